@@ -1,0 +1,28 @@
+/* Every routine R can call, in one place: init.c registers exactly these. */
+#ifndef EBCRL_ENTRIES_H
+#define EBCRL_ENTRIES_H
+
+#include <R.h>
+#include <Rinternals.h>
+
+/* r_fit.c: the fit and what is read off it */
+SEXP scan_matrix(SEXP x);
+SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init, SEXP control,
+            SEXP progress);
+SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP control);
+
+/* r_kernels.c: kernels by themselves, for the tests */
+SEXP bspline_basis(SEXP y, SEXP range, SEXP knots, SEXP deriv);
+SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP control);
+SEXP polar_factor(SEXP m);
+SEXP mixing_update(SEXP m, SEXP second_moment, SEXP scale, SEXP mode);
+
+/* r_scm.c: the structural causal model, its Bayes optimum, random numbers */
+SEXP bayes_latents(SEXP y, SEXP env, SEXP targets, SEXP scm, SEXP sigma2, SEXP draws, SEXP seed,
+                   SEXP threads);
+SEXP philox_words(SEXP counter, SEXP key);
+
+/* r_metrics.c: errors against a known truth */
+SEXP row_errors(SEXP estimate, SEXP truth, SEXP env, SEXP n_domains);
+
+#endif

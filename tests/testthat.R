@@ -1,0 +1,4 @@
+library(testthat)
+library(ebcrl)
+
+test_check("ebcrl")
