@@ -1,0 +1,279 @@
+# Shared input checks. Every error a user meets leaves through abort_input(), so that it carries the
+# classes c("ebcrl_error_<suffix>", "ebcrl_error") and names the call the user wrote.
+#
+#   abort_input(message, class)          throw; `message` is c("what is wrong", "x" = "found", "i" = "mend")
+#   check_number(x, arg, min, max)       one finite number, optionally whole  -> the number (integer if whole)
+#   check_flag(x, arg)                   TRUE or FALSE                        -> x
+#   check_string(x, arg)                 one non-empty string                 -> x
+#   check_choice(x, choices, arg)        one of `choices`                     -> the choice
+#   check_names(x, arg, n)               n distinct, non-empty names          -> character
+#   check_numeric_matrix(x, arg, ...)    small matrix of finite numbers       -> double matrix
+#   check_finite_matrix(x, arg)          the scan of a large double matrix    -> list, see C_scan_matrix
+#   check_class(x, class, arg, maker)    an object of a class of this package -> x
+#   check_dots_empty(..., call =)        no argument left over in `...`
+#   check_package(package, purpose)      a suggested package is installed
+#   describe(x)                          what x is, in words: "a character vector of length 3"
+#   some(x)                              its first few entries in one string, the rest counted
+#
+# Each takes `call`, the environment whose call the error names. Number, flag, string and choice
+# take `class` to override the error's class (crl_control() passes "control").
+
+#' Stop with a classed error
+#'
+#' @param message Named character vector of cli bullets: first what is wrong, naming the argument by
+#'   `{.arg x}`, then `"x"` = what was found, `"i"` = what is expected or how to mend it.
+#' @param class Suffix of the error class: the condition inherits from `ebcrl_error_<class>` and
+#'   `ebcrl_error`.
+#' @param ... Fields stored in the condition.
+#' @param call Environment whose call is shown in the message.
+#' @param .envir Environment in which the braces of `message` are evaluated.
+#' @noRd
+abort_input <- function(message, class, ..., call = rlang::caller_env(), .envir = parent.frame()) {
+  cli::cli_abort(message, class = c(paste0("ebcrl_error_", class), "ebcrl_error"), ...,
+                 call = call, .envir = .envir)
+}
+
+#' One finite number between `min` and `max`; the ends count unless `open` says "min", "max" or both
+#' @noRd
+check_number <- function(x, arg, min = -Inf, max = Inf, integer = FALSE, open = character(),
+                         class = NULL, call = rlang::caller_env()) {
+  expected <- paste0(if (integer) "a whole number" else "a number",
+                     describe_bounds(min, max, open))
+  single <- is.atomic(x) && length(x) == 1L && is.null(dim(x))
+  if (!single || !(is.numeric(x) || is.na(x))) {
+    abort_input(c("{.arg {arg}} must be {expected}.", "x" = "It is {describe(x)}."),
+                class %||% "type", call = call)
+  }
+  if (!is.finite(x)) {
+    abort_input(c("{.arg {arg}} must be {expected}.", "x" = "It is {x}."),
+                class %||% "missing", call = call)
+  }
+  too_low <- if ("min" %in% open) x <= min else x < min
+  too_high <- if ("max" %in% open) x >= max else x > max
+  if (too_low || too_high || (integer && x != round(x))) {
+    abort_input(c("{.arg {arg}} must be {expected}.", "x" = "It is {x}."),
+                class %||% "range", call = call)
+  }
+  if (integer && abs(x) <= .Machine$integer.max) as.integer(x) else as.double(x)
+}
+
+#' "", " of at least 2", " above 0", " between 0 and 1 (0 excluded)"
+#' @noRd
+describe_bounds <- function(min, max, open) {
+  if (is.infinite(min) && is.infinite(max)) {
+    return("")
+  }
+  if (is.infinite(max)) {
+    return(paste0(if ("min" %in% open) " above " else " of at least ", format(min)))
+  }
+  if (is.infinite(min)) {
+    return(paste0(if ("max" %in% open) " below " else " of at most ", format(max)))
+  }
+  ends <- c(min = min, max = max)[intersect(c("min", "max"), open)]
+  paste0(" between ", format(min), " and ", format(max),
+         if (length(ends) > 0L) paste0(" (", paste(format(ends), collapse = " and "), " excluded)"))
+}
+
+#' TRUE or FALSE
+#' @noRd
+check_flag <- function(x, arg, class = NULL, call = rlang::caller_env()) {
+  if (!is.logical(x) || length(x) != 1L || is.na(x)) {
+    abort_input(c("{.arg {arg}} must be TRUE or FALSE.", "x" = "It is {describe(x)}."),
+                class %||% "type", call = call)
+  }
+  x
+}
+
+#' One non-empty string
+#' @noRd
+check_string <- function(x, arg, class = NULL, call = rlang::caller_env()) {
+  if (!rlang::is_string(x) || is.na(x) || !nzchar(x)) {
+    abort_input(c("{.arg {arg}} must be one non-empty string.", "x" = "It is {describe(x)}."),
+                class %||% "type", call = call)
+  }
+  x
+}
+
+#' One of `choices`. The untouched default of an argument (all choices) means the first of them.
+#' @noRd
+check_choice <- function(x, choices, arg, class = NULL, call = rlang::caller_env()) {
+  if (identical(x, choices)) {
+    return(choices[1L])
+  }
+  if (!rlang::is_string(x)) {
+    abort_input(c("{.arg {arg}} must be one of {.or {.val {choices}}}.",
+                  "x" = "It is {describe(x)}."), class %||% "type", call = call)
+  }
+  if (!x %in% choices) {
+    abort_input(c("{.arg {arg}} must be one of {.or {.val {choices}}}.",
+                  "x" = "It is {.val {x}}."), class %||% "range", call = call)
+  }
+  x
+}
+
+#' Distinct, non-empty names; `n` of them if `n` is given
+#' @noRd
+check_names <- function(x, arg, n = NULL, class = NULL, call = rlang::caller_env()) {
+  if (!is.character(x)) {
+    abort_input(c("{.arg {arg}} must be a character vector of names.", "x" = "It is {describe(x)}."),
+                class %||% "type", call = call)
+  }
+  if (!is.null(n) && length(x) != n) {
+    abort_input(c("{.arg {arg}} must give {n} name{?s}.", "x" = "It gives {length(x)}."),
+                class %||% "shape", call = call)
+  }
+  if (anyNA(x) || !all(nzchar(x))) {
+    at <- which(is.na(x) | !nzchar(x))[1L]
+    abort_input(c("{.arg {arg}} must give a name for every entry.",
+                  "x" = "Entry {at} is missing or empty."), class %||% "missing", call = call)
+  }
+  if (anyDuplicated(x)) {
+    twice <- unique(x[duplicated(x)])
+    abort_input(c("{.arg {arg}} must give distinct names.",
+                  "x" = "{some(twice)} {cli::qty(length(twice))}{?is/are} there more than once."),
+                class %||% "range", call = call)
+  }
+  unname(x)
+}
+
+#' A small matrix of finite numbers, with given dimensions where they are given. For n x p data use
+#' check_finite_matrix(), which allocates nothing.
+#' @noRd
+check_numeric_matrix <- function(x, arg, nrow = NULL, ncol = NULL, class = NULL,
+                                 call = rlang::caller_env()) {
+  if (!is.matrix(x) || !is.numeric(x)) {
+    abort_input(c("{.arg {arg}} must be a numeric matrix.", "x" = "It is {describe(x)}."),
+                class %||% "type", call = call)
+  }
+  wanted <- c(nrow %||% nrow(x), ncol %||% ncol(x))
+  if (!identical(as.integer(wanted), dim(x))) {
+    abort_input(c("{.arg {arg}} must have {wanted[1]} row{?s} and {wanted[2]} column{?s}.",
+                  "x" = "It has {nrow(x)} row{?s} and {ncol(x)} column{?s}."),
+                class %||% "shape", call = call)
+  }
+  if (!all(is.finite(x))) {
+    at <- which(!is.finite(x), arr.ind = TRUE)[1L, ]
+    abort_input(c("{.arg {arg}} must be finite.",
+                  "x" = "Row {at[1]}, column {at[2]} is {x[at[1], at[2]]}."),
+                class %||% "missing", call = call)
+  }
+  storage.mode(x) <- "double"
+  x
+}
+
+#' Refuse NA, NaN and infinite values in a double matrix, in one pass that copies nothing
+#'
+#' @return The scan: `bad_row`, `bad_col`, `bad_kind`, `constant` (columns with one value only) and
+#'   `mean_square` (mean over rows of the squared norm).
+#' @noRd
+check_finite_matrix <- function(x, arg, call = rlang::caller_env()) {
+  scan <- .Call(C_scan_matrix, x)
+  if (scan$bad_row > 0L) {
+    where <- describe_cell(x, scan$bad_row, scan$bad_col)
+    abort_input(c("{.arg {arg}} must hold finite numbers only.",
+                  "x" = "{where} is {scan$bad_kind}.",
+                  "i" = "Remove or impute such rows first; the model has no missing values."),
+                "missing", call = call)
+  }
+  scan
+}
+
+#' "Row 3, column 2 (\"raf\")", with the names the matrix has
+#' @noRd
+describe_cell <- function(x, row, col) {
+  with_name <- function(word, at, names) {
+    paste0(word, " ", at, if (!is.null(names)) paste0(" (\"", names[at], "\")"))
+  }
+  paste0(with_name("Row", row, rownames(x)), ", ", with_name("column", col, colnames(x)))
+}
+
+#' An object of a class of this package; `maker` names the function that makes one
+#' @noRd
+check_class <- function(x, class, arg, maker, call = rlang::caller_env()) {
+  if (!inherits(x, class)) {
+    abort_input(c("{.arg {arg}} must be a {.cls {class}} object.", "x" = "It is {describe(x)}.",
+                  "i" = "Make one by {.code {maker}}."), "type", call = call)
+  }
+  x
+}
+
+#' Refuse arguments that nothing reads, which are most often misspelt names
+#' @noRd
+check_dots_empty <- function(..., class = "type", call = rlang::caller_env()) {
+  if (...length() > 0L) {
+    given <- names(list(...)) %||% character(...length())
+    found <- ifelse(nzchar(given), given, paste0("..", seq_along(given)))
+    abort_input(c("{length(found)} argument{?s} {?is/are} not known.",
+                  "x" = "Found {.arg {found}}.",
+                  "i" = "Check the spelling against the help page."), class, call = call)
+  }
+  invisible()
+}
+
+#' A suggested package must be installed
+#' @noRd
+check_package <- function(package, purpose, call = rlang::caller_env()) {
+  if (!requireNamespace(package, quietly = TRUE)) {
+    abort_input(c("Package {.pkg {package}} is needed {purpose}.", "x" = "It is not installed.",
+                  "i" = "Install it, then try again."), "package", call = call)
+  }
+  invisible()
+}
+
+#' What an object is, in words, for "It is ..."
+#' @noRd
+describe <- function(x) {
+  if (is.null(x)) {
+    return("NULL")
+  }
+  if (is.function(x)) {
+    return("a function")
+  }
+  if (is.data.frame(x)) {
+    return(paste0("a data frame with ", nrow(x), " rows and ", ncol(x), " columns"))
+  }
+  kind <- describe_kind(x)
+  if (is.array(x)) {
+    shape <- if (is.matrix(x)) "matrix" else "array"
+    return(paste0(article(kind), " ", paste(dim(x), collapse = " x "), " ", shape))
+  }
+  if (!is.atomic(x) || (is.object(x) && !is.factor(x))) {
+    return(paste0(article(kind), if (kind == "list") paste(" of length", length(x))))
+  }
+  if (length(x) == 1L) {
+    return(if (is.numeric(x) || is.logical(x)) format(x) else dQuote(as.character(x), FALSE))
+  }
+  paste0(article(kind), if (!is.factor(x)) " vector", " of length ", length(x))
+}
+
+#' @noRd
+describe_kind <- function(x) {
+  if (is.object(x) && !is.factor(x)) {
+    return(paste0("<", class(x)[1L], "> object"))
+  }
+  if (is.factor(x)) {
+    return("factor")
+  }
+  switch(typeof(x), double = , integer = "numeric", symbol = "name", typeof(x))
+}
+
+#' @noRd
+article <- function(noun) {
+  paste(if (grepl("^<?[aeiou]", noun)) "an" else "a", noun)
+}
+
+#' The first few entries of a vector as one string: strings quoted, the rest counted
+#' @noRd
+some <- function(x, most = 5L) {
+  shown <- x[seq_len(min(most, length(x)))]
+  shown <- if (is.character(x)) dQuote(shown, FALSE) else format(shown, trim = TRUE)
+  left <- length(x) - length(shown)
+  if (left > 0L) {
+    return(paste0(paste(shown, collapse = ", "), " and ", left, " more"))
+  }
+  if (length(shown) < 2L) {
+    return(paste(shown, collapse = ""))
+  }
+  last <- length(shown)
+  paste(paste(shown[-last], collapse = ", "), "and", shown[last])
+}
