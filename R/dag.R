@@ -1,0 +1,545 @@
+# Causal graphs over the latents: dag[i, j] = 1 means i -> j (rows are parents).
+
+#' Causal graphs over the latents
+#'
+#' `as_dag()` turns a matrix, an edge list, text or another package's graph into the form every
+#' function of this package reads: a 0/1 matrix whose entry `[i, j]` is 1 when latent `i` is a direct
+#' cause of latent `j`. [chain_dag()] and its companions build graphs from nothing.
+#'
+#' @section Direction:
+#' Packages differ in what a matrix entry means. Here, in igraph and in bnlearn the *row* is the
+#' parent; in pcalg (`amat.cpdag`), in abn and in the weights \eqn{w_{jk}} of the paper the *column*
+#' is. A matrix does not say which it is, so two cases are refused until `direction` is given: a
+#' strictly lower triangular matrix, which is what a graph in causal order looks like when it is
+#' transposed, and an `amat.cpdag`.
+#'
+#' @param dag The graph, one of
+#'   * a square 0/1 (or logical) matrix; node names are its row or column names, else `z1`, `z2`, ...;
+#'   * a data frame with columns `from` and `to` (or any two columns), or a character matrix of two
+#'     columns: one edge a row;
+#'   * text: edges such as `"a -> b <- c"`, one string or several, or a whole dagitty or DOT graph,
+#'     `"dag { a -> b ; c [pos=\"0,1\"] }"`; chains and groups (`"{a b} -> c"`) are read,
+#'     attributes are skipped, and names with spaces or signs are quoted;
+#'   * a `dagitty`, `igraph`, `bn` (bnlearn) or `graphNEL` (graph) object;
+#'   * a `crl_dag`, which is checked and returned.
+#' @param direction For a matrix: `"from_row"` reads entry `[i, j]` as i -> j, `"from_column"` as
+#'   j -> i. `NULL` (default) is `"from_row"`, but refuses the cases above.
+#' @param nodes For edge lists and text: all node names in the order wanted. By default the order of
+#'   first appearance; needed for a latent without any edge.
+#' @param ... Not used; an argument that nothing reads is an error.
+#' @return A `crl_dag`: an integer 0/1 matrix (d x d) with the node names as row and column names, of
+#'   class `c("crl_dag", "matrix", "array")`.
+#' @section Errors:
+#' Classed `ebcrl_error_type`, `_shape`, `_missing` and `_dag` (not a 0/1 matrix, unknown nodes,
+#' undirected edges), `_dag_direction` (see above) and `_dag_cycle`, which names one cycle.
+#' @seealso [chain_dag()], [intervention_targets()], [fit_crl()]
+#' @examples
+#' as_dag("raf -> mek -> erk")
+#' as_dag(data.frame(from = c("a", "a"), to = c("b", "c")), nodes = c("c", "b", "a"))
+#' pcalg_style <- rbind(c(0, 0), c(1, 0))
+#' as_dag(pcalg_style, direction = "from_column")
+#' @export
+as_dag <- function(dag, ...) {
+  UseMethod("as_dag")
+}
+
+#' @export
+as_dag.default <- function(dag, ...) {
+  abort_input(c("{.arg dag} cannot be read as a graph.", "x" = "It is {describe(dag)}.",
+                "i" = paste("Give a 0/1 matrix, an edge list, text such as {.val a -> b}, or a",
+                            "dagitty, igraph, bnlearn or graphNEL object.")), "type")
+}
+
+#' @export
+as_dag.crl_dag <- function(dag, ...) {
+  check_dots_empty(...)
+  dag_from_matrix(dag, "from_row")
+}
+
+#' @rdname as_dag
+#' @export
+as_dag.matrix <- function(dag, direction = NULL, ...) {
+  check_dots_empty(...)
+  if (is.character(dag) && ncol(dag) == 2L) {
+    return(dag_from_edges(dag[, 1L], dag[, 2L]))
+  }
+  dag_from_matrix(dag, direction)
+}
+
+#' @method as_dag amat.cpdag
+#' @export
+as_dag.amat.cpdag <- function(dag, direction = NULL, ...) {
+  check_dots_empty(...)
+  if (is.null(direction)) {
+    abort_input(c("{.arg dag} is a pcalg {.cls amat.cpdag} matrix, whose columns are the parents.",
+                  "x" = "This package reads rows as parents, so every edge would be reversed.",
+                  "i" = "Give {.code as_dag(dag, direction = \"from_column\")}."), "dag_direction")
+  }
+  dag_from_matrix(unclass(dag), direction)
+}
+
+#' @rdname as_dag
+#' @export
+as_dag.data.frame <- function(dag, nodes = NULL, ...) {
+  check_dots_empty(...)
+  if (ncol(dag) < 2L) {
+    abort_input(c("{.arg dag} must have two columns, {.field from} and {.field to}.",
+                  "x" = "It has {ncol(dag)} column{?s}.", "i" = "Give one edge a row."), "shape")
+  }
+  columns <- if (all(c("from", "to") %in% names(dag))) c("from", "to") else 1:2
+  dag_from_edges(dag[[columns[1L]]], dag[[columns[2L]]], nodes)
+}
+
+#' @rdname as_dag
+#' @export
+as_dag.character <- function(dag, nodes = NULL, ...) {
+  check_dots_empty(...)
+  dag_from_text(dag, nodes)
+}
+
+#' @export
+as_dag.dagitty <- function(dag, nodes = NULL, ...) {
+  check_dots_empty(...)
+  dag_from_text(unclass(dag), nodes)
+}
+
+#' @export
+as_dag.igraph <- function(dag, ...) {
+  check_dots_empty(...)
+  check_package("igraph", "to read an igraph object")
+  if (!igraph::is_directed(dag)) {
+    abort_undirected("igraph", "directed = TRUE")
+  }
+  adjacency <- as.matrix(igraph::as_adjacency_matrix(dag, sparse = FALSE))
+  if (any(adjacency > 1)) {
+    abort_input(c("{.arg dag} must have at most one edge between two nodes.",
+                  "x" = "{sum(adjacency > 1)} pair{?s} of nodes {?has/have} several.",
+                  "i" = "Use {.code igraph::simplify()}."), "dag")
+  }
+  new_dag(adjacency, adjacency_names(adjacency))
+}
+
+#' @export
+as_dag.bn <- function(dag, ...) {
+  check_dots_empty(...)
+  dag_from_edges(dag$arcs[, "from"], dag$arcs[, "to"], names(dag$nodes))
+}
+
+#' @export
+as_dag.graphNEL <- function(dag, ...) {
+  check_dots_empty(...)
+  check_package("graph", "to read a graphNEL object")
+  if (graph::edgemode(dag) != "directed") {
+    abort_undirected("graphNEL", "edgemode = \"directed\"")
+  }
+  children <- graph::edges(dag)
+  dag_from_edges(rep(names(children), lengths(children)), unlist(children, use.names = FALSE),
+                 graph::nodes(dag))
+}
+
+#' Graphs by construction
+#'
+#' A chain, the complete graph in a given causal order, the graph without edges, and a random acyclic
+#' graph.
+#'
+#' @param d Number of latents, or their names.
+#' @param names Names of the latents; by default `z1`, `z2`, ... For `complete_dag()` they also fix
+#'   the order of the rows and columns.
+#' @param order The causal order: the number of latents (order 1, 2, ...), their names from the first
+#'   cause to the last effect, or a permutation of `1:d` into rows.
+#' @param edges_per_node Expected number of edges divided by d, at most (d - 1) / 2.
+#' @param prob Probability of each of the d (d - 1) / 2 possible edges; replaces `edges_per_node`.
+#' @param max_parents Largest number of parents of a latent: the cost of a fit grows as 4 to that
+#'   power. Surplus parents are removed at random.
+#' @return A `crl_dag`, see [as_dag()]. `random_dag()` uses R's random number generator; its causal
+#'   order is random too, so its matrix is not triangular in general.
+#' @seealso [as_dag()]
+#' @examples
+#' chain_dag(4)
+#' chain_dag(c("raf", "mek", "erk"))
+#' complete_dag(c("mek", "raf", "erk"), names = c("raf", "mek", "erk"))
+#' set.seed(1)
+#' random_dag(6, edges_per_node = 1.5, max_parents = 2)
+#' @export
+chain_dag <- function(d, names = NULL) {
+  nodes <- node_names(d, names)
+  dag_from_edges(nodes[-length(nodes)], nodes[-1L], nodes)
+}
+
+#' @rdname chain_dag
+#' @export
+complete_dag <- function(order, names = NULL) {
+  if (length(order) == 1L || is.character(order)) {
+    nodes <- node_names(order, if (!is.character(order)) names, arg = "order")
+    rows <- names %||% nodes
+    if (!setequal(rows, nodes)) {
+      abort_input(c("{.arg names} must hold the same names as {.arg order}.",
+                    "x" = "{.arg order} has {some(nodes)}, {.arg names} has {some(rows)}."), "dag")
+    }
+    order <- match(nodes, check_names(rows, "names", length(nodes)))
+  } else {
+    rows <- node_names(length(order), names, arg = "length(order)")
+  }
+  d <- length(rows)
+  if (!is.numeric(order) || anyNA(order) || !identical(sort(as.numeric(order)), as.numeric(1:d))) {
+    abort_input(c("{.arg order} must be a permutation of 1, ..., {d}.",
+                  "x" = "It is {some(order)}."), "dag")
+  }
+  position <- match(seq_len(d), order)
+  new_dag(outer(position, position, "<"), rows)
+}
+
+#' @rdname chain_dag
+#' @export
+empty_dag <- function(d, names = NULL) {
+  nodes <- node_names(d, names)
+  new_dag(matrix(0L, length(nodes), length(nodes)), nodes)
+}
+
+#' @rdname chain_dag
+#' @export
+random_dag <- function(d, edges_per_node = 1, prob = NULL, max_parents = Inf, names = NULL) {
+  nodes <- node_names(d, names)
+  d <- length(nodes)
+  if (is.null(prob)) {
+    edges_per_node <- check_number(edges_per_node, "edges_per_node", min = 0, max = (d - 1) / 2)
+    prob <- if (d > 1L) 2 * edges_per_node / (d - 1) else 0
+  }
+  prob <- check_number(prob, "prob", min = 0, max = 1)
+  if (!identical(max_parents, Inf)) {
+    max_parents <- check_number(max_parents, "max_parents", min = 0, integer = TRUE)
+  }
+  order <- sample.int(d)
+  adjacency <- matrix(0L, d, d)
+  for (position in seq_len(d)[-1L]) {
+    earlier <- order[seq_len(position - 1L)]
+    parents <- earlier[stats::runif(position - 1L) < prob]
+    if (length(parents) > max_parents) {
+      parents <- parents[sample.int(length(parents), max_parents)]
+    }
+    adjacency[parents, order[position]] <- 1L
+  }
+  new_dag(adjacency, nodes)
+}
+
+#' @export
+print.crl_dag <- function(x, ...) {
+  nodes <- colnames(x)
+  children <- apply(x != 0, 1L, function(row) paste(nodes[row], collapse = ", "))
+  cat(cli::pluralize("Causal graph: {length(nodes)} latent{?s}, {sum(x != 0)} edge{?s}"), "\n", sep = "")
+  has_children <- nzchar(children)
+  cat(sprintf("  %s -> %s\n", nodes[has_children], children[has_children]), sep = "")
+  cat("Without parents: ", paste(nodes[colSums(x != 0) == 0], collapse = ", "), "\n", sep = "")
+  invisible(x)
+}
+
+# Reading a graph ---------------------------------------------------------------------------------
+
+#' The columns of `dag` so that parents come before children; shorter than d if there is a cycle
+#' @noRd
+topological_order <- function(dag) {
+  dag <- unclass(dag)
+  waiting_for <- colSums(dag)
+  order <- integer()
+  repeat {
+    node <- match(0, waiting_for)
+    if (is.na(node)) {
+      return(order)
+    }
+    order <- c(order, node)
+    waiting_for <- waiting_for - dag[node, ]
+    waiting_for[node] <- -1
+  }
+}
+
+#' @noRd
+parents_of <- function(dag, j) {
+  unname(which(unclass(dag)[, j] != 0L))
+}
+
+#' @noRd
+parent_list <- function(dag) {
+  lapply(seq_len(ncol(dag)), function(j) parents_of(dag, j))
+}
+
+# Building and checking ---------------------------------------------------------------------------
+
+#' The one constructor: `adjacency` [i, j] is 1 (or TRUE) for i -> j
+#' @noRd
+new_dag <- function(adjacency, nodes, call = rlang::caller_env()) {
+  adjacency <- matrix(as.integer(adjacency), length(nodes), dimnames = list(nodes, nodes))
+  check_acyclic(adjacency, call)
+  structure(adjacency, class = c("crl_dag", "matrix", "array"))
+}
+
+#' @noRd
+dag_from_matrix <- function(dag, direction, call = rlang::caller_env()) {
+  check_adjacency(dag, call)
+  nodes <- adjacency_names(dag, call)
+  adjacency <- matrix(as.integer(dag), nrow(dag))
+  if (is.null(direction)) {
+    check_direction(adjacency, nodes, call)
+    direction <- "from_row"
+  }
+  direction <- check_choice(direction, c("from_row", "from_column"), "direction", call = call)
+  new_dag(if (direction == "from_row") adjacency else t(adjacency), nodes, call)
+}
+
+#' @noRd
+dag_from_text <- function(text, nodes, call = rlang::caller_env()) {
+  if (anyNA(text)) {
+    abort_input(c("{.arg dag} must be text without missing entries.",
+                  "x" = "Entry {which(is.na(text))[1]} is NA."), "missing", call = call)
+  }
+  edges <- parse_graph(paste(text, collapse = "\n;"), call)
+  dag_from_edges(edges$from, edges$to, nodes %||% edges$nodes, call)
+}
+
+#' @noRd
+dag_from_edges <- function(from, to, nodes = NULL, call = rlang::caller_env()) {
+  from <- as.character(from)
+  to <- as.character(to)
+  bad <- which(is.na(from) | is.na(to) | !nzchar(from) | !nzchar(to))
+  if (length(bad) > 0L) {
+    abort_input(c("{.arg dag} must name both ends of every edge.",
+                  "x" = "Edge {bad[1]} has a missing or empty end."), "missing", call = call)
+  }
+  nodes <- check_names(nodes %||% unique(as.vector(rbind(from, to))), "nodes", call = call)
+  unknown <- setdiff(c(from, to), nodes)
+  if (length(unknown) > 0L) {
+    abort_input(c("Every edge of {.arg dag} must join two of {.arg nodes}.",
+                  "x" = "Not in {.arg nodes}: {some(unknown)}.",
+                  "i" = "{.arg nodes} are {some(nodes)}."), "dag", call = call)
+  }
+  adjacency <- matrix(0L, length(nodes), length(nodes))
+  adjacency[cbind(match(from, nodes), match(to, nodes))] <- 1L
+  new_dag(adjacency, nodes, call)
+}
+
+#' `n` names z1, z2, ..., which stand for "not named" when graph and targets are matched
+#' @noRd
+default_latents <- function(d) {
+  paste0("z", seq_len(d))
+}
+
+#' @noRd
+node_names <- function(d, names, arg = "d", call = rlang::caller_env()) {
+  if (is.character(d)) {
+    return(check_names(d, arg, call = call))
+  }
+  d <- check_number(d, arg, min = 1, integer = TRUE, call = call)
+  check_names(names %||% default_latents(d), "names", d, call = call)
+}
+
+#' @noRd
+adjacency_names <- function(dag, call = rlang::caller_env()) {
+  rows <- rownames(dag)
+  columns <- colnames(dag)
+  if (!is.null(rows) && !is.null(columns) && !identical(rows, columns)) {
+    abort_input(c("The rows and columns of {.arg dag} must have the same names in the same order.",
+                  "x" = "Rows are {some(rows)}; columns are {some(columns)}."), "dag", call = call)
+  }
+  check_names(rows %||% columns %||% default_latents(nrow(dag)), "dimnames(dag)", call = call)
+}
+
+#' @noRd
+check_adjacency <- function(dag, call = rlang::caller_env()) {
+  if (!is.numeric(dag) && !is.logical(dag)) {
+    abort_input(c("{.arg dag} must be a 0/1 matrix.", "x" = "It is {describe(dag)}."), "type",
+                call = call)
+  }
+  if (nrow(dag) != ncol(dag) || nrow(dag) == 0L) {
+    abort_input(c("{.arg dag} must be square: one row and one column for each latent.",
+                  "x" = "It has {nrow(dag)} row{?s} and {ncol(dag)} column{?s}."), "shape",
+                call = call)
+  }
+  if (anyNA(dag)) {
+    at <- which(is.na(dag), arr.ind = TRUE)[1L, ]
+    abort_input(c("{.arg dag} must not have missing entries.",
+                  "x" = "{describe_cell(dag, at[1], at[2])} is {dag[at[1], at[2]]}.",
+                  "i" = "Write 0 where there is no edge."), "missing", call = call)
+  }
+  if (!all(dag == 0 | dag == 1)) {
+    at <- which(dag != 0 & dag != 1, arr.ind = TRUE)[1L, ]
+    abort_input(c("{.arg dag} must hold 0 (no edge) and 1 (edge) only.",
+                  "x" = "{describe_cell(dag, at[1], at[2])} is {dag[at[1], at[2]]}.",
+                  "i" = "For a matrix of edge weights, give {.code dag != 0}."), "dag", call = call)
+  }
+}
+
+#' A strictly lower triangular matrix is most often a child-first one: refuse to guess
+#' @noRd
+check_direction <- function(adjacency, nodes, call = rlang::caller_env()) {
+  if (!any(adjacency == 1L) || any(adjacency[upper.tri(adjacency, diag = TRUE)] == 1L)) {
+    return(invisible())
+  }
+  edge <- which(adjacency == 1L, arr.ind = TRUE)
+  from_row <- paste(nodes[edge[, 1L]], "->", nodes[edge[, 2L]])
+  from_column <- paste(nodes[edge[, 2L]], "->", nodes[edge[, 1L]])
+  abort_input(c("{.arg dag} is strictly lower triangular, which leaves its direction in doubt.",
+                "x" = "Rows as parents: {list_edges(from_row)}.",
+                "x" = "Columns as parents: {list_edges(from_column)}.",
+                "i" = paste("Say which: {.code as_dag(dag, direction = \"from_row\")}",
+                            "or {.val from_column}.")), "dag_direction", call = call)
+}
+
+#' @noRd
+list_edges <- function(edges, most = 5L) {
+  left <- length(edges) - most
+  paste0(paste(edges[seq_len(min(most, length(edges)))], collapse = ", "),
+         if (left > 0L) paste(" and", left, "more"))
+}
+
+#' @noRd
+check_acyclic <- function(adjacency, call = rlang::caller_env()) {
+  order <- topological_order(adjacency)
+  if (length(order) == ncol(adjacency)) {
+    return(invisible())
+  }
+  cycle <- find_cycle(adjacency, setdiff(seq_len(ncol(adjacency)), order))
+  path <- paste(colnames(adjacency)[cycle], collapse = " -> ")
+  abort_input(c("{.arg dag} must be acyclic.", "x" = "It has the cycle {path}.",
+                "i" = "Remove or turn one of these edges."), "dag_cycle", call = call)
+}
+
+#' Every node of `among` has a parent in `among`, so walking from parent to parent meets a node again
+#' @noRd
+find_cycle <- function(adjacency, among) {
+  path <- among[1L]
+  repeat {
+    parent <- among[adjacency[among, path[1L]] != 0L][1L]
+    if (parent %in% path) {
+      return(c(parent, path[seq_len(match(parent, path))]))
+    }
+    path <- c(parent, path)
+  }
+}
+
+#' @noRd
+abort_undirected <- function(class, mend, call = rlang::caller_env()) {
+  abort_input(c("{.arg dag} must be a directed graph.", "x" = "It is an undirected {class} object.",
+                "i" = "Build it with {.code {mend}}, one edge from each cause to its effect."),
+              "dag", call = call)
+}
+
+# Text --------------------------------------------------------------------------------------------
+
+# One alternative for each kind of token, in the order tried: attributes, quoted names, edges,
+# signs, names.
+token_pattern <- paste(
+  "\\[(?:\"[^\"]*\"|[^\\]\"])*\\]",
+  "\"[^\"]*\"",
+  "<->|@->|<-@|@-@|@--|--@|<-|->|--",
+  "[{};=]",
+  "[\\p{L}\\p{N}_.]+",
+  sep = "|")
+
+#' Read dagitty or DOT text, or plain edges
+#' @return list: `nodes` in order of appearance, `from`, `to` (character)
+#' @noRd
+parse_graph <- function(text, call = rlang::caller_env()) {
+  tokens <- graph_statements(graph_tokens(text, call))
+  nodes <- from <- to <- character()
+  left <- arrow <- NULL
+  at <- 1L
+  while (at <= length(tokens)) {
+    token <- tokens[at]
+    if (at < length(tokens) && tokens[at + 1L] == "=") {
+      at <- at + 3L                                   # an attribute of the graph, bb="0,0,1,1"
+    } else if (startsWith(token, "[")) {
+      at <- at + 1L
+    } else if (token == ";" || grepl("^[<@-]", token)) {
+      if (!is.null(arrow) || (token != ";" && is.null(left))) {
+        abort_edge(c(left[1L], arrow, token), call)
+      }
+      arrow <- if (token != ";") token
+      left <- if (token != ";") left
+      at <- at + 1L
+    } else {
+      group <- graph_group(tokens, at, call)
+      if (!is.null(arrow)) {
+        check_arrow(left, arrow, group$nodes, call)
+        ends <- expand.grid(left = left, right = group$nodes, stringsAsFactors = FALSE)
+        from <- c(from, if (arrow == "->") ends$left else ends$right)
+        to <- c(to, if (arrow == "->") ends$right else ends$left)
+      }
+      nodes <- c(nodes, group$nodes)
+      left <- group$nodes
+      arrow <- NULL
+      at <- group$after
+    }
+  }
+  if (!is.null(arrow)) {
+    abort_edge(c(left[1L], arrow), call)
+  }
+  list(nodes = unique(nodes), from = from, to = to)
+}
+
+#' @noRd
+graph_tokens <- function(text, call) {
+  found <- gregexpr(token_pattern, text, perl = TRUE)
+  rest <- gsub("[\\s,]+", "", paste(regmatches(text, found, invert = TRUE)[[1L]], collapse = ""),
+               perl = TRUE)
+  tokens <- regmatches(text, found)[[1L]]
+  if (nzchar(rest) || length(tokens) == 0L) {
+    abort_input(c("{.arg dag} cannot be read as text of a graph.",
+                  "x" = if (nzchar(rest)) "Not understood: {.val {rest}}." else "It names no node.",
+                  "i" = "Write edges such as {.val a -> b <- c}; quote names with spaces or signs."),
+                "dag", call = call)
+  }
+  tokens
+}
+
+#' Drop the `dag name { ... }` around the statements
+#' @noRd
+graph_statements <- function(tokens) {
+  opening <- match("{", tokens, nomatch = 0L)
+  closing <- length(tokens)
+  header <- tokens[seq_len(max(opening - 1L, 0L))]
+  is_header <- opening > 1L && opening <= 4L && tokens[closing] == "}" &&
+    any(header %in% c("dag", "digraph", "graph", "pdag", "mag", "pag")) && !any(grepl("^[<@;-]", header))
+  if (is_header) tokens[seq_len(closing - 1L)][-seq_len(opening)] else tokens
+}
+
+#' One node, or a group of nodes in braces, that starts at `at`
+#' @noRd
+graph_group <- function(tokens, at, call) {
+  if (tokens[at] != "{") {
+    return(list(nodes = graph_node(tokens[at], call), after = at + 1L))
+  }
+  closing <- at + match("}", tokens[-seq_len(at)])
+  if (is.na(closing) || closing == at + 1L) {
+    abort_input(c("{.arg dag} cannot be read as text of a graph.",
+                  "x" = "A brace is left open or holds nothing."), "dag", call = call)
+  }
+  members <- tokens[(at + 1L):(closing - 1L)]
+  members <- members[!startsWith(members, "[") & members != ";"]
+  list(nodes = vapply(members, graph_node, "", call = call, USE.NAMES = FALSE), after = closing + 1L)
+}
+
+#' @noRd
+graph_node <- function(token, call) {
+  if (grepl("^[<@{}=-]", token)) {
+    abort_input(c("{.arg dag} cannot be read as text of a graph.",
+                  "x" = "Found {.val {token}} where a node was expected."), "dag", call = call)
+  }
+  gsub("^\"|\"$", "", token)
+}
+
+#' @noRd
+check_arrow <- function(left, arrow, right, call) {
+  if (!arrow %in% c("->", "<-")) {
+    edge <- paste(left[1L], arrow, right[1L])
+    abort_input(c("Every edge of {.arg dag} must be directed, {.val ->} or {.val <-}.",
+                  "x" = "Found {.val {edge}}.",
+                  "i" = "A hidden common cause or an undirected edge has no place in this model."),
+                "dag", call = call)
+  }
+}
+
+#' @noRd
+abort_edge <- function(parts, call) {
+  found <- paste(parts[parts != ";"], collapse = " ")
+  abort_input(c("{.arg dag} has an edge with only one end.", "x" = "Found {.val {found}}."), "dag",
+              call = call)
+}
