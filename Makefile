@@ -1,0 +1,61 @@
+# ebcrl. `make` alone lists the targets. Everything made lands in .lib (packages), .build and
+# demo-output; nothing is compiled inside src.
+
+LIB   := $(CURDIR)/.lib/ebcrl
+# The package is in LIB, packages that apt did not have are in .lib/deps.
+export R_LIBS := $(LIB):$(CURDIR)/.lib/deps$(if $(R_LIBS),:$(R_LIBS))
+# A bare machine has no locale set; testthat and R's help are UTF-8.
+export LC_ALL ?= C.UTF-8
+
+TARBALL   := ebcrl_$(shell sed -n 's/^Version: *//p' DESCRIPTION).tar.gz
+SOURCES   := DESCRIPTION NAMESPACE R $(wildcard R/*) src $(wildcard src/*) man $(wildcard man/*) \
+             $(wildcard inst/*)
+INSTALLED := $(LIB)/.installed
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test check document lint format valgrind gctorture bench clean \
+        setup-run setup-test setup-check setup-dev
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: setup-run $(INSTALLED) ## fit the paper's simulated chain and the Sachs proteins: tables and figures
+	Rscript tools/demo.R
+
+test: setup-test $(INSTALLED) ## run the tests
+	NOT_CRAN=true Rscript tools/test.R
+
+check: setup-check ## R CMD build and R CMD check --as-cran: no error, warning or unexpected note
+	tools/check.sh
+
+document: setup-dev $(INSTALLED) ## regenerate man/ and NAMESPACE with roxygen2
+	Rscript -e 'roxygen2::roxygenise(load_code = roxygen2::load_installed)'
+
+lint: setup-dev $(INSTALLED) ## lint the R code
+	Rscript tools/lint.R
+
+format: setup-dev ## format the C code in place
+	clang-format -i src/*.c src/*.h
+
+valgrind: setup-dev $(INSTALLED) ## run the tests of the C code under valgrind (minutes)
+	tools/valgrind.sh
+
+gctorture: setup-dev $(INSTALLED) ## run a small fit with a garbage collection at every allocation (minutes)
+	Rscript tools/gctorture.R
+
+bench: setup-dev $(INSTALLED) ## run the scripts in bench/ (long)
+	$(MAKE) -C bench
+
+clean: ## remove everything made, but for packages installed into .lib/deps
+	rm -rf .build .lib/ebcrl demo-output
+
+setup-run setup-test setup-check setup-dev: setup-%:
+	@tools/setup.sh $*
+
+# Order-only: the set-up always runs first and by itself never causes a rebuild.
+$(INSTALLED): $(SOURCES) | setup-run
+	mkdir -p .build $(LIB)
+	cd .build && R CMD build --no-build-vignettes ..
+	R CMD INSTALL --library=$(LIB) .build/$(TARBALL)
+	touch $@
