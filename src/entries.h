@@ -7,6 +7,7 @@
 
 /* r_fit.c: the fit and what is read off it */
 SEXP scan_matrix(SEXP x);
+SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features, SEXP control);
 SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init, SEXP control,
             SEXP progress);
 SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP control);

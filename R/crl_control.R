@@ -1,0 +1,149 @@
+#' Settings of a fit
+#'
+#' Collects and checks every setting of [fit_crl()]. A name that is not a setting is an error.
+#'
+#' @param score Score model. `"causal"` is the causal score function of the paper (5.2): the score
+#'   of latent j depends on its pseudo-latent, those of its parents, and the target state of j.
+#' @param penalty Penalty on the spline coefficients. `"difference"` (the default) penalises squared
+#'   second differences along each coordinate, as P-splines do; a score that is linear in each
+#'   coordinate, that of a Gaussian marginal, is not penalised, so that heavy smoothing falls back to
+#'   linear shrinkage. `"ridge"` is the paper's, \eqn{\lambda |\theta|^2}; heavy smoothing falls back
+#'   to no shrinkage.
+#' @param lambda Penalty weight (at least 0), on the scale of the unnormalised normal equations: it
+#'   is held against the number of rows. With `"difference"` the error is flat over 1 to 100.
+#' @param knots Knots of each coordinate (whole number, at least 2), equally spaced and including
+#'   both ends; `knots + 2` cubic B-splines a coordinate. 8 is the paper's.
+#' @param range Range that the knots cover. `"data"` (the default) takes smallest and largest value
+#'   of each pseudo-latent, at every iteration; `c(lo, hi)` holds for all latents, a 2 x d matrix
+#'   gives each its own. Outside the range the score continues linearly.
+#' @param mixing Update of the mixing matrix A = OD, O orthonormal and D diagonal (4.7).
+#'   `"orthonormal"` (the default) holds D = 1: only this scale makes A identifiable up to signed
+#'   permutations, and updates of D drift. `"diagonal"` updates D. `"fixed"` holds A.
+#' @param sigma2 Noise variance: `"learned"` (4.9), `"fixed"` at its start, or `"auto"` (the
+#'   default): fixed where `mixing` is `"fixed"` and `init` gives `sigma2`, else learned.
+#' @param eta Damping of Tweedie's formula (4.4), between 0 (no shrinkage) and 1 (the default).
+#' @param max_iter Largest number of EM iterations. 0 leaves the start as it is and only denoises.
+#' @param tol The EM stops when the relative changes of A, of \eqn{\sigma^2} and of the latents are
+#'   all below it. 0 runs all `max_iter` iterations.
+#' @param solver Solver of the normal equations of a (node, state): `"cholesky"` (banded),
+#'   `"cg"` (conjugate gradients, no Gram matrix), or `"auto"` (the default): by cost.
+#' @param cg_tol,cg_max_iter Relative residual at which conjugate gradients stop, and their largest
+#'   number of iterations. A solve that stops at the latter is counted in the fit.
+#' @param threads Number of threads (default: option `ebcrl.threads`, else 1). Results have the same
+#'   bits for every number.
+#' @param progress Show a progress bar? NULL (the default): in interactive sessions.
+#' @param max_memory Memory in gigabytes (1e9 bytes) beside `x` that a fit may take; a fit that needs
+#'   more is refused before it starts. NULL (the default): what the system says is available, or 8
+#'   where it does not say.
+#' @param preset `"default"`, or `"paper"`: the settings of Appendix D of the paper (ridge penalty,
+#'   range -15 to 15, 8 knots, \eqn{\eta = 1}, 1000 iterations). The paper does not give its
+#'   \eqn{\lambda}; 1 is used. Settings given by name take precedence over the preset.
+#'
+#' @return A list of class `crl_control` with the settings above, except `preset`.
+#' @references Wu, B., von Kügelgen, J. and Blei, D. M. (2026). Multi-domain empirical Bayes for
+#'   linearly-mixed causal representations. \doi{10.48550/arXiv.2603.18404}
+#' @examples
+#' crl_control(lambda = 20, knots = 6)
+#' crl_control(preset = "paper", max_iter = 100)
+#' @export
+crl_control <- function(score = "causal", penalty = c("difference", "ridge"), lambda = 5,
+                        knots = 8, range = "data",
+                        mixing = c("orthonormal", "diagonal", "fixed"),
+                        sigma2 = c("auto", "learned", "fixed"), eta = 1, max_iter = 1000,
+                        tol = 1e-6, solver = c("auto", "cholesky", "cg"), cg_tol = 1e-9,
+                        cg_max_iter = 2000, threads = getOption("ebcrl.threads", 1L),
+                        progress = NULL, max_memory = NULL, preset = c("default", "paper")) {
+  preset <- check_choice(preset, c("default", "paper"), "preset", "control")
+  if (preset == "paper") {
+    if (missing(penalty)) penalty <- "ridge"
+    if (missing(lambda)) lambda <- 1
+    if (missing(range)) range <- c(-15, 15)
+  }
+  number <- function(x, arg, ...) check_number(x, arg, ..., class = "control",
+                                               call = rlang::caller_env())
+  choice <- function(x, choices, arg) check_choice(x, choices, arg, class = "control",
+                                                   call = rlang::caller_env())
+  structure(list(
+    score = choice(score, "causal", "score"),
+    penalty = choice(penalty, c("difference", "ridge"), "penalty"),
+    lambda = number(lambda, "lambda", min = 0),
+    knots = number(knots, "knots", min = 2, max = 1000, integer = TRUE),
+    range = check_range(range),
+    mixing = choice(mixing, c("orthonormal", "diagonal", "fixed"), "mixing"),
+    sigma2 = choice(sigma2, c("auto", "learned", "fixed"), "sigma2"),
+    eta = number(eta, "eta", min = 0, max = 1),
+    max_iter = number(max_iter, "max_iter", min = 0, max = 1e7, integer = TRUE),
+    tol = number(tol, "tol", min = 0, max = 1),
+    solver = choice(solver, c("auto", "cholesky", "cg"), "solver"),
+    cg_tol = number(cg_tol, "cg_tol", min = 1e-15, max = 0.1),
+    cg_max_iter = number(cg_max_iter, "cg_max_iter", min = 1, max = 1e7, integer = TRUE),
+    threads = number(threads, "threads", min = 1, max = 1024, integer = TRUE),
+    progress = if (!is.null(progress)) check_flag(progress, "progress", class = "control"),
+    max_memory = if (!is.null(max_memory)) {
+      number(max_memory, "max_memory", min = 0, open = "min")
+    }
+  ), class = "crl_control")
+}
+
+#' "data", c(lo, hi) or a 2 x d matrix of lower and upper ends
+#' @noRd
+check_range <- function(range, call = rlang::caller_env()) {
+  if (identical(range, "data")) {
+    return(range)
+  }
+  fits <- is.numeric(range) && (if (is.matrix(range)) nrow(range) == 2L else length(range) == 2L)
+  if (!fits) {
+    abort_input(c('{.arg range} must be "data", two numbers, or a matrix with 2 rows.',
+                  "x" = "It is {describe(range)}."), "control", call = call)
+  }
+  ends <- matrix(as.double(range), 2L)
+  if (!all(is.finite(ends)) || any(ends[1L, ] >= ends[2L, ])) {
+    abort_input(c("{.arg range} must give finite lower ends below their upper ends.",
+                  "x" = "It gives {some(as.vector(ends))}."), "control", call = call)
+  }
+  if (is.matrix(range)) ends else as.double(range)
+}
+
+#' A crl_control from what the user passed as `control`: one already, or a list of settings
+#' @noRd
+as_control <- function(control, call = rlang::caller_env()) {
+  if (inherits(control, "crl_control")) {
+    return(control)
+  }
+  if (!is.list(control) || is.object(control)) {
+    abort_input(c("{.arg control} must be made by {.fn crl_control}, or be a list of its settings.",
+                  "x" = "It is {describe(control)}."), "control", call = call)
+  }
+  unknown <- setdiff(rlang::names2(control), names(formals(crl_control)))
+  if (length(unknown) > 0L) {
+    abort_input(c("{.arg control} must name settings of {.fn crl_control} only.",
+                  "x" = "Not among them: {some(unknown)}."), "control", call = call)
+  }
+  do.call(crl_control, control)
+}
+
+#' @export
+print.crl_control <- function(x, ...) {
+  shown <- vapply(x, function(value) {
+    if (is.null(value)) "automatic" else paste(format(value), collapse = " ")
+  }, "")
+  cat(paste0(format(paste0(names(x), ":")), " ", shown), sep = "\n")
+  invisible(x)
+}
+
+#' The settings in the form the C core reads: numbers for choices, a range for every latent
+#' @noRd
+engine_control <- function(control, d, learn_sigma2 = FALSE, turn_signs = FALSE) {
+  position <- function(value, choices) match(value, choices) - 1L
+  range <- control$range
+  list(
+    penalty = position(control$penalty, c("ridge", "difference")),
+    lambda = control$lambda, knots = control$knots,
+    range = if (!identical(range, "data")) matrix(range, 2L, d),
+    solver = position(control$solver, c("auto", "cholesky", "cg")),
+    cg_tol = control$cg_tol, cg_max_iter = control$cg_max_iter, threads = control$threads,
+    mixing = position(control$mixing, c("orthonormal", "diagonal", "fixed")),
+    learn_sigma2 = learn_sigma2, turn_signs = turn_signs, eta = control$eta, tol = control$tol,
+    max_iter = control$max_iter
+  )
+}

@@ -1,0 +1,274 @@
+#' Fit a causal representation by empirical Bayes
+#'
+#' Recovers latents, mixing matrix and noise variance from observations in several domains, each a
+#' known intervention on a known causal graph over the latents: Algorithm 1 (CRL f-modeling) of Wu,
+#' von Kügelgen and Blei. The model is \eqn{x = A z + \varepsilon}, \eqn{\varepsilon \sim N(0,
+#' \sigma^2 I_p)}, with a mixing \eqn{A = O D} of orthogonal columns. Each iteration projects the
+#' observations to pseudo-latents \eqn{y = O'x}, estimates the score of their density by causal score
+#' matching with cubic splines (5.4), takes posterior moments of the latents from Tweedie's formulas
+#' (4.4), (4.5), and updates A (Procrustes, 4.8) and \eqn{\sigma^2} (4.9).
+#'
+#' @section What the data can and cannot tell:
+#' With an unrestricted score, every rotation of the latents within the column space of A is a fixed
+#' point of the algorithm, and so is every scale. The start therefore carries most of the answer on
+#' rotation: from `init = "pca"` the latents span the right space but are in general mixtures of the
+#' causal ones. Where A is known, or known from elsewhere, hold it (`mixing = "fixed"`).
+#' The model has no intercept: centre `x` if its mean is not the latents' doing.
+#'
+#' @param x Observations: a numeric matrix (n x p, rows are samples), a data frame of numbers, a list
+#'   with one matrix for each domain, or a simulation ([sim_crl()]), which brings the other arguments.
+#' @param env Domain of each row (length n): names, a factor, or positions in `targets`.
+#' @param targets Intervention targets of each domain (M x d, 0/1, domain names as row names), or
+#'   what [intervention_targets()] reads.
+#' @param dag Causal graph over the latents (d x d, 0/1, `dag[i, j] = 1` means i -> j), or what
+#'   [as_dag()] reads.
+#' @param weights Weight of each domain in the fit (Appendix C); default: proportional to its rows.
+#' @param init Start. `"pca"` (the default): the d leading principal components of the uncentred data
+#'   and the mean of the other eigenvalues. Or `list(mixing = , sigma2 = )`, a p x d matrix and a
+#'   number (estimated if left out). Or a fit, whose `mixing` and `sigma2` are taken.
+#' @param control Settings, see [crl_control()]; a list of settings does as well.
+#' @param ... For the methods; an argument that no method reads is an error.
+#'
+#' @return An object of class `crl_fit`, a list with
+#' \item{latents}{(n x d) posterior means}
+#' \item{latents_sd}{(n x d) posterior standard deviations}
+#' \item{mixing}{(p x d) A}
+#' \item{sigma2}{noise variance of a coordinate of x}
+#' \item{iterations, converged}{EM iterations done; did the last change fall below `tol`}
+#' \item{trace}{tibble by iteration: `sigma2`, `loss` (score matching, 5.4, per row),
+#'   `change_mixing` and `change_latents` (relative), `floored` (negative variances set to 0)}
+#' \item{score}{the fitted score: `theta` (by node and state), `range` (2 x d), `knots`, `parents`}
+#' \item{orthonormal, scale}{(p x d) O and (d) the diagonal of D}
+#' \item{counts}{what was floored, jittered, unconverged, rank deficient or out of range}
+#' \item{cells}{tibble by (node, state): rows, coefficients, solver, iterations, loss per row}
+#' \item{data}{the checked input; `x` is shared, not copied}
+#' \item{control, init, call, elapsed}{settings, start, call, seconds}
+#'
+#' The latents are those of the final A and \eqn{\sigma^2}. From `init = "pca"` the sign of a latent
+#' is such that its largest |loading| is positive; otherwise signs follow the start.
+#'
+#' @section Errors:
+#' Bad input stops with a condition of class `ebcrl_error`, and of a class for its kind, such as
+#' `ebcrl_error_missing`, `ebcrl_error_dag_cycle` or `ebcrl_error_memory`.
+#'
+#' @references Wu, B., von Kügelgen, J. and Blei, D. M. (2026). Multi-domain empirical Bayes for
+#'   linearly-mixed causal representations. \doi{10.48550/arXiv.2603.18404}
+#' @seealso [crl_baselines()] for what to compare with, [rel_mse()] and [bayes_latents()] where the
+#'   truth is known, [predict.crl_fit()] for other rows.
+#' @examples
+#' set.seed(1)
+#' sim <- sim_crl(chain_dag(3), n = 200, p = 10)
+#' # A and sigma2 known: only the latents are estimated
+#' known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
+#' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag, init = known,
+#'                control = crl_control(mixing = "fixed"))
+#' fit
+#' rel_mse(fit, sim)
+#' @export
+fit_crl <- function(x, ...) {
+  UseMethod("fit_crl")
+}
+
+#' @rdname fit_crl
+#' @export
+fit_crl.default <- function(x, env = NULL, targets, dag, weights = NULL, init = "pca",
+                            control = crl_control(), ...) {
+  check_dots_empty(...)
+  control <- as_control(control)
+  data <- crl_data(x, env, targets, dag, weights, control$knots)
+  fit_data(data, init, control, call = match.call())
+}
+
+#' @rdname fit_crl
+#' @export
+fit_crl.data.frame <- function(x, env = NULL, targets, dag, ...) {
+  fit <- fit_crl.default(frame_to_matrix(x), env = env, targets = targets, dag = dag, ...)
+  with_call(fit, match.call())
+}
+
+#' @rdname fit_crl
+#' @export
+fit_crl.list <- function(x, targets, dag, ...) {
+  rows <- stack_domains(x)
+  fit <- fit_crl.default(rows$x, env = rows$env, targets = targets, dag = dag, ...)
+  with_call(fit, match.call())
+}
+
+#' @rdname fit_crl
+#' @export
+fit_crl.crl_sim <- function(x, ...) {
+  fit <- fit_crl.default(x$x, env = x$env, targets = x$targets, dag = x$dag, ...)
+  with_call(fit, match.call())
+}
+
+#' @noRd
+with_call <- function(fit, call) {
+  call[[1L]] <- quote(fit_crl)
+  fit$call <- call
+  fit
+}
+
+#' The engine behind every entry point: Algorithm 1 on checked data
+#' @noRd
+fit_data <- function(data, init, control, call = NULL, error_call = rlang::caller_env()) {
+  started <- proc.time()[["elapsed"]]
+  check_engine_range(control$range, data$d, error_call)
+  check_memory(data, control, error_call)
+  start <- starting_values(init, data, control, error_call)
+  learn_sigma2 <- control$sigma2 == "learned" ||
+    (control$sigma2 == "auto" && !(control$mixing == "fixed" && start$sigma2_given))
+  engine <- engine_control(control, data$d, learn_sigma2, turn_signs = start$label == "pca")
+  result <- .Call(C_em_fit, data$x, data$env, data$targets, parent_list(data$dag),
+                  row_weights(data), start, engine, progress_bar(control))
+  check_status(result$status, error_call)
+  fit <- c(named_results(result, data), list(
+    counts = c(result$counts, jittered = sum(result$jittered),
+               cg_unconverged = sum(result$unconverged)),
+    cells = cell_table(data, control, result),
+    data = data, control = control, init = start$label, call = call,
+    elapsed = proc.time()[["elapsed"]] - started
+  ))
+  structure(fit, class = "crl_fit")
+}
+
+#' Weight of a row of each domain: n w_e / N_e, so that it is 1 by default (Appendix C)
+#' @noRd
+row_weights <- function(data) {
+  data$n * data$weights / data$n_env
+}
+
+#' @noRd
+named_results <- function(result, data) {
+  latents <- data$latent_names
+  rows <- list(rownames(data$x), latents)
+  columns <- list(data$feature_names, latents)
+  mixing <- result$orthonormal * rep(result$scale, each = data$p)
+  trace <- result$trace[seq_len(result$iterations), , drop = FALSE]
+  list(
+    latents = `dimnames<-`(result$latents, rows),
+    latents_sd = `dimnames<-`(result$latents_sd, rows),
+    mixing = `dimnames<-`(mixing, columns),
+    sigma2 = result$sigma2,
+    iterations = result$iterations, converged = result$converged,
+    trace = tibble::tibble(
+      iteration = seq_len(result$iterations), sigma2 = trace[, 1L], loss = trace[, 2L],
+      change_mixing = trace[, 3L], change_latents = trace[, 4L], floored = trace[, 5L]
+    ),
+    score = list(
+      theta = stats::setNames(result$theta, latents),
+      range = `dimnames<-`(result$range, list(c("lo", "hi"), latents)),
+      parents = stats::setNames(parent_list(data$dag), latents)
+    ),
+    orthonormal = `dimnames<-`(result$orthonormal, columns),
+    scale = stats::setNames(result$scale, latents)
+  )
+}
+
+#' What a fit will take: rows, coefficients and solver of each (node, state), bytes in all
+#' @noRd
+fit_plan <- function(data, control) {
+  .Call(C_fit_plan, data$env, data$targets, parent_list(data$dag), row_weights(data), data$p,
+        engine_control(control, data$d))
+}
+
+#' @noRd
+cell_table <- function(data, control, result) {
+  plan <- fit_plan(data, control)
+  table <- tibble::tibble(
+    node = rep(data$latent_names, each = 2L), state = rep(0:1, data$d), rows = plan$rows,
+    coefficients = plan$coefficients,
+    solver = c("auto", "cholesky", "cg", "none")[plan$solver + 1L],
+    cg_iterations = result$cg_iterations, loss = result$loss / plan$rows
+  )
+  table[plan$rows > 0, ]
+}
+
+# Coordinates of a family (a node and its parents) that the C core has room for.
+MAX_COORDINATES <- 12L
+
+#' Refuse a fit that would not fit in memory, before it starts
+#' @noRd
+check_memory <- function(data, control, call) {
+  parents <- lengths(parent_list(data$dag))
+  widest <- data$latent_names[which.max(parents)]
+  size <- (control$knots + 2)^(max(parents) + 1)
+  too_many <- max(parents) >= MAX_COORDINATES
+  bytes <- if (too_many) Inf else fit_plan(data, control)$bytes
+  limit <- (control$max_memory %||% available_gigabytes()) * 1e9
+  if (bytes > limit) {
+    needed <- if (too_many) {
+      "more than the {MAX_COORDINATES - 1L} parents a node may have"
+    } else {
+      "about {format(bytes / 1e9, digits = 3)} GB, and {format(limit / 1e9, digits = 3)} GB may be taken"
+    }
+    abort_input(c("The fit must fit in memory.",
+                  "x" = paste("It would need", needed, "(beside {.arg x})."),
+                  "x" = "{.val {widest}} has {max(parents)} parent{?s}: {format(size, big.mark = ',')} spline coefficients a state.",
+                  "i" = "Use a sparser {.arg dag} or fewer knots, or raise {.code crl_control(max_memory = )}."),
+                "memory", call = call)
+  }
+}
+
+#' @noRd
+available_gigabytes <- function() {
+  found <- tryCatch(
+    grep("^MemAvailable:", readLines("/proc/meminfo", warn = FALSE), value = TRUE),
+    error = function(e) character(), warning = function(w) character()
+  )
+  if (length(found) == 1L) as.numeric(gsub("[^0-9]", "", found)) * 1024 / 1e9 else 8
+}
+
+#' @noRd
+check_engine_range <- function(range, d, call) {
+  if (is.matrix(range) && ncol(range) != d) {
+    abort_input(c("{.arg range} must have one column for each of {d} latent{?s}.",
+                  "x" = "It has {ncol(range)}."), "control", call = call)
+  }
+}
+
+#' The C core's status in words
+#' @noRd
+check_status <- function(status, call = rlang::caller_env()) {
+  if (status == 0L) {
+    return(invisible())
+  }
+  reason <- switch(status,
+    "A pseudo-latent or a spline coefficient is not finite: rescale {.arg x}.",
+    "A pseudo-latent is constant: use fewer latents.",
+    "The normal equations are singular even with a jitter: raise {.arg lambda}.",
+    "The singular value decomposition did not converge: rescale {.arg x}."
+  )
+  abort_input(c("The EM could not go on.", "x" = reason), "numerical", call = call)
+}
+
+#' A function of (iteration, change) that moves a progress bar, or NULL
+#' @noRd
+progress_bar <- function(control, .envir = rlang::caller_env()) {
+  if (!(control$progress %||% interactive()) || control$max_iter < 2L) {
+    return(NULL)
+  }
+  bar <- cli::cli_progress_bar(
+    format = "EM {cli::pb_bar} {cli::pb_current}/{cli::pb_total}, change {cli::pb_extra$change}",
+    total = control$max_iter, .envir = .envir, extra = list(change = "")
+  )
+  function(iteration, change) {
+    cli::cli_progress_update(set = iteration, id = bar, .envir = .envir,
+                             extra = list(change = format(change, digits = 2)))
+  }
+}
+
+#' The E-step of a fitted model for given rows
+#'
+#' @param x Double matrix (rows x p).
+#' @param codes Position in `targets` of each row's target combination.
+#' @param targets 0/1 integer matrix (combinations x d).
+#' @param object A `crl_fit`.
+#' @return list: `y`, `score`, `dscore`, `latents`, `latents_sd` (rows x d each), `floored`
+#' @noRd
+estep <- function(x, codes, targets, object) {
+  model <- c(object[c("orthonormal", "scale", "sigma2")], list(theta = object$score$theta))
+  control <- object$control
+  control$range <- object$score$range
+  .Call(C_estep, x, codes, targets, unname(object$score$parents), model,
+        engine_control(control, ncol(targets)))
+}

@@ -1,0 +1,113 @@
+# Where the EM starts: O (p x d, orthonormal columns), D (d), sigma2.
+
+# Above this many rows and columns the leading eigenvectors come from an iterative method.
+DENSE_EIGEN <- 1000L
+
+#' The start of a fit
+#'
+#' @param init "pca", a list with `mixing` (p x d) and perhaps `sigma2`, or a fit.
+#' @return list: `orthonormal`, `scale`, `sigma2`, `label` ("pca", "given" or "fit"), `sigma2_given`
+#' @noRd
+starting_values <- function(init, data, control, call = rlang::caller_env()) {
+  if (identical(init, "pca")) {
+    return(c(pca_start(data, call), label = "pca", sigma2_given = FALSE))
+  }
+  label <- "given"
+  if (inherits(init, "crl_fit")) {
+    init <- list(mixing = init$mixing, sigma2 = init$sigma2)
+    label <- "fit"
+  }
+  check_init(init, call)
+  mixing <- check_numeric_matrix(init$mixing, "init$mixing", data$p, data$d, class = "init",
+                                 call = call)
+  start <- c(split_mixing(mixing, control$mixing, call), label = label,
+             sigma2_given = !is.null(init$sigma2))
+  start$sigma2 <- if (start$sigma2_given) {
+    check_number(init$sigma2, "init$sigma2", min = 0, open = "min", class = "init", call = call)
+  } else {
+    residual_variance(data, sum((data$x %*% start$orthonormal)^2) / data$n, call)
+  }
+  start
+}
+
+#' @noRd
+check_init <- function(init, call) {
+  if (!is.list(init) || is.object(init) || !is.matrix(init$mixing)) {
+    abort_input(c('{.arg init} must be "pca", a fit, or a list with {.field mixing} (p x d).',
+                  "x" = "It is {describe(init)}.",
+                  "i" = "For known values: {.code init = list(mixing = A, sigma2 = s)}."), "init",
+                call = call)
+  }
+  unknown <- setdiff(rlang::names2(init), c("mixing", "sigma2"))
+  if (length(unknown) > 0L) {
+    abort_input(c("{.arg init} may hold {.field mixing} and {.field sigma2}.",
+                  "x" = "It also holds {some(unknown)}."), "init", call = call)
+  }
+}
+
+#' Principal components of the uncentred data: the model has no intercept
+#' @noRd
+pca_start <- function(data, call = rlang::caller_env()) {
+  top <- leading_eigen(data$x, data$d)
+  if (!(top$values[data$d] > 1e-12 * top$values[1L])) {
+    abort_input(c("{.arg x} must have rank {data$d}, the number of latents.",
+                  "x" = "Its eigenvalue {data$d} is {format(top$values[data$d], digits = 3)}, the first {format(top$values[1], digits = 3)}.",
+                  "i" = "Use fewer latents."), "rank", call = call)
+  }
+  orthonormal <- top$vectors
+  turn <- apply(orthonormal, 2L, function(column) sign(column[which.max(abs(column))]))
+  list(orthonormal = orthonormal * rep(turn, each = data$p), scale = rep(1, data$d),
+       sigma2 = residual_variance(data, sum(top$values), call))
+}
+
+#' Top d eigenvectors and eigenvalues of X'X / n
+#' @noRd
+leading_eigen <- function(x, d) {
+  n <- nrow(x)
+  if (ncol(x) <= DENSE_EIGEN || d > DENSE_EIGEN / 2) {
+    all <- eigen(crossprod(x) / n, symmetric = TRUE)
+    return(list(vectors = all$vectors[, seq_len(d), drop = FALSE], values = all$values[seq_len(d)]))
+  }
+  if (n <= DENSE_EIGEN) {
+    all <- eigen(tcrossprod(x) / n, symmetric = TRUE)
+    values <- all$values[seq_len(d)]
+    vectors <- crossprod(x, all$vectors[, seq_len(d), drop = FALSE])
+    return(list(vectors = vectors / rep(sqrt(pmax(values, 0) * n), each = ncol(x)), values = values))
+  }
+  top <- RSpectra::svds(x, d, nu = 0L, nv = d, opts = list(tol = 1e-12))
+  list(vectors = top$v, values = top$d^2 / n)
+}
+
+#' Noise variance per coordinate from what d components leave of the mean square norm: the mean of
+#' the other p - d eigenvalues
+#' @noRd
+residual_variance <- function(data, explained, call) {
+  if (data$p == data$d) {
+    abort_input(c("The noise variance cannot be estimated from {data$p} columns and as many latents.",
+                  "i" = "Give both: {.code init = list(mixing = , sigma2 = )}."), "init",
+                call = call)
+  }
+  max((data$mean_square - explained) / (data$p - data$d), 1e-10 * data$mean_square / data$p)
+}
+
+#' A = OD with orthonormal O; only "orthonormal" mixing takes the closest such matrix to a general A
+#' @noRd
+split_mixing <- function(mixing, kind, call) {
+  norms <- sqrt(colSums(mixing^2))
+  if (any(norms == 0)) {
+    abort_input(c("The columns of {.arg init$mixing} must not be zero.",
+                  "x" = "Column {which(norms == 0)[1]} is."), "init", call = call)
+  }
+  if (kind == "orthonormal") {
+    return(list(orthonormal = .Call(C_polar_factor, mixing), scale = rep(1, ncol(mixing))))
+  }
+  orthonormal <- mixing / rep(norms, each = nrow(mixing))
+  cosine <- max(abs(crossprod(orthonormal) - diag(ncol(mixing))))
+  if (cosine > 1e-6) {
+    abort_input(c("The columns of {.arg init$mixing} must be orthogonal.",
+                  "x" = "Two have cosine {format(cosine, digits = 3)}.",
+                  "i" = 'With {.code mixing = "orthonormal"} the closest orthonormal matrix is taken.'),
+                "init", call = call)
+  }
+  list(orthonormal = orthonormal, scale = norms)
+}

@@ -1,0 +1,79 @@
+/* Algorithm 1: EM f-modeling with causal score matching.
+ *
+ *   x        n x p         observations, rows are samples
+ *   O, D     p x d, d      mixing A = O D, O orthonormal
+ *   y        n x d         pseudo-latents X O
+ *   latents  n x d         posterior means; sd their standard deviations
+ *   cross    p x d         sum omega x z'
+ *   second   d             sum omega E z_j^2
+ */
+#ifndef EBCRL_EM_H
+#define EBCRL_EM_H
+
+#include "linalg.h"
+#include "measurement.h"
+#include "score.h"
+
+typedef struct {
+  mixing_kind mixing;
+  int learn_sigma2;
+  double eta; /* damping of Tweedie's formula (4.4) */
+  double tol; /* stop when the largest relative change falls below */
+  int max_iter;
+  int turn_signs; /* at the end, make the largest |loading| of a latent positive */
+  void (*tick)(int iteration, double change, void *ctx); /* once an iteration; may not return */
+  void *ctx;
+} em_settings;
+
+/* What is wanted of the E-step besides the sums; each n x d or NULL. */
+typedef struct {
+  double *latents, *sd, *score, *dscore;
+} estep_output;
+
+typedef struct {
+  double *cross, *second; /* p x d, d */
+  double *loss;           /* 2 d: by cell */
+  double moved, norm;     /* squared change of the latents and their squared norm before */
+  size_t floored, outside;
+} posterior_sums;
+
+enum { TRACE_SIGMA2, TRACE_LOSS, TRACE_MIXING, TRACE_LATENTS, TRACE_FLOORED, TRACE_COLUMNS };
+
+typedef struct {
+  const double *x;
+  int p;
+  latent_sample sample; /* y, and the rows' domains, targets and weights */
+  const score_class *score_class;
+  score_model *score;
+  em_settings set;
+  double *orthonormal, *scale, sigma2;
+  double *y;
+  estep_output out;
+  posterior_sums sums;                            /* totals */
+  posterior_sums *shard;                          /* one a shard */
+  double *z_block, *s_block, *ds_block, *v_block; /* shards x d x BLOCK_ROWS */
+  double sum_sq, sigma2_floor;
+  polar_work polar;
+  double *scratch; /* 3 p x d */
+  double *trace;   /* max_iter x TRACE_COLUMNS */
+  int iterations, converged, sigma2_floored, rank_deficient;
+} em_fit_state;
+
+/* Allocates the work arrays; x, p, sample, score_class, score, set, orthonormal, scale, sigma2, y,
+ * out and trace are the caller's. */
+void em_prepare(em_fit_state *em, allocator alloc);
+
+/* Doubles that em_prepare allocates. */
+double em_work_bytes(double n, double p, double d);
+
+/* Algorithm 1, then one E-step under the final A and sigma2. */
+int em_run(em_fit_state *em);
+
+/* y = X O. */
+void pseudo_latents(em_fit_state *em);
+
+/* The E-step's pass over the rows, under the fitted score. first: no previous latents to compare.
+ */
+void posterior_pass(em_fit_state *em, int first);
+
+#endif

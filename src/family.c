@@ -1,0 +1,63 @@
+#include "family.h"
+
+family family_new(const int *coord, int n_coord, int n_basis, allocator alloc) {
+  family f = {.n_coord = n_coord, .coord = coord, .n_coef = 1, .n_run = 1};
+  for (int k = n_coord - 1; k >= 0; k--) {
+    f.stride[k] = f.n_coef;
+    f.n_coef *= (size_t)n_basis;
+    if (k > 0)
+      f.n_run *= ORDER;
+  }
+  size_t *offset = alloc(f.n_run, sizeof(size_t));
+  for (size_t r = 0; r < f.n_run; r++) {
+    offset[r] = 0;
+    size_t digits = r;
+    for (int k = n_coord - 2; k >= 0; k--, digits /= ORDER)
+      offset[r] += digits % ORDER * f.stride[k];
+  }
+  f.run_offset = offset;
+  return f;
+}
+
+basis_block basis_block_new(int d, allocator alloc) {
+  size_t cells = (size_t)d * BLOCK_ROWS;
+  basis_block b = {alloc(cells * ORDER, sizeof(double)), alloc(cells * ORDER, sizeof(double)),
+                   alloc(cells, sizeof(int))};
+  return b;
+}
+
+size_t basis_block_fill(basis_block *b, const bspline_table *t, const double *range,
+                        const double *y, size_t n, int d, size_t start, int rows) {
+  size_t outside = 0;
+  for (int j = 0; j < d; j++) {
+    double lo = range[2 * j], hi = range[2 * j + 1], scale = (t->knots - 1) / (hi - lo);
+    const double *yj = y + (size_t)j * n + start;
+    size_t at = (size_t)j * BLOCK_ROWS;
+    for (int i = 0; i < rows; i++) {
+      b->first[at + i] = bspline_at(t, lo, scale, yj[i], b->value + (at + i) * ORDER,
+                                    b->slope + (at + i) * ORDER, NULL);
+      outside += yj[i] < lo || yj[i] > hi;
+    }
+  }
+  return outside;
+}
+
+size_t family_base(const family *f, const basis_block *b, int row) {
+  size_t base = 0;
+  for (int k = 0; k < f->n_coord; k++)
+    base += (size_t)b->first[(size_t)f->coord[k] * BLOCK_ROWS + row] * f->stride[k];
+  return base;
+}
+
+void family_parent_product(const family *f, const basis_block *b, int row, double *product) {
+  size_t length = 1;
+  product[0] = 1;
+  for (int k = 1; k < f->n_coord; k++, length *= ORDER) {
+    const double *v = b->value + ((size_t)f->coord[k] * BLOCK_ROWS + row) * ORDER;
+    for (size_t r = length; r-- > 0;) { /* backwards, in place: r writes to 4r .. 4r + 3 */
+      double head = product[r];
+      for (int s = 0; s < ORDER; s++)
+        product[r * ORDER + s] = head * v[s];
+    }
+  }
+}

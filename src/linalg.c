@@ -1,0 +1,137 @@
+#include "linalg.h"
+
+#include <R_ext/BLAS.h>
+#include <R_ext/Lapack.h>
+#include <float.h>
+#include <string.h>
+
+#ifdef _OPENMP
+#define SIMD _Pragma("omp simd")
+#else
+#define SIMD
+#endif
+
+/* Wider vector instructions where the processor has them: chosen at load time, so that the package
+ * stays portable. */
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
+#define WIDE_VECTORS __attribute__((target_clones("avx2,fma", "default")))
+#else
+#define WIDE_VECTORS
+#endif
+
+/* y_j += x_0 b_0j + ... + x_3 b_3j for four columns j; four columns of x a call. */
+WIDE_VECTORS static void add_four_by_four(const double *restrict x, size_t ldx, int rows,
+                                          const double *restrict b, size_t ldb, double *restrict y,
+                                          size_t ldy) {
+  const double *x0 = x, *x1 = x + ldx, *x2 = x + 2 * ldx, *x3 = x + 3 * ldx;
+  double *y0 = y, *y1 = y + ldy, *y2 = y + 2 * ldy, *y3 = y + 3 * ldy;
+  const double *b0 = b, *b1 = b + ldb, *b2 = b + 2 * ldb, *b3 = b + 3 * ldb;
+  SIMD for (int i = 0; i < rows; i++) {
+    double v0 = x0[i], v1 = x1[i], v2 = x2[i], v3 = x3[i];
+    y0[i] += v0 * b0[0] + v1 * b0[1] + v2 * b0[2] + v3 * b0[3];
+    y1[i] += v0 * b1[0] + v1 * b1[1] + v2 * b1[2] + v3 * b1[3];
+    y2[i] += v0 * b2[0] + v1 * b2[1] + v2 * b2[2] + v3 * b2[3];
+    y3[i] += v0 * b3[0] + v1 * b3[1] + v2 * b3[2] + v3 * b3[3];
+  }
+}
+
+WIDE_VECTORS static void add_scaled(const double *restrict x, double b, int rows,
+                                    double *restrict y) {
+  SIMD for (int i = 0; i < rows; i++) y[i] += b * x[i];
+}
+
+void rows_times(const double *x, size_t n, int p, size_t start, int rows, const double *b, int d,
+                double *out, size_t ld) {
+  int p4 = p - p % 4, d4 = d - d % 4;
+  for (int j = 0; j < d; j++)
+    memset(out + (size_t)j * ld, 0, (size_t)rows * sizeof(double));
+  for (int k = 0; k < p4; k += 4) {
+    const double *xk = x + (size_t)k * n + start;
+    for (int j = 0; j < d4; j += 4)
+      add_four_by_four(xk, n, rows, b + (size_t)j * (size_t)p + k, (size_t)p, out + (size_t)j * ld,
+                       ld);
+    for (int j = d4; j < d; j++)
+      for (int r = 0; r < 4; r++)
+        add_scaled(xk + (size_t)r * n, b[(size_t)j * (size_t)p + (size_t)(k + r)], rows,
+                   out + (size_t)j * ld);
+  }
+  for (int k = p4; k < p; k++)
+    for (int j = 0; j < d; j++)
+      add_scaled(x + (size_t)k * n + start, b[(size_t)j * (size_t)p + (size_t)k], rows,
+                 out + (size_t)j * ld);
+}
+
+/* Four inner products of a column of x with columns of z. */
+WIDE_VECTORS static void four_products(const double *restrict x, const double *restrict z, int rows,
+                                       double *sum, size_t ld) {
+  const double *z0 = z, *z1 = z + BLOCK_ROWS, *z2 = z + 2 * BLOCK_ROWS, *z3 = z + 3 * BLOCK_ROWS;
+  double a0 = 0, a1 = 0, a2 = 0, a3 = 0;
+#ifdef _OPENMP
+#pragma omp simd reduction(+ : a0, a1, a2, a3)
+#endif
+  for (int i = 0; i < rows; i++) {
+    a0 += x[i] * z0[i];
+    a1 += x[i] * z1[i];
+    a2 += x[i] * z2[i];
+    a3 += x[i] * z3[i];
+  }
+  sum[0] += a0;
+  sum[ld] += a1;
+  sum[2 * ld] += a2;
+  sum[3 * ld] += a3;
+}
+
+WIDE_VECTORS static double product(const double *restrict x, const double *restrict z, int rows) {
+  double a = 0;
+#ifdef _OPENMP
+#pragma omp simd reduction(+ : a)
+#endif
+  for (int i = 0; i < rows; i++)
+    a += x[i] * z[i];
+  return a;
+}
+
+void rows_cross(const double *x, size_t n, int p, size_t start, int rows, const double *z, int d,
+                double *sum) {
+  int d4 = d - d % 4;
+  for (int k = 0; k < p; k++) {
+    const double *xk = x + (size_t)k * n + start;
+    for (int j = 0; j < d4; j += 4)
+      four_products(xk, z + (size_t)j * BLOCK_ROWS, rows, sum + (size_t)j * (size_t)p + k,
+                    (size_t)p);
+    for (int j = d4; j < d; j++)
+      sum[(size_t)j * (size_t)p + (size_t)k] += product(xk, z + (size_t)j * BLOCK_ROWS, rows);
+  }
+}
+
+polar_work polar_work_new(int p, int d, allocator alloc) {
+  polar_work w = {.p = p, .d = d};
+  size_t tall = (size_t)p * (size_t)d;
+  double best;
+  int query = -1, info;
+  w.a = alloc(tall, sizeof(double));
+  w.u = alloc(tall, sizeof(double));
+  w.vt = alloc((size_t)d * (size_t)d, sizeof(double));
+  w.singular = alloc((size_t)d, sizeof(double));
+  w.iwork = alloc(8 * (size_t)d, sizeof(int));
+  F77_CALL(dgesdd)
+  ("S", &p, &d, w.a, &p, w.singular, w.u, &p, w.vt, &d, &best, &query, w.iwork, &info FCONE);
+  w.lwork = (int)best;
+  w.work = alloc((size_t)w.lwork, sizeof(double));
+  return w;
+}
+
+int polar_factor_of(const double *m, polar_work *w, double *out, int *rank_deficient) {
+  int p = w->p, d = w->d, info;
+  const double one = 1, zero = 0;
+  memcpy(w->a, m, (size_t)p * (size_t)d * sizeof(double));
+  F77_CALL(dgesdd)
+  ("S", &p, &d, w->a, &p, w->singular, w->u, &p, w->vt, &d, w->work, &w->lwork, w->iwork,
+   &info FCONE);
+  if (info != 0)
+    return STATUS_SVD;
+  *rank_deficient = w->singular[d - 1] <= p * DBL_EPSILON * w->singular[0];
+  F77_CALL(dgemm)
+  ("N", "N", &p, &d, &d, &one, w->u, &p, w->vt, &d, &zero, out, &p FCONE FCONE);
+  return STATUS_OK;
+}

@@ -1,0 +1,23 @@
+/* M-step for the measurement model x = A z + noise, A = O D (4.7)-(4.9). */
+#ifndef EBCRL_MEASUREMENT_H
+#define EBCRL_MEASUREMENT_H
+
+#include "linalg.h"
+
+typedef enum { MIXING_ORTHONORMAL = 0, MIXING_DIAGONAL = 1, MIXING_FIXED = 2 } mixing_kind;
+
+/* cross = sum omega x z' (p x d), second = sum omega E z_j^2 (d).
+ * orthonormal: D = 1 and O = polar factor of cross.
+ * diagonal: for given D, O = polar(cross D); for given O, D_jj = (O'cross)_jj / second_j; in turn,
+ * from the D given, until D stops moving. (4.8) as printed mixes up the two: its D has a square,
+ * and pairs singular values with latents they do not belong to unless V = I. Columns of O keep the
+ * direction of the previous O (Appendix A.2: signs are ties). */
+int mixing_update_step(const double *cross, const double *second, mixing_kind kind, polar_work *w,
+                       double *scratch, double *orthonormal, double *scale, int *rank_deficient);
+
+/* (4.9): (sum_sq + sum_j D_jj^2 second_j - 2 tr(A'cross)) / (n p), at least floor. */
+double sigma2_update(double sum_sq, const double *cross, const double *second,
+                     const double *orthonormal, const double *scale, size_t n, int p, int d,
+                     double floor, int *floored);
+
+#endif

@@ -1,0 +1,240 @@
+/* Glue for the fit: checks types, unpacks, allocates, calls, packs. */
+#include "em.h"
+#include "entries.h"
+#include "r_util.h"
+
+#include <string.h>
+
+SEXP scan_matrix(SEXP x) {
+  assert_double_matrix(x, "x");
+  size_t n = (size_t)Rf_nrows(x), p = (size_t)Rf_ncols(x);
+  const double *v = REAL(x);
+  const char *fields[] = {"bad_row", "bad_col", "bad_kind", "constant", "mean_square", ""};
+  int bad_row = 0, bad_col = 0, n_constant = 0;
+  const char *kind = "";
+  double square = 0;
+  int *constant = (int *)R_alloc(p, sizeof(int));
+  for (size_t k = 0; k < p && !bad_row; k++) {
+    const double *column = v + k * n;
+    double lo = R_PosInf, hi = R_NegInf;
+    for (size_t i = 0; i < n; i++) {
+      if (!R_FINITE(column[i])) {
+        bad_row = (int)i + 1;
+        bad_col = (int)k + 1;
+        kind = R_IsNA(column[i]) ? "NA" : (ISNAN(column[i]) ? "NaN" : "Inf");
+        break;
+      }
+      lo = column[i] < lo ? column[i] : lo;
+      hi = column[i] > hi ? column[i] : hi;
+      square += column[i] * column[i];
+    }
+    if (!bad_row && lo == hi)
+      constant[n_constant++] = (int)k + 1;
+    R_CheckUserInterrupt();
+  }
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SET_VECTOR_ELT(out, 0, Rf_ScalarInteger(bad_row));
+  SET_VECTOR_ELT(out, 1, Rf_ScalarInteger(bad_col));
+  SET_VECTOR_ELT(out, 2, Rf_mkString(kind));
+  SEXP columns = Rf_allocVector(INTSXP, n_constant);
+  SET_VECTOR_ELT(out, 3, columns);
+  if (n_constant)
+    memcpy(INTEGER(columns), constant, (size_t)n_constant * sizeof(int));
+  SET_VECTOR_ELT(out, 4, Rf_ScalarReal(square / (double)n));
+  UNPROTECT(1);
+  return out;
+}
+
+/* Per cell (2 d: states 0 and 1 of each node in turn): rows, coefficients, solver; and the bytes a
+ * fit needs beside x. */
+SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features, SEXP control) {
+  latent_sample s = sample_from(env, targets, omega);
+  score_settings set = score_settings_from(control);
+  const char *fields[] = {"rows", "coefficients", "solver", "bytes", ""};
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SEXP rows = Rf_allocVector(REALSXP, 2 * s.d);
+  SET_VECTOR_ELT(out, 0, rows);
+  SEXP coefficients = Rf_allocVector(REALSXP, 2 * s.d);
+  SET_VECTOR_ELT(out, 1, coefficients);
+  SEXP solver = Rf_allocVector(INTSXP, 2 * s.d);
+  SET_VECTOR_ELT(out, 2, solver);
+  size_t *count = (size_t *)R_alloc(2 * (size_t)s.d, sizeof(size_t));
+  count_cell_rows(&s, count);
+  double own = 0, shared = 0, n = (double)s.n, d = s.d;
+  int max_coord = 1;
+  for (int c = 0; c < 2 * s.d; c++) {
+    int n_coord = 1 + Rf_length(VECTOR_ELT(parents, c / 2));
+    cell_plan plan = plan_cell((double)count[c], n_coord, n, &set);
+    REAL(rows)[c] = (double)count[c];
+    REAL(coefficients)[c] = plan.n_coef;
+    INTEGER(solver)[c] = (int)plan.solver;
+    own += plan.own_bytes;
+    shared = plan.shared_bytes > shared ? plan.shared_bytes : shared;
+    max_coord = n_coord > max_coord ? n_coord : max_coord;
+  }
+  double bytes = own + shared + task_bytes(n, s.d, max_coord) +
+                 em_work_bytes(n, Rf_asReal(n_features), d) + 3 * n * d * sizeof(double);
+  SET_VECTOR_ELT(out, 3, Rf_ScalarReal(bytes));
+  UNPROTECT(1);
+  return out;
+}
+
+static void tick(int iteration, double change, void *ctx) {
+  SEXP progress = (SEXP)ctx;
+  R_CheckUserInterrupt();
+  if (Rf_isFunction(progress)) {
+    SEXP call =
+        PROTECT(Rf_lang3(progress, Rf_ScalarInteger(iteration), PROTECT(Rf_ScalarReal(change))));
+    Rf_eval(call, R_GlobalEnv);
+    UNPROTECT(2);
+  }
+}
+
+static em_settings em_settings_from(SEXP control, SEXP progress) {
+  em_settings set = {.mixing = (mixing_kind)list_int(control, "mixing"),
+                     .learn_sigma2 = list_int(control, "learn_sigma2"),
+                     .eta = list_number(control, "eta"),
+                     .tol = list_number(control, "tol"),
+                     .max_iter = list_int(control, "max_iter"),
+                     .turn_signs = list_int(control, "turn_signs"),
+                     .tick = tick,
+                     .ctx = progress};
+  return set;
+}
+
+static em_fit_state em_state_from(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega,
+                                  SEXP model, SEXP control, SEXP progress) {
+  assert_double_matrix(x, "x");
+  em_fit_state em = {.x = REAL(x),
+                     .p = Rf_ncols(x),
+                     .sample = sample_from(env, targets, omega),
+                     .score_class = &causal_score,
+                     .set = em_settings_from(control, progress),
+                     .sigma2 = list_number(model, "sigma2")};
+  if ((size_t)Rf_nrows(x) != em.sample.n)
+    Rf_error("internal error: x and env have different numbers of rows");
+  em.score = score_model_from(&em.sample, parents, control);
+  return em;
+}
+
+/* A copy of an R matrix or vector as a component of the result, for the kernels to write on. */
+static double *own_copy(SEXP out, int at, SEXP value) {
+  SET_VECTOR_ELT(out, at, Rf_duplicate(value));
+  return REAL(VECTOR_ELT(out, at));
+}
+
+static double *new_matrix(SEXP out, int at, size_t rows, int cols) {
+  SET_VECTOR_ELT(out, at, Rf_allocMatrix(REALSXP, (int)rows, cols));
+  return REAL(VECTOR_ELT(out, at));
+}
+
+/* One value a cell. */
+static SEXP cell_values(const score_model *m, int what) {
+  SEXP out = PROTECT(Rf_allocVector(REALSXP, 2 * m->d));
+  for (int c = 0; c < 2 * m->d; c++) {
+    const score_cell *cell = &m->cell[c];
+    const double value[] = {cell->loss, cell->cg_iterations, cell->jittered, cell->unconverged};
+    REAL(out)[c] = value[what];
+  }
+  UNPROTECT(1);
+  return out;
+}
+
+enum {
+  FIT_LATENTS,
+  FIT_SD,
+  FIT_ORTHONORMAL,
+  FIT_SCALE,
+  FIT_SIGMA2,
+  FIT_RANGE,
+  FIT_THETA,
+  FIT_TRACE,
+  FIT_ITERATIONS,
+  FIT_CONVERGED,
+  FIT_COUNTS,
+  FIT_LOSS,
+  FIT_CG_ITERATIONS,
+  FIT_JITTERED,
+  FIT_UNCONVERGED,
+  FIT_STATUS
+};
+static const char *fit_fields[] = {
+    "latents",       "latents_sd", "orthonormal", "scale",     "sigma2", "range",
+    "theta",         "trace",      "iterations",  "converged", "counts", "loss",
+    "cg_iterations", "jittered",   "unconverged", "status",    ""};
+
+SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init, SEXP control,
+            SEXP progress) {
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fit_fields));
+  em_fit_state em = em_state_from(x, env, targets, parents, omega, init, control, progress);
+  size_t n = em.sample.n;
+  int d = em.sample.d;
+  em.out.latents = new_matrix(out, FIT_LATENTS, n, d);
+  em.out.sd = new_matrix(out, FIT_SD, n, d);
+  em.orthonormal = own_copy(out, FIT_ORTHONORMAL, list_element(init, "orthonormal"));
+  em.scale = own_copy(out, FIT_SCALE, list_element(init, "scale"));
+  em.trace = new_matrix(out, FIT_TRACE, (size_t)em.set.max_iter, TRACE_COLUMNS);
+  em.y = (double *)R_alloc(n * (size_t)d, sizeof(double));
+  em.sample.y = em.y;
+  em_prepare(&em, r_allocator);
+
+  int status = em_run(&em);
+
+  SET_VECTOR_ELT(out, FIT_STATUS, Rf_ScalarInteger(status));
+  SET_VECTOR_ELT(out, FIT_SIGMA2, Rf_ScalarReal(em.sigma2));
+  memcpy(new_matrix(out, FIT_RANGE, 2, d), em.score->range, 2 * (size_t)d * sizeof(double));
+  SET_VECTOR_ELT(out, FIT_THETA, theta_list(em.score));
+  SET_VECTOR_ELT(out, FIT_ITERATIONS, Rf_ScalarInteger(em.iterations));
+  SET_VECTOR_ELT(out, FIT_CONVERGED, Rf_ScalarLogical(em.converged));
+  for (int what = 0; what < 4; what++)
+    SET_VECTOR_ELT(out, FIT_LOSS + what, cell_values(em.score, what));
+  const char *counts[] = {"variance_floored", "outside_range", "sigma2_floored", "rank_deficient",
+                          ""};
+  const double count[] = {(double)em.sums.floored, (double)em.sums.outside, em.sigma2_floored,
+                          em.rank_deficient};
+  SEXP counted = Rf_mkNamed(REALSXP, counts);
+  SET_VECTOR_ELT(out, FIT_COUNTS, counted);
+  memcpy(REAL(counted), count, sizeof count);
+  UNPROTECT(1);
+  return out;
+}
+
+/* Copies fitted coefficients into a score model and marks the cells that have them. */
+static void load_theta(score_model *m, SEXP theta) {
+  for (int c = 0; c < 2 * m->d; c++) {
+    SEXP value = VECTOR_ELT(VECTOR_ELT(theta, c / 2), c % 2);
+    if (m->cell[c].n_rows == 0)
+      continue;
+    if (!Rf_isReal(value) || (size_t)XLENGTH(value) != m->family[c / 2].n_coef)
+      Rf_error("internal error: node %d has no coefficients for state %d", c / 2 + 1, c % 2);
+    memcpy(m->cell[c].theta, REAL(value), m->family[c / 2].n_coef * sizeof(double));
+  }
+}
+
+SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP control) {
+  const char *fields[] = {"y", "score", "dscore", "latents", "latents_sd", "floored", ""};
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SEXP omega = PROTECT(Rf_allocVector(REALSXP, Rf_nrows(targets)));
+  for (int e = 0; e < Rf_nrows(targets); e++)
+    REAL(omega)[e] = 1;
+  em_fit_state em = em_state_from(x, env, targets, parents, omega, model, control, R_NilValue);
+  size_t n = em.sample.n;
+  int d = em.sample.d;
+  load_theta(em.score, list_element(model, "theta"));
+  em.orthonormal = REAL(list_element(model, "orthonormal"));
+  em.scale = REAL(list_element(model, "scale"));
+  em.y = new_matrix(out, 0, n, d);
+  em.out.score = new_matrix(out, 1, n, d);
+  em.out.dscore = new_matrix(out, 2, n, d);
+  em.out.latents = new_matrix(out, 3, n, d);
+  em.out.sd = new_matrix(out, 4, n, d);
+  em.sample.y = em.y;
+  em_prepare(&em, r_allocator);
+
+  pseudo_latents(&em);
+  posterior_pass(&em, 1);
+
+  SET_VECTOR_ELT(out, 5, Rf_ScalarReal((double)em.sums.floored));
+  UNPROTECT(2);
+  return out;
+}

@@ -1,0 +1,91 @@
+/* Glue for single kernels: what the tests hold against the reference in R. */
+#include "entries.h"
+#include "linalg.h"
+#include "measurement.h"
+#include "r_util.h"
+
+#include <string.h>
+
+SEXP bspline_basis(SEXP y, SEXP range, SEXP knots, SEXP deriv) {
+  int n = Rf_length(y), order = Rf_asInteger(deriv), n_knots = Rf_asInteger(knots);
+  bspline_table t = bspline_table_fill(
+      n_knots, (double *)R_alloc((size_t)bspline_table_size(n_knots), sizeof(double)));
+  double lo = REAL(range)[0], hi = REAL(range)[1], scale = (n_knots - 1) / (hi - lo);
+  SEXP out = PROTECT(Rf_allocMatrix(REALSXP, n, t.n_basis));
+  memset(REAL(out), 0, (size_t)n * (size_t)t.n_basis * sizeof(double));
+  for (int i = 0; i < n; i++) {
+    double v[3][ORDER];
+    int first = bspline_at(&t, lo, scale, REAL(y)[i], v[0], v[1], v[2]);
+    for (int f = 0; f < ORDER; f++)
+      REAL(out)[i + (size_t)(first + f) * (size_t)n] = v[order][f];
+  }
+  UNPROTECT(1);
+  return out;
+}
+
+/* Fits the causal score to given pseudo-latents and evaluates it at the same rows. */
+SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP control) {
+  assert_double_matrix(y, "y");
+  const char *fields[] = {"theta", "score", "dscore", "range", "loss", "status", ""};
+  latent_sample s = sample_from(env, targets, omega);
+  s.y = REAL(y);
+  size_t n = s.n, d = (size_t)s.d;
+  score_model *m = score_model_from(&s, parents, control);
+  double *score = (double *)R_alloc(d * BLOCK_ROWS, sizeof(double));
+  double *dscore = (double *)R_alloc(d * BLOCK_ROWS, sizeof(double));
+  double *loss = (double *)r_allocator(2 * d, sizeof(double)), total = 0;
+  memset(loss, 0, 2 * d * sizeof(double));
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, (int)n, s.d));
+  SET_VECTOR_ELT(out, 2, Rf_allocMatrix(REALSXP, (int)n, s.d));
+  SET_VECTOR_ELT(out, 3, Rf_allocMatrix(REALSXP, 2, s.d));
+
+  int status = causal_score.fit(m, &s);
+  for (size_t start = 0; start < n; start += BLOCK_ROWS) {
+    int rows = n - start < BLOCK_ROWS ? (int)(n - start) : BLOCK_ROWS;
+    basis_block_fill(&m->task[0].block, &m->table, m->range, s.y, n, s.d, start, rows);
+    causal_score.evaluate(m, &s, &m->task[0], start, rows, score, dscore, loss);
+    for (size_t j = 0; j < d; j++) {
+      size_t bytes = (size_t)rows * sizeof(double);
+      memcpy(REAL(VECTOR_ELT(out, 1)) + j * n + start, score + j * BLOCK_ROWS, bytes);
+      memcpy(REAL(VECTOR_ELT(out, 2)) + j * n + start, dscore + j * BLOCK_ROWS, bytes);
+    }
+  }
+  for (size_t c = 0; c < 2 * d; c++)
+    total += loss[c];
+  SET_VECTOR_ELT(out, 0, theta_list(m));
+  memcpy(REAL(VECTOR_ELT(out, 3)), m->range, 2 * d * sizeof(double));
+  SET_VECTOR_ELT(out, 4, Rf_ScalarReal(total / (double)n));
+  SET_VECTOR_ELT(out, 5, Rf_ScalarInteger(status));
+  UNPROTECT(1);
+  return out;
+}
+
+SEXP polar_factor(SEXP m) {
+  assert_double_matrix(m, "m");
+  int p = Rf_nrows(m), d = Rf_ncols(m), deficient;
+  polar_work w = polar_work_new(p, d, r_allocator);
+  SEXP out = PROTECT(Rf_allocMatrix(REALSXP, p, d));
+  if (polar_factor_of(REAL(m), &w, REAL(out), &deficient) != STATUS_OK)
+    Rf_error("the singular value decomposition did not converge");
+  UNPROTECT(1);
+  return out;
+}
+
+/* m: sum omega x z'; the previous O is taken to be the polar factor of m. */
+SEXP mixing_update(SEXP m, SEXP second_moment, SEXP scale, SEXP mode) {
+  assert_double_matrix(m, "m");
+  const char *fields[] = {"orthonormal", "scale", ""};
+  int p = Rf_nrows(m), d = Rf_ncols(m), deficient;
+  polar_work w = polar_work_new(p, d, r_allocator);
+  double *scratch = (double *)r_allocator(2 * (size_t)p * (size_t)d, sizeof(double));
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SET_VECTOR_ELT(out, 0, polar_factor(m));
+  SET_VECTOR_ELT(out, 1, Rf_duplicate(scale));
+  if (mixing_update_step(REAL(m), REAL(second_moment), (mixing_kind)Rf_asInteger(mode), &w, scratch,
+                         REAL(VECTOR_ELT(out, 0)), REAL(VECTOR_ELT(out, 1)),
+                         &deficient) != STATUS_OK)
+    Rf_error("the singular value decomposition did not converge");
+  UNPROTECT(1);
+  return out;
+}

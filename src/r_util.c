@@ -1,0 +1,100 @@
+#include "r_util.h"
+
+#include <string.h>
+
+SEXP list_element(SEXP list, const char *name) {
+  SEXP names = Rf_getAttrib(list, R_NamesSymbol);
+  for (int i = 0; i < Rf_length(names); i++)
+    if (strcmp(CHAR(STRING_ELT(names, i)), name) == 0)
+      return VECTOR_ELT(list, i);
+  Rf_error("internal error: the list passed to C has no element '%s'", name);
+  return R_NilValue;
+}
+
+double list_number(SEXP list, const char *name) {
+  return Rf_asReal(list_element(list, name));
+}
+
+int list_int(SEXP list, const char *name) {
+  return Rf_asInteger(list_element(list, name));
+}
+
+void *r_allocator(size_t count, size_t size) {
+  return R_alloc(count, (int)size);
+}
+
+void assert_double_matrix(SEXP x, const char *name) {
+  if (!Rf_isReal(x) || !Rf_isMatrix(x))
+    Rf_error("internal error: '%s' is not a double matrix", name);
+}
+
+latent_sample sample_from(SEXP env, SEXP targets, SEXP omega) {
+  if (!Rf_isInteger(env) || !Rf_isInteger(targets) || !Rf_isMatrix(targets) || !Rf_isReal(omega) ||
+      Rf_length(omega) != Rf_nrows(targets))
+    Rf_error("internal error: env, targets or omega has the wrong type or length");
+  int n_domains = Rf_nrows(targets);
+  const int *code = INTEGER(env);
+  for (R_xlen_t i = 0; i < XLENGTH(env); i++)
+    if (code[i] < 1 || code[i] > n_domains)
+      Rf_error("internal error: domain code out of range in row %g", (double)i + 1);
+  latent_sample s = {.n = (size_t)XLENGTH(env),
+                     .d = Rf_ncols(targets),
+                     .n_domains = n_domains,
+                     .env = code,
+                     .targets = INTEGER(targets),
+                     .omega = REAL(omega)};
+  return s;
+}
+
+score_settings score_settings_from(SEXP control) {
+  score_settings set = {.knots = list_int(control, "knots"),
+                        .penalty = (penalty_kind)list_int(control, "penalty"),
+                        .lambda = list_number(control, "lambda"),
+                        .solver = (solver_kind)list_int(control, "solver"),
+                        .cg_tol = list_number(control, "cg_tol"),
+                        .cg_max_iter = list_int(control, "cg_max_iter"),
+                        .threads = list_int(control, "threads"),
+                        .poll = R_CheckUserInterrupt};
+  return set;
+}
+
+score_model *score_model_from(const latent_sample *s, SEXP parents, SEXP control) {
+  if (Rf_length(parents) != s->d)
+    Rf_error("internal error: one vector of parents a latent is needed");
+  const int **coord = (const int **)R_alloc((size_t)s->d, sizeof(int *));
+  int *n_coord = (int *)R_alloc((size_t)s->d, sizeof(int));
+  for (int j = 0; j < s->d; j++) {
+    SEXP pa = VECTOR_ELT(parents, j);
+    n_coord[j] = 1 + Rf_length(pa);
+    if (n_coord[j] > MAX_COORD)
+      Rf_error("internal error: a family has more than %d coordinates", (int)MAX_COORD);
+    int *family = (int *)R_alloc((size_t)n_coord[j], sizeof(int));
+    family[0] = j;
+    for (int k = 1; k < n_coord[j]; k++)
+      family[k] = INTEGER(pa)[k - 1] - 1;
+    coord[j] = family;
+  }
+  SEXP range = list_element(control, "range");
+  score_settings set = score_settings_from(control);
+  return score_model_new(s, coord, n_coord, Rf_isNull(range) ? NULL : REAL(range), &set,
+                         r_allocator);
+}
+
+SEXP theta_list(const score_model *m) {
+  const char *states[] = {"state0", "state1", ""};
+  SEXP out = PROTECT(Rf_allocVector(VECSXP, m->d));
+  for (int j = 0; j < m->d; j++) {
+    SEXP node = Rf_mkNamed(VECSXP, states);
+    SET_VECTOR_ELT(out, j, node);
+    for (int c = 0; c < 2; c++) {
+      const score_cell *cell = &m->cell[2 * j + c];
+      if (cell->solver == SOLVER_NONE)
+        continue;
+      SEXP theta = Rf_allocVector(REALSXP, (R_xlen_t)m->family[j].n_coef);
+      SET_VECTOR_ELT(node, c, theta);
+      memcpy(REAL(theta), cell->theta, m->family[j].n_coef * sizeof(double));
+    }
+  }
+  UNPROTECT(1);
+  return out;
+}

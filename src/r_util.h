@@ -1,0 +1,31 @@
+/* What the glue files share. The only headers that know R are this one and entries.h. */
+#ifndef EBCRL_R_UTIL_H
+#define EBCRL_R_UTIL_H
+
+#include <R.h>
+#include <Rinternals.h>
+
+#include "score.h"
+
+/* Element of a named list, or an R error that names it. */
+SEXP list_element(SEXP list, const char *name);
+double list_number(SEXP list, const char *name);
+int list_int(SEXP list, const char *name);
+
+/* R_alloc as an allocator: released when .Call ends, however it ends. */
+void *r_allocator(size_t count, size_t size);
+
+void assert_double_matrix(SEXP x, const char *name);
+
+/* Domains, targets and weights of n rows; y is set by the caller. */
+latent_sample sample_from(SEXP env, SEXP targets, SEXP omega);
+
+/* Score model for the families `parents` (a list of parents, from 1, ascending). */
+score_model *score_model_from(const latent_sample *s, SEXP parents, SEXP control);
+
+score_settings score_settings_from(SEXP control);
+
+/* The coefficients, as a list over nodes of list(state0, state1), NULL where there are no rows. */
+SEXP theta_list(const score_model *m);
+
+#endif

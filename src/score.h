@@ -1,0 +1,119 @@
+/* Score models: what Algorithm 1 needs to know of grad log f_a(y).
+ *
+ * A score class is a pair of functions, fit and evaluate, on a score_model: node by node a family
+ * of coordinates, and for each target state of the node a cell with its own coefficients. The
+ * causal score (5.2) lives in score_causal.c.
+ */
+#ifndef EBCRL_SCORE_H
+#define EBCRL_SCORE_H
+
+#include "bspline.h"
+#include "family.h"
+#include "workspace.h"
+
+typedef enum { PENALTY_RIDGE = 0, PENALTY_DIFFERENCE = 1 } penalty_kind;
+typedef enum { SOLVER_AUTO = 0, SOLVER_CHOLESKY = 1, SOLVER_CG = 2, SOLVER_NONE = 3 } solver_kind;
+
+typedef struct {
+  int knots;
+  penalty_kind penalty;
+  double lambda;
+  solver_kind solver; /* AUTO: by cost, cell by cell */
+  double cg_tol;      /* relative residual */
+  int cg_max_iter;
+  int threads;
+  void (*poll)(void); /* called between long steps, outside parallel regions; may not return */
+} score_settings;
+
+/* Pseudo-latents and what belongs to their rows. */
+typedef struct {
+  const double *y; /* n x d */
+  size_t n;
+  int d, n_domains;
+  const int *env;      /* n: domain of a row, from 1 */
+  const int *targets;  /* n_domains x d: 0 or 1 */
+  const double *omega; /* n_domains: row weight n w_e / N_e (Appendix C) */
+} latent_sample;
+
+static inline int row_state(const latent_sample *s, size_t row, int node) {
+  return s->targets[s->env[row] - 1 + (size_t)node * s->n_domains];
+}
+
+static inline double row_weight(const latent_sample *s, size_t row) {
+  return s->omega[s->env[row] - 1];
+}
+
+/* One (node, target state). */
+typedef struct {
+  size_t n_rows;
+  solver_kind solver; /* SOLVER_NONE: no rows, hence no coefficients */
+  double *theta;      /* K^q, kept between fits: the warm start of the next */
+  double *gram;       /* band Cholesky: copies of lower band and right-hand side */
+  double loss;        /* sum of omega (s^2 / 2 + ds) over the cell's rows at the last evaluation */
+  int cg_iterations, jittered, unconverged;
+} score_cell;
+
+/* Scratch of one task (a shard, or a node whose band is too large to have a copy a shard). */
+typedef struct {
+  basis_block block;
+  double *product; /* 4^(q - 1) of the largest family */
+  double *phi;     /* 4^q of the largest family */
+} task_work;
+
+typedef struct cg_work cg_work;
+
+typedef struct {
+  int d, data_range; /* data_range: lo and hi follow the pseudo-latents at every fit */
+  score_settings set;
+  bspline_table table;
+  family *family;   /* d */
+  score_cell *cell; /* 2 d: node j in state c at [2 j + c] */
+  double *range;    /* 2 x d: lo, hi */
+  row_shards shards;
+  size_t max_run;  /* runs of the largest family */
+  task_work *task; /* shards + d */
+  double *factor;  /* Cholesky factor of the largest band */
+  cg_work *cg;     /* NULL if no cell needs it */
+} score_model;
+
+/* What a fit will cost, before anything is allocated. */
+typedef struct {
+  double n_coef;
+  solver_kind solver;
+  double own_bytes;    /* its coefficients and normal equations */
+  double shared_bytes; /* work that cells use in turn: the largest counts */
+} cell_plan;
+
+cell_plan plan_cell(double n_rows, int n_coord, double n_total, const score_settings *set);
+
+/* Scratch of all tasks together. */
+double task_bytes(double n_total, int d, int max_coord);
+
+/* Rows of every cell (2 d counts), from the domain codes and targets. */
+void count_cell_rows(const latent_sample *s, size_t *rows);
+
+/* coord: d pointers to n_coord[j] coordinates from 0, the node and then its parents, ascending.
+ * range: 2 x d, or NULL for the data's. */
+score_model *score_model_new(const latent_sample *s, const int *const *coord, const int *n_coord,
+                             const double *range, const score_settings *set, allocator alloc);
+
+/* Length of a family's lower band, and how many copies of it sum up: one a shard where it is small,
+ * one in all where it is large. */
+size_t band_length(const family *f, int n_basis);
+int band_copies(const score_model *m, const family *f);
+
+/* Checks that the pseudo-latents are finite and, with data_range, takes the ranges from them. */
+int score_update_range(score_model *m, const latent_sample *s);
+
+typedef struct {
+  const char *name;
+  int (*fit)(score_model *m, const latent_sample *s);
+  /* The rows in t->block: score and dscore (own derivative) are d x BLOCK_ROWS, loss 2 d sums of
+   * omega (s^2 / 2 + ds), added to. */
+  void (*evaluate)(const score_model *m, const latent_sample *s, task_work *t, size_t start,
+                   int rows, double *score, double *dscore, double *loss);
+} score_class;
+
+extern const score_class causal_score;
+
+#endif

@@ -1,0 +1,257 @@
+#include "solve.h"
+
+#include "penalty.h"
+
+#include <R_ext/Lapack.h>
+#include <math.h>
+#include <string.h>
+
+double family_bandwidth(int n_coord, int n_basis) {
+  double kd = 0, stride = 1;
+  for (int k = 0; k < n_coord; k++, stride *= n_basis)
+    kd += (ORDER - 1) * stride;
+  return kd;
+}
+
+static double mean_diagonal(const double *band, size_t ld, int m) {
+  double sum = 0;
+  for (int g = 0; g < m; g++)
+    sum += band[(size_t)g * ld];
+  return sum / m;
+}
+
+int band_solve(const double *band, int kd, int m, double *factor, double *rhs, int *jittered) {
+  const int one = 1, ld = kd + 1;
+  double jitter = 1e-10 * mean_diagonal(band, (size_t)ld, m);
+  int info = 0;
+  for (int attempt = 0; attempt < 4; attempt++) {
+    memcpy(factor, band, (size_t)ld * (size_t)m * sizeof(double));
+    *jittered = attempt > 0;
+    if (attempt > 0) {
+      for (int g = 0; g < m; g++)
+        factor[(size_t)g * (size_t)ld] += jitter;
+      jitter *= 100;
+    }
+    F77_CALL(dpbtrf)("L", &m, &kd, factor, &ld, &info FCONE);
+    if (info == 0) {
+      F77_CALL(dpbtrs)("L", &m, &kd, &one, factor, &ld, rhs, &m, &info FCONE);
+      return STATUS_OK;
+    }
+  }
+  return STATUS_SINGULAR;
+}
+
+double cg_work_bytes(double max_rows, double max_coef, int max_coord) {
+  return max_rows * (2 * sizeof(int) + (1 + ORDER * (double)max_coord) * sizeof(double)) +
+         (MAX_SHARDS + 5) * max_coef * sizeof(double) +
+         MAX_SHARDS * pow(ORDER, max_coord - 1) * sizeof(double);
+}
+
+cg_work *cg_work_new(size_t max_rows, size_t max_coef, int max_coord, allocator alloc) {
+  cg_work *w = alloc(1, sizeof *w);
+  size_t runs = 1;
+  for (int k = 1; k < max_coord; k++)
+    runs *= ORDER;
+  w->max_rows = max_rows;
+  w->max_coef = max_coef;
+  w->max_coord = max_coord;
+  w->row = alloc(max_rows, sizeof(int));
+  w->base = alloc(max_rows, sizeof(int));
+  w->weight = alloc(max_rows, sizeof(double));
+  w->basis = alloc(max_rows * (size_t)max_coord * ORDER, sizeof(double));
+  w->product = alloc(MAX_SHARDS * runs, sizeof(double));
+  w->sum = alloc(MAX_SHARDS * max_coef, sizeof(double));
+  w->rhs = alloc(max_coef, sizeof(double));
+  w->diagonal = alloc(max_coef, sizeof(double));
+  w->residual = alloc(max_coef, sizeof(double));
+  w->direction = alloc(max_coef, sizeof(double));
+  w->scaled = alloc(max_coef, sizeof(double));
+  return w;
+}
+
+/* What the row loops below share. */
+typedef struct {
+  const family *f;
+  const cg_work *w;
+  row_shards shards;
+  int threads;
+} cell_rows;
+
+static const double *row_basis(const cell_rows *c, size_t i) {
+  return c->w->basis + i * (size_t)c->f->n_coord * ORDER;
+}
+
+/* Products of the basis values of all coordinates but the last, one a run; head replaces the first
+ * coordinate's values (its slopes, for the right-hand side). With one coordinate the run is head.
+ */
+static const double *run_products(const family *f, const double *basis, const double *head,
+                                  double *product) {
+  if (f->n_coord == 1) {
+    product[0] = 1;
+    return head;
+  }
+  size_t length = ORDER;
+  memcpy(product, head, ORDER * sizeof(double));
+  for (int k = 1; k < f->n_coord - 1; k++, length *= ORDER) {
+    const double *v = basis + k * ORDER;
+    for (size_t r = length; r-- > 0;) {
+      double p = product[r];
+      for (int t = 0; t < ORDER; t++)
+        product[r * ORDER + t] = p * v[t];
+    }
+  }
+  return basis + (f->n_coord - 1) * ORDER;
+}
+
+static void clear(double *v, size_t m) {
+  memset(v, 0, m * sizeof(double));
+}
+
+/* total = sum over shards, in shard order. */
+static void reduce_shards(double *total, const double *sum, size_t m, int n_shards, int threads) {
+  (void)threads;
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(threads) if (m > 4096)
+#endif
+  for (size_t g = 0; g < m; g++) {
+    double t = 0;
+    for (int k = 0; k < n_shards; k++)
+      t += sum[(size_t)k * m + g];
+    total[g] = t;
+  }
+}
+
+/* out = Phi' Omega Phi v, a pass over the rows. */
+static void gram_times(const cell_rows *c, const double *v, double *out) {
+  const family *f = c->f;
+  size_t m = f->n_coef;
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static) num_threads(c->threads)
+#endif
+  for (int k = 0; k < c->shards.n_shards; k++) {
+    double *sum = c->w->sum + (size_t)k * m, *product = c->w->product + (size_t)k * f->n_run;
+    clear(sum, m);
+    for (size_t i = shard_start(&c->shards, k); i < shard_start(&c->shards, k + 1); i++) {
+      const double *basis = row_basis(c, i);
+      const double *last = run_products(f, basis, basis, product);
+      double acc[ORDER] = {0}, w[ORDER];
+      const double *from = v + c->w->base[i];
+      double *to = sum + c->w->base[i];
+      for (size_t r = 0; r < f->n_run; r++)
+        for (int t = 0; t < ORDER; t++)
+          acc[t] += product[r] * from[f->run_offset[r] + t];
+      double fitted = 0;
+      for (int t = 0; t < ORDER; t++)
+        fitted += acc[t] * last[t];
+      for (int t = 0; t < ORDER; t++)
+        w[t] = c->w->weight[i] * fitted * last[t];
+      for (size_t r = 0; r < f->n_run; r++)
+        for (int t = 0; t < ORDER; t++)
+          to[f->run_offset[r] + t] += product[r] * w[t];
+    }
+  }
+  reduce_shards(out, c->w->sum, m, c->shards.n_shards, c->threads);
+}
+
+static size_t gather_rows(score_model *m, const latent_sample *s, int node, int state) {
+  cg_work *w = m->cg;
+  size_t count = 0;
+  for (size_t i = 0; i < s->n; i++)
+    if (row_state(s, i, node) == state)
+      w->row[count++] = (int)i;
+  return count;
+}
+
+/* The bases of the gathered rows, the right-hand side - sum omega d_j phi and the diagonal. */
+static void fill_rows(score_model *m, const latent_sample *s, const cell_rows *c) {
+  const family *f = c->f;
+  cg_work *w = m->cg;
+  size_t n_coef = f->n_coef;
+  for (int pass = 0; pass < 2; pass++) { /* right-hand side, then diagonal */
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static) num_threads(c->threads)
+#endif
+    for (int k = 0; k < c->shards.n_shards; k++) {
+      double *sum = w->sum + (size_t)k * n_coef, *product = w->product + (size_t)k * f->n_run;
+      clear(sum, n_coef);
+      for (size_t i = shard_start(&c->shards, k); i < shard_start(&c->shards, k + 1); i++) {
+        double *basis = w->basis + i * (size_t)f->n_coord * ORDER, head[ORDER], slope[ORDER];
+        size_t base = 0;
+        for (int q = 0; q < f->n_coord; q++) {
+          int j = f->coord[q];
+          double lo = m->range[2 * j], hi = m->range[2 * j + 1];
+          int first = bspline_at(&m->table, lo, (m->table.knots - 1) / (hi - lo),
+                                 s->y[(size_t)j * s->n + (size_t)w->row[i]], basis + q * ORDER,
+                                 q == 0 ? slope : NULL, NULL);
+          base += (size_t)first * f->stride[q];
+        }
+        w->base[i] = (int)base;
+        w->weight[i] = row_weight(s, (size_t)w->row[i]);
+        memcpy(head, pass == 0 ? slope : basis, sizeof head);
+        const double *last = run_products(f, basis, head, product);
+        for (size_t r = 0; r < f->n_run; r++)
+          for (int t = 0; t < ORDER; t++) {
+            double phi = product[r] * last[t];
+            sum[base + f->run_offset[r] + (size_t)t] +=
+                w->weight[i] * (pass == 0 ? -phi : phi * phi);
+          }
+      }
+    }
+    reduce_shards(pass == 0 ? w->rhs : w->diagonal, w->sum, n_coef, c->shards.n_shards, c->threads);
+  }
+}
+
+static double dot(const double *a, const double *b, size_t m) {
+  double sum = 0;
+  for (size_t g = 0; g < m; g++)
+    sum += a[g] * b[g];
+  return sum;
+}
+
+int cg_fit_cell(score_model *m, const latent_sample *s, int node, int state) {
+  const family *f = &m->family[node];
+  score_cell *cell = &m->cell[2 * node + state];
+  cg_work *w = m->cg;
+  const score_settings *set = &m->set;
+  int n_basis = m->table.n_basis;
+  size_t n_coef = f->n_coef;
+  cell_rows rows = {f, w, shard_rows(gather_rows(m, s, node, state)), set->threads};
+
+  fill_rows(m, s, &rows);
+  penalty_add_diagonal(w->diagonal, f, n_basis, set->penalty, set->lambda);
+  /* A feature no row touches and no penalty holds has an empty equation; 0 solves it. */
+  for (size_t g = 0; g < n_coef; g++)
+    w->diagonal[g] = w->diagonal[g] > 0 ? 1 / w->diagonal[g] : 0;
+
+  double *theta = cell->theta, *ap = w->scaled, *r = w->residual, *p = w->direction;
+  gram_times(&rows, theta, ap);
+  penalty_apply(ap, theta, f, n_basis, set->penalty, set->lambda);
+  for (size_t g = 0; g < n_coef; g++) {
+    r[g] = w->rhs[g] - ap[g];
+    p[g] = w->diagonal[g] * r[g];
+  }
+  double rz = dot(r, p, n_coef), goal = set->cg_tol * sqrt(dot(w->rhs, w->rhs, n_coef));
+  int iteration = 0;
+  while (sqrt(dot(r, r, n_coef)) > goal && iteration < set->cg_max_iter) {
+    gram_times(&rows, p, ap);
+    penalty_apply(ap, p, f, n_basis, set->penalty, set->lambda);
+    double alpha = rz / dot(p, ap, n_coef);
+    if (!isfinite(alpha))
+      return STATUS_NOT_FINITE;
+    for (size_t g = 0; g < n_coef; g++) {
+      theta[g] += alpha * p[g];
+      r[g] -= alpha * ap[g];
+      ap[g] = w->diagonal[g] * r[g]; /* reused for the preconditioned residual */
+    }
+    double next = dot(r, ap, n_coef), beta = next / rz;
+    for (size_t g = 0; g < n_coef; g++)
+      p[g] = ap[g] + beta * p[g];
+    rz = next;
+    iteration++;
+    if (set->poll && iteration % 8 == 0)
+      set->poll();
+  }
+  cell->cg_iterations = iteration;
+  cell->unconverged = iteration == set->cg_max_iter;
+  return STATUS_OK;
+}

@@ -1,0 +1,35 @@
+/* Memory and row blocks shared by all kernels.
+ *
+ * Kernels do not allocate: set-up functions take an allocator (R_alloc in the glue), so that an
+ * interrupt or an error in R releases everything. Rows are cut into shards whose number depends on
+ * n alone, and sums over shards are added in shard order, so that results have the same bits for
+ * every thread count. Within a shard rows go in blocks that fit in cache.
+ */
+#ifndef EBCRL_WORKSPACE_H
+#define EBCRL_WORKSPACE_H
+
+#include <stddef.h>
+
+enum { BLOCK_ROWS = 128, MAX_SHARDS = 16, SHARD_ROWS = 1024 };
+
+enum status {
+  STATUS_OK = 0,
+  STATUS_NOT_FINITE,  /* a pseudo-latent or a coefficient overflowed */
+  STATUS_EMPTY_RANGE, /* a coordinate is constant, so that it has no spline basis */
+  STATUS_SINGULAR,    /* normal equations not positive definite, even with a jitter */
+  STATUS_SVD          /* LAPACK's singular value decomposition did not converge */
+};
+
+typedef void *(*allocator)(size_t count, size_t size);
+
+typedef struct {
+  size_t n;
+  int n_shards;
+} row_shards;
+
+row_shards shard_rows(size_t n);
+
+/* First row of a shard, and one past the last row of the last: a multiple of BLOCK_ROWS or n. */
+size_t shard_start(const row_shards *s, int shard);
+
+#endif
