@@ -1,14 +1,14 @@
-# Shared input checks. Every error a user meets leaves through abort_input(), so that it carries the
-# classes c("ebcrl_error_<suffix>", "ebcrl_error") and names the call the user wrote.
+# Shared input checks. Every error a user meets leaves through abort_input(), so that it carries
+# the classes c("ebcrl_error_<suffix>", "ebcrl_error") and names the call the user wrote.
 #
-#   abort_input(message, class)          throw; `message` is c("what is wrong", "x" = "found", "i" = "mend")
-#   check_number(x, arg, min, max)       one finite number, optionally whole  -> the number (integer if whole)
+#   abort_input(message, class)          throw; message: c("what is wrong", "x" = found, "i" = mend)
+#   check_number(x, arg, min, max)       one finite number, optionally whole  -> the number
 #   check_flag(x, arg)                   TRUE or FALSE                        -> x
 #   check_string(x, arg)                 one non-empty string                 -> x
 #   check_choice(x, choices, arg)        one of `choices`                     -> the choice
 #   check_names(x, arg, n)               n distinct, non-empty names          -> character
 #   check_numeric_matrix(x, arg, ...)    small matrix of finite numbers       -> double matrix
-#   check_finite_matrix(x, arg)          the scan of a large double matrix    -> list, see C_scan_matrix
+#   check_finite_matrix(x, arg)          the scan of a large double matrix    -> list
 #   check_class(x, class, arg, maker)    an object of a class of this package -> x
 #   check_dots_empty(..., call =)        no argument left over in `...`
 #   check_package(package, purpose)      a suggested package is installed
@@ -37,24 +37,27 @@ abort_input <- function(message, class, ..., call = rlang::caller_env(), .envir 
 #' @noRd
 check_number <- function(x, arg, min = -Inf, max = Inf, integer = FALSE, open = character(),
                          class = NULL, call = rlang::caller_env()) {
-  expected <- paste0(if (integer) "a whole number" else "a number",
-                     describe_bounds(min, max, open))
-  single <- is.atomic(x) && length(x) == 1L && is.null(dim(x))
-  if (!single || !(is.numeric(x) || is.na(x))) {
-    abort_input(c("{.arg {arg}} must be {expected}.", "x" = "It is {describe(x)}."),
-                class %||% "type", call = call)
-  }
-  if (!is.finite(x)) {
-    abort_input(c("{.arg {arg}} must be {expected}.", "x" = "It is {x}."),
-                class %||% "missing", call = call)
-  }
-  too_low <- if ("min" %in% open) x <= min else x < min
-  too_high <- if ("max" %in% open) x >= max else x > max
-  if (too_low || too_high || (integer && x != round(x))) {
-    abort_input(c("{.arg {arg}} must be {expected}.", "x" = "It is {x}."),
-                class %||% "range", call = call)
+  fault <- number_fault(x, min, max, integer, open)
+  if (!is.null(fault)) {
+    kind <- if (integer) "a whole number" else "a number"
+    abort_input(c("{.arg {arg}} must be {kind}{describe_bounds(min, max, open)}.",
+                  "x" = "It is {describe(x)}."), class %||% fault, call = call)
   }
   if (integer && abs(x) <= .Machine$integer.max) as.integer(x) else as.double(x)
+}
+
+#' NULL, or the class of what is wrong with a number
+#' @noRd
+number_fault <- function(x, min, max, integer, open) {
+  if (!rlang::is_scalar_atomic(x) || !(is.numeric(x) || is.na(x))) {
+    return("type")
+  }
+  if (!is.finite(x)) {
+    return("missing")
+  }
+  excluded <- c(min = min, max = max)[open]
+  outside <- any(x < min, x > max, x == excluded, integer && x != round(x))
+  if (outside) "range"
 }
 
 #' "", " of at least 2", " above 0", " between 0 and 1 (0 excluded)"
@@ -115,8 +118,8 @@ check_choice <- function(x, choices, arg, class = NULL, call = rlang::caller_env
 #' @noRd
 check_names <- function(x, arg, n = NULL, class = NULL, call = rlang::caller_env()) {
   if (!is.character(x)) {
-    abort_input(c("{.arg {arg}} must be a character vector of names.", "x" = "It is {describe(x)}."),
-                class %||% "type", call = call)
+    abort_input(c("{.arg {arg}} must be a character vector of names.",
+                  "x" = "It is {describe(x)}."), class %||% "type", call = call)
   }
   if (!is.null(n) && length(x) != n) {
     abort_input(c("{.arg {arg}} must give {n} name{?s}.", "x" = "It gives {length(x)}."),
@@ -226,20 +229,23 @@ describe <- function(x) {
   if (is.null(x)) {
     return("NULL")
   }
-  if (is.function(x)) {
-    return("a function")
-  }
   if (is.data.frame(x)) {
     return(paste0("a data frame with ", nrow(x), " rows and ", ncol(x), " columns"))
   }
   kind <- describe_kind(x)
   if (is.array(x)) {
     shape <- if (is.matrix(x)) "matrix" else "array"
-    return(paste0(article(kind), " ", paste(dim(x), collapse = " x "), " ", shape))
+    return(paste(article(kind), paste(dim(x), collapse = " x "), shape))
   }
-  if (!is.atomic(x) || (is.object(x) && !is.factor(x))) {
-    return(paste0(article(kind), if (kind == "list") paste(" of length", length(x))))
+  if (is.atomic(x) && (!is.object(x) || is.factor(x))) {
+    return(describe_vector(x, kind))
   }
+  paste0(article(kind), if (kind == "list") paste(" of length", length(x)))
+}
+
+#' The value itself where there is one only
+#' @noRd
+describe_vector <- function(x, kind) {
   if (length(x) == 1L) {
     return(if (is.numeric(x) || is.logical(x)) format(x) else dQuote(as.character(x), FALSE))
   }
@@ -254,7 +260,7 @@ describe_kind <- function(x) {
   if (is.factor(x)) {
     return("factor")
   }
-  switch(typeof(x), double = , integer = "numeric", symbol = "name", typeof(x))
+  switch(typeof(x), double = , integer = "numeric", closure = , builtin = "function", typeof(x))
 }
 
 #' @noRd

@@ -2,8 +2,8 @@
 
 #' Check everything once
 #'
-#' x is scanned in C and never copied when it is a double matrix, so that a matrix that fills half the
-#' memory can be fitted.
+#' x is scanned in C and never copied when it is a double matrix, so that a matrix that fills half
+#' the memory can be fitted.
 #'
 #' @param x Numeric matrix (n x p), rows are samples.
 #' @param env Domain of each row (length n); NULL takes the domains that `targets` carries by row.
@@ -52,7 +52,8 @@ frame_to_matrix <- function(x, arg = "x", call = rlang::caller_env()) {
   if (!all(fits)) {
     kinds <- vapply(x[!fits], describe_kind, "")
     abort_input(c("All columns of {.arg {arg}} must be numeric.",
-                  "x" = "{some(names(x)[!fits])} {cli::qty(length(kinds))}{?is/are} {unique(kinds)}.",
+                  "x" = paste("{some(names(x)[!fits])} {cli::qty(length(kinds))}{?is/are}",
+                              "{unique(kinds)}."),
                   "i" = "Drop them; the domain of a row goes in {.arg env}."), "type", call = call)
   }
   rows <- if (.row_names_info(x) > 0L) row.names(x)
@@ -64,9 +65,14 @@ frame_to_matrix <- function(x, arg = "x", call = rlang::caller_env()) {
 }
 
 #' One matrix for each domain, stacked once
+#' @param env What the user gave beside the list: nothing, since the list's names are the domains.
 #' @return list: `x` (n x p double matrix), `env` (factor: the list's names, or positions)
 #' @noRd
-stack_domains <- function(x, arg = "x", call = rlang::caller_env()) {
+stack_domains <- function(x, env = NULL, arg = "x", call = rlang::caller_env()) {
+  if (!is.null(env)) {
+    abort_input(c("{.arg env} must not be given where {.arg {arg}} is a list by domains.",
+                  "x" = "{.arg env} is {describe(env)}."), "domain", call = call)
+  }
   if (length(x) == 0L) {
     abort_input(c("{.arg {arg}} must hold one matrix for each domain.",
                   "x" = "It is a list of length 0."), "shape", call = call)
@@ -112,8 +118,8 @@ check_same_columns <- function(x, domains, arg, call) {
   if (any(differs)) {
     other <- which(differs)[1L]
     abort_input(c("Every matrix of {.arg {arg}} must have the same columns in the same order.",
-                  "x" = paste("The column names of domain {.val {domains[other]}} differ from those of",
-                              "{.val {domains[1]}}.")), "shape", call = call)
+                  "x" = paste("The column names of domain {.val {domains[other]}} differ from",
+                              "those of {.val {domains[1]}}.")), "shape", call = call)
   }
 }
 
@@ -122,7 +128,7 @@ as_double_matrix <- function(x, call) {
   if (!is.matrix(x) || !is.numeric(x)) {
     abort_input(c("{.arg x} must be a numeric matrix (rows are samples).",
                   "x" = "It is {describe(x)}.",
-                  "i" = "A data frame of numbers and a list with a matrix for each domain do as well."),
+                  "i" = "A data frame of numbers or a list of matrices, one a domain, will do."),
                 "type", call = call)
   }
   if (!is.double(x)) {
@@ -165,8 +171,8 @@ check_variation <- function(x, constant, call) {
   which_ones <- if (is.null(colnames(x))) constant else colnames(x)[constant]
   abort_input(c("The columns of {.arg x} must vary.",
                 "x" = "Constant: column{cli::qty(length(constant))}{?s} {some(which_ones)}.",
-                "i" = "Drop {cli::qty(length(constant))}{?it/them}: constant columns carry no information on the latents."),
-              "constant", call = call)
+                "i" = "Drop {cli::qty(length(constant))}{?it/them} from {.arg x}."), "constant",
+              call = call)
 }
 
 # Domains -----------------------------------------------------------------------------------------
@@ -199,7 +205,7 @@ domain_codes <- function(env, domains, n, call) {
     unknown <- as.character(unique(env[is.na(codes)]))
     nameless <- identical(domains, as.character(seq_along(domains)))
     mend <- if (nameless) {
-      "The domains of {.arg targets} have no names, only positions 1 to {length(domains)}: name them."
+      "{.arg targets} names no domains, it has positions 1 to {length(domains)}: name them."
     } else {
       "The domains of {.arg targets} are {some(domains)}."
     }
@@ -214,14 +220,17 @@ domain_codes <- function(env, domains, n, call) {
 check_env <- function(env, n, call) {
   if (is.null(env)) {
     abort_input(c("{.arg env} must be given: the domain of each row of {.arg x}.",
-                  "i" = "It may be left out where {.arg x} is a list or {.arg targets} goes by row."),
+                  "i" = "It may be left out only where {.arg targets} goes by row."),
                 "type", call = call)
   }
-  whole <- is.numeric(env) && all(env == round(env), na.rm = TRUE)
-  if (!is.null(dim(env)) || !(is.character(env) || is.factor(env) || whole)) {
-    found <- if (is.numeric(env) && is.null(dim(env))) "numeric, but not whole" else describe(env)
+  if (!is.null(dim(env)) || !(is.character(env) || is.factor(env) || is.numeric(env))) {
     abort_input(c("{.arg env} must be a vector of domain names, a factor or whole numbers.",
-                  "x" = "It is {found}."), "type", call = call)
+                  "x" = "It is {describe(env)}."), "type", call = call)
+  }
+  if (is.numeric(env) && any(env != round(env), na.rm = TRUE)) {
+    abort_input(c("{.arg env} must hold whole numbers or names of domains.",
+                  "x" = "Row {which(env != round(env))[1]} is {env[which(env != round(env))[1]]}."),
+                "type", call = call)
   }
   if (length(env) != n) {
     abort_input(c("{.arg env} must have one entry for each row of {.arg x}.",
@@ -246,7 +255,8 @@ check_domains <- function(n_env, domains, call) {
     empty <- domains[n_env == 0L]
     abort_input(c("Every domain of {.arg targets} must have rows.",
                   "x" = "{some(empty)} {cli::qty(length(empty))}{?is/are} not in {.arg env}.",
-                  "i" = "Drop {cli::qty(length(empty))}{?its row/their rows} from {.arg targets}."), "domain", call = call)
+                  "i" = "Drop {cli::qty(length(empty))}{?its row/their rows} from {.arg targets}."),
+                "domain", call = call)
   }
 }
 
@@ -286,8 +296,8 @@ domain_weights <- function(weights, n_env, domains, call) {
   if (!is.null(names(weights))) {
     if (!setequal(names(weights), domains)) {
       abort_input(c("The names of {.arg weights} must be the domains.",
-                    "x" = "They are {some(names(weights))}.", "i" = "The domains are {some(domains)}."),
-                  "domain", call = call)
+                    "x" = "They are {some(names(weights))}.",
+                    "i" = "The domains are {some(domains)}."), "domain", call = call)
     }
     weights <- weights[domains]
   }

@@ -3,8 +3,8 @@
 #' Causal graphs over the latents
 #'
 #' `as_dag()` turns a matrix, an edge list, text or another package's graph into the form every
-#' function of this package reads: a 0/1 matrix whose entry `[i, j]` is 1 when latent `i` is a direct
-#' cause of latent `j`. [chain_dag()] and its companions build graphs from nothing.
+#' function of this package reads: a 0/1 matrix whose entry `[i, j]` is 1 when latent `i` is a
+#' direct cause of latent `j`. [chain_dag()] and its companions build graphs from nothing.
 #'
 #' @section Direction:
 #' Packages differ in what a matrix entry means. Here, in igraph and in bnlearn the *row* is the
@@ -14,7 +14,8 @@
 #' transposed, and an `amat.cpdag`.
 #'
 #' @param dag The graph, one of
-#'   * a square 0/1 (or logical) matrix; node names are its row or column names, else `z1`, `z2`, ...;
+#'   * a square 0/1 (or logical) matrix; its row or column names name the latents, else they are
+#'     `z1`, `z2`, ...;
 #'   * a data frame with columns `from` and `to` (or any two columns), or a character matrix of two
 #'     columns: one edge a row;
 #'   * text: edges such as `"a -> b <- c"`, one string or several, or a whole dagitty or DOT graph,
@@ -27,8 +28,8 @@
 #' @param nodes For edge lists and text: all node names in the order wanted. By default the order of
 #'   first appearance; needed for a latent without any edge.
 #' @param ... Not used; an argument that nothing reads is an error.
-#' @return A `crl_dag`: an integer 0/1 matrix (d x d) with the node names as row and column names, of
-#'   class `c("crl_dag", "matrix", "array")`.
+#' @return A `crl_dag`: an integer 0/1 matrix (d x d) with the node names as row and column names,
+#'   of class `c("crl_dag", "matrix", "array")`.
 #' @section Errors:
 #' Classed `ebcrl_error_type`, `_shape`, `_missing` and `_dag` (not a 0/1 matrix, unknown nodes,
 #' undirected edges), `_dag_direction` (see above) and `_dag_cycle`, which names one cycle.
@@ -139,15 +140,16 @@ as_dag.graphNEL <- function(dag, ...) {
 
 #' Graphs by construction
 #'
-#' A chain, the complete graph in a given causal order, the graph without edges, and a random acyclic
-#' graph.
+#' A chain, the complete graph in a given causal order, the graph without edges, and a random
+#' acyclic graph.
 #'
 #' @param d Number of latents, or their names.
 #' @param names Names of the latents; by default `z1`, `z2`, ... For `complete_dag()` they also fix
 #'   the order of the rows and columns.
-#' @param order The causal order: the number of latents (order 1, 2, ...), their names from the first
-#'   cause to the last effect, or a permutation of `1:d` into rows.
-#' @param edges_per_node Expected number of edges divided by d, at most (d - 1) / 2.
+#' @param order The causal order: the number of latents (order 1, 2, ...), their names from the
+#'   first cause to the last effect, or a permutation of `1:d` into rows.
+#' @param edges_per_node Expected number of edges divided by d; from (d - 1) / 2 on, the graph is
+#'   complete.
 #' @param prob Probability of each of the d (d - 1) / 2 possible edges; replaces `edges_per_node`.
 #' @param max_parents Largest number of parents of a latent: the cost of a fit grows as 4 to that
 #'   power. Surplus parents are removed at random.
@@ -202,8 +204,8 @@ random_dag <- function(d, edges_per_node = 1, prob = NULL, max_parents = Inf, na
   nodes <- node_names(d, names)
   d <- length(nodes)
   if (is.null(prob)) {
-    edges_per_node <- check_number(edges_per_node, "edges_per_node", min = 0, max = (d - 1) / 2)
-    prob <- if (d > 1L) 2 * edges_per_node / (d - 1) else 0
+    edges_per_node <- check_number(edges_per_node, "edges_per_node", min = 0)
+    prob <- if (d > 1L) min(1, 2 * edges_per_node / (d - 1)) else 0
   }
   prob <- check_number(prob, "prob", min = 0, max = 1)
   if (!identical(max_parents, Inf)) {
@@ -226,7 +228,8 @@ random_dag <- function(d, edges_per_node = 1, prob = NULL, max_parents = Inf, na
 print.crl_dag <- function(x, ...) {
   nodes <- colnames(x)
   children <- apply(x != 0, 1L, function(row) paste(nodes[row], collapse = ", "))
-  cat(cli::pluralize("Causal graph: {length(nodes)} latent{?s}, {sum(x != 0)} edge{?s}"), "\n", sep = "")
+  title <- cli::pluralize("Causal graph: {length(nodes)} latent{?s}, {sum(x != 0)} edge{?s}")
+  cat(title, "\n", sep = "")
   has_children <- nzchar(children)
   cat(sprintf("  %s -> %s\n", nodes[has_children], children[has_children]), sep = "")
   cat("Without parents: ", paste(nodes[colSums(x != 0) == 0], collapse = ", "), "\n", sep = "")
@@ -402,7 +405,7 @@ check_acyclic <- function(adjacency, call = rlang::caller_env()) {
                 "i" = "Remove or turn one of these edges."), "dag_cycle", call = call)
 }
 
-#' Every node of `among` has a parent in `among`, so walking from parent to parent meets a node again
+#' Every node of `among` has a parent in it, so a walk from parent to parent meets a node again
 #' @noRd
 find_cycle <- function(adjacency, among) {
   path <- among[1L]
@@ -417,7 +420,8 @@ find_cycle <- function(adjacency, among) {
 
 #' @noRd
 abort_undirected <- function(class, mend, call = rlang::caller_env()) {
-  abort_input(c("{.arg dag} must be a directed graph.", "x" = "It is an undirected {class} object.",
+  abort_input(c("{.arg dag} must be a directed graph.",
+                "x" = "It is an undirected {class} object.",
                 "i" = "Build it with {.code {mend}}, one edge from each cause to its effect."),
               "dag", call = call)
 }
@@ -438,96 +442,74 @@ token_pattern <- paste(
 #' @return list: `nodes` in order of appearance, `from`, `to` (character)
 #' @noRd
 parse_graph <- function(text, call = rlang::caller_env()) {
-  tokens <- graph_statements(graph_tokens(text, call))
-  nodes <- from <- to <- character()
-  left <- arrow <- NULL
-  at <- 1L
-  while (at <= length(tokens)) {
-    token <- tokens[at]
-    if (at < length(tokens) && tokens[at + 1L] == "=") {
-      at <- at + 3L                                   # an attribute of the graph, bb="0,0,1,1"
-    } else if (startsWith(token, "[")) {
-      at <- at + 1L
-    } else if (token == ";" || grepl("^[<@-]", token)) {
-      if (!is.null(arrow) || (token != ";" && is.null(left))) {
-        abort_edge(c(left[1L], arrow, token), call)
-      }
-      arrow <- if (token != ";") token
-      left <- if (token != ";") left
-      at <- at + 1L
-    } else {
-      group <- graph_group(tokens, at, call)
-      if (!is.null(arrow)) {
-        check_arrow(left, arrow, group$nodes, call)
-        ends <- expand.grid(left = left, right = group$nodes, stringsAsFactors = FALSE)
-        from <- c(from, if (arrow == "->") ends$left else ends$right)
-        to <- c(to, if (arrow == "->") ends$right else ends$left)
-      }
-      nodes <- c(nodes, group$nodes)
-      left <- group$nodes
-      arrow <- NULL
-      at <- group$after
-    }
+  items <- graph_items(graph_statements(graph_tokens(text, call)), call)
+  is_edge <- vapply(items, function(item) grepl("^[<@-]", item[1L]), NA)
+  is_stop <- vapply(items, function(item) item[1L] == ";", NA)
+  is_node <- !is_edge & !is_stop
+  at <- which(is_edge)
+  open_ended <- at[!c(is_node[-1L], FALSE)[at] | !c(FALSE, is_node[-length(items)])[at]]
+  if (length(open_ended) > 0L) {
+    around <- intersect(open_ended[1L] + -1:1, which(!is_stop))
+    abort_text("Found {.val {found}}, an edge with only one end.", call,
+               found = paste(vapply(items[around], `[`, "", 1L), collapse = " "))
   }
-  if (!is.null(arrow)) {
-    abort_edge(c(left[1L], arrow), call)
-  }
-  list(nodes = unique(nodes), from = from, to = to)
+  edges <- lapply(at, function(e) graph_edges(items[[e - 1L]], items[[e]], items[[e + 1L]], call))
+  unquote <- function(names) gsub("^\"|\"$", "", names)
+  list(nodes = unique(unquote(unlist(items[is_node]))),
+       from = unquote(unlist(lapply(edges, `[[`, "from"))),
+       to = unquote(unlist(lapply(edges, `[[`, "to"))))
 }
 
 #' @noRd
 graph_tokens <- function(text, call) {
   found <- gregexpr(token_pattern, text, perl = TRUE)
-  rest <- gsub("[\\s,]+", "", paste(regmatches(text, found, invert = TRUE)[[1L]], collapse = ""),
-               perl = TRUE)
-  tokens <- regmatches(text, found)[[1L]]
-  if (nzchar(rest) || length(tokens) == 0L) {
-    abort_input(c("{.arg dag} cannot be read as text of a graph.",
-                  "x" = if (nzchar(rest)) "Not understood: {.val {rest}}." else "It names no node.",
-                  "i" = "Write edges such as {.val a -> b <- c}; quote names with spaces or signs."),
-                "dag", call = call)
+  rest <- paste(regmatches(text, found, invert = TRUE)[[1L]], collapse = "")
+  rest <- gsub("[\\s,]+", "", rest, perl = TRUE)
+  if (nzchar(rest)) {
+    abort_text("Not understood: {.val {found}}.", call, found = rest)
   }
-  tokens
+  tokens <- regmatches(text, found)[[1L]]
+  tokens <- tokens[!startsWith(tokens, "[")]
+  equals <- which(tokens == "=")                       # an attribute of the graph, bb="0,0,1,1"
+  tokens[setdiff(seq_along(tokens), c(equals - 1L, equals, equals + 1L))]
 }
 
 #' Drop the `dag name { ... }` around the statements
 #' @noRd
 graph_statements <- function(tokens) {
   opening <- match("{", tokens, nomatch = 0L)
-  closing <- length(tokens)
   header <- tokens[seq_len(max(opening - 1L, 0L))]
-  is_header <- opening > 1L && opening <= 4L && tokens[closing] == "}" &&
-    any(header %in% c("dag", "digraph", "graph", "pdag", "mag", "pag")) && !any(grepl("^[<@;-]", header))
-  if (is_header) tokens[seq_len(closing - 1L)][-seq_len(opening)] else tokens
+  types <- c("dag", "digraph", "graph", "pdag", "mag", "pag")
+  is_header <- any(header %in% types) && length(header) <= 3L && !any(grepl("^[<@;-]", header))
+  if (is_header && tokens[length(tokens)] == "}") {
+    tokens <- tokens[-c(seq_len(opening), length(tokens))]
+  }
+  tokens
 }
 
-#' One node, or a group of nodes in braces, that starts at `at`
+#' Tokens as a list: one entry for an edge, a `;`, a node, or a group of nodes in braces
 #' @noRd
-graph_group <- function(tokens, at, call) {
-  if (tokens[at] != "{") {
-    return(list(nodes = graph_node(tokens[at], call), after = at + 1L))
+graph_items <- function(tokens, call) {
+  depth <- cumsum(tokens == "{") - cumsum(tokens == "}")
+  if (any(depth < 0L | depth > 1L) || (length(depth) > 0L && depth[length(depth)] != 0L)) {
+    abort_text("Its braces do not match, or are nested.", call)
   }
-  closing <- at + match("}", tokens[-seq_len(at)])
-  if (is.na(closing) || closing == at + 1L) {
-    abort_input(c("{.arg dag} cannot be read as text of a graph.",
-                  "x" = "A brace is left open or holds nothing."), "dag", call = call)
+  in_group <- depth == 1L | tokens == "}"
+  items <- unname(split(tokens, cumsum(!in_group | tokens == "{")))
+  items <- lapply(items, function(item) {
+    if (item[1L] == "{") setdiff(item, c("{", "}", ";")) else item
+  })
+  if (length(items) == 0L || any(lengths(items) == 0L)) {
+    abort_text("It names no node, or has an empty group.", call)
   }
-  members <- tokens[(at + 1L):(closing - 1L)]
-  members <- members[!startsWith(members, "[") & members != ";"]
-  list(nodes = vapply(members, graph_node, "", call = call, USE.NAMES = FALSE), after = closing + 1L)
+  if (any(vapply(items, function(item) length(item) > 1L && any(grepl("^[<@-]", item)), NA))) {
+    abort_text("A group in braces holds an edge.", call)
+  }
+  items
 }
 
 #' @noRd
-graph_node <- function(token, call) {
-  if (grepl("^[<@{}=-]", token)) {
-    abort_input(c("{.arg dag} cannot be read as text of a graph.",
-                  "x" = "Found {.val {token}} where a node was expected."), "dag", call = call)
-  }
-  gsub("^\"|\"$", "", token)
-}
-
-#' @noRd
-check_arrow <- function(left, arrow, right, call) {
+graph_edges <- function(left, arrow, right, call) {
   if (!arrow %in% c("->", "<-")) {
     edge <- paste(left[1L], arrow, right[1L])
     abort_input(c("Every edge of {.arg dag} must be directed, {.val ->} or {.val <-}.",
@@ -535,11 +517,16 @@ check_arrow <- function(left, arrow, right, call) {
                   "i" = "A hidden common cause or an undirected edge has no place in this model."),
                 "dag", call = call)
   }
+  ends <- expand.grid(left = left, right = right, stringsAsFactors = FALSE)
+  if (arrow == "<-") {
+    names(ends) <- c("right", "left")
+  }
+  list(from = ends$left, to = ends$right)
 }
 
 #' @noRd
-abort_edge <- function(parts, call) {
-  found <- paste(parts[parts != ";"], collapse = " ")
-  abort_input(c("{.arg dag} has an edge with only one end.", "x" = "Found {.val {found}}."), "dag",
+abort_text <- function(problem, call, found = NULL) {
+  abort_input(c("{.arg dag} cannot be read as the text of a graph.", "x" = problem,
+                "i" = "Write {.val a -> b <- c}; quote names that hold spaces or signs."), "dag",
               call = call)
 }

@@ -12,23 +12,23 @@
 #'     `NULL`) for an observational domain. Its names are the domains;
 #'   * pcalg's form, such a list together with `target.index`;
 #'   * a character vector or factor with one label for each *row of the data*: the latent targeted
-#'     in that row, several joined by `+`, and `"none"` or `""` for no intervention. Rows with the same label are
-#'     one domain.
-#' @param latents Names of all d latents in order. Needed where latents are named and the form itself
-#'   does not list them all: sets of names, and labels of rows. For a matrix with column names it
-#'   selects their order.
+#'     in that row, several joined by `+`, and `"none"` or `""` for no intervention. Rows with the
+#'     same label are one domain.
+#' @param latents Names of all d latents in order. Needed where latents are named and the form
+#'   itself does not list them all: sets of names, and labels of rows. For a matrix with column
+#'   names it selects their order.
 #' @param d Number of latents, for sets of positions; default: the length of `latents`, else the
 #'   largest position.
 #' @param target.index For each row of the data, the position of its set in `targets`, as in pcalg.
 #' @param ... Not used; an argument that nothing reads is an error.
 #' @return A `crl_targets`: an integer 0/1 matrix (M x d) with domains as row names and latents as
-#'   column names. Domains without a name are called `1`, `2`, ... by position, latents without a name
-#'   `z1`, `z2`, ... From the two forms that go by rows it carries the attribute `"env"`, a factor
-#'   with the domain of each row, which [fit_crl()] uses when its `env` is `NULL`.
+#'   column names. Domains without a name are called `1`, `2`, ... by position, latents without a
+#'   name `z1`, `z2`, ... From the two forms that go by rows it carries the attribute `"env"`, a
+#'   factor with the domain of each row, which [fit_crl()] uses when its `env` is `NULL`.
 #' @section Matching:
-#' [fit_crl()] matches domains and latents by name. Columns called `z1`, `z2`, ... count as not named
-#' and are matched to the graph by position. Domains called `1`, `2`, ... match an `env` of the
-#' numbers 1, 2, ...: labels such as `"control"` need named targets, since an order of labels
+#' [fit_crl()] matches domains and latents by name. Columns called `z1`, `z2`, ... count as not
+#' named and are matched to the graph by position. Domains called `1`, `2`, ... match an `env` of
+#' the numbers 1, 2, ...: labels such as `"control"` need named targets, since an order of labels
 #' (alphabetical, or of first appearance) would be a guess.
 #' @section Errors:
 #' Classed `ebcrl_error_type`, `_shape`, `_missing`, `_targets` (entries outside 0 and 1, unknown or
@@ -48,8 +48,8 @@ intervention_targets <- function(targets, ...) {
 intervention_targets.default <- function(targets, ...) {
   abort_input(c("{.arg targets} cannot be read as intervention targets.",
                 "x" = "It is {describe(targets)}.",
-                "i" = paste("Give a 0/1 matrix (domains x latents), a named list of target sets, or",
-                            "one label for each row of the data.")), "type")
+                "i" = paste("Give a 0/1 matrix (domains x latents), a named list of target sets,",
+                            "or one label for each row of the data.")), "type")
 }
 
 #' @rdname intervention_targets
@@ -76,7 +76,8 @@ intervention_targets.data.frame <- function(targets, latents = NULL, ...) {
 
 #' @rdname intervention_targets
 #' @export
-intervention_targets.list <- function(targets, latents = NULL, d = NULL, target.index = NULL, ...) {
+intervention_targets.list <- function(targets, latents = NULL, d = NULL,
+                                      target.index = NULL, ...) { # nolint: object_name_linter.
   check_dots_empty(...)
   if (length(targets) == 0L) {
     abort_input(c("{.arg targets} must have one target set for each domain.",
@@ -89,7 +90,8 @@ intervention_targets.list <- function(targets, latents = NULL, d = NULL, target.
                  function(e) target_row(targets[[e]], domains[e], latents, call))
   result <- new_targets(matrix(rows, length(targets), byrow = TRUE), domains, latents)
   if (!is.null(target.index)) {
-    attr(result, "env") <- factor(domains[check_target_index(target.index, length(domains))], domains)
+    positions <- check_target_index(target.index, length(domains))
+    attr(result, "env") <- factor(domains[positions], domains)
   }
   result
 }
@@ -109,7 +111,8 @@ intervention_targets.factor <- function(targets, latents = NULL, ...) {
 
 #' @export
 print.crl_targets <- function(x, ...) {
-  cat(cli::pluralize("Intervention targets: {nrow(x)} domain{?s}, {ncol(x)} latent{?s}"), "\n", sep = "")
+  title <- cli::pluralize("Intervention targets: {nrow(x)} domain{?s}, {ncol(x)} latent{?s}")
+  cat(title, "\n", sep = "")
   sets <- apply(x == 1L, 1L, function(row) paste(colnames(x)[row], collapse = ", "))
   cat(sprintf("  %s: %s\n", rownames(x), ifelse(nzchar(sets), sets, "none")), sep = "")
   if (!is.null(attr(x, "env"))) {
@@ -139,8 +142,8 @@ targets_from_matrix <- function(targets, latents, call = rlang::caller_env()) {
 #' @noRd
 check_target_entries <- function(targets, call) {
   if (!is.numeric(targets) && !is.logical(targets)) {
-    abort_input(c("{.arg targets} must be a 0/1 matrix.", "x" = "It is {describe(targets)}."), "type",
-                call = call)
+    abort_input(c("{.arg targets} must be a 0/1 matrix.", "x" = "It is {describe(targets)}."),
+                "type", call = call)
   }
   if (length(targets) == 0L) {
     abort_input(c("{.arg targets} must have a row for each domain and a column for each latent.",
@@ -197,7 +200,8 @@ set_latents <- function(sets, latents, d, call = rlang::caller_env()) {
   }
   if (is.null(d) || d < 1) {
     abort_input(c("{.arg d} must give the number of latents.",
-                  "x" = "{.arg targets} holds no position to take it from."), "targets", call = call)
+                  "x" = "{.arg targets} holds no position to take it from."), "targets",
+                call = call)
   }
   default_latents(check_number(d, "d", min = 1, integer = TRUE, call = call))
 }
@@ -265,7 +269,8 @@ targets_from_labels <- function(labels, latents, domains = NULL, call = rlang::c
 
 #' @noRd
 label_row <- function(label, latents, call) {
-  set <- if (label %in% c(latents, "none")) label else trimws(strsplit(label, "+", fixed = TRUE)[[1L]])
+  whole <- label %in% c(latents, "none")
+  set <- if (whole) label else trimws(strsplit(label, "+", fixed = TRUE)[[1L]])
   unknown <- setdiff(set, c(latents, "none"))
   if (length(unknown) > 0L) {
     abort_input(c("Each label of {.arg targets} must be {.val none} or latents joined by {.val +}.",
