@@ -47,35 +47,3 @@ bspline_table bspline_table_fill(int knots, double *storage) {
   bspline_table t = {knots, knots + ORDER - 2, storage};
   return t;
 }
-
-int bspline_at(const bspline_table *t, double lo, double scale, double y, double *value,
-               double *slope, double *curve) {
-  double u = (y - lo) * scale;
-  int m = u < 0 ? 0 : (u >= t->knots - 1 ? t->knots - 2 : (int)u);
-  double pos = u - m, beyond = 0;
-  if (pos < 0) {
-    beyond = pos;
-    pos = 0;
-  } else if (pos > 1) {
-    beyond = pos - 1;
-    pos = 1;
-  }
-  const double *c = t->piece + m * ORDER * ORDER;
-  for (int f = 0; f < ORDER; f++)
-    value[f] = ((c[12 + f] * pos + c[8 + f]) * pos + c[4 + f]) * pos + c[f];
-  if (slope || beyond != 0) {
-    double d[ORDER];
-    for (int f = 0; f < ORDER; f++)
-      d[f] = (3 * c[12 + f] * pos + 2 * c[8 + f]) * pos + c[4 + f];
-    if (beyond != 0)
-      for (int f = 0; f < ORDER; f++)
-        value[f] += beyond * d[f];
-    if (slope)
-      for (int f = 0; f < ORDER; f++)
-        slope[f] = d[f] * scale;
-  }
-  if (curve)
-    for (int f = 0; f < ORDER; f++)
-      curve[f] = beyond != 0 ? 0 : (6 * c[12 + f] * pos + 2 * c[8 + f]) * scale * scale;
-  return m;
-}

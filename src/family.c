@@ -1,5 +1,7 @@
 #include "family.h"
 
+#include "vectorize.h"
+
 family family_new(const int *coord, int n_coord, int n_basis, allocator alloc) {
   family f = {.n_coord = n_coord, .coord = coord, .n_coef = 1, .n_run = 1};
   for (int k = n_coord - 1; k >= 0; k--) {
@@ -26,8 +28,8 @@ basis_block basis_block_new(int d, allocator alloc) {
   return b;
 }
 
-size_t basis_block_fill(basis_block *b, const bspline_table *t, const double *range,
-                        const double *y, size_t n, int d, size_t start, int rows) {
+WIDE_VECTORS size_t basis_block_fill(basis_block *b, const bspline_table *t, const double *range,
+                                     const double *y, size_t n, int d, size_t start, int rows) {
   size_t outside = 0;
   for (int j = 0; j < d; j++) {
     double lo = range[2 * j], hi = range[2 * j + 1], scale = (t->knots - 1) / (hi - lo);
@@ -40,24 +42,4 @@ size_t basis_block_fill(basis_block *b, const bspline_table *t, const double *ra
     }
   }
   return outside;
-}
-
-size_t family_base(const family *f, const basis_block *b, int row) {
-  size_t base = 0;
-  for (int k = 0; k < f->n_coord; k++)
-    base += (size_t)b->first[(size_t)f->coord[k] * BLOCK_ROWS + row] * f->stride[k];
-  return base;
-}
-
-void family_parent_product(const family *f, const basis_block *b, int row, double *product) {
-  size_t length = 1;
-  product[0] = 1;
-  for (int k = 1; k < f->n_coord; k++, length *= ORDER) {
-    const double *v = b->value + ((size_t)f->coord[k] * BLOCK_ROWS + row) * ORDER;
-    for (size_t r = length; r-- > 0;) { /* backwards, in place: r writes to 4r .. 4r + 3 */
-      double head = product[r];
-      for (int s = 0; s < ORDER; s++)
-        product[r * ORDER + s] = head * v[s];
-    }
-  }
 }

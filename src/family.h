@@ -39,9 +39,36 @@ size_t basis_block_fill(basis_block *b, const bspline_table *t, const double *ra
                         const double *y, size_t n, int d, size_t start, int rows);
 
 /* Index of the row's first feature. */
-size_t family_base(const family *f, const basis_block *b, int row);
+INLINE size_t family_base(const family *f, const basis_block *b, int row) {
+  size_t base = 0;
+  for (int k = 0; k < f->n_coord; k++)
+    base += (size_t)b->first[(size_t)f->coord[k] * BLOCK_ROWS + (size_t)row] * f->stride[k];
+  return base;
+}
 
-/* Products of the basis values of the coordinates after the first (n_run values; 1 if q = 1). */
-void family_parent_product(const family *f, const basis_block *b, int row, double *product);
+/* Where coordinate k's four values of a row start in b->value and b->slope. */
+INLINE size_t family_basis_at(const family *f, int k, int row) {
+  return ((size_t)f->coord[k] * BLOCK_ROWS + (size_t)row) * ORDER;
+}
+
+/* product (length values) becomes its outer product with v, in place: v runs fastest. */
+INLINE void outer_product(double *product, size_t length, const double *v) {
+  for (size_t r = length; r-- > 0;) { /* backwards: r writes to 4 r .. 4 r + 3 */
+    double head = product[r];
+    for (int t = 0; t < ORDER; t++)
+      product[r * ORDER + (size_t)t] = head * v[t];
+  }
+}
+
+/* Products of the basis values of all coordinates but the first and the last: 4^(q - 2) of them
+ * (one, of value 1, if q < 3). Returns their number. */
+INLINE size_t family_middle_product(const family *f, const basis_block *b, int row,
+                                    double *product) {
+  size_t length = 1;
+  product[0] = 1;
+  for (int k = 1; k < f->n_coord - 1; k++, length *= ORDER)
+    outer_product(product, length, b->value + family_basis_at(f, k, row));
+  return length;
+}
 
 #endif

@@ -1,23 +1,11 @@
 #include "linalg.h"
 
+#include "vectorize.h"
+
 #include <R_ext/BLAS.h>
 #include <R_ext/Lapack.h>
 #include <float.h>
 #include <string.h>
-
-#ifdef _OPENMP
-#define SIMD _Pragma("omp simd")
-#else
-#define SIMD
-#endif
-
-/* Wider vector instructions where the processor has them: chosen at load time, so that the package
- * stays portable. */
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
-#define WIDE_VECTORS __attribute__((target_clones("avx2,fma", "default")))
-#else
-#define WIDE_VECTORS
-#endif
 
 /* y_j += x_0 b_0j + ... + x_3 b_3j for four columns j; four columns of x a call. */
 WIDE_VECTORS static void add_four_by_four(const double *restrict x, size_t ldx, int rows,
@@ -61,24 +49,35 @@ void rows_times(const double *x, size_t n, int p, size_t start, int rows, const 
                  out + (size_t)j * ld);
 }
 
-/* Four inner products of a column of x with columns of z. */
-WIDE_VECTORS static void four_products(const double *restrict x, const double *restrict z, int rows,
-                                       double *sum, size_t ld) {
+/* Inner products of two columns of x with four columns of z; sum is p x d, ld = p. */
+WIDE_VECTORS static void two_by_four_products(const double *restrict x, size_t ldx,
+                                              const double *restrict z, int rows, double *sum,
+                                              size_t ld) {
+  const double *x0 = x, *x1 = x + ldx;
   const double *z0 = z, *z1 = z + BLOCK_ROWS, *z2 = z + 2 * BLOCK_ROWS, *z3 = z + 3 * BLOCK_ROWS;
-  double a0 = 0, a1 = 0, a2 = 0, a3 = 0;
+  double a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
 #ifdef _OPENMP
-#pragma omp simd reduction(+ : a0, a1, a2, a3)
+#pragma omp simd reduction(+ : a0, a1, a2, a3, b0, b1, b2, b3)
 #endif
   for (int i = 0; i < rows; i++) {
-    a0 += x[i] * z0[i];
-    a1 += x[i] * z1[i];
-    a2 += x[i] * z2[i];
-    a3 += x[i] * z3[i];
+    double u = x0[i], v = x1[i];
+    a0 += u * z0[i];
+    a1 += u * z1[i];
+    a2 += u * z2[i];
+    a3 += u * z3[i];
+    b0 += v * z0[i];
+    b1 += v * z1[i];
+    b2 += v * z2[i];
+    b3 += v * z3[i];
   }
   sum[0] += a0;
   sum[ld] += a1;
   sum[2 * ld] += a2;
   sum[3 * ld] += a3;
+  sum[1] += b0;
+  sum[ld + 1] += b1;
+  sum[2 * ld + 1] += b2;
+  sum[3 * ld + 1] += b3;
 }
 
 WIDE_VECTORS static double product(const double *restrict x, const double *restrict z, int rows) {
@@ -93,14 +92,15 @@ WIDE_VECTORS static double product(const double *restrict x, const double *restr
 
 void rows_cross(const double *x, size_t n, int p, size_t start, int rows, const double *z, int d,
                 double *sum) {
-  int d4 = d - d % 4;
+  int p2 = p - p % 2, d4 = d - d % 4;
+  size_t ld = (size_t)p;
   for (int k = 0; k < p; k++) {
     const double *xk = x + (size_t)k * n + start;
-    for (int j = 0; j < d4; j += 4)
-      four_products(xk, z + (size_t)j * BLOCK_ROWS, rows, sum + (size_t)j * (size_t)p + k,
-                    (size_t)p);
-    for (int j = d4; j < d; j++)
-      sum[(size_t)j * (size_t)p + (size_t)k] += product(xk, z + (size_t)j * BLOCK_ROWS, rows);
+    if (k < p2 && k % 2 == 0)
+      for (int j = 0; j < d4; j += 4)
+        two_by_four_products(xk, n, z + (size_t)j * BLOCK_ROWS, rows, sum + (size_t)j * ld + k, ld);
+    for (int j = k < p2 ? d4 : 0; j < d; j++)
+      sum[(size_t)j * ld + (size_t)k] += product(xk, z + (size_t)j * BLOCK_ROWS, rows);
   }
 }
 

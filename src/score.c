@@ -15,7 +15,7 @@ enum { TYPICAL_CG_ITERATIONS = 60 };
 cell_plan plan_cell(double n_rows, int n_coord, double n_total, const score_settings *set) {
   int n_basis = set->knots + 2;
   double local = pow(ORDER, n_coord), m = pow(n_basis, n_coord);
-  double kd = family_bandwidth(n_coord, n_basis), band = (kd + 1) * m;
+  double kd = family_bandwidth(n_coord, n_basis), band = (kd + 2 + BAND_PADDING) * m + BAND_PADDING;
   double cholesky = n_rows * local * local / 2 + m * kd * kd;
   double cg = TYPICAL_CG_ITERATIONS * (2.5 * n_rows * local + 10 * m);
   cell_plan p = {m, set->solver, 0, 0};
@@ -25,7 +25,7 @@ cell_plan plan_cell(double n_rows, int n_coord, double n_total, const score_sett
     p.solver = cholesky <= cg ? SOLVER_CHOLESKY : SOLVER_CG;
   if (p.solver == SOLVER_CHOLESKY) {
     double copies = band <= SHARED_BAND ? fmin(MAX_SHARDS, ceil(n_total / SHARD_ROWS)) : 1;
-    p.own_bytes = (copies * (band + m) + m) * sizeof(double);
+    p.own_bytes = (copies * band + m) * sizeof(double);
     p.shared_bytes = band * sizeof(double);
   } else if (p.solver == SOLVER_CG) {
     p.own_bytes = m * sizeof(double);
@@ -37,7 +37,7 @@ cell_plan plan_cell(double n_rows, int n_coord, double n_total, const score_sett
 double task_bytes(double n_total, int d, int max_coord) {
   double tasks = fmin(MAX_SHARDS, ceil(n_total / SHARD_ROWS)) + d;
   double block = (double)d * BLOCK_ROWS * (2 * ORDER * sizeof(double) + sizeof(int));
-  return tasks * (block + 1.25 * pow(ORDER, max_coord) * sizeof(double));
+  return tasks * (block + 2.25 * pow(ORDER, max_coord) * sizeof(double));
 }
 
 void count_cell_rows(const latent_sample *s, size_t *rows) {
@@ -47,13 +47,15 @@ void count_cell_rows(const latent_sample *s, size_t *rows) {
       rows[2 * j + row_state(s, i, j)]++;
 }
 
-size_t band_length(const family *f, int n_basis) {
-  return ((size_t)family_bandwidth(f->n_coord, n_basis) + 1) * f->n_coef;
+band_shape band_shape_of(const family *f, int n_basis) {
+  band_shape shape = {.m = (int)f->n_coef, .kd = (int)family_bandwidth(f->n_coord, n_basis)};
+  shape.ld = (size_t)shape.kd + 1 + BAND_PADDING;
+  shape.total = f->n_coef + BAND_PADDING + shape.ld * f->n_coef;
+  return shape;
 }
 
-/* Copies of a family's band: one a shard where it is small, one in all where it is large. */
 int band_copies(const score_model *m, const family *f) {
-  return band_length(f, m->table.n_basis) <= SHARED_BAND ? m->shards.n_shards : 1;
+  return band_shape_of(f, m->table.n_basis).total <= SHARED_BAND ? m->shards.n_shards : 1;
 }
 
 /* Allocates what the cells' solvers need; the factor and the cg work are shared by all cells. */
@@ -71,9 +73,9 @@ static void prepare_cells(score_model *m, const size_t *rows, allocator alloc) {
     cell->theta = alloc(f->n_coef, sizeof(double));
     memset(cell->theta, 0, f->n_coef * sizeof(double));
     if (cell->solver == SOLVER_CHOLESKY) {
-      size_t length = band_length(f, m->table.n_basis);
-      cell->gram = alloc((length + f->n_coef) * (size_t)band_copies(m, f), sizeof(double));
-      factor = length > factor ? length : factor;
+      size_t total = band_shape_of(f, m->table.n_basis).total;
+      cell->gram = alloc(total * (size_t)band_copies(m, f), sizeof(double));
+      factor = total > factor ? total : factor;
     } else {
       cg_rows = rows[c] > cg_rows ? rows[c] : cg_rows;
       cg_coef = f->n_coef > cg_coef ? f->n_coef : cg_coef;
@@ -109,6 +111,7 @@ score_model *score_model_new(const latent_sample *s, const int *const *coord, co
     m->task[k].block = basis_block_new(s->d, alloc);
     m->task[k].product = alloc(m->max_run, sizeof(double));
     m->task[k].phi = alloc(m->max_run * ORDER, sizeof(double));
+    m->task[k].dphi = alloc(m->max_run * ORDER, sizeof(double));
   }
   m->cell = alloc(2 * d, sizeof(score_cell));
   size_t *rows = alloc(2 * d, sizeof(size_t));

@@ -57,6 +57,7 @@ typedef struct {
 typedef struct {
   basis_block block;
   double *product; /* 4^(q - 1) of the largest family */
+  double *dphi;    /* 4^q, the derivatives of phi */
   double *phi;     /* 4^q of the largest family */
 } task_work;
 
@@ -97,9 +98,19 @@ void count_cell_rows(const latent_sample *s, size_t *rows);
 score_model *score_model_new(const latent_sample *s, const int *const *coord, const int *n_coord,
                              const double *range, const score_settings *set, allocator alloc);
 
-/* Length of a family's lower band, and how many copies of it sum up: one a shard where it is small,
- * one in all where it is large. */
-size_t band_length(const family *f, int n_basis);
+/* Normal equations of a family in LAPACK's lower band storage: entry (i, j), i >= j, of the m x m
+ * matrix at band[(i - j) + j * ld]. Three slots above the diagonal take what is added there. */
+enum { BAND_PADDING = ORDER - 1 };
+
+typedef struct {
+  int m, kd;    /* K^q coefficients; half-bandwidth 3 (K^(q - 1) + ... + 1) */
+  size_t ld;    /* kd + 1 + BAND_PADDING */
+  size_t total; /* of a copy: right-hand side, padding, band */
+} band_shape;
+
+band_shape band_shape_of(const family *f, int n_basis);
+
+/* Copies of a family's normal equations that sum up: one a shard if small, one in all if large. */
 int band_copies(const score_model *m, const family *f);
 
 /* Checks that the pseudo-latents are finite and, with data_range, takes the ranges from them. */

@@ -8,47 +8,62 @@
 #include "penalty.h"
 #include "score.h"
 #include "solve.h"
+#include "vectorize.h"
 
 #include <math.h>
 #include <string.h>
 
-/* band += w phi phi' (lower triangle) for one row; phi comes in runs of four neighbours. */
-static void add_gram(double *band, size_t ld, const family *f, size_t base, const double *phi,
+/* The features of a row and their derivatives in the first coordinate. */
+INLINE void row_features(const family *f, const basis_block *b, int row, double *product,
+                         double *phi, double *dphi) {
+  const double *value = b->value + family_basis_at(f, 0, row);
+  const double *slope = b->slope + family_basis_at(f, 0, row);
+  size_t n = f->n_run; /* products of the other coordinates' values */
+  size_t length = family_middle_product(f, b, row, product);
+  if (f->n_coord > 1)
+    outer_product(product, length, b->value + family_basis_at(f, f->n_coord - 1, row));
+  for (size_t a = 0; a < ORDER; a++)
+    for (size_t r = 0; r < n; r++) {
+      phi[a * n + r] = value[a] * product[r];
+      dphi[a * n + r] = slope[a] * product[r];
+    }
+}
+
+/* to += w * from, four neighbours. */
+INLINE void add_run(double *to, double w, const double *from) {
+  SIMD for (int t = 0; t < ORDER; t++) to[t] += w * from[t];
+}
+
+/* band += w phi phi' (lower triangle) for one row. A run of four entries may start up to three
+ * above the diagonal: band storage has padding for them. */
+INLINE void add_gram(double *band, size_t ld, const family *f, size_t base, const double *phi,
                      double w) {
   for (size_t ra = 0; ra < f->n_run; ra++)
     for (size_t a = 0; a < ORDER; a++) {
       size_t col = f->run_offset[ra] + a;
       double wa = w * phi[ra * ORDER + a];
       double *entry = band + (base + col) * ld - col; /* entry[offset of b] belongs to (b, a) */
-      for (size_t b = a; b < ORDER; b++)
-        entry[f->run_offset[ra] + b] += wa * phi[ra * ORDER + b];
-      for (size_t rb = ra + 1; rb < f->n_run; rb++)
-        for (size_t b = 0; b < ORDER; b++)
-          entry[f->run_offset[rb] + b] += wa * phi[rb * ORDER + b];
+      for (size_t rb = ra; rb < f->n_run; rb++)
+        add_run(entry + f->run_offset[rb], wa, phi + rb * ORDER);
     }
 }
 
 /* Adds a block of rows to the normal equations of the node's band cells, in their given copy. */
-static void accumulate_family(const score_model *m, const latent_sample *s, int node, int copy,
-                              const task_work *t, size_t start, int rows) {
+WIDE_VECTORS static void accumulate_family(const score_model *m, const latent_sample *s, int node,
+                                           int copy, const task_work *t, size_t start, int rows) {
   const family *f = &m->family[node];
-  size_t length = band_length(f, m->table.n_basis), ld = length / f->n_coef;
+  band_shape shape = band_shape_of(f, m->table.n_basis);
   for (int i = 0; i < rows; i++) {
     const score_cell *cell = &m->cell[2 * node + row_state(s, start + (size_t)i, node)];
     if (cell->solver != SOLVER_CHOLESKY)
       continue;
-    double *gram = cell->gram + (length + f->n_coef) * (size_t)copy, *rhs = gram + length;
+    double *rhs = cell->gram + shape.total * (size_t)copy, *band = rhs + f->n_coef + BAND_PADDING;
     double w = row_weight(s, start + (size_t)i);
     size_t base = family_base(f, &t->block, i);
-    const double *value = t->block.value + ((size_t)node * BLOCK_ROWS + (size_t)i) * ORDER;
-    const double *slope = t->block.slope + ((size_t)node * BLOCK_ROWS + (size_t)i) * ORDER;
-    family_parent_product(f, &t->block, i, t->product);
-    for (size_t a = 0, g = 0; a < ORDER; a++)
-      for (size_t r = 0; r < f->n_run; r++, g++) {
-        t->phi[g] = value[a] * t->product[r];
-        rhs[base + f->run_offset[g / ORDER] + g % ORDER] -= w * slope[a] * t->product[r];
-      }
-    add_gram(gram, ld, f, base, t->phi, w);
+    row_features(f, &t->block, i, t->product, t->phi, t->dphi);
+    for (size_t r = 0; r < f->n_run; r++)
+      add_run(rhs + base + f->run_offset[r], -w, t->dphi + r * ORDER);
+    add_gram(band, shape.ld, f, base, t->phi, w);
   }
 }
 
@@ -76,8 +91,8 @@ static void accumulate(score_model *m, const latent_sample *s) {
   for (int c = 0; c < 2 * m->d; c++)
     if (m->cell[c].solver == SOLVER_CHOLESKY) {
       const family *f = &m->family[c / 2];
-      size_t length = band_length(f, m->table.n_basis) + f->n_coef;
-      memset(m->cell[c].gram, 0, length * (size_t)band_copies(m, f) * sizeof(double));
+      size_t total = band_shape_of(f, m->table.n_basis).total;
+      memset(m->cell[c].gram, 0, total * (size_t)band_copies(m, f) * sizeof(double));
     }
 #ifdef _OPENMP
 #pragma omp parallel for schedule(dynamic) num_threads(m->set.threads)
@@ -94,14 +109,13 @@ static void accumulate(score_model *m, const latent_sample *s) {
 
 static int solve_band_cell(score_model *m, int node, score_cell *cell) {
   const family *f = &m->family[node];
-  size_t length = band_length(f, m->table.n_basis), total = length + f->n_coef;
-  double *gram = cell->gram, *rhs = gram + length;
+  band_shape shape = band_shape_of(f, m->table.n_basis);
+  double *rhs = cell->gram, *band = rhs + f->n_coef + BAND_PADDING;
   for (int k = 1; k < band_copies(m, f); k++)
-    for (size_t g = 0; g < total; g++)
-      gram[g] += gram[(size_t)k * total + g];
-  penalty_add_band(gram, length / f->n_coef, f, m->table.n_basis, m->set.penalty, m->set.lambda);
-  int status = band_solve(gram, (int)(length / f->n_coef) - 1, (int)f->n_coef, m->factor, rhs,
-                          &cell->jittered);
+    for (size_t g = 0; g < shape.total; g++)
+      cell->gram[g] += cell->gram[(size_t)k * shape.total + g];
+  penalty_add_band(band, shape.ld, f, m->table.n_basis, m->set.penalty, m->set.lambda);
+  int status = band_solve(band, shape, m->factor, rhs, &cell->jittered);
   memcpy(cell->theta, rhs, f->n_coef * sizeof(double));
   return status;
 }
@@ -134,35 +148,48 @@ static int causal_fit(score_model *m, const latent_sample *s) {
   return STATUS_OK;
 }
 
-/* part[a]: the coefficients contracted with the parents' basis, one a function of y_j. */
-static void contract_parents(const family *f, const double *theta, const double *product,
-                             double part[ORDER]) {
-  for (size_t a = 0, g = 0; a < ORDER; a++) {
-    double sum = 0;
-    for (size_t r = 0; r < f->n_run; r++, g++)
-      sum += product[r] * theta[f->run_offset[g / ORDER] + g % ORDER];
-    part[a] = sum;
+/* s = phi' theta and ds = (d_j phi)' theta for one row; theta from the row's base on. */
+INLINE void row_score(const family *f, const basis_block *b, int row, const double *theta,
+                      double *product, double *score, double *dscore) {
+  const double *value = b->value + family_basis_at(f, 0, row);
+  const double *slope = b->slope + family_basis_at(f, 0, row);
+  double fit = 0, derivative = 0;
+  if (f->n_coord == 1) {
+    for (int a = 0; a < ORDER; a++) {
+      fit += value[a] * theta[a];
+      derivative += slope[a] * theta[a];
+    }
+  } else { /* contract the middle coordinates, then the first, then the last */
+    const double *last = b->value + family_basis_at(f, f->n_coord - 1, row);
+    double fits[ORDER] = {0}, derivatives[ORDER] = {0};
+    size_t length = family_middle_product(f, b, row, product);
+    for (size_t a = 0; a < ORDER; a++) {
+      double part[ORDER] = {0};
+      for (size_t r = 0; r < length; r++)
+        add_run(part, product[r], theta + f->run_offset[a * length + r]);
+      add_run(fits, value[a], part);
+      add_run(derivatives, slope[a], part);
+    }
+    for (int t = 0; t < ORDER; t++) {
+      fit += last[t] * fits[t];
+      derivative += last[t] * derivatives[t];
+    }
   }
+  *score = fit;
+  *dscore = derivative;
 }
 
-static void causal_evaluate(const score_model *m, const latent_sample *s, task_work *t,
-                            size_t start, int rows, double *score, double *dscore, double *loss) {
+WIDE_VECTORS static void causal_evaluate(const score_model *m, const latent_sample *s, task_work *t,
+                                         size_t start, int rows, double *score, double *dscore,
+                                         double *loss) {
   for (int j = 0; j < m->d; j++) {
     const family *f = &m->family[j];
     for (int i = 0; i < rows; i++) {
-      int c = 2 * j + row_state(s, start + (size_t)i, j);
-      size_t at = (size_t)j * BLOCK_ROWS + (size_t)i;
-      const double *value = t->block.value + at * ORDER, *slope = t->block.slope + at * ORDER;
-      double part[ORDER], fit = 0, derivative = 0;
-      family_parent_product(f, &t->block, i, t->product);
-      contract_parents(f, m->cell[c].theta + family_base(f, &t->block, i), t->product, part);
-      for (int a = 0; a < ORDER; a++) {
-        fit += value[a] * part[a];
-        derivative += slope[a] * part[a];
-      }
-      score[at] = fit;
-      dscore[at] = derivative;
-      loss[c] += row_weight(s, start + (size_t)i) * (0.5 * fit * fit + derivative);
+      size_t at = (size_t)j * BLOCK_ROWS + (size_t)i, row = start + (size_t)i;
+      int c = 2 * j + row_state(s, row, j);
+      row_score(f, &t->block, i, m->cell[c].theta + family_base(f, &t->block, i), t->product,
+                score + at, dscore + at);
+      loss[c] += row_weight(s, row) * (0.5 * score[at] * score[at] + dscore[at]);
     }
   }
 }

@@ -13,28 +13,29 @@ double family_bandwidth(int n_coord, int n_basis) {
   return kd;
 }
 
-static double mean_diagonal(const double *band, size_t ld, int m) {
+static double mean_diagonal(const double *band, band_shape shape) {
   double sum = 0;
-  for (int g = 0; g < m; g++)
-    sum += band[(size_t)g * ld];
-  return sum / m;
+  for (int g = 0; g < shape.m; g++)
+    sum += band[(size_t)g * shape.ld];
+  return sum / shape.m;
 }
 
-int band_solve(const double *band, int kd, int m, double *factor, double *rhs, int *jittered) {
-  const int one = 1, ld = kd + 1;
-  double jitter = 1e-10 * mean_diagonal(band, (size_t)ld, m);
+int band_solve(const double *band, band_shape shape, double *factor, double *rhs, int *jittered) {
+  const int one = 1, ld = (int)shape.ld;
+  double jitter = 1e-10 * mean_diagonal(band, shape);
   int info = 0;
   for (int attempt = 0; attempt < 4; attempt++) {
-    memcpy(factor, band, (size_t)ld * (size_t)m * sizeof(double));
+    memcpy(factor, band, (shape.ld * (size_t)shape.m - BAND_PADDING) * sizeof(double));
     *jittered = attempt > 0;
     if (attempt > 0) {
-      for (int g = 0; g < m; g++)
-        factor[(size_t)g * (size_t)ld] += jitter;
+      for (int g = 0; g < shape.m; g++)
+        factor[(size_t)g * shape.ld] += jitter;
       jitter *= 100;
     }
-    F77_CALL(dpbtrf)("L", &m, &kd, factor, &ld, &info FCONE);
+    F77_CALL(dpbtrf)("L", &shape.m, &shape.kd, factor, &ld, &info FCONE);
     if (info == 0) {
-      F77_CALL(dpbtrs)("L", &m, &kd, &one, factor, &ld, rhs, &m, &info FCONE);
+      F77_CALL(dpbtrs)
+      ("L", &shape.m, &shape.kd, &one, factor, &ld, rhs, &shape.m, &info FCONE);
       return STATUS_OK;
     }
   }
@@ -84,7 +85,7 @@ static const double *row_basis(const cell_rows *c, size_t i) {
 /* Products of the basis values of all coordinates but the last, one a run; head replaces the first
  * coordinate's values (its slopes, for the right-hand side). With one coordinate the run is head.
  */
-static const double *run_products(const family *f, const double *basis, const double *head,
+INLINE const double *run_products(const family *f, const double *basis, const double *head,
                                   double *product) {
   if (f->n_coord == 1) {
     product[0] = 1;
@@ -92,14 +93,8 @@ static const double *run_products(const family *f, const double *basis, const do
   }
   size_t length = ORDER;
   memcpy(product, head, ORDER * sizeof(double));
-  for (int k = 1; k < f->n_coord - 1; k++, length *= ORDER) {
-    const double *v = basis + k * ORDER;
-    for (size_t r = length; r-- > 0;) {
-      double p = product[r];
-      for (int t = 0; t < ORDER; t++)
-        product[r * ORDER + t] = p * v[t];
-    }
-  }
+  for (int k = 1; k < f->n_coord - 1; k++, length *= ORDER)
+    outer_product(product, length, basis + k * ORDER);
   return basis + (f->n_coord - 1) * ORDER;
 }
 
@@ -121,34 +116,40 @@ static void reduce_shards(double *total, const double *sum, size_t m, int n_shar
   }
 }
 
+/* sum += Phi' Omega Phi v over rows [from, to). */
+WIDE_VECTORS static void gram_times_rows(const cell_rows *c, const double *v, size_t from,
+                                         size_t to, double *product, double *sum) {
+  const family *f = c->f;
+  for (size_t i = from; i < to; i++) {
+    const double *basis = row_basis(c, i), *in = v + c->w->base[i];
+    const double *last = run_products(f, basis, basis, product);
+    double *out = sum + c->w->base[i], acc[ORDER] = {0}, fitted = 0, back[ORDER];
+    for (size_t r = 0; r < f->n_run; r++) {
+      const double *run = in + f->run_offset[r];
+      SIMD for (int t = 0; t < ORDER; t++) acc[t] += product[r] * run[t];
+    }
+    for (int t = 0; t < ORDER; t++)
+      fitted += acc[t] * last[t];
+    for (int t = 0; t < ORDER; t++)
+      back[t] = c->w->weight[i] * fitted * last[t];
+    for (size_t r = 0; r < f->n_run; r++) {
+      double *run = out + f->run_offset[r];
+      SIMD for (int t = 0; t < ORDER; t++) run[t] += product[r] * back[t];
+    }
+  }
+}
+
 /* out = Phi' Omega Phi v, a pass over the rows. */
 static void gram_times(const cell_rows *c, const double *v, double *out) {
-  const family *f = c->f;
-  size_t m = f->n_coef;
+  size_t m = c->f->n_coef;
 #ifdef _OPENMP
 #pragma omp parallel for schedule(static) num_threads(c->threads)
 #endif
   for (int k = 0; k < c->shards.n_shards; k++) {
-    double *sum = c->w->sum + (size_t)k * m, *product = c->w->product + (size_t)k * f->n_run;
+    double *sum = c->w->sum + (size_t)k * m;
     clear(sum, m);
-    for (size_t i = shard_start(&c->shards, k); i < shard_start(&c->shards, k + 1); i++) {
-      const double *basis = row_basis(c, i);
-      const double *last = run_products(f, basis, basis, product);
-      double acc[ORDER] = {0}, w[ORDER];
-      const double *from = v + c->w->base[i];
-      double *to = sum + c->w->base[i];
-      for (size_t r = 0; r < f->n_run; r++)
-        for (int t = 0; t < ORDER; t++)
-          acc[t] += product[r] * from[f->run_offset[r] + t];
-      double fitted = 0;
-      for (int t = 0; t < ORDER; t++)
-        fitted += acc[t] * last[t];
-      for (int t = 0; t < ORDER; t++)
-        w[t] = c->w->weight[i] * fitted * last[t];
-      for (size_t r = 0; r < f->n_run; r++)
-        for (int t = 0; t < ORDER; t++)
-          to[f->run_offset[r] + t] += product[r] * w[t];
-    }
+    gram_times_rows(c, v, shard_start(&c->shards, k), shard_start(&c->shards, k + 1),
+                    c->w->product + (size_t)k * c->f->n_run, sum);
   }
   reduce_shards(out, c->w->sum, m, c->shards.n_shards, c->threads);
 }

@@ -14,10 +14,10 @@
 /* Half-bandwidth kd for n_coord coordinates of n_basis functions. */
 double family_bandwidth(int n_coord, int n_basis);
 
-/* Solves band * x = rhs; rhs becomes x. factor, (kd + 1) x m, receives the Cholesky factor. If the
+/* Solves band * x = rhs; rhs becomes x. factor, ld x m, receives the Cholesky factor. If the
  * factorisation fails, a jitter of 1e-10 times the mean diagonal is added, growing a hundredfold up
  * to three times, and *jittered is set. */
-int band_solve(const double *band, int kd, int m, double *factor, double *rhs, int *jittered);
+int band_solve(const double *band, band_shape shape, double *factor, double *rhs, int *jittered);
 
 /* Operator of a cell's normal equations: rows compact, one basis quadruple a coordinate. */
 struct cg_work {
