@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/env python3
 """Algorithm 1 in dense NumPy: the peer that bench/speed.R times ebcrl against.
 
 The same algorithm as `fit_crl(control = crl_control(preset = "paper"))`: causal score matching on
