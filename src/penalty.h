@@ -1,28 +1,40 @@
-/* Roughness and ridge penalties on tensor coefficients.
+/* Penalties on tensor coefficients.
  *
  * ridge: lambda |theta|^2, the paper's (Appendix A.1). difference: lambda times the squared second
- * differences along each coordinate (P-spline); it leaves scores that are linear in each
- * coordinate, a Gaussian marginal, unpenalised.
+ * differences along each coordinate (a P-spline). Towards the repeated end knots basis functions
+ * crowd, so differences are those of slopes between Greville abscissae xi (the mean of a function's
+ * three inner knots), in units of the knot spacing:
+ *   (theta_{i+2} - theta_{i+1}) / (xi_{i+2} - xi_{i+1}) - (theta_{i+1} - theta_i) / (xi_{i+1} -
+ * xi_i), which is theta_{i+2} - 2 theta_{i+1} + theta_i away from the ends. A score that is linear
+ * in each coordinate, that of a Gaussian marginal, is then not penalised at all.
  */
 #ifndef EBCRL_PENALTY_H
 #define EBCRL_PENALTY_H
 
 #include "family.h"
-#include "score.h"
+
+typedef enum { PENALTY_RIDGE = 0, PENALTY_DIFFERENCE = 1 } penalty_kind;
+
+typedef struct {
+  penalty_kind kind;
+  double lambda;
+  int n_basis;              /* K */
+  const double *difference; /* (K - 2) x 3, row by row: the second differences D */
+  const double *gram;       /* K x 3: entry (i, i + lag) of D'D, lag 0, 1, 2 */
+  const double *values;     /* K: eigenvalues of D'D */
+  const double *vectors;    /* K x K: eigenvectors in columns */
+} penalty;
+
+penalty penalty_new(penalty_kind kind, double lambda, int knots, allocator alloc);
 
 /* Adds the penalty to a lower band matrix: entry (i, j), i >= j, at band[(i - j) + j * ld]. */
-void penalty_add_band(double *band, size_t ld, const family *f, int n_basis, penalty_kind kind,
-                      double lambda);
+void penalty_add_band(const penalty *p, const family *f, double *band, size_t ld);
 
 /* out += P v. */
-void penalty_apply(double *out, const double *v, const family *f, int n_basis, penalty_kind kind,
-                   double lambda);
+void penalty_apply(const penalty *p, const family *f, const double *v, double *out);
 
-/* out += diag P. */
-void penalty_add_diagonal(double *out, const family *f, int n_basis, penalty_kind kind,
-                          double lambda);
-
-/* Entry (i, i + lag) of D'D, D the (K - 2) x K matrix of second differences; lag 0, 1, 2. */
-double second_difference_gram(int i, int lag, int n_basis);
+/* out = (P + shift I)^-1 v; work has room for K^q. */
+void penalty_shifted_inverse(const penalty *p, const family *f, double shift, const double *v,
+                             double *out, double *work);
 
 #endif

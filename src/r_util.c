@@ -48,7 +48,7 @@ latent_sample sample_from(SEXP env, SEXP targets, SEXP omega) {
 
 score_settings score_settings_from(SEXP control) {
   score_settings set = {.knots = list_int(control, "knots"),
-                        .penalty = (penalty_kind)list_int(control, "penalty"),
+                        .penalty_kind = (penalty_kind)list_int(control, "penalty"),
                         .lambda = list_number(control, "lambda"),
                         .solver = (solver_kind)list_int(control, "solver"),
                         .cg_tol = list_number(control, "cg_tol"),

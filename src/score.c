@@ -96,6 +96,7 @@ score_model *score_model_new(const latent_sample *s, const int *const *coord, co
   m->shards = shard_rows(s->n);
   m->table =
       bspline_table_fill(set->knots, alloc((size_t)bspline_table_size(set->knots), sizeof(double)));
+  m->penalty = penalty_new(set->penalty_kind, set->lambda, set->knots, alloc);
   m->family = alloc(d, sizeof(family));
   m->max_run = 1;
   for (int j = 0; j < s->d; j++) {

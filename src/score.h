@@ -9,14 +9,14 @@
 
 #include "bspline.h"
 #include "family.h"
+#include "penalty.h"
 #include "workspace.h"
 
-typedef enum { PENALTY_RIDGE = 0, PENALTY_DIFFERENCE = 1 } penalty_kind;
 typedef enum { SOLVER_AUTO = 0, SOLVER_CHOLESKY = 1, SOLVER_CG = 2, SOLVER_NONE = 3 } solver_kind;
 
 typedef struct {
   int knots;
-  penalty_kind penalty;
+  penalty_kind penalty_kind;
   double lambda;
   solver_kind solver; /* AUTO: by cost, cell by cell */
   double cg_tol;      /* relative residual */
@@ -67,6 +67,7 @@ typedef struct {
   int d, data_range; /* data_range: lo and hi follow the pseudo-latents at every fit */
   score_settings set;
   bspline_table table;
+  penalty penalty;
   family *family;   /* d */
   score_cell *cell; /* 2 d: node j in state c at [2 j + c] */
   double *range;    /* 2 x d: lo, hi */

@@ -5,7 +5,6 @@
  * over the rows with that target state. Rows touch 4^q features, so the Gram matrix is accumulated
  * in band form (or not at all, see solve.h) and no n x K^q matrix is ever built.
  */
-#include "penalty.h"
 #include "score.h"
 #include "solve.h"
 #include "vectorize.h"
@@ -114,7 +113,7 @@ static int solve_band_cell(score_model *m, int node, score_cell *cell) {
   for (int k = 1; k < band_copies(m, f); k++)
     for (size_t g = 0; g < shape.total; g++)
       cell->gram[g] += cell->gram[(size_t)k * shape.total + g];
-  penalty_add_band(band, shape.ld, f, m->table.n_basis, m->set.penalty, m->set.lambda);
+  penalty_add_band(&m->penalty, f, band, shape.ld);
   int status = band_solve(band, shape, m->factor, rhs, &cell->jittered);
   memcpy(cell->theta, rhs, f->n_coef * sizeof(double));
   return status;

@@ -1,6 +1,6 @@
 #include "solve.h"
 
-#include "penalty.h"
+#include "vectorize.h"
 
 #include <R_ext/Lapack.h>
 #include <math.h>
@@ -209,50 +209,65 @@ static double dot(const double *a, const double *b, size_t m) {
   return sum;
 }
 
+/* The operator: normal equations and penalty. */
+static void apply_operator(const score_model *m, const cell_rows *rows, const double *v,
+                           double *out) {
+  gram_times(rows, v, out);
+  penalty_apply(&m->penalty, rows->f, v, out);
+}
+
+/* Ridge: by the diagonal. Difference: the Gram matrix is near a multiple of the identity where
+ * there are data, and the penalty rules where there are none, so by (P + c I)^-1, c the mean
+ * diagonal of the Gram matrix; the Kronecker form of P makes this cheap. */
+static void precondition(const score_model *m, const cell_rows *rows, double shift, const double *r,
+                         double *out) {
+  cg_work *w = m->cg;
+  if (m->penalty.kind == PENALTY_DIFFERENCE) {
+    penalty_shifted_inverse(&m->penalty, rows->f, shift, r, out, w->sum);
+    return;
+  }
+  for (size_t g = 0; g < rows->f->n_coef; g++) {
+    double d = w->diagonal[g] + m->penalty.lambda;
+    out[g] = d > 0 ? r[g] / d : 0; /* an equation no row touches is solved by 0 */
+  }
+}
+
 int cg_fit_cell(score_model *m, const latent_sample *s, int node, int state) {
   const family *f = &m->family[node];
   score_cell *cell = &m->cell[2 * node + state];
   cg_work *w = m->cg;
-  const score_settings *set = &m->set;
-  int n_basis = m->table.n_basis;
   size_t n_coef = f->n_coef;
-  cell_rows rows = {f, w, shard_rows(gather_rows(m, s, node, state)), set->threads};
+  cell_rows rows = {f, w, shard_rows(gather_rows(m, s, node, state)), m->set.threads};
+  double *theta = cell->theta, *r = w->residual, *p = w->direction, *z = w->scaled, shift = 0;
 
   fill_rows(m, s, &rows);
-  penalty_add_diagonal(w->diagonal, f, n_basis, set->penalty, set->lambda);
-  /* A feature no row touches and no penalty holds has an empty equation; 0 solves it. */
   for (size_t g = 0; g < n_coef; g++)
-    w->diagonal[g] = w->diagonal[g] > 0 ? 1 / w->diagonal[g] : 0;
-
-  double *theta = cell->theta, *ap = w->scaled, *r = w->residual, *p = w->direction;
-  gram_times(&rows, theta, ap);
-  penalty_apply(ap, theta, f, n_basis, set->penalty, set->lambda);
-  for (size_t g = 0; g < n_coef; g++) {
-    r[g] = w->rhs[g] - ap[g];
-    p[g] = w->diagonal[g] * r[g];
-  }
-  double rz = dot(r, p, n_coef), goal = set->cg_tol * sqrt(dot(w->rhs, w->rhs, n_coef));
+    shift += w->diagonal[g] / (double)n_coef;
+  apply_operator(m, &rows, theta, z);
+  for (size_t g = 0; g < n_coef; g++)
+    r[g] = w->rhs[g] - z[g];
+  precondition(m, &rows, shift, r, p);
+  double rz = dot(r, p, n_coef), goal = m->set.cg_tol * sqrt(dot(w->rhs, w->rhs, n_coef));
   int iteration = 0;
-  while (sqrt(dot(r, r, n_coef)) > goal && iteration < set->cg_max_iter) {
-    gram_times(&rows, p, ap);
-    penalty_apply(ap, p, f, n_basis, set->penalty, set->lambda);
-    double alpha = rz / dot(p, ap, n_coef);
+  while (sqrt(dot(r, r, n_coef)) > goal && iteration < m->set.cg_max_iter) {
+    apply_operator(m, &rows, p, z);
+    double alpha = rz / dot(p, z, n_coef);
     if (!isfinite(alpha))
       return STATUS_NOT_FINITE;
     for (size_t g = 0; g < n_coef; g++) {
       theta[g] += alpha * p[g];
-      r[g] -= alpha * ap[g];
-      ap[g] = w->diagonal[g] * r[g]; /* reused for the preconditioned residual */
+      r[g] -= alpha * z[g];
     }
-    double next = dot(r, ap, n_coef), beta = next / rz;
+    precondition(m, &rows, shift, r, z);
+    double next = dot(r, z, n_coef), beta = next / rz;
     for (size_t g = 0; g < n_coef; g++)
-      p[g] = ap[g] + beta * p[g];
+      p[g] = z[g] + beta * p[g];
     rz = next;
     iteration++;
-    if (set->poll && iteration % 8 == 0)
-      set->poll();
+    if (m->set.poll && iteration % 8 == 0)
+      m->set.poll();
   }
   cell->cg_iterations = iteration;
-  cell->unconverged = iteration == set->cg_max_iter;
+  cell->unconverged = sqrt(dot(r, r, n_coef)) > goal;
   return STATUS_OK;
 }
