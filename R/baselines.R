@@ -1,0 +1,255 @@
+# The baselines of Section 7 of the paper: fits that differ in the graph, the targets or the
+# shrinkage, on one checked set of data.
+
+#' Fit the baselines of the paper
+#'
+#' Fits the method and the alternatives it is compared with in Section 7 of the paper, all from the
+#' same data, start and settings. The data are checked once and shared by all fits, not copied.
+#'
+#' | method | graph | targets | shrinkage |
+#' | --- | --- | --- | --- |
+#' | `"true"` | `dag` | given | as in `control` |
+#' | `"complete"` | complete, in a causal order of `dag` | given | as in `control` |
+#' | `"empty"` | no edges | given | as in `control` |
+#' | `"pooled"` | `dag` | none: all domains are taken for one | as in `control` |
+#' | `"no_shrinkage"` | `dag` | given | `eta = 0`: latents are the projections of `x` |
+#' | `"pca"` | | | none: principal components, no EM |
+#'
+#' `"pca"` uses its own loadings and noise variance even where `init` gives others, so that in the
+#' oracle setting (known mixing matrix, see the examples) it alone has loadings of its own. If `dag`
+#' has several causal orders, `"complete"` takes the one in which, of the latents whose parents have
+#' all been placed, the first in the order of `dag` comes next.
+#'
+#' @param x A numeric matrix (n x p, rows = samples), a data frame, a list with one matrix for each
+#'   domain, or a [sim_crl()] object, as in [fit_crl()].
+#' @param env,targets,dag,weights,init,control As in [fit_crl()].
+#' @param methods Character vector: the baselines to fit; all by default. The result has them in the
+#'   order of the table, whatever the order given.
+#' @param ... For the generic, the arguments of the methods.
+#' @return A list of class `crl_baselines` with one `crl_fit` a method, named by method. The
+#'   attribute `"refused"` is a character vector, named by method, of why methods were not fitted:
+#'   too much memory (the complete graph needs (knots + 2)^d coefficients), or a numerical failure.
+#'   `print()` shows a table of noise variance, iterations, convergence, floored posterior variances
+#'   and seconds, then what was refused and every other numerical event.
+#' @section Errors:
+#' Those of [fit_crl()] for bad input. If all methods are refused, an error of class
+#' `ebcrl_error_memory` that lists the reasons.
+#' @seealso [summary.crl_baselines()] and [rel_mse()] for their errors where the truth is known,
+#'   [autoplot.crl_baselines()] for the figure.
+#' @source Section 7 of \doi{10.48550/arXiv.2603.18404}.
+#' @examples
+#' set.seed(1)
+#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
+#' baselines <- crl_baselines(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)
+#' baselines
+#' summary(baselines, truth = sim)
+#'
+#' # oracle setting: mixing matrix and noise variance known
+#' crl_baselines(sim, init = list(mixing = sim$mixing, sigma2 = sim$sigma2),
+#'               control = crl_control(mixing = "fixed"))
+#' @export
+crl_baselines <- function(x, ...) {
+  UseMethod("crl_baselines")
+}
+
+#' @rdname crl_baselines
+#' @export
+crl_baselines.default <- function(x, env = NULL, targets, dag, methods = baseline_names(),
+                                  weights = NULL, init = "pca", control = crl_control(), ...) {
+  check_dots_empty(...)
+  methods <- check_methods(methods)
+  control <- as_control(control)
+  data <- crl_data(x, env, targets, dag, weights, control$knots)
+  fits <- lapply(methods, fit_baseline, data = data, init = init, control = control,
+                 error_call = environment())
+  names(fits) <- methods
+  fitted <- vapply(fits, inherits, NA, "crl_fit")
+  refused <- vapply(fits[!fitted], refusal, "")
+  if (!any(fitted)) {
+    reasons <- paste0(baseline_labels(names(refused)), ": ", refused)
+    abort_input(c("None of the baselines could be fitted.", "x" = "{reasons}"), "memory")
+  }
+  structure(fits[fitted], refused = refused, class = "crl_baselines")
+}
+
+#' @rdname crl_baselines
+#' @export
+crl_baselines.data.frame <- function(x, ...) {
+  crl_baselines.default(frame_to_matrix(x), ...)
+}
+
+#' @rdname crl_baselines
+#' @export
+crl_baselines.list <- function(x, ...) {
+  rows <- stack_domains(x)
+  crl_baselines.default(rows$x, env = rows$env, ...)
+}
+
+#' @rdname crl_baselines
+#' @export
+crl_baselines.crl_sim <- function(x, ...) {
+  crl_baselines.default(x$x, env = x$env, targets = x$targets, dag = x$dag, ...)
+}
+
+#' @noRd
+baseline_names <- function() {
+  c("true", "complete", "empty", "pooled", "no_shrinkage", "pca")
+}
+
+#' @noRd
+baseline_labels <- function(methods) {
+  labels <- c(true = "true graph", complete = "complete graph", empty = "empty graph",
+              pooled = "pooled", no_shrinkage = "no shrinkage", pca = "PCA")
+  unname(labels[methods])
+}
+
+#' @noRd
+check_methods <- function(methods, call = rlang::caller_env()) {
+  known <- baseline_names()
+  if (!is.character(methods) || length(methods) == 0L) {
+    abort_input(c("{.arg methods} must name baselines.", "x" = "It is {describe(methods)}.",
+                  "i" = "The baselines are {some(known, 6)}."), "type", call = call)
+  }
+  unknown <- setdiff(methods, known)
+  if (length(unknown) > 0L) {
+    abort_input(c("{.arg methods} must name baselines.", "x" = "Found {some(unknown)}.",
+                  "i" = "The baselines are {some(known, 6)}."), "range", call = call)
+  }
+  known[known %in% methods]
+}
+
+#' One baseline: a fit, or the error that refused it
+#' @noRd
+fit_baseline <- function(method, data, init, control, error_call) {
+  data <- baseline_data(method, data)
+  if (method %in% c("no_shrinkage", "pca")) {
+    control$eta <- 0
+  }
+  if (method == "pca") {
+    init <- "pca"
+    control$mixing <- "fixed"
+    control$max_iter <- 0L
+  }
+  tryCatch(fit_data(data, init, control, error_call = error_call),
+           ebcrl_error_memory = identity, ebcrl_error_numerical = identity)
+}
+
+#' The data with the graph or targets of a baseline; x is shared
+#' @noRd
+baseline_data <- function(method, data) {
+  names <- data$latent_names
+  if (method == "complete") {
+    data$dag <- complete_dag(names[topological_order(data$dag)], names = names)
+  } else if (method == "empty") {
+    data$dag <- empty_dag(names)
+  } else if (method == "pooled") {
+    data$targets[] <- 0L
+  }
+  data
+}
+
+#' The message of an error as one line of plain text
+#' @noRd
+refusal <- function(error) {
+  cli::ansi_strip(paste(c(error$message, error$body), collapse = " "))
+}
+
+#' @export
+print.crl_baselines <- function(x, digits = 3L, ...) {
+  size <- fit_size(x[[1L]])
+  cat("Baselines fitted to ", describe_size(size), "\n", sep = "")
+  print_table(baseline_table(x), digits)
+  print_refused(attr(x, "refused"))
+  events <- lapply(x, count_notes, except = "variance_floored")
+  methods <- rep(baseline_labels(names(x)), lengths(events))
+  print_notes(sprintf("%s: %s", methods, unlist(events)))
+  invisible(x)
+}
+
+#' @noRd
+baseline_table <- function(object) {
+  pick <- function(field, type) unname(vapply(object, `[[`, type, field))
+  iterations <- pick("iterations", 0L)
+  converged <- ifelse(pick("converged", NA), "yes", "no")
+  tibble::tibble(
+    method = baseline_labels(names(object)), sigma2 = pick("sigma2", 0), iterations = iterations,
+    converged = ifelse(iterations == 0L, "no EM", converged),
+    floored = unname(vapply(object, function(fit) fit$counts[["variance_floored"]], 0)),
+    seconds = round(pick("elapsed", 0), 2L)
+  )
+}
+
+#' @noRd
+print_refused <- function(refused) {
+  if (length(refused) > 0L) {
+    cat("\nNot fitted:\n")
+    lines <- paste0("- ", baseline_labels(names(refused)), ": ", refused)
+    writeLines(strwrap(lines, width = 96L, exdent = 2L))
+  }
+}
+
+#' Errors of baselines against a known truth
+#'
+#' @param object A `crl_baselines`, from [crl_baselines()].
+#' @param truth A [sim_crl()] object, or what else [rel_mse()] takes as one.
+#' @param bayes `NULL`, or a [bayes_latents()] result, to which errors are then compared.
+#' @param x,digits The summary, and the number of significant digits to show.
+#' @param ... Not used.
+#' @return A list of class `summary.crl_baselines`:
+#'   \item{errors}{tibble, one row a method: `method`, `rel_mse` (equation 7.2 of the paper, mean
+#'     over all rows), `regret` (only with `bayes`: `rel_mse` divided by that of the Bayes optimum,
+#'     minus 1), `frobenius_error` (squared, equation 7.3), `sigma2`.}
+#'   \item{by_domain}{matrix of `rel_mse`, methods x domains; with `bayes`, a last row for the Bayes
+#'     optimum.}
+#'   \item{bayes}{`rel_mse` of the Bayes optimum over all rows, or `NULL`.}
+#'   \item{refused}{the methods that were not fitted, with the reasons.}
+#' @inheritSection rel_mse Errors
+#' @examples
+#' set.seed(1)
+#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
+#' baselines <- crl_baselines(sim, methods = c("true", "no_shrinkage"))
+#' summary(baselines, truth = sim, bayes = bayes_latents(sim, draws = 500))
+#' @export
+summary.crl_baselines <- function(object, truth, bayes = NULL, ...) {
+  check_dots_empty(...)
+  errors <- tibble::tibble(
+    method = baseline_labels(names(object)),
+    rel_mse = rel_mse(object, truth)$rel_mse,
+    frobenius_error = frobenius_error(object, truth)$frobenius_error,
+    sigma2 = unname(vapply(object, `[[`, 0, "sigma2"))
+  )
+  optimum <- if (!is.null(bayes)) rel_mse(bayes, truth)
+  if (!is.null(bayes)) {
+    errors <- tibble::add_column(errors, regret = errors$rel_mse / optimum - 1, .after = "rel_mse")
+  }
+  structure(list(errors = errors, by_domain = errors_by_domain(object, truth, bayes),
+                 bayes = optimum, refused = attr(object, "refused")),
+            class = "summary.crl_baselines")
+}
+
+#' Relative errors, methods x domains, the Bayes optimum (if given) last
+#' @noRd
+errors_by_domain <- function(object, truth, bayes) {
+  fits <- stats::setNames(unclass(object), baseline_labels(names(object)))
+  fits <- c(fits, if (!is.null(bayes)) list("Bayes optimum" = bayes))
+  by_fit <- lapply(fits, rel_mse, truth = truth, by = "env")
+  result <- do.call(rbind, lapply(by_fit, `[[`, "rel_mse"))
+  colnames(result) <- levels(by_fit[[1L]]$env)
+  result
+}
+
+#' @rdname summary.crl_baselines
+#' @export
+print.summary.crl_baselines <- function(x, digits = 3L, ...) {
+  cat("Relative mean squared error of the latents, squared Frobenius error of the mixing matrix:\n")
+  print_table(x$errors, digits)
+  if (!is.null(x$bayes)) {
+    cat("Bayes optimum: ", figures(x$bayes, digits), "\n", sep = "")
+  }
+  cat("\nRelative mean squared error by domain:\n")
+  by_domain <- x$by_domain
+  by_domain[] <- figures(by_domain, digits)
+  print(by_domain, quote = FALSE, right = TRUE)
+  print_refused(x$refused)
+  invisible(x)
+}

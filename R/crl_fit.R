@@ -1,0 +1,273 @@
+# What a "crl_fit" says about itself: print(), summary(), coef(), fitted(), residuals(), nobs().
+# predict() is in predict.R, plots in plot.R, tidy(), glance() and augment() in tidiers.R.
+
+#' Print and summarise a fit
+#'
+#' `print()` gives the size of the data, the model, whether the iterations converged and what to do
+#' if they did not, the noise variance, and every floor, fallback or other numerical event of the
+#' fit in words. `summary()` adds one table by domain and one by (node, target state).
+#'
+#' @param x,object A `crl_fit`, from [fit_crl()]; for `print()` of a summary, the summary.
+#' @param digits Number of significant digits shown.
+#' @param ... Not used.
+#' @return `print()` returns its argument, invisibly. `summary()` returns a list of class
+#'   `summary.crl_fit`:
+#'   \describe{
+#'     \item{size}{named integers: `n` rows, `p` features, `d` latents, `n_domains` domains.}
+#'     \item{model}{character vector: the lines that describe score, penalty, mixing and start.}
+#'     \item{convergence}{character vector: whether the iterations converged, what to do if not.}
+#'     \item{converged}{`TRUE` or `FALSE`.}
+#'     \item{sigma2}{noise variance, in the squared units of `x`.}
+#'     \item{domains}{tibble with one row a domain: `domain`; `targets` (names of the latents it
+#'       targets, or `"none"`); `rows`; `weight`; `posterior_sd` (mean of `latents_sd` over its rows
+#'       and all latents, in the units of the latents); `floored` (number of (row, latent) pairs
+#'       whose posterior variance came out negative and was set to 0).}
+#'     \item{cells}{tibble with one row a (node, target state): `node`, `state` (0 or 1), `rows`,
+#'       `coefficients`, `solver`, `cg_iterations`, `loss` (the cell's share of the score-matching
+#'       loss, equation (5.3) of the paper).}
+#'     \item{notes}{character vector: the numerical events in words; empty if there were none.}
+#'   }
+#' @seealso [plot.crl_fit()], [predict.crl_fit()], [tidy.crl_fit()].
+#' @examples
+#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
+#' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)
+#' fit
+#' summary(fit)
+#' @export
+print.crl_fit <- function(x, digits = 3L, ...) {
+  print_head(fit_size(x), describe_model(x), describe_convergence(x), x$sigma2, digits)
+  print_notes(count_notes(x))
+  invisible(x)
+}
+
+#' @rdname print.crl_fit
+#' @export
+summary.crl_fit <- function(object, ...) {
+  structure(list(size = fit_size(object), model = describe_model(object),
+                 convergence = describe_convergence(object), converged = object$converged,
+                 sigma2 = object$sigma2, domains = domain_table(object), cells = object$cells,
+                 notes = count_notes(object)),
+            class = "summary.crl_fit")
+}
+
+#' @rdname print.crl_fit
+#' @export
+print.summary.crl_fit <- function(x, digits = 3L, ...) {
+  print_head(x$size, x$model, x$convergence, x$sigma2, digits)
+  cat("\nDomains:\n")
+  print_table(x$domains, digits)
+  cat("\nScore components, by node and target state:\n")
+  print_table(x$cells, digits)
+  print_notes(x$notes)
+  invisible(x)
+}
+
+#' Mixing matrix, latents and residuals of a fit
+#'
+#' @param object A `crl_fit`, from [fit_crl()].
+#' @param type `"latents"`: the posterior means. `"x"`: the denoised observations, latents times the
+#'   transposed mixing matrix, in the units of `x`.
+#' @param ... Not used.
+#' @return `coef()`: the mixing matrix A (p x d matrix, features x latents). `fitted()`: n x d
+#'   matrix (`"latents"`) or n x p matrix (`"x"`). `residuals()`: `x - latents %*% t(mixing)` (n x p
+#'   matrix); like `fitted(type = "x")`, it takes as much memory as the data. `nobs()`: the number of
+#'   rows n.
+#' @seealso [predict.crl_fit()] for new rows.
+#' @examples
+#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
+#' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)
+#' dim(coef(fit))
+#' head(fitted(fit))
+#' mean(residuals(fit)^2)
+#' nobs(fit)
+#' @name crl_fit-methods
+NULL
+
+#' @rdname crl_fit-methods
+#' @importFrom stats coef
+#' @export
+coef.crl_fit <- function(object, ...) {
+  object$mixing
+}
+
+#' @rdname crl_fit-methods
+#' @importFrom stats fitted
+#' @export
+fitted.crl_fit <- function(object, type = c("latents", "x"), ...) {
+  type <- check_choice(type, c("latents", "x"), "type")
+  if (type == "latents") object$latents else mix(object$latents, object)
+}
+
+#' @rdname crl_fit-methods
+#' @importFrom stats residuals
+#' @export
+residuals.crl_fit <- function(object, ...) {
+  object$data$x - mix(object$latents, object)
+}
+
+#' @rdname crl_fit-methods
+#' @importFrom stats nobs
+#' @export
+nobs.crl_fit <- function(object, ...) {
+  object$data$n
+}
+
+#' Observations without noise: rows of latents (n x d) to rows of features (n x p)
+#' @noRd
+mix <- function(latents, object) {
+  tcrossprod(latents, object$mixing)
+}
+
+#' @noRd
+fit_size <- function(fit) {
+  c(n = fit$data$n, p = fit$data$p, d = fit$data$d, n_domains = fit$data$n_domains)
+}
+
+#' Score, penalty, mixing and start in two lines
+#' @noRd
+describe_model <- function(fit) {
+  control <- fit$control
+  shrinkage <- if (control$eta < 1) paste0(", damping eta = ", format(control$eta))
+  start <- if (is.character(fit$init)) fit$init else "given"
+  c(paste0("Score: ", control$score, ", ", control$penalty, " penalty with lambda = ",
+           format(control$lambda), ", ", control$knots, " knots", shrinkage),
+    paste0("Mixing: ", control$mixing, ", start: ", start))
+}
+
+#' Whether the iterations converged, the last relative change, and what to do if they did not
+#' @noRd
+describe_convergence <- function(fit) {
+  control <- fit$control
+  if (fit$iterations == 0L) {
+    return("No EM iteration was run (max_iter = 0): the mixing matrix is the start.")
+  }
+  figures <- paste0(": last relative change ", format(last_change(fit), digits = 2L),
+                    ", tolerance ", format(control$tol), ".")
+  if (fit$converged) {
+    return(paste0("Converged after ", count_of(fit$iterations, "iteration"), figures))
+  }
+  c(paste0("Not converged in ", count_of(fit$iterations, "iteration"), figures),
+    "Raise `max_iter` or `tol` in crl_control(); plot(fit) shows whether the changes still fall.")
+}
+
+#' The largest relative change (mixing, latents, sigma2) in the last iteration, which `tol` is
+#' compared with
+#' @noRd
+last_change <- function(fit) {
+  last <- fit$iterations
+  sigma2 <- fit$trace$sigma2
+  change_sigma2 <- if (last > 1L) abs(sigma2[last] / sigma2[last - 1L] - 1)
+  max(fit$trace$change_mixing[last], fit$trace$change_latents[last], change_sigma2, na.rm = TRUE)
+}
+
+#' Every non-zero count of the fit as a sentence
+#' @noRd
+count_notes <- function(fit, except = character()) {
+  counts <- fit$counts[fit$counts > 0L & !names(fit$counts) %in% except]
+  vapply(names(counts), function(name) count_note(name, counts[[name]], fit),
+         character(1L), USE.NAMES = FALSE)
+}
+
+#' @noRd
+count_note <- function(name, count, fit) {
+  pairs <- fit$data$n * fit$data$d
+  in_cells <- paste("In", count, "of", nrow(fit$cells), "(node, state) cells")
+  switch(name,
+    variance_floored = floored_note(count, pairs),
+    sigma2_floored = paste("The noise variance fell to its floor, 1e-10 of the mean square of x,",
+                           "in", count_of(count, "iteration"), "and was held there: x may lie in",
+                           "d dimensions without noise."),
+    jittered = paste(in_cells, "the normal equations were singular to working precision and a",
+                     "small multiple of the identity was added; a larger `lambda` avoids this."),
+    cg_unconverged = paste(in_cells, "conjugate gradients stopped before `cg_tol` was reached;",
+                           "raise `cg_max_iter`."),
+    rank_deficient = paste("In", count_of(count, "iteration"), "the update of the mixing matrix",
+                           "was rank deficient: some latents carry no signal of their own."),
+    outside_range = paste("In", whole(count), "of", whole(pairs), "(row, latent) pairs the",
+                          "pseudo-latent lies outside the knots, where the score is continued",
+                          "linearly."),
+    paste0(name, ": ", count))
+}
+
+#' @noRd
+floored_note <- function(count, pairs) {
+  paste("In", whole(count), "of", whole(pairs), "(row, latent) pairs the posterior variance came",
+        "out negative and was set to 0.")
+}
+
+#' @noRd
+domain_table <- function(fit) {
+  data <- fit$data
+  per_pair <- 1 / (data$n_env * data$d)
+  floored <- rowsum((fit$latents_sd == 0) + 0L, data$env)
+  tibble::tibble(
+    domain = data$env_names,
+    targets = target_labels(data$targets),
+    rows = data$n_env,
+    weight = data$weights,
+    posterior_sd = unname(rowSums(rowsum(fit$latents_sd, data$env))) * per_pair,
+    floored = as.integer(rowSums(floored))
+  )
+}
+
+#' "z1", "z1 + z3", "none": the target set of each row of a 0/1 target matrix (M x d)
+#' @noRd
+target_labels <- function(targets) {
+  names <- colnames(targets)
+  unname(apply(targets, 1L, function(row) {
+    if (any(row == 1L)) paste(names[row == 1L], collapse = " + ") else "none"
+  }))
+}
+
+#' @noRd
+print_head <- function(size, model, convergence, sigma2, digits) {
+  cat("Causal representation by empirical-Bayes f-modeling\n")
+  cat(describe_size(size), "\n", sep = "")
+  writeLines(c(model, convergence))
+  cat("Noise variance sigma2: ", figures(sigma2, digits), "\n", sep = "")
+}
+
+#' "8000 rows, 100 features, 4 latents, 4 domains"
+#' @noRd
+describe_size <- function(size) {
+  words <- c(n = "row", p = "feature", d = "latent", n_domains = "domain")
+  paste(count_of(size[names(words)], words), collapse = ", ")
+}
+
+#' @noRd
+print_notes <- function(notes) {
+  if (length(notes) > 0L) {
+    cat("\nNumerical notes:\n")
+    writeLines(strwrap(paste("-", notes), width = 96L, exdent = 2L))
+  }
+}
+
+#' A table of results as plain text
+#' @noRd
+print_table <- function(table, digits) {
+  shown <- as.data.frame(table)
+  is_number <- vapply(shown, is.numeric, NA)
+  shown[is_number] <- lapply(shown[is_number], figures, digits)
+  print(shown, row.names = FALSE, right = TRUE)
+}
+
+#' Numbers as text: whole ones in full, others to `digits` significant digits each
+#' @noRd
+figures <- function(x, digits) {
+  if (all(x == round(x))) {
+    return(whole(x))
+  }
+  sub("\\.$", "", formatC(x, digits = digits, width = 1L, format = "g", flag = "#"))
+}
+
+#' "1 row", "8000 rows"
+#' @noRd
+count_of <- function(count, noun) {
+  paste0(whole(count), " ", noun, ifelse(count == 1L, "", "s"))
+}
+
+#' A count without scientific notation
+#' @noRd
+whole <- function(x) {
+  format(x, scientific = FALSE, trim = TRUE)
+}

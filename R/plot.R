@@ -1,0 +1,467 @@
+# Plots: autoplot() builds a ggplot, plot() prints it.
+
+#' @importFrom ggplot2 autoplot
+#' @importFrom rlang .data
+#' @export
+ggplot2::autoplot
+
+#' Plots of a fit
+#'
+#' `autoplot()` returns a ggplot, to be changed with `+`; `plot()` prints it.
+#'
+#' @param object,x A `crl_fit`, from [fit_crl()].
+#' @param type What is drawn:
+#'   * `"convergence"`: noise variance, score-matching loss and relative changes by iteration, and
+#'     the share of floored variances if there were any. The dotted line is the tolerance.
+#'   * `"loadings"`: the mixing matrix, as a heat map for up to 40 features, else as one panel a
+#'     latent.
+#'   * `"latents"`: posterior means with intervals for `rows` rows, one panel a latent. With
+#'     `truth`, the true latents as crosses.
+#'   * `"scores"`: the fitted score components \eqn{s_j} (equation 5.2 of the paper) against their
+#'     own pseudo-latent, with the parents held at their medians, for both target states. Curves end
+#'     where the data of their state end. The data are up to 2000 evenly spaced rows, which the
+#'     rug shows.
+#'   * `"env"`: relative mean squared error of the latents by domain. Needs `truth`.
+#' @param truth For `"env"` and `"latents"`, a [sim_crl()] object, or what else [rel_mse()] takes as
+#'   one.
+#' @param bayes For `"env"`, a [bayes_latents()] result: the Bayes optimum is drawn as a bar across
+#'   each domain.
+#' @param rows For `"latents"`, how many rows are drawn in all, in equal shares and evenly spaced
+#'   within each domain, so that the plot does not depend on random numbers.
+#' @param level For `"latents"`, the probability of the intervals: posterior mean plus and minus a
+#'   normal quantile times the posterior standard deviation.
+#' @param ... Not used.
+#' @return `autoplot()`: a ggplot object. `plot()`: the same, invisibly.
+#' @section Errors:
+#' `ebcrl_error_truth` if `type = "env"` comes without `truth`.
+#' @examples
+#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
+#' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)
+#' plot(fit)
+#' plot(fit, type = "scores")
+#' plot(fit, type = "env", truth = sim)
+#' @export
+autoplot.crl_fit <- function(object,
+                             type = c("convergence", "loadings", "latents", "scores", "env"),
+                             truth = NULL, bayes = NULL, rows = 60, level = 0.9, ...) {
+  types <- c("convergence", "loadings", "latents", "scores", "env")
+  type <- check_choice(type, types, "type")
+  check_dots_empty(...)
+  switch(type,
+    convergence = plot_convergence(object),
+    loadings = plot_loadings(object),
+    latents = plot_latents(object, truth, check_number(rows, "rows", min = 1, integer = TRUE),
+                           check_number(level, "level", min = 0, max = 1, open = c("min", "max"))),
+    scores = plot_scores(object),
+    env = plot_env(env_errors(list("this fit" = object), needs_truth(truth)), bayes, truth)
+  )
+}
+
+#' @rdname autoplot.crl_fit
+#' @export
+plot.crl_fit <- function(x, ...) {
+  print_plot(autoplot(x, ...))
+}
+
+#' Plot of the errors of baselines by domain
+#'
+#' The right column of Figure 3 of the paper: relative mean squared error of the latents
+#' (equation 7.2) by domain and method. The axis is logarithmic where the largest error is more than
+#' ten times the smallest.
+#'
+#' @param object,x A `crl_baselines`, from [crl_baselines()].
+#' @param truth A [sim_crl()] object, or what else [rel_mse()] takes as one. Needed.
+#' @param type `"env"`, the only plot there is.
+#' @param bayes `NULL`, or a [bayes_latents()] result: the Bayes optimum is drawn as a bar across
+#'   each domain.
+#' @param ... Not used.
+#' @return `autoplot()`: a ggplot object. `plot()`: the same, invisibly.
+#' @inheritSection autoplot.crl_fit Errors
+#' @examples
+#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
+#' baselines <- crl_baselines(sim, methods = c("true", "empty", "no_shrinkage"))
+#' plot(baselines, truth = sim, bayes = bayes_latents(sim, draws = 500))
+#' @export
+autoplot.crl_baselines <- function(object, truth = NULL, type = "env", bayes = NULL, ...) {
+  check_choice(type, "env", "type")
+  check_dots_empty(...)
+  plot_env(env_errors(object, needs_truth(truth)), bayes, truth)
+}
+
+#' @rdname autoplot.crl_baselines
+#' @export
+plot.crl_baselines <- function(x, ...) {
+  print_plot(autoplot(x, ...))
+}
+
+#' @noRd
+print_plot <- function(plot) {
+  print(plot)
+  invisible(plot)
+}
+
+#' @noRd
+needs_truth <- function(truth, call = rlang::caller_env()) {
+  if (is.null(truth)) {
+    abort_input(c("{.arg truth} must be given for {.code type = \"env\"}.", "x" = "It is NULL.",
+                  "i" = "Errors need the true latents, such as a {.fn sim_crl} object."), "truth",
+                call = call)
+  }
+  truth
+}
+
+# Convergence -------------------------------------------------------------------------------------
+
+#' @noRd
+plot_convergence <- function(fit) {
+  if (fit$iterations == 0L) {
+    abort_input(c("There are no iterations to draw.", "x" = "The fit has {.code max_iter = 0}."),
+                "range", call = rlang::caller_env())
+  }
+  lines <- convergence_lines(fit)
+  changes <- lines[!is.na(lines$quantity), ]
+  plot <- ggplot2::ggplot(lines, ggplot2::aes(.data$iteration, .data$value))
+  if (fit$iterations > 1L) {
+    plot <- plot +
+      ggplot2::geom_line(data = lines[is.na(lines$quantity), ], colour = "grey20") +
+      ggplot2::geom_line(ggplot2::aes(colour = .data$quantity, linetype = .data$quantity),
+                         data = changes)
+  }
+  if (fit$iterations <= 30L) {
+    plot <- plot + ggplot2::geom_point(size = 1, colour = "grey20")
+  }
+  if (fit$control$tol > 0 && nrow(changes) > 0L) {
+    tolerance <- tibble::tibble(panel = changes$panel[1L], value = log10(fit$control$tol))
+    plot <- plot + ggplot2::geom_hline(ggplot2::aes(yintercept = .data$value), data = tolerance,
+                                       linetype = "dotted", colour = "grey20")
+  }
+  plot +
+    ggplot2::facet_wrap(ggplot2::vars(.data$panel), ncol = 1L, scales = "free_y") +
+    ggplot2::scale_x_continuous(breaks = whole_breaks) +
+    ggplot2::scale_y_continuous(n.breaks = 4L, guide = ggplot2::guide_axis(check.overlap = TRUE)) +
+    ggplot2::scale_colour_manual(values = okabe_ito(c("blue", "vermillion"))) +
+    ggplot2::scale_linetype_manual(values = c("solid", "dashed")) +
+    ggplot2::labs(title = "Convergence", subtitle = describe_convergence(fit)[1L], x = "Iteration",
+                  y = NULL, colour = "Change of", linetype = "Change of") +
+    theme_crl()
+}
+
+#' The trace in long form: iteration, value, panel, and for changes the quantity that changed
+#' @noRd
+convergence_lines <- function(fit) {
+  trace <- fit$trace
+  pairs <- fit$data$n * fit$data$d
+  panels <- c("Noise variance", "Score-matching loss a row", "Relative change, log10",
+              "Floored variances, % of (row, latent) pairs")
+  series <- function(panel, value, quantity = NA_character_) {
+    tibble::tibble(iteration = trace$iteration, value = value, panel = panels[panel],
+                   quantity = quantity)
+  }
+  log_change <- function(change) log10(ifelse(change > 0, change, NA))
+  lines <- rbind(series(1L, trace$sigma2), series(2L, trace$loss),
+                 series(3L, log_change(trace$change_mixing), "mixing matrix"),
+                 series(3L, log_change(trace$change_latents), "latents"),
+                 if (any(trace$floored > 0)) series(4L, 100 * trace$floored / pairs))
+  lines <- lines[!is.na(lines$value), ]
+  lines$panel <- factor(lines$panel, panels[panels %in% lines$panel])
+  lines$quantity <- factor(lines$quantity, c("mixing matrix", "latents"))
+  lines
+}
+
+# Loadings ----------------------------------------------------------------------------------------
+
+#' @noRd
+plot_loadings <- function(fit) {
+  loadings <- tidy_mixing(fit)
+  loadings$latent <- factor(loadings$latent, fit$data$latent_names)
+  if (fit$data$p > 40L) loadings_by_index(loadings, fit$data$p) else loadings_map(loadings)
+}
+
+#' @noRd
+loadings_map <- function(loadings) {
+  loadings$feature <- factor(loadings$feature, rev(unique(loadings$feature)))
+  largest <- max(abs(loadings$estimate))
+  ggplot2::ggplot(loadings, ggplot2::aes(.data$latent, .data$feature, fill = .data$estimate)) +
+    ggplot2::geom_tile(colour = "white", linewidth = 0.3) +
+    ggplot2::scale_fill_gradient2(low = okabe_ito("blue"), mid = "white",
+                                  high = okabe_ito("vermillion"), limits = c(-largest, largest)) +
+    ggplot2::scale_x_discrete(expand = c(0, 0)) +
+    ggplot2::scale_y_discrete(expand = c(0, 0)) +
+    ggplot2::labs(title = "Mixing matrix", x = "Latent", y = "Feature", fill = "Loading") +
+    theme_crl() +
+    ggplot2::theme(legend.position = "right")
+}
+
+#' @noRd
+loadings_by_index <- function(loadings, p) {
+  loadings$index <- rep_len(seq_len(p), nrow(loadings))
+  ggplot2::ggplot(loadings, ggplot2::aes(.data$index, .data$estimate)) +
+    ggplot2::geom_hline(yintercept = 0, colour = "grey60", linewidth = 0.3) +
+    ggplot2::geom_linerange(ggplot2::aes(ymin = pmin(.data$estimate, 0),
+                                         ymax = pmax(.data$estimate, 0)),
+                            colour = okabe_ito("blue"), linewidth = 0.4) +
+    ggplot2::facet_wrap(ggplot2::vars(.data$latent)) +
+    ggplot2::labs(title = "Mixing matrix", x = "Feature, by column of x", y = "Loading") +
+    theme_crl()
+}
+
+# Latents -----------------------------------------------------------------------------------------
+
+#' @noRd
+plot_latents <- function(fit, truth, rows, level) {
+  points <- latent_points(fit, spaced_rows(fit$data, rows), truth)
+  points$half <- stats::qnorm((1 + level) / 2) * points$sd
+  domains <- stats::aggregate(position ~ domain, points, range)
+  between <- domains$position[-1L, 1L] - 0.5
+  columns <- if (fit$data$d > 6L) 2L else 1L
+  plot <- ggplot2::ggplot(points, ggplot2::aes(.data$position, .data$mean, colour = .data$state)) +
+    ggplot2::geom_vline(xintercept = between, colour = "grey80", linewidth = 0.3) +
+    ggplot2::geom_linerange(ggplot2::aes(ymin = .data$mean - .data$half,
+                                         ymax = .data$mean + .data$half), linewidth = 0.5) +
+    ggplot2::geom_point(size = 1)
+  if (!is.null(truth)) {
+    plot <- plot + ggplot2::geom_point(ggplot2::aes(y = .data$truth), shape = 4, size = 1.2,
+                                       colour = "black")
+  }
+  plot +
+    ggplot2::facet_wrap(ggplot2::vars(.data$latent), ncol = columns, scales = "free_y") +
+    ggplot2::scale_x_continuous(breaks = rowMeans(domains$position), labels = domains$domain,
+                                expand = ggplot2::expansion(add = 0.6),
+                                guide = axis_of(domains$domain, columns)) +
+    ggplot2::scale_y_continuous(n.breaks = 4L, guide = ggplot2::guide_axis(check.overlap = TRUE)) +
+    scale_colour_state() +
+    ggplot2::labs(title = "Latents: posterior means",
+                  subtitle = paste0("Bars: ", format(100 * level), "% intervals",
+                                    if (!is.null(truth)) "; crosses: true latents"),
+                  x = "Domain (sampled rows)", y = "Latent",
+                  colour = "In its domain the latent is") +
+    theme_crl() +
+    ggplot2::theme(panel.grid.major.x = ggplot2::element_blank(),
+                   axis.ticks.x = ggplot2::element_blank())
+}
+
+#' Evenly spaced rows of each domain, about `rows` in all and at least one a domain
+#' @noRd
+spaced_rows <- function(data, rows) {
+  each <- max(1L, rows %/% data$n_domains)
+  of_domain <- split(seq_len(data$n), data$env)
+  unlist(lapply(of_domain, function(at) {
+    at[unique(round(seq(1, length(at), length.out = min(each, length(at)))))]
+  }), use.names = FALSE)
+}
+
+#' Posterior moments of some rows in long form, with target state and (if given) aligned truth
+#' @noRd
+latent_points <- function(fit, rows, truth) {
+  data <- fit$data
+  codes <- data$env[rows]
+  long <- function(values) as.vector(values[rows, , drop = FALSE])
+  points <- tibble::tibble(
+    position = rep(seq_along(rows), data$d),
+    domain = factor(rep(data$env_names[codes], data$d), data$env_names),
+    latent = factor(rep(data$latent_names, each = length(rows)), data$latent_names),
+    state = state_factor(as.vector(data$targets[codes, , drop = FALSE])),
+    mean = long(fit$latents), sd = long(fit$latents_sd)
+  )
+  if (!is.null(truth)) {
+    points$truth <- long(truth_like(fit, truth))
+  }
+  points
+}
+
+#' True latents in the order and with the signs of the fit
+#' @noRd
+truth_like <- function(fit, truth) {
+  truth <- check_truth(truth, needs_mixing = TRUE)
+  check_same_shape(fit$latents, truth$z, "matrix of latents")
+  apply_alignment(truth$z, align_latents(truth$mixing, fit$mixing))
+}
+
+# Scores ------------------------------------------------------------------------------------------
+
+#' @noRd
+plot_scores <- function(fit) {
+  sample <- score_sample(fit)
+  curves <- do.call(rbind, lapply(seq_len(fit$data$d), score_curves, fit = fit, sample = sample))
+  rug <- function(rows, sides) {
+    ggplot2::geom_rug(data = rows, ggplot2::aes(.data$y, colour = .data$state), sides = sides,
+                      alpha = 0.25, linewidth = 0.3, inherit.aes = FALSE)
+  }
+  data <- score_rug(fit, sample)
+  by_state <- split(data, data$state)
+  ggplot2::ggplot(curves, ggplot2::aes(.data$y, .data$score, colour = .data$state)) +
+    ggplot2::geom_hline(yintercept = 0, colour = "grey60", linewidth = 0.3) +
+    ggplot2::geom_line(linewidth = 0.8) +
+    rug(by_state[["not targeted"]], "b") +
+    rug(by_state[["targeted"]], "t") +
+    ggplot2::facet_wrap(ggplot2::vars(.data$node), scales = "free") +
+    scale_colour_state() +
+    ggplot2::labs(title = "Fitted score components",
+                  subtitle = paste("Parents at their medians. Rugs: the data, not targeted at the",
+                                   "bottom, targeted at the top"),
+                  x = "Own pseudo-latent y", y = "Score component s", colour = "The latent is") +
+    theme_crl()
+}
+
+#' Pseudo-latents of up to 2000 evenly spaced rows, with their target states
+#' @return list(y = m x d, state = m x d integer)
+#' @noRd
+score_sample <- function(fit) {
+  rows <- spaced_rows(fit$data, 2000L)
+  codes <- fit$data$env[rows]
+  step <- estep(fit$data$x[rows, , drop = FALSE], codes, fit$data$targets, fit)
+  list(y = step$y, state = fit$data$targets[codes, , drop = FALSE])
+}
+
+#' The curves of one node, one for each target state that has rows
+#' @noRd
+score_curves <- function(node, fit, sample, points = 101L) {
+  parents <- fit$score$parents[[node]]
+  curve <- function(state) {
+    rows <- sample$state[, node] == state
+    if (!any(rows)) {
+      return(NULL)
+    }
+    own <- range(sample$y[rows, node])
+    at <- matrix(0, points, fit$data$d)
+    at[, node] <- seq(own[1L], own[2L], length.out = points)
+    at[, parents] <- rep(apply(sample$y[rows, parents, drop = FALSE], 2L, stats::median),
+                        each = points)
+    score <- score_at(at, node, state, fit)[, node]
+    tibble::tibble(y = at[, node], score = score, state = state_factor(state),
+                   node = factor(fit$data$latent_names[node], fit$data$latent_names))
+  }
+  rbind(curve(0L), curve(1L))
+}
+
+#' The score of pseudo-latents (m x d) with `node` in `state`: the engine's E-step under O = I. The
+#' other nodes do not enter s_node, so each is put in a state that it was seen in.
+#' @noRd
+score_at <- function(y, node, state, fit) {
+  seen0 <- vapply(fit$score$theta, function(theta) !is.null(theta$state0), NA)
+  targets <- matrix(as.integer(!seen0), 1L)
+  targets[node] <- state
+  fit$orthonormal <- diag(fit$data$d)
+  fit$scale <- rep(1, fit$data$d)
+  estep(y, rep(1L, nrow(y)), targets, fit)$score
+}
+
+#' @noRd
+score_rug <- function(fit, sample) {
+  latents <- fit$data$latent_names
+  tibble::tibble(y = as.vector(sample$y), state = state_factor(as.vector(sample$state)),
+                 node = factor(rep(latents, each = nrow(sample$y)), latents))
+}
+
+# Errors by domain --------------------------------------------------------------------------------
+
+#' Errors of fits by domain: method (factor), env (factor), rel_mse
+#' @noRd
+env_errors <- function(fits, truth) {
+  errors <- lapply(unclass(fits), rel_mse, truth = truth, by = "env")
+  tibble::tibble(method = factor(rep(names(fits), vapply(errors, nrow, 0L)), names(fits)),
+                 env = unlist(lapply(errors, `[[`, "env"), use.names = FALSE),
+                 rel_mse = unlist(lapply(errors, `[[`, "rel_mse"), use.names = FALSE))
+}
+
+#' @noRd
+plot_env <- function(errors, bayes, truth) {
+  style <- method_style(levels(errors$method))
+  levels(errors$method) <- style$label
+  optimum <- if (!is.null(bayes)) rel_mse(bayes, truth, by = "env")
+  several <- length(style$label) > 1L
+  plot <- ggplot2::ggplot(errors, ggplot2::aes(.data$env, .data$rel_mse))
+  if (!is.null(optimum)) {
+    plot <- plot + ggplot2::geom_crossbar(
+      ggplot2::aes(ymin = .data$rel_mse, ymax = .data$rel_mse, linetype = "Bayes optimum"),
+      data = optimum, width = 0.8, linewidth = 0.3, colour = "grey20", key_glyph = "path")
+  }
+  plot +
+    ggplot2::geom_point(ggplot2::aes(colour = .data$method, shape = .data$method), size = 2.4,
+                        position = ggplot2::position_dodge(width = 0.7)) +
+    ggplot2::scale_colour_manual(values = stats::setNames(style$colour, style$label)) +
+    ggplot2::scale_shape_manual(values = stats::setNames(style$shape, style$label)) +
+    ggplot2::scale_linetype_manual(values = "solid") +
+    ggplot2::scale_x_discrete(guide = axis_of(levels(errors$env))) +
+    scale_y_error(c(errors$rel_mse, optimum$rel_mse)) +
+    ggplot2::labs(title = "Error of the latents by domain", x = "Domain", colour = NULL,
+                  shape = NULL, linetype = NULL) +
+    ggplot2::guides(colour = if (several) "legend" else "none",
+                    shape = if (several) "legend" else "none") +
+    theme_crl()
+}
+
+#' Colour and shape of each method, the same in every figure; a single fit goes under its own name
+#' @noRd
+method_style <- function(methods) {
+  own_name <- !methods %in% baseline_names()
+  at <- match(methods, baseline_names(), nomatch = 1L)
+  list(label = ifelse(own_name, methods, baseline_labels(methods)),
+       colour = okabe_ito(c("blue", "green", "orange", "purple", "sky", "vermillion")[at]),
+       shape = c(16L, 17L, 15L, 18L, 4L, 8L)[at])
+}
+
+#' From 0, or logarithmic where the largest error is more than ten times the smallest
+#' @noRd
+scale_y_error <- function(errors) {
+  if (max(errors) > 10 * min(errors)) {
+    return(ggplot2::scale_y_log10("Relative mean squared error (log scale)", breaks = log_breaks))
+  }
+  ggplot2::scale_y_continuous("Relative mean squared error", limits = c(0, NA),
+                              expand = ggplot2::expansion(mult = c(0, 0.05)))
+}
+
+#' 1, 2 and 5 times the powers of ten
+#' @noRd
+log_breaks <- function(limits) {
+  decades <- seq(floor(log10(limits[1L])), ceiling(log10(limits[2L])))
+  as.vector(outer(c(1, 2, 5), 10^decades))
+}
+
+# Shared ------------------------------------------------------------------------------------------
+
+#' @noRd
+theme_crl <- function() {
+  ggplot2::theme_bw(base_size = 11) +
+    ggplot2::theme(
+      panel.grid.minor = ggplot2::element_blank(),
+      panel.grid.major = ggplot2::element_line(colour = "grey92", linewidth = 0.3),
+      strip.background = ggplot2::element_blank(),
+      strip.text = ggplot2::element_text(hjust = 0, face = "bold"),
+      plot.title.position = "plot",
+      legend.position = "bottom",
+      legend.margin = ggplot2::margin(0, 0, 0, 0)
+    )
+}
+
+#' Colours of Okabe and Ito that readers with any colour vision can tell apart
+#' @noRd
+okabe_ito <- function(names) {
+  colours <- c(blue = "#0072B2", vermillion = "#D55E00", green = "#009E73", orange = "#E69F00",
+               purple = "#CC79A7", sky = "#56B4E9")
+  unname(colours[names])
+}
+
+#' @noRd
+state_factor <- function(state) {
+  factor(c("not targeted", "targeted")[state + 1L], c("not targeted", "targeted"))
+}
+
+#' @noRd
+scale_colour_state <- function() {
+  ggplot2::scale_colour_manual(values = c("not targeted" = okabe_ito("blue"),
+                                          "targeted" = okabe_ito("vermillion")))
+}
+
+#' An axis of names, which are turned where they would run into each other
+#' @noRd
+axis_of <- function(names, columns = 1L) {
+  crowded <- columns * sum(nchar(as.character(names)) + 2L) > 90L
+  ggplot2::guide_axis(angle = if (crowded) 90)
+}
+
+#' Axis breaks for counts
+#' @noRd
+whole_breaks <- function(limits) {
+  unique(round(pretty(limits)))
+}

@@ -1,0 +1,234 @@
+# predict(): the E-step at the fitted parameters, on training or other rows.
+
+#' Latents of other rows
+#'
+#' Applies the fitted score and mixing matrix to rows of data: equation (4.4) of the paper for the
+#' posterior mean, second-order Tweedie for its standard deviation. Which latents are targeted in a
+#' row is said by `env` (a domain of the fit) or by `targets` (any combination). The score of a node
+#' depends on the state of that node alone, so a combination that no training domain has is composed
+#' from the fitted components, as long as each node's state was seen in training.
+#'
+#' @param object A `crl_fit`, from [fit_crl()].
+#' @param newdata Numeric matrix (n_new x p) or data frame, rows = samples, in the units of the `x`
+#'   that was fitted (and, if that was centred or scaled, in the same way). If both it and the
+#'   fitted `x` have column names, columns are matched by name and other columns are left aside;
+#'   else there must be p columns in the order of `x`. `NULL` stands for the training rows.
+#' @param targets Which latents are targeted: one value for all rows, either a vector of d zeros and
+#'   ones (matched by name, if named) or the names of the targeted latents (`character(0)` or
+#'   `"none"`: none); or an n_new x d matrix of zeros and ones (columns matched by name, if named).
+#'   Names are matched as in [intervention_targets()].
+#' @param env Domains of the rows, by name: one for all rows, or one a row. Give either `targets` or
+#'   `env` with `newdata`, and neither without.
+#' @param type `"latents"`: posterior means, in the units of the latents. `"sd"`: their standard
+#'   deviations; 0 where the variance came out negative and was floored. `"score"`: the estimated
+#'   gradient of the log-density of the pseudo-latents x O. `"x"`: posterior means of the noiseless
+#'   observations, latents times the transposed mixing matrix.
+#' @param ... Not used.
+#' @return n_new x d matrix (n_new x p for `type = "x"`), with the row names of `newdata` and the
+#'   names of the latents (features).
+#' @section Warnings and errors:
+#' Outside the range of the training data the score is continued linearly. If more than a tenth of
+#' the rows leave the range in some coordinate, a warning of class `ebcrl_warning_extrapolation`
+#' says so: most often `newdata` was not centred or scaled as the training data was. With
+#' `type = "sd"`, a warning of class `ebcrl_warning_variance` counts the floored variances. A target
+#' state without training rows is an error of class `ebcrl_error_unseen_state`; wrong columns are
+#' errors of class `ebcrl_error_shape`, values that are not finite `ebcrl_error_missing`, unknown
+#' domains `ebcrl_error_domain`, targets outside 0 and 1 or with unknown names `ebcrl_error_targets`.
+#' @examples
+#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
+#' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)
+#' new <- sim$x[1:5, ]
+#' predict(fit, new, env = sim$env[1:5])
+#' # two latents targeted at once, which no training domain has
+#' predict(fit, new, targets = c("z1", "z2"), type = "sd")
+#' @importFrom stats predict
+#' @export
+predict.crl_fit <- function(object, newdata = NULL, targets = NULL, env = NULL,
+                            type = c("latents", "sd", "score", "x"), ...) {
+  type <- check_choice(type, c("latents", "sd", "score", "x"), "type")
+  check_dots_empty(...)
+  if (is.null(newdata)) {
+    check_no_design(targets, env)
+    return(predict_training(object, type))
+  }
+  step <- posterior_of_rows(object, newdata, targets, env)
+  if (type == "sd") {
+    warn_floored(step$latents_sd)
+  }
+  pick_prediction(step, type, object, step$row_names)
+}
+
+#' The E-step for checked rows: a list as from estep(), with row_names
+#' @noRd
+posterior_of_rows <- function(object, newdata, targets, env, call = rlang::caller_env()) {
+  x <- check_newdata(newdata, object$data, call)
+  design <- row_design(targets, env, nrow(x), object$data, call)
+  check_seen_states(design$targets, object, call)
+  step <- estep(x, design$codes, design$targets, object)
+  warn_extrapolation(step$y, object$score$range)
+  c(step, list(row_names = rownames(x)))
+}
+
+#' @noRd
+predict_training <- function(object, type) {
+  if (type != "score") {
+    return(pick_prediction(object, type, object, rownames(object$data$x)))
+  }
+  data <- object$data
+  pick_prediction(estep(data$x, data$env, data$targets, object), type, object, rownames(data$x))
+}
+
+#' The matrix asked for, from a list that has latents, latents_sd and score, with its names
+#' @noRd
+pick_prediction <- function(step, type, object, row_names) {
+  result <- switch(type, latents = step$latents, sd = step$latents_sd, score = step$score,
+                   x = mix(step$latents, object))
+  dimnames(result) <- list(row_names, switch(type, x = object$data$feature_names,
+                                             object$data$latent_names))
+  result
+}
+
+#' @noRd
+check_no_design <- function(targets, env, call = rlang::caller_env()) {
+  if (!is.null(targets) || !is.null(env)) {
+    given <- if (is.null(targets)) "env" else "targets"
+    abort_input(c("{.arg {given}} needs {.arg newdata}.",
+                  "x" = "{.arg newdata} is NULL: the training rows in their own domains.",
+                  "i" = "For training rows under other targets, pass them as {.arg newdata}."),
+                "targets", call = call)
+  }
+}
+
+#' Rows to predict as a finite double matrix with the p columns of the fit
+#' @noRd
+check_newdata <- function(newdata, data, call) {
+  if (!is.data.frame(newdata) && !(is.matrix(newdata) && is.numeric(newdata))) {
+    abort_input(c("{.arg newdata} must be a numeric matrix or a data frame, rows = samples.",
+                  "x" = "It is {describe(newdata)}.",
+                  "i" = "A single row is {.code matrix(row, nrow = 1)}."), "type", call = call)
+  }
+  x <- match_columns(newdata, data, call)
+  if (is.data.frame(x)) {
+    x <- frame_to_matrix(x, "newdata", call)
+  }
+  if (!is.double(x)) {
+    storage.mode(x) <- "double"
+  }
+  check_finite_matrix(x, "newdata", call = call)
+  x
+}
+
+#' The columns of the fit, by name where both sides have names, else by position
+#' @noRd
+match_columns <- function(newdata, data, call) {
+  found <- colnames(newdata)
+  wanted <- data$feature_names
+  if (is.null(found) || is.null(wanted)) {
+    if (ncol(newdata) != data$p) {
+      abort_input(c("{.arg newdata} must have the {data$p} column{?s} of the fitted data.",
+                    "x" = "It has {ncol(newdata)}."), "shape", call = call)
+    }
+    return(newdata)
+  }
+  absent <- setdiff(wanted, found)
+  if (length(absent) > 0L) {
+    abort_input(c("{.arg newdata} must have the columns of the fitted data, by name.",
+                  "x" = "{some(absent)} {cli::qty(length(absent))}{?is/are} not there.",
+                  "i" = "For matching by position, remove the column names of a matrix."),
+                "shape", call = call)
+  }
+  if (identical(found, wanted)) newdata else newdata[, wanted, drop = FALSE]
+}
+
+#' Target table and row codes of the rows to predict
+#' @return list(codes = integer n_new, targets = table of the codes, k x d 0/1 integer matrix)
+#' @noRd
+row_design <- function(targets, env, n_new, data, call) {
+  if (is.null(targets) == is.null(env)) {
+    found <- if (is.null(env)) "Neither is given." else "Both are given."
+    abort_input(c("Give either {.arg targets} or {.arg env} with {.arg newdata}.", "x" = found,
+                  "i" = "{.arg env} names domains of the fit, {.arg targets} targeted latents."),
+                "targets", call = call)
+  }
+  if (!is.null(env)) {
+    return(list(codes = known_domains(env, n_new, data$env_names, call), targets = data$targets))
+  }
+  table <- target_table(targets, n_new, data$latent_names, call)
+  key <- apply(table, 1L, paste, collapse = "")
+  list(codes = rep_len(match(key, unique(key)), n_new),
+       targets = table[!duplicated(key), , drop = FALSE])
+}
+
+#' The domains of rows to predict as positions among the `domains` of the fit
+#' @noRd
+known_domains <- function(env, n_new, domains, call) {
+  if (!is.atomic(env) || !length(env) %in% c(1L, n_new)) {
+    abort_input(c("{.arg env} must be one domain, or one for each row of {.arg newdata} ({n_new}).",
+                  "x" = "It is {describe(env)}."), "shape", call = call)
+  }
+  codes <- match(as.character(env), domains)
+  if (anyNA(codes)) {
+    unknown <- unique(as.character(env)[is.na(codes)])
+    abort_input(c("{.arg env} must name domains of the fit.", "x" = "Found {some(unknown)}.",
+                  "i" = "The fit has {some(domains)}; for others, use {.arg targets}."),
+                "domain", call = call)
+  }
+  rep_len(codes, n_new)
+}
+
+#' `targets` as a 0/1 matrix with one row, or one for each row to predict
+#' @noRd
+target_table <- function(targets, n_new, latents, call) {
+  if (is.character(targets)) {
+    return(matrix(label_row(paste(targets, collapse = "+"), latents, call), 1L))
+  }
+  if (is.null(dim(targets))) {
+    targets <- matrix(targets, 1L, dimnames = list(NULL, names(targets)))
+  } else if (nrow(targets) != n_new) {
+    abort_input(c("{.arg targets} must have one row for each of {n_new} row{?s} of {.arg newdata}.",
+                  "x" = "It has {nrow(targets)}.",
+                  "i" = "One target set for all rows is a vector of zeros and ones, or of names."),
+                "shape", call = call)
+  }
+  targets <- as.matrix(targets)
+  rownames(targets) <- NULL
+  targets_from_matrix(targets, latents, call)
+}
+
+#' Every (node, state) of the target table must have coefficients
+#' @noRd
+check_seen_states <- function(targets, object, call) {
+  for (node in seq_len(object$data$d)) {
+    for (state in unique(targets[, node])) {
+      if (is.null(object$score$theta[[node]][[paste0("state", state)]])) {
+        label <- object$data$latent_names[node]
+        word <- if (state == 1L) "targeted" else "not targeted"
+        abort_input(c("No training row has latent {.val {label}} {word} (state {state}).",
+                      "x" = "The rows to predict have it, so its score component is unknown.",
+                      "i" = "Add a training domain in which {.val {label}} is {word}."),
+                    "unseen_state", node = label, state = state, call = call)
+      }
+    }
+  }
+}
+
+#' @noRd
+warn_extrapolation <- function(y, range) {
+  lo <- rep(range[1L, ], each = nrow(y))
+  hi <- rep(range[2L, ], each = nrow(y))
+  outside <- rowSums(y < lo | y > hi) > 0L
+  if (sum(outside) > 0.1 * nrow(y)) {
+    cli::cli_warn(c("{sum(outside)} of {nrow(y)} row{?s} of {.arg newdata} lie outside the range of
+                     the training data, where the score is continued linearly.",
+                    "i" = "Was {.arg newdata} centred and scaled as the training data was?"),
+                  class = "ebcrl_warning_extrapolation")
+  }
+}
+
+#' @noRd
+warn_floored <- function(latents_sd) {
+  floored <- sum(latents_sd == 0)
+  if (floored > 0L) {
+    cli::cli_warn(floored_note(floored, length(latents_sd)), class = "ebcrl_warning_variance")
+  }
+}

@@ -1,0 +1,102 @@
+# tidy(), glance() and augment(): a fit as tibbles.
+
+#' @importFrom generics tidy
+#' @export
+generics::tidy
+
+#' @importFrom generics glance
+#' @export
+generics::glance
+
+#' @importFrom generics augment
+#' @export
+generics::augment
+
+#' A fit as tibbles
+#'
+#' @param x A `crl_fit`, from [fit_crl()].
+#' @param matrix What `tidy()` lists: `"mixing"` (the loadings), `"domains"` or `"cells"` (the two
+#'   tables of [summary()][summary.crl_fit]).
+#' @param data Data frame or matrix with the n rows of the training data, to which `augment()` adds
+#'   columns. `NULL`: the domain of each row only; the p columns of `x` are not repeated.
+#' @param newdata,targets,env Rows to predict and their targets or domains, as in
+#'   [predict()][predict.crl_fit]. `augment()` adds its columns to `newdata`.
+#' @param ... Not used.
+#' @return `tidy()`: a tibble. For `"mixing"`, p * d rows: `feature` (name, or number if `x` had no
+#'   column names), `latent`, `estimate` (entry of the mixing matrix).
+#'
+#'   `glance()`: a tibble with one row: `nobs` (n), `features` (p), `latents` (d), `domains`,
+#'   `sigma2`, `loss` (score-matching loss a row), `iterations`, `converged`,
+#'   `variance_floored` (number of floored posterior variances), `elapsed` (seconds).
+#'
+#'   `augment()`: a tibble with one row a row of data: the columns of `data` or `newdata` (or
+#'   `.domain`), then for every latent `.fitted_<latent>` (posterior mean) and `.sd_<latent>`
+#'   (posterior standard deviation).
+#' @examples
+#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
+#' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)
+#' tidy(fit)
+#' glance(fit)
+#' augment(fit)
+#' @name crl_fit-tidiers
+NULL
+
+#' @rdname crl_fit-tidiers
+#' @export
+tidy.crl_fit <- function(x, matrix = c("mixing", "domains", "cells"), ...) {
+  check_dots_empty(...)
+  switch(check_choice(matrix, c("mixing", "domains", "cells"), "matrix"),
+         mixing = tidy_mixing(x), domains = domain_table(x), cells = x$cells)
+}
+
+#' @noRd
+tidy_mixing <- function(fit) {
+  data <- fit$data
+  tibble::tibble(
+    feature = rep(data$feature_names %||% seq_len(data$p), times = data$d),
+    latent = rep(data$latent_names, each = data$p),
+    estimate = as.vector(fit$mixing)
+  )
+}
+
+#' @rdname crl_fit-tidiers
+#' @export
+glance.crl_fit <- function(x, ...) {
+  check_dots_empty(...)
+  data <- x$data
+  tibble::tibble(
+    nobs = data$n, features = data$p, latents = data$d, domains = data$n_domains,
+    sigma2 = x$sigma2, loss = sum(x$cells$loss * x$cells$rows) / data$n,
+    iterations = x$iterations, converged = x$converged,
+    variance_floored = x$counts[["variance_floored"]], elapsed = x$elapsed
+  )
+}
+
+#' @rdname crl_fit-tidiers
+#' @export
+augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env = NULL, ...) {
+  check_dots_empty(...)
+  if (!is.null(newdata)) {
+    step <- posterior_of_rows(x, newdata, targets, env)
+    warn_floored(step$latents_sd)
+    return(bind_latents(newdata, pick_prediction(step, "latents", x, NULL),
+                        pick_prediction(step, "sd", x, NULL)))
+  }
+  check_no_design(targets, env)
+  if (is.null(data)) {
+    data <- data.frame(.domain = factor(x$data$env_names[x$data$env], x$data$env_names))
+  } else if (NROW(data) != x$data$n) {
+    abort_input(c("{.arg data} must have the {x$data$n} row{?s} of the training data.",
+                  "x" = "It has {NROW(data)}.", "i" = "For other rows, use {.arg newdata}."),
+                "shape")
+  }
+  bind_latents(data, x$latents, x$latents_sd)
+}
+
+#' @noRd
+bind_latents <- function(data, latents, sds) {
+  colnames(sds) <- paste0(".sd_", colnames(latents))
+  colnames(latents) <- paste0(".fitted_", colnames(latents))
+  base <- tibble::as_tibble(as.data.frame(data))
+  tibble::add_column(base, !!!as.data.frame(latents), !!!as.data.frame(sds))
+}

@@ -1,0 +1,109 @@
+sim <- small_sim()
+fit <- oracle_fit(sim)
+learned <- fit_crl(sim, init = known(sim), control = crl_control(max_iter = 5))
+
+test_that("print and summary say what was fitted, and how it went", {
+  expect_snapshot(fit)
+  expect_snapshot(summary(fit))
+})
+
+test_that("print says what to do when the iterations did not converge", {
+  expect_snapshot(learned)
+  expect_snapshot(fit_crl(sim, control = crl_control(max_iter = 0, eta = 0.5)))
+})
+
+test_that("every count of the fit is printed in words", {
+  fit$counts[] <- 0
+  expect_identical(count_notes(fit), character())
+  fit$counts[] <- seq_along(fit$counts)
+  expect_length(count_notes(fit), length(fit$counts))
+  expect_false(any(startsWith(count_notes(fit), names(fit$counts))))
+  expect_snapshot(fit)
+})
+
+test_that("large counts are printed in full", {
+  fit$counts[] <- 0
+  fit$counts["variance_floored"] <- 4e5
+  fit$data$n <- 1e6L
+  expect_output(print(fit), "In 400000 of 4000000 (row, latent) pairs", fixed = TRUE)
+})
+
+test_that("the printed change is the one that decided on convergence", {
+  trace <- learned$trace
+  changes <- c(trace$change_mixing[5], trace$change_latents[5],
+               abs(trace$sigma2[5] - trace$sigma2[4]) / trace$sigma2[4])
+  expect_equal(last_change(learned), max(changes))
+
+  just_above <- fit_crl(sim, init = known(sim),
+                        control = crl_control(max_iter = 5, tol = max(changes) * 1.001))
+  just_below <- fit_crl(sim, init = known(sim),
+                        control = crl_control(max_iter = 5, tol = max(changes) * 0.999))
+  expect_identical(c(just_above$converged, just_below$converged), c(TRUE, FALSE))
+})
+
+test_that("the domain table agrees with the fit", {
+  table <- summary(fit)$domains
+  expect_identical(table$domain, levels(sim$env))
+  expect_identical(table$rows, rep(150L, 4))
+  expect_identical(table$targets, paste0("z", 1:4))
+  expect_equal(table$posterior_sd,
+               as.vector(tapply(rowMeans(fit$latents_sd), sim$env, mean)))
+  expect_identical(table$floored, as.vector(tapply(rowSums(fit$latents_sd == 0), sim$env, sum),
+                                            "integer"))
+  expect_equal(sum(table$floored), fit$counts[["variance_floored"]])
+  expect_gt(sum(table$floored), 0)
+})
+
+test_that("target sets are spelt out", {
+  targets <- intervention_targets(list(a = integer(), b = c(1, 3), c = 2), d = 3)
+  expect_identical(target_labels(targets), c("none", "z1 + z3", "z2"))
+})
+
+test_that("coef, fitted, residuals and nobs fit together", {
+  expect_identical(coef(fit), fit$mixing)
+  expect_identical(fitted(fit), fit$latents)
+  expect_equal(fitted(fit, type = "x"), fit$latents %*% t(fit$mixing))
+  expect_equal(fitted(fit, type = "x") + residuals(fit), sim$x)
+  expect_identical(nobs(fit), 600L)
+  expect_error(fitted(fit, type = "z"), class = "ebcrl_error_range")
+})
+
+test_that("tidy lists loadings, domains and cells", {
+  loadings <- tidy(fit)
+  expect_identical(dim(loadings), c(48L, 3L))
+  row <- loadings[loadings$feature == 7 & loadings$latent == "z3", ]
+  expect_identical(row$estimate, fit$mixing[[7, "z3"]])
+  expect_identical(tidy(fit, "domains"), summary(fit)$domains)
+  expect_identical(tidy(fit, "cells"), fit$cells)
+
+  colnames(sim$x) <- paste0("gene", 1:12)
+  expect_identical(tidy(oracle_fit(sim))$feature[1:2], c("gene1", "gene2"))
+})
+
+test_that("glance is one row of figures", {
+  row <- glance(learned)
+  expect_identical(nrow(row), 1L)
+  expect_identical(row$nobs, 600L)
+  expect_identical(row$sigma2, learned$sigma2)
+  expect_identical(row$converged, FALSE)
+  # the last line of the trace is one M-step behind the final E-step
+  more <- fit_crl(sim, init = known(sim), control = crl_control(max_iter = 6))
+  expect_equal(row$loss, more$trace$loss[6])
+})
+
+test_that("augment adds the posterior to the data", {
+  expect_identical(augment(fit)$.domain, sim$env)
+  expect_identical(augment(fit)$.fitted_z2, unname(fit$latents[, "z2"]))
+  expect_identical(augment(fit)$.sd_z4, unname(fit$latents_sd[, "z4"]))
+
+  batch <- data.frame(batch = seq_len(600))
+  expect_named(augment(fit, batch), c("batch", paste0(".fitted_z", 1:4), paste0(".sd_z", 1:4)))
+  expect_error(augment(fit, batch[1:3, , drop = FALSE]), class = "ebcrl_error_shape")
+
+  new <- suppressWarnings(augment(fit, newdata = sim$x[1:3, ], targets = c("z1", "z2")))
+  expect_identical(dim(new), c(3L, 20L))
+  expect_identical(new$.fitted_z1,
+                   unname(predict(fit, sim$x[1:3, ], targets = c("z1", "z2"))[, "z1"]))
+  expect_warning(augment(fit, newdata = sim$x, env = sim$env), class = "ebcrl_warning_variance")
+  expect_error(augment(fit, env = "do(z1)"), class = "ebcrl_error_targets")
+})

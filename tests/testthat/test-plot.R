@@ -1,0 +1,150 @@
+sim <- small_sim(6)
+fit <- fit_crl(sim, init = known(sim), control = crl_control(max_iter = 4))
+
+layers <- function(plot) {
+  built <- ggplot2::ggplot_build(plot)
+  stats::setNames(built$data, vapply(plot$layers, function(layer) class(layer$geom)[1], ""))
+}
+
+test_that("plot prints the plot and returns it invisibly", {
+  withr::local_pdf(withr::local_tempfile())
+  returned <- withVisible(plot(fit, type = "loadings"))
+  expect_s3_class(returned$value, "ggplot")
+  expect_false(returned$visible)
+  for (type in c("convergence", "latents", "scores", "env")) {
+    expect_silent(plot(fit, type = type, truth = if (type == "env") sim))
+  }
+})
+
+test_that("convergence draws the trace", {
+  fit$trace$floored <- 0
+  drawn <- layers(autoplot(fit))
+  points <- drawn$GeomPoint
+  expect_equal(points$y[points$PANEL == 1], fit$trace$sigma2)
+  expect_equal(points$y[points$PANEL == 2], fit$trace$loss)
+  expect_setequal(points$y[points$PANEL == 3],
+                  log10(c(fit$trace$change_mixing, fit$trace$change_latents[-1])))
+  expect_equal(drawn$GeomHline$yintercept, -6)
+  expect_equal(as.integer(drawn$GeomHline$PANEL), 3L)
+  expect_identical(nlevels(points$PANEL), 3L)
+
+  fit$trace$floored <- c(0, 5, 6, 0)
+  points <- layers(autoplot(fit))$GeomPoint
+  expect_equal(points$y[points$PANEL == 4], 100 * c(0, 5, 6, 0) / 2400)
+})
+
+test_that("convergence copes with one iteration and refuses none", {
+  one <- oracle_fit(sim)
+  expect_identical(one$iterations, 1L)
+  expect_silent(drawn <- layers(autoplot(one)))
+  expect_equal(drawn$GeomPoint$y[1], sim$sigma2)
+  none <- fit_crl(sim, control = crl_control(max_iter = 0))
+  expect_error(autoplot(none), class = "ebcrl_error_range")
+  expect_error(autoplot(fit, type = "trace"), class = "ebcrl_error_range")
+})
+
+test_that("loadings are the mixing matrix, as a map or by index", {
+  map <- autoplot(fit, type = "loadings")
+  expect_s3_class(map$layers[[1]]$geom, "GeomTile")
+  expect_equal(map$data$estimate, as.vector(fit$mixing))
+  # first feature on top
+  expect_identical(levels(map$data$feature)[12], "1")
+  tiles <- layers(map)$GeomTile
+  largest <- which.max(abs(fit$mixing))
+  expect_equal(as.numeric(c(tiles$x[largest], tiles$y[largest])),
+               c(col(fit$mixing)[largest], 13 - row(fit$mixing)[largest]))
+
+  wide <- small_sim(7, n = 60, p = 41)
+  bars <- layers(autoplot(oracle_fit(wide), type = "loadings"))$GeomLinerange
+  expect_equal(bars$ymin + bars$ymax, as.vector(wide$mixing))
+})
+
+test_that("latents are drawn with intervals and, if given, the truth", {
+  drawn <- layers(autoplot(fit, type = "latents", rows = 20, level = 0.5))
+  expect_identical(nrow(drawn$GeomPoint), 20L * 4L)
+  rows <- spaced_rows(fit$data, 20)
+  expect_identical(as.vector(table(fit$data$env[rows])), rep(5L, 4))
+  expect_equal(drawn$GeomPoint$y, as.vector(fit$latents[rows, ]))
+  expect_equal(drawn$GeomLinerange$ymax - drawn$GeomLinerange$ymin,
+               2 * qnorm(0.75) * as.vector(fit$latents_sd[rows, ]))
+  expect_identical(drawn$GeomPoint$colour == okabe_ito("vermillion"),
+                   as.vector(fit$data$targets[fit$data$env[rows], ] == 1))
+
+  # a fit with latents in another order and with another sign: the truth follows the fit
+  turned <- fit
+  order <- c(3, 1, 4, 2)
+  turned$mixing <- fit$mixing[, order] %*% diag(c(1, -1, 1, 1))
+  turned$latents <- fit$latents[, order] %*% diag(c(1, -1, 1, 1))
+  plot <- autoplot(turned, type = "latents", truth = sim, rows = 20)
+  crosses <- layers(plot)[[4]]
+  expect_equal(unique(crosses$shape), 4)
+  expect_equal(crosses$y, as.vector((sim$z[, order] %*% diag(c(1, -1, 1, 1)))[rows, ]))
+})
+
+test_that("few rows leave at least one a domain, many take them all", {
+  expect_length(spaced_rows(fit$data, 1), 4)
+  expect_identical(spaced_rows(fit$data, 1e6), seq_len(600))
+})
+
+test_that("score curves are the fitted score at the parents' medians, within the data", {
+  curves <- autoplot(fit, type = "scores")$data
+  y <- sim$x %*% fit$orthonormal
+  for (state in 0:1) {
+    rows <- fit$data$targets[fit$data$env, "z2"] == state
+    curve <- curves[curves$node == "z2" & curves$state == state_factor(state), ]
+    expect_equal(range(curve$y), range(y[rows, 2]))
+    at <- matrix(0, nrow(curve), 4)
+    at[, 1] <- median(y[rows, 1])
+    at[, 2] <- curve$y
+    targets <- matrix(c(0, state, 0, 0), nrow(curve), 4, byrow = TRUE)
+    by_hand <- ref_eval_score(at, targets, parent_list(sim$dag), fit$score$theta,
+                              fit$score$range, 8)
+    expect_equal(curve$score, by_hand$score[, 2])
+  }
+})
+
+test_that("score curves leave out states without rows", {
+  partly <- small_sim(8, targets = list(control = integer(), a = c(1, 4), b = 4))
+  curves <- autoplot(oracle_fit(partly), type = "scores")$data
+  expect_identical(as.vector(table(curves$node, curves$state)),
+                   c(101L, 101L, 101L, 101L, 101L, 0L, 0L, 101L))
+  always <- small_sim(9, targets = list(a = c(1, 4), b = c(2, 4), c = c(3, 4)))
+  curves <- autoplot(oracle_fit(always), type = "scores")$data
+  expect_identical(as.vector(table(curves$node, curves$state)[4, ]), c(0L, 101L))
+})
+
+test_that("env draws the errors by domain, against the Bayes optimum if given", {
+  errors <- rel_mse(fit, sim, by = "env")
+  bayes <- withr::with_seed(1, bayes_latents(sim, draws = 200))
+  expect_equal(layers(autoplot(fit, type = "env", truth = sim))$GeomPoint$y, errors$rel_mse)
+  drawn <- layers(autoplot(fit, type = "env", truth = sim, bayes = bayes))
+  expect_equal(drawn$GeomPoint$y, errors$rel_mse)
+  expect_equal(drawn[[1]]$y, rel_mse(bayes, sim, by = "env")$rel_mse)
+  expect_error(autoplot(fit, type = "env"), class = "ebcrl_error_truth")
+  expect_snapshot(autoplot(fit, type = "env"), error = TRUE)
+})
+
+test_that("baselines are drawn in their order, on a log axis where errors differ much", {
+  baselines <- crl_baselines(sim, methods = c("pca", "no_shrinkage", "true", "empty"),
+                             init = known(sim), control = crl_control(mixing = "fixed"))
+  plot <- autoplot(baselines, truth = sim)
+  labels <- c("true graph", "empty graph", "no shrinkage", "PCA")
+  expect_identical(levels(plot$data$method), labels)
+  points <- layers(plot)$GeomPoint
+  expect_equal(unique(points$colour[order(points$x)])[1:4],
+               okabe_ito(c("blue", "orange", "sky", "vermillion")))
+  expect_equal(10^points$y, rel_mse(baselines, sim, by = "env")$rel_mse)
+  expect_match(ggplot2::ggplot_build(plot)$layout$panel_scales_y[[1]]$name, "log scale")
+
+  near <- structure(unclass(baselines)[c("true", "empty")], class = "crl_baselines")
+  points <- layers(autoplot(near, truth = sim))$GeomPoint
+  expect_equal(points$y, rel_mse(near, sim, by = "env")$rel_mse)
+  expect_error(autoplot(baselines), class = "ebcrl_error_truth")
+  withr::local_pdf(withr::local_tempfile())
+  expect_silent(plot(baselines, truth = sim))
+})
+
+test_that("crowded axes turn their labels", {
+  expect_null(axis_of(paste0("z", 1:4))$angle)
+  expect_equal(axis_of(paste0("do(z", 1:12, ")"), 2)$angle, 90)
+})

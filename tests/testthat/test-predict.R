@@ -1,0 +1,147 @@
+sim <- small_sim(2)
+colnames(sim$x) <- paste0("gene", 1:12)
+rownames(sim$x) <- paste0("cell", seq_len(nrow(sim$x)))
+fit <- oracle_fit(sim)
+rows <- sim$x[c(3, 160, 400), ]
+
+test_that("the training rows in their domains give the training latents", {
+  expect_equal(predict(fit, sim$x, env = sim$env), fit$latents, tolerance = 1e-12)
+  sds <- suppressWarnings(predict(fit, sim$x, env = sim$env, type = "sd"))
+  expect_equal(sds, fit$latents_sd, tolerance = 1e-12)
+  expect_identical(predict(fit), fit$latents)
+  expect_identical(predict(fit, type = "sd"), fit$latents_sd)
+  expect_equal(predict(fit, type = "score"), predict(fit, sim$x, env = sim$env, type = "score"),
+               tolerance = 1e-12)
+  expect_equal(predict(fit, type = "x"), predict(fit, sim$x, env = sim$env, type = "x"),
+               tolerance = 1e-12)
+})
+
+test_that("latents, score and x are tied by Tweedie's formula and the mixing matrix", {
+  y <- rows %*% fit$orthonormal
+  score <- predict(fit, rows, env = "do(z3)", type = "score")
+  latents <- predict(fit, rows, env = "do(z3)")
+  expect_equal(latents, y + fit$sigma2 * score)
+  expect_equal(predict(fit, rows, env = "do(z3)", type = "x"), latents %*% t(fit$mixing))
+})
+
+test_that("an unseen combination of targets is composed from the fitted components", {
+  both <- predict(fit, rows, targets = c("z1", "z3"))
+  first <- predict(fit, rows, env = "do(z1)")
+  third <- predict(fit, rows, env = "do(z3)")
+  expect_equal(both[, "z1"], first[, "z1"])
+  expect_equal(both[, "z3"], third[, "z3"])
+  expect_equal(both[, c("z2", "z4")], first[, c("z2", "z4")])
+  expect_false(isTRUE(all.equal(both[, "z1"], third[, "z1"])))
+
+  # and by hand, from coefficients and basis
+  y <- unname(rows %*% fit$orthonormal)
+  targets <- matrix(c(1, 0, 1, 0), 3, 4, byrow = TRUE)
+  by_hand <- ref_eval_score(y, targets, parent_list(sim$dag), fit$score$theta, fit$score$range, 8)
+  expect_equal(unname(predict(fit, rows, targets = c("z1", "z3"), type = "score")), by_hand$score)
+  expect_equal(unname(both), y + fit$sigma2 * by_hand$score)
+})
+
+test_that("the forms of targets and env say the same", {
+  wanted <- predict(fit, rows, targets = c("z1", "z3"))
+  expect_identical(predict(fit, rows, targets = c(1, 0, 1, 0)), wanted)
+  expect_identical(predict(fit, rows, targets = c(TRUE, FALSE, TRUE, FALSE)), wanted)
+  expect_identical(predict(fit, rows, targets = c(z3 = 1, z4 = 0, z1 = 1, z2 = 0)), wanted)
+  by_row <- matrix(c(0, 0, 1, 1), 3, 4, byrow = TRUE,
+                   dimnames = list(NULL, c("z2", "z4", "z1", "z3")))
+  expect_identical(predict(fit, rows, targets = by_row), wanted)
+  expect_identical(predict(fit, rows, targets = as.data.frame(by_row)), wanted)
+
+  none <- predict(fit, rows, targets = c(0, 0, 0, 0))
+  expect_identical(predict(fit, rows, targets = character()), none)
+  expect_identical(predict(fit, rows, targets = "none"), none)
+  mixed <- rbind(c(0, 0, 0, 0), c(1, 0, 1, 0), c(0, 0, 0, 0))
+  expect_identical(predict(fit, rows, targets = mixed), rbind(none[1, , drop = FALSE],
+                                                              wanted[2, , drop = FALSE],
+                                                              none[3, , drop = FALSE]))
+
+  expect_identical(predict(fit, rows, env = "do(z2)"),
+                   predict(fit, rows, env = factor(rep("do(z2)", 3))))
+  expect_identical(predict(fit, rows, env = "do(z2)"), predict(fit, rows, targets = "z2"))
+})
+
+test_that("columns are matched by name, rows keep theirs", {
+  wanted <- predict(fit, rows, env = "do(z1)")
+  expect_identical(dimnames(wanted), list(rownames(rows), paste0("z", 1:4)))
+  expect_identical(predict(fit, rows[, 12:1], env = "do(z1)"), wanted)
+  frame <- data.frame(batch = c("a", "b", "c"), rows[, 12:1])
+  expect_identical(predict(fit, frame, env = "do(z1)"), wanted)
+  expect_equal(predict(fit, unname(rows), env = "do(z1)"), unname_rows(wanted))
+  expect_identical(colnames(predict(fit, rows, env = "do(z1)", type = "x")), colnames(rows))
+  expect_identical(predict(fit, rows[2, , drop = FALSE], env = "do(z1)"), wanted[2, , drop = FALSE])
+  expect_identical(dim(predict(fit, rows[0, ], env = "do(z1)")), c(0L, 4L))
+})
+
+test_that("wrong rows are refused", {
+  refuse <- function(newdata, class) {
+    expect_error(predict(fit, newdata, env = "do(z1)"), class = paste0("ebcrl_error_", class))
+  }
+  refuse(rows[, 1:11], "shape")
+  refuse(unname(rows)[, 1:11], "shape")
+  refuse(rows[1, ], "type")
+  refuse(data.frame(rows[, -1], gene1 = "high"), "type")
+  bad <- rows
+  bad[2, 3] <- NA
+  refuse(bad, "missing")
+  bad[2, 3] <- Inf
+  refuse(bad, "missing")
+  expect_snapshot(error = TRUE, {
+    predict(fit, rows[, 1:11], env = "do(z1)")
+    predict(fit, unname(rows)[, 1:11], env = "do(z1)")
+    predict(fit, bad, env = "do(z1)")
+  })
+})
+
+test_that("wrong domains and targets are refused", {
+  refuse <- function(class, ...) {
+    expect_error(predict(fit, ...), class = paste0("ebcrl_error_", class))
+  }
+  refuse("domain", rows, env = "do(z9)")
+  refuse("shape", rows, env = c("do(z1)", "do(z2)"))
+  refuse("targets", rows)
+  refuse("targets", rows, env = "do(z1)", targets = "z1")
+  refuse("targets", targets = "z1")
+  refuse("targets", rows, targets = "z9")
+  refuse("targets", rows, targets = c(0, 0, 2, 0))
+  refuse("shape", rows, targets = c(0, 1))
+  refuse("shape", rows, targets = diag(4))
+  refuse("type", rows, env = "do(z1)", se.fit = TRUE)
+  refuse("range", type = "response")
+  expect_snapshot(error = TRUE, {
+    predict(fit, rows)
+    predict(fit, rows, env = "do(z9)")
+    predict(fit, rows, targets = diag(4))
+    predict(fit, targets = "z1")
+  })
+})
+
+test_that("a target state without training rows is refused by node and state", {
+  no_z4 <- small_sim(3, targets = list(control = integer(), a = 1, b = 2, c = 3))
+  fit <- oracle_fit(no_z4)
+  expect_error(predict(fit, no_z4$x[1:2, ], targets = "z3"), NA)
+  error <- expect_error(predict(fit, no_z4$x[1:2, ], targets = c("z3", "z4")),
+                        class = "ebcrl_error_unseen_state")
+  expect_identical(error[c("node", "state")], list(node = "z4", state = 1L))
+  expect_snapshot(predict(fit, no_z4$x[1:2, ], targets = c("z3", "z4")), error = TRUE)
+
+  always <- small_sim(4, targets = list(a = c(1, 4), b = c(2, 4), c = 4))
+  fit <- oracle_fit(always)
+  expect_error(predict(fit, always$x[1:2, ], targets = "z3"), class = "ebcrl_error_unseen_state")
+  expect_error(predict(fit, always$x[1:2, ], targets = "z4"), NA)
+})
+
+test_that("rows far from the training data, and floored variances, are warned of", {
+  expect_warning(predict(fit, 100 * rows, env = "do(z1)"), class = "ebcrl_warning_extrapolation")
+  expect_no_warning(predict(fit, sim$x[1:100, ], env = "do(z1)"))
+  far <- rbind(sim$x[1:99, ], 100 * sim$x[1, ])
+  expect_no_warning(predict(fit, far, env = "do(z1)"))
+
+  floored <- fit$counts[["variance_floored"]]
+  expect_gt(floored, 0)
+  expect_warning(predict(fit, sim$x, env = sim$env, type = "sd"),
+                 paste("In", floored, "of 2400"), class = "ebcrl_warning_variance")
+})
