@@ -1,0 +1,146 @@
+/* Glue: the structural causal model, its Bayes optimum, random numbers. */
+#include "entries.h"
+#include "r_util.h"
+#include "rng.h"
+#include "scm.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Points drawn between two looks for a user interrupt. */
+#define POINTS_BETWEEN_INTERRUPTS ((size_t)1 << 22)
+
+/* Element `name` of the model list, of the given type and length. */
+static SEXP typed_element(SEXP list, const char *name, SEXPTYPE type, R_xlen_t length) {
+  SEXP value = list_element(list, name);
+  if (TYPEOF(value) != type || XLENGTH(value) != length)
+    Rf_error("internal error: element '%s' of the model has the wrong type or length", name);
+  return value;
+}
+
+static enum scm_kind kind_of(SEXP nonlinearity) {
+  static const char *const label[] = {"linear", "tanh", "bounded", "strong", "printed"};
+  if (Rf_isFunction(nonlinearity))
+    return SCM_USER;
+  if (!Rf_isString(nonlinearity) || XLENGTH(nonlinearity) != 1)
+    Rf_error("internal error: nonlinearity must be a label or a function");
+  for (int k = 0; k < SCM_USER; k++)
+    if (strcmp(CHAR(STRING_ELT(nonlinearity, 0)), label[k]) == 0)
+      return (enum scm_kind)k;
+  Rf_error("internal error: unknown nonlinearity '%s'", CHAR(STRING_ELT(nonlinearity, 0)));
+}
+
+/* g(z) by the user's R function: context is the function. */
+static void call_r_function(void *context, const double *z, size_t n, double *g) {
+  SEXP argument = PROTECT(Rf_allocVector(REALSXP, (R_xlen_t)n));
+  memcpy(REAL(argument), z, n * sizeof(double));
+  SEXP call = PROTECT(Rf_lang2((SEXP)context, argument));
+  SEXP value = PROTECT(Rf_coerceVector(Rf_eval(call, R_GlobalEnv), REALSXP));
+  if (XLENGTH(value) != (R_xlen_t)n)
+    Rf_error("the nonlinearity returned %g values for %g points", (double)XLENGTH(value),
+             (double)n);
+  memcpy(g, REAL(value), n * sizeof(double));
+  UNPROTECT(3);
+}
+
+static struct scm_spec unpack_scm(SEXP scm, int d) {
+  const SEXP nonlinearity = list_element(scm, "nonlinearity");
+  const int *offset = INTEGER(typed_element(scm, "offset", INTSXP, (R_xlen_t)d + 1));
+  struct scm_spec spec = {
+      .d = d,
+      .offset = offset,
+      .parent = INTEGER(typed_element(scm, "parent", INTSXP, offset[d])),
+      .weight = REAL(typed_element(scm, "weight", REALSXP, offset[d])),
+      .order = INTEGER(typed_element(scm, "order", INTSXP, d)),
+      .kind = kind_of(nonlinearity),
+      .kappa = list_number(scm, "kappa"),
+      .user = call_r_function,
+      .user_context = nonlinearity,
+      .noise_var = REAL(typed_element(scm, "noise_var", REALSXP, d)),
+      .int_mean = REAL(typed_element(scm, "intervention_mean", REALSXP, d)),
+      .int_sd = REAL(typed_element(scm, "intervention_sd", REALSXP, d)),
+      .parent_effect = list_number(scm, "parent_effect"),
+  };
+  for (int q = 0; q < offset[d]; q++)
+    if (spec.parent[q] < 0 || spec.parent[q] >= d)
+      Rf_error("internal error: parent %d outside 0..%d", spec.parent[q], d - 1);
+  for (int j = 0; j < d; j++)
+    if (spec.order[j] < 0 || spec.order[j] >= d)
+      Rf_error("internal error: order holds %d, outside 0..%d", spec.order[j], d - 1);
+  return spec;
+}
+
+static struct scm_data unpack_data(SEXP y, SEXP env, SEXP targets, SEXP y_var,
+                                   const struct scm_spec *scm) {
+  struct scm_data data = {.n = (size_t)Rf_nrows(y), .y = REAL(y), .n_domains = Rf_nrows(targets)};
+  if (!Rf_isInteger(targets) || Rf_ncols(targets) != scm->d)
+    Rf_error("internal error: targets must be an integer matrix with one column per latent");
+  if (!Rf_isInteger(env) || (size_t)XLENGTH(env) != data.n)
+    Rf_error("internal error: env must hold one integer per row");
+  if (!Rf_isReal(y_var) || XLENGTH(y_var) != scm->d)
+    Rf_error("internal error: sigma2 must hold one number per latent");
+  for (size_t i = 0; i < data.n; i++)
+    if (INTEGER(env)[i] < 1 || INTEGER(env)[i] > data.n_domains)
+      Rf_error("internal error: domain code %d outside 1..%d", INTEGER(env)[i], data.n_domains);
+  data.env = INTEGER(env);
+  data.targets = INTEGER(targets);
+  data.y_var = REAL(y_var);
+  int *drawn = (int *)R_alloc((size_t)data.n_domains * scm->d, sizeof(int));
+  scm_drawn(scm, data.targets, data.n_domains, drawn);
+  data.drawn = drawn;
+  return data;
+}
+
+/* y: n x d pseudo-latents; env: domains 1..M; targets: M x d; scm: list of unpack_scm();
+ * sigma2: d noise variances of y; draws: even; seed: two 32-bit words as doubles. */
+SEXP bayes_latents(SEXP y, SEXP env, SEXP targets, SEXP scm, SEXP sigma2, SEXP draws, SEXP seed,
+                   SEXP threads) {
+  assert_double_matrix(y, "y");
+  if (!Rf_isReal(seed) || XLENGTH(seed) != 2)
+    Rf_error("internal error: seed must hold two doubles");
+  const int d = Rf_ncols(y), n_threads = Rf_asInteger(threads);
+  const double n_draws = Rf_asReal(draws);
+  if (n_threads < 1 || !(n_draws >= 2) || fmod(n_draws, 2.0) != 0.0)
+    Rf_error("internal error: threads must be positive, draws even and positive");
+  const struct scm_spec spec = unpack_scm(scm, d);
+  const struct scm_data data = unpack_data(y, env, targets, sigma2, &spec);
+  const size_t n = data.n, s = (size_t)n_draws;
+  const uint64_t key = (uint64_t)REAL(seed)[0] | (uint64_t)REAL(seed)[1] << 32;
+
+  const char *fields[] = {"latents", "latents_sd", "ess", ""};
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, (int)n, d));
+  SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, (int)n, d));
+  SET_VECTOR_ELT(out, 2, Rf_allocVector(REALSXP, (R_xlen_t)n));
+  const struct scm_posterior posterior = {.mean = REAL(VECTOR_ELT(out, 0)),
+                                          .sd = REAL(VECTOR_ELT(out, 1)),
+                                          .ess = REAL(VECTOR_ELT(out, 2))};
+  double *work = (double *)R_alloc((size_t)n_threads * scm_work_size(&spec, s), sizeof(double));
+  const size_t tile = scm_tile_rows(&spec, s) * (size_t)n_threads;
+  size_t block = POINTS_BETWEEN_INTERRUPTS / (s * (size_t)d);
+  block = block > tile ? block - block % tile : tile;
+  for (size_t from = 0; from < n; from += block) {
+    const size_t to = n - from > block ? from + block : n;
+    scm_importance(&spec, &data, s, key, from, to, n_threads, work, &posterior);
+    R_CheckUserInterrupt();
+  }
+  UNPROTECT(1);
+  return out;
+}
+
+/* Four words of Philox4x32-10 for a counter of four words and a key of two, all as doubles. */
+SEXP philox_words(SEXP counter, SEXP key) {
+  if (!Rf_isReal(counter) || XLENGTH(counter) != 4 || !Rf_isReal(key) || XLENGTH(key) != 2)
+    Rf_error("internal error: counter must hold four doubles, key two");
+  uint32_t c[4], k[2], word[4];
+  for (int i = 0; i < 4; i++)
+    c[i] = (uint32_t)REAL(counter)[i];
+  for (int i = 0; i < 2; i++)
+    k[i] = (uint32_t)REAL(key)[i];
+  philox4x32(c, k, word);
+  SEXP out = PROTECT(Rf_allocVector(REALSXP, 4));
+  for (int i = 0; i < 4; i++)
+    REAL(out)[i] = (double)word[i];
+  UNPROTECT(1);
+  return out;
+}
