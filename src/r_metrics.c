@@ -1,0 +1,37 @@
+/* Glue: errors against a known truth. */
+#include "entries.h"
+#include "metrics.h"
+#include "r_util.h"
+
+static SEXP zeros(R_xlen_t n) {
+  SEXP x = Rf_allocVector(REALSXP, n);
+  for (R_xlen_t i = 0; i < n; i++)
+    REAL(x)[i] = 0.0;
+  return x;
+}
+
+SEXP row_errors(SEXP estimate, SEXP truth, SEXP env, SEXP n_domains) {
+  assert_double_matrix(estimate, "estimate");
+  assert_double_matrix(truth, "truth");
+  if (Rf_nrows(estimate) != Rf_nrows(truth) || Rf_ncols(estimate) != Rf_ncols(truth))
+    Rf_error("internal error: estimate and truth differ in shape");
+  const R_xlen_t n = Rf_nrows(estimate);
+  const int m = Rf_asInteger(n_domains);
+  if (!Rf_isInteger(env) || XLENGTH(env) != n || m < 1)
+    Rf_error("internal error: env must hold one integer per row, n_domains a positive count");
+  for (R_xlen_t i = 0; i < n; i++)
+    if (INTEGER(env)[i] < 1 || INTEGER(env)[i] > m)
+      Rf_error("internal error: domain code %d outside 1..%d", INTEGER(env)[i], m);
+
+  const char *fields[] = {"ratio", "error", "norm", "count", "zero_row", ""};
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  for (int k = 0; k < 4; k++)
+    SET_VECTOR_ELT(out, k, zeros(m));
+  const size_t zero_row =
+      row_error_sums(REAL(estimate), REAL(truth), (size_t)n, Rf_ncols(estimate), INTEGER(env),
+                     REAL(VECTOR_ELT(out, 0)), REAL(VECTOR_ELT(out, 1)), REAL(VECTOR_ELT(out, 2)),
+                     REAL(VECTOR_ELT(out, 3)));
+  SET_VECTOR_ELT(out, 4, Rf_ScalarReal((double)zero_row));
+  UNPROTECT(1);
+  return out;
+}
