@@ -13,7 +13,7 @@
 /* Element `name` of the model list, of the given type and length. */
 static SEXP typed_element(SEXP list, const char *name, SEXPTYPE type, R_xlen_t length) {
   SEXP value = list_element(list, name);
-  if (TYPEOF(value) != type || XLENGTH(value) != length)
+  if ((SEXPTYPE)TYPEOF(value) != type || XLENGTH(value) != length)
     Rf_error("internal error: element '%s' of the model has the wrong type or length", name);
   return value;
 }
