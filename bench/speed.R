@@ -66,6 +66,7 @@ run_graph <- function(graph, sim) {
   rows <- list()
   keep <- function(program, blas_threads, threads, seconds, peak_mb) {
     rows[[length(rows) + 1]] <<- data.frame(graph, program, blas_threads, threads, seconds, peak_mb)
+    cat(sprintf("%-8s %-12s %.4g s an iteration\n", graph, program, seconds))
   }
   ours <- peer <- NULL
   for (round in seq_len(rounds(graph))) { # interleaved: a busy spell of the machine hits both
