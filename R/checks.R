@@ -4,7 +4,6 @@
 #   abort_input(message, class)          throw; message: c("what is wrong", "x" = found, "i" = mend)
 #   check_number(x, arg, min, max)       one finite number, optionally whole  -> the number
 #   check_flag(x, arg)                   TRUE or FALSE                        -> x
-#   check_string(x, arg)                 one non-empty string                 -> x
 #   check_choice(x, choices, arg)        one of `choices`                     -> the choice
 #   check_names(x, arg, n)               n distinct, non-empty names          -> character
 #   check_numeric_matrix(x, arg, ...)    small matrix of finite numbers       -> double matrix
@@ -15,8 +14,8 @@
 #   describe(x)                          what x is, in words: "a character vector of length 3"
 #   some(x)                              its first few entries in one string, the rest counted
 #
-# Each takes `call`, the environment whose call the error names. Number, flag, string and choice
-# take `class` to override the error's class (crl_control() passes "control").
+# Each takes `call`, the environment whose call the error names. Number, flag and choice take
+# `class` to override the error's class (crl_control() passes "control").
 
 #' Stop with a classed error
 #'
@@ -30,7 +29,18 @@
 #' @noRd
 abort_input <- function(message, class, ..., call = rlang::caller_env(), .envir = parent.frame()) {
   cli::cli_abort(message, class = c(paste0("ebcrl_error_", class), "ebcrl_error"), ...,
-                 call = call, .envir = .envir)
+                 call = generic_call(call), .envir = .envir)
+}
+
+#' The call to show for a frame: a method goes by the name of its generic, however it was reached.
+#' No function of this package but a method has a dot in its name.
+#' @noRd
+generic_call <- function(frame) {
+  call <- rlang::error_call(frame)
+  if (is.call(call) && is.symbol(call[[1L]])) {
+    call[[1L]] <- as.name(sub("(?<=.)[.].*", "", as.character(call[[1L]]), perl = TRUE))
+  }
+  call
 }
 
 #' One finite number between `min` and `max`; the ends count unless `open` says "min", "max" or both
@@ -82,16 +92,6 @@ describe_bounds <- function(min, max, open) {
 check_flag <- function(x, arg, class = NULL, call = rlang::caller_env()) {
   if (!is.logical(x) || length(x) != 1L || is.na(x)) {
     abort_input(c("{.arg {arg}} must be TRUE or FALSE.", "x" = "It is {describe(x)}."),
-                class %||% "type", call = call)
-  }
-  x
-}
-
-#' One non-empty string
-#' @noRd
-check_string <- function(x, arg, class = NULL, call = rlang::caller_env()) {
-  if (!rlang::is_string(x) || is.na(x) || !nzchar(x)) {
-    abort_input(c("{.arg {arg}} must be one non-empty string.", "x" = "It is {describe(x)}."),
                 class %||% "type", call = call)
   }
   x

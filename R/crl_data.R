@@ -29,7 +29,9 @@ crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
   check_variation(x, scan$constant, call)
 
   domains <- rownames(targets)
-  env <- domain_codes(env %||% attr(targets, "env"), domains, nrow(x), call)
+  env_arg <- if (is.null(env)) "targets" else "env"
+  check_env(env %||% attr(targets, "env"), nrow(x), env_arg, call)
+  env <- domain_codes(env %||% attr(targets, "env"), domains, call)
   n_env <- tabulate(env, length(domains))
   check_domains(n_env, domains, call)
   targets <- matrix(as.integer(targets), length(domains), dimnames = list(domains, latents))
@@ -71,11 +73,14 @@ frame_to_matrix <- function(x, arg = "x", call = rlang::caller_env()) {
 stack_domains <- function(x, env = NULL, arg = "x", call = rlang::caller_env()) {
   if (!is.null(env)) {
     abort_input(c("{.arg env} must not be given where {.arg {arg}} is a list by domains.",
-                  "x" = "{.arg env} is {describe(env)}."), "domain", call = call)
+                  "x" = "{.arg env} is {describe(env)}.",
+                  "i" = "The names of the list are the domains."), "domain", call = call)
   }
   if (length(x) == 0L) {
     abort_input(c("{.arg {arg}} must hold one matrix for each domain.",
-                  "x" = "It is a list of length 0."), "shape", call = call)
+                  "x" = "It is a list of length 0.",
+                  "i" = "Name the domains: {.code list(control = x1, treated = x2)}."), "shape",
+                call = call)
   }
   domains <- list_domains(x, arg, call)
   x <- lapply(x, function(rows) if (is.data.frame(rows)) frame_to_matrix(rows, arg, call) else rows)
@@ -98,7 +103,8 @@ list_domains <- function(x, arg, call) {
   domains <- names(x) %||% as.character(seq_along(x))
   if (anyNA(domains) || !all(nzchar(domains)) || anyDuplicated(domains)) {
     abort_input(c("{.arg {arg}} must give each domain one distinct name, or none a name.",
-                  "x" = "Its names are {some(domains)}."), "domain", call = call)
+                  "x" = "Its names are {some(domains)}.",
+                  "i" = "Stack the parts of a domain into one matrix."), "domain", call = call)
   }
   domains
 }
@@ -110,7 +116,8 @@ check_same_columns <- function(x, domains, arg, call) {
     other <- which(columns != columns[1L])[1L]
     abort_input(c("Every matrix of {.arg {arg}} must have the same columns.",
                   "x" = paste("Domain {.val {domains[1]}} has {columns[[1]]},",
-                              "{.val {domains[other]}} has {columns[[other]]}.")), "shape",
+                              "{.val {domains[other]}} has {columns[[other]]}."),
+                  "i" = "All domains share one mixing: give them the same features."), "shape",
                 call = call)
   }
   named <- lapply(x, colnames)
@@ -119,7 +126,8 @@ check_same_columns <- function(x, domains, arg, call) {
     other <- which(differs)[1L]
     abort_input(c("Every matrix of {.arg {arg}} must have the same columns in the same order.",
                   "x" = paste("The column names of domain {.val {domains[other]}} differ from",
-                              "those of {.val {domains[1]}}.")), "shape", call = call)
+                              "those of {.val {domains[1]}}."),
+                  "i" = "Bring the columns into one order by name."), "shape", call = call)
   }
 }
 
@@ -143,7 +151,8 @@ check_dimensions <- function(x, d, coefficients, call) {
   p <- ncol(x)
   if (n == 0L || p == 0L) {
     abort_input(c("{.arg x} must have rows and columns.",
-                  "x" = "It has {n} row{?s} and {p} column{?s}."), "shape", call = call)
+                  "x" = "It has {n} row{?s} and {p} column{?s}.",
+                  "i" = "Rows are samples, columns are features."), "shape", call = call)
   }
   if (n < coefficients) {
     abort_input(c("{.arg x} must have at least {coefficients} rows, one for each basis function.",
@@ -165,8 +174,8 @@ check_variation <- function(x, constant, call) {
     return(invisible())
   }
   if (length(constant) == ncol(x)) {
-    abort_input(c("{.arg x} must vary.", "x" = "All its rows are the same: zero variance."),
-                "constant", call = call)
+    abort_input(c("{.arg x} must vary.", "x" = "All its rows are the same: zero variance.",
+                  "i" = "Check how it was read, scaled and subset."), "constant", call = call)
   }
   which_ones <- if (is.null(colnames(x))) constant else colnames(x)[constant]
   abort_input(c("The columns of {.arg x} must vary.",
@@ -181,7 +190,8 @@ check_variation <- function(x, constant, call) {
 check_given <- function(..., call) {
   absent <- names(which(c(...)))
   if (length(absent) > 0L) {
-    abort_input(c("{.arg {absent}} must be given."), "type", call = call)
+    abort_input(c("{.arg {absent}} must be given.", "i" = "See {.code ?fit_crl} for the forms."),
+                "type", call = call)
   }
 }
 
@@ -196,8 +206,7 @@ targets_for_dag <- function(targets, dag, call) {
 
 #' The domain of each row as a position among `domains`
 #' @noRd
-domain_codes <- function(env, domains, n, call) {
-  check_env(env, n, call)
+domain_codes <- function(env, domains, call) {
   labels <- if (is.factor(env)) levels(env) else unique(env)
   positions <- if (is.factor(env)) as.integer(env) else match(env, labels)
   codes <- match(as.character(labels), domains)[positions]
@@ -217,7 +226,7 @@ domain_codes <- function(env, domains, n, call) {
 }
 
 #' @noRd
-check_env <- function(env, n, call) {
+check_env <- function(env, n, arg, call) {
   if (is.null(env)) {
     abort_input(c("{.arg env} must be given: the domain of each row of {.arg x}.",
                   "i" = "It may be left out only where {.arg targets} goes by row."),
@@ -233,8 +242,8 @@ check_env <- function(env, n, call) {
                 "type", call = call)
   }
   if (length(env) != n) {
-    abort_input(c("{.arg env} must have one entry for each row of {.arg x}.",
-                  "x" = "It has {length(env)} entr{?y/ies} for {n} row{?s}."), "shape", call = call)
+    abort_input(c("{.arg {arg}} must give one domain for each row of {.arg x}.",
+                  "x" = "It gives {length(env)} for {n} row{?s}."), "shape", call = call)
   }
   if (anyNA(env)) {
     abort_input(c("{.arg env} must not have missing entries.",
@@ -273,7 +282,7 @@ check_cells <- function(n_env, targets, coefficients, call) {
   node <- colnames(targets)[small[1L, 2L]]
   others <- nrow(small) - 1L
   more <- if (others > 0L) "{others} other {cli::qty(others)}cell{?s} {?has/have} too few as well."
-  abort_input(c("Every latent must have at least {coefficients} rows in each state it is seen in.",
+  abort_input(c("{.arg x} must have {coefficients} rows or more for each latent in each state.",
                 "x" = "{.val {node}} has {rows[small][1]} row{?s} where it is {state}.",
                 "x" = more,
                 "i" = paste("There are knots + 2 basis functions: add rows, or use fewer knots by",

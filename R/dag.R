@@ -71,12 +71,7 @@ as_dag.matrix <- function(dag, direction = NULL, ...) {
 #' @export
 as_dag.amat.cpdag <- function(dag, direction = NULL, ...) {
   check_dots_empty(...)
-  if (is.null(direction)) {
-    abort_input(c("{.arg dag} is a pcalg {.cls amat.cpdag} matrix, whose columns are the parents.",
-                  "x" = "This package reads rows as parents, so every edge would be reversed.",
-                  "i" = "Give {.code as_dag(dag, direction = \"from_column\")}."), "dag_direction")
-  }
-  dag_from_matrix(unclass(dag), direction)
+  dag_from_matrix(unclass(dag), direction, child_first = TRUE)
 }
 
 #' @rdname as_dag
@@ -276,12 +271,12 @@ new_dag <- function(adjacency, nodes, call = rlang::caller_env()) {
 }
 
 #' @noRd
-dag_from_matrix <- function(dag, direction, call = rlang::caller_env()) {
+dag_from_matrix <- function(dag, direction, child_first = FALSE, call = rlang::caller_env()) {
   check_adjacency(dag, call)
   nodes <- adjacency_names(dag, call)
   adjacency <- matrix(as.integer(dag), nrow(dag))
   if (is.null(direction)) {
-    check_direction(adjacency, nodes, call)
+    check_direction(adjacency, nodes, child_first, call)
     direction <- "from_row"
   }
   direction <- check_choice(direction, c("from_row", "from_column"), "direction", call = call)
@@ -340,7 +335,8 @@ adjacency_names <- function(dag, call = rlang::caller_env()) {
   columns <- colnames(dag)
   if (!is.null(rows) && !is.null(columns) && !identical(rows, columns)) {
     abort_input(c("The rows and columns of {.arg dag} must have the same names in the same order.",
-                  "x" = "Rows are {some(rows)}; columns are {some(columns)}."), "dag", call = call)
+                  "x" = "Rows are {some(rows)}; columns are {some(columns)}.",
+                  "i" = "Reorder or rename one side."), "dag", call = call)
   }
   check_names(rows %||% columns %||% default_latents(nrow(dag)), "dimnames(dag)", call = call)
 }
@@ -370,17 +366,23 @@ check_adjacency <- function(dag, call = rlang::caller_env()) {
   }
 }
 
-#' A strictly lower triangular matrix is most often a child-first one: refuse to guess
+#' A strictly lower triangular matrix is most often a child-first one: refuse to guess, as for a
+#' matrix of a class that is `child_first` by convention
 #' @noRd
-check_direction <- function(adjacency, nodes, call = rlang::caller_env()) {
-  if (!any(adjacency == 1L) || any(adjacency[upper.tri(adjacency, diag = TRUE)] == 1L)) {
+check_direction <- function(adjacency, nodes, child_first, call) {
+  lower <- !any(adjacency[upper.tri(adjacency, diag = TRUE)] == 1L)
+  if (!any(adjacency == 1L) || !(lower || child_first)) {
     return(invisible())
+  }
+  problem <- if (child_first) {
+    "{.arg dag} is a pcalg {.cls amat.cpdag}, whose columns are the parents; here rows are."
+  } else {
+    "{.arg dag} is strictly lower triangular, which leaves its direction in doubt."
   }
   edge <- which(adjacency == 1L, arr.ind = TRUE)
   from_row <- paste(nodes[edge[, 1L]], "->", nodes[edge[, 2L]])
   from_column <- paste(nodes[edge[, 2L]], "->", nodes[edge[, 1L]])
-  abort_input(c("{.arg dag} is strictly lower triangular, which leaves its direction in doubt.",
-                "x" = "Rows as parents: {list_edges(from_row)}.",
+  abort_input(c(problem, "x" = "Rows as parents: {list_edges(from_row)}.",
                 "x" = "Columns as parents: {list_edges(from_column)}.",
                 "i" = paste("Say which: {.code as_dag(dag, direction = \"from_row\")}",
                             "or {.val from_column}.")), "dag_direction", call = call)

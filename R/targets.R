@@ -81,7 +81,9 @@ intervention_targets.list <- function(targets, latents = NULL, d = NULL,
   check_dots_empty(...)
   if (length(targets) == 0L) {
     abort_input(c("{.arg targets} must have one target set for each domain.",
-                  "x" = "It is a list of length 0."), "shape")
+                  "x" = "It is a list of length 0.",
+                  "i" = "An observational domain has an empty set, {.code list(control = NULL)}."),
+                "shape")
   }
   call <- rlang::current_env()
   domains <- domain_names(names(targets), length(targets))
@@ -173,13 +175,16 @@ domain_names <- function(names, n_domains, call = rlang::caller_env()) {
   nameless <- which(is.na(names) | !nzchar(names))
   if (length(nameless) > 0L) {
     abort_input(c("{.arg targets} must name all domains or none.",
-                  "x" = "Domain {nameless[1]} of {n_domains} has no name."), "domain", call = call)
+                  "x" = "Domain {nameless[1]} of {n_domains} has no name.",
+                  "i" = "Without any name, domains go by position 1, 2, ..."), "domain",
+                call = call)
   }
   if (anyDuplicated(names)) {
     twice <- unique(names[duplicated(names)])
     abort_input(c("{.arg targets} must give each domain once.",
-                  "x" = "{some(twice)} {cli::qty(length(twice))}{?is/are} there more than once."),
-                "domain", call = call)
+                  "x" = "{some(twice)} {cli::qty(length(twice))}{?is/are} there more than once.",
+                  "i" = "A domain has one set of targets; all its rows share it."), "domain",
+                call = call)
   }
   names
 }
@@ -200,8 +205,8 @@ set_latents <- function(sets, latents, d, call = rlang::caller_env()) {
   }
   if (is.null(d) || d < 1) {
     abort_input(c("{.arg d} must give the number of latents.",
-                  "x" = "{.arg targets} holds no position to take it from."), "targets",
-                call = call)
+                  "x" = "{.arg targets} holds no position to take it from.",
+                  "i" = "Or give the names of the {.arg latents}."), "targets", call = call)
   }
   default_latents(check_number(d, "d", min = 1, integer = TRUE, call = call))
 }
@@ -210,20 +215,23 @@ set_latents <- function(sets, latents, d, call = rlang::caller_env()) {
 #' @noRd
 target_row <- function(set, domain, latents, call) {
   if (!is.null(set) && !is.character(set) && !is.numeric(set)) {
-    abort_input(c("Each target set must hold positions or names of latents.",
-                  "x" = "Domain {.val {domain}} is {describe(set)}."), "type", call = call)
+    abort_input(c("Each set of {.arg targets} must hold positions or names of latents.",
+                  "x" = "Domain {.val {domain}} has {describe(set)}.",
+                  "i" = "A logical or 0/1 matrix (domains x latents) is read too."), "type",
+                call = call)
   }
   positions <- if (is.character(set)) match(set, latents) else match(set, seq_along(latents))
   if (anyNA(positions)) {
     unknown <- unique(set[is.na(positions)])
     known <- if (is.character(set)) some(latents) else paste("1 to", length(latents))
-    abort_input(c("Each target set must hold latents of the graph.",
+    mend <- if (0 %in% unknown) "A set holds positions or names; a row of 0 and 1 goes in a matrix."
+    abort_input(c("Each set of {.arg targets} must hold latents of the graph.",
                   "x" = "Domain {.val {domain}} holds {some(unknown)}.",
-                  "i" = "The latents are {known}."), "targets", call = call)
+                  "i" = "The latents are {known}.", "i" = mend), "targets", call = call)
   }
   if (anyDuplicated(positions)) {
     twice <- unique(set[duplicated(positions)])
-    abort_input(c("Each target set must hold a latent once.",
+    abort_input(c("Each set of {.arg targets} must hold a latent once.",
                   "x" = "Domain {.val {domain}} holds {some(twice)} more than once.",
                   "i" = "It is a set of positions or names, not a row of 0 and 1."), "targets",
                 call = call)
@@ -274,7 +282,7 @@ label_row <- function(label, latents, call) {
   unknown <- setdiff(set, c(latents, "none"))
   if (length(unknown) > 0L) {
     abort_input(c("Each label of {.arg targets} must be {.val none} or latents joined by {.val +}.",
-                  "x" = "{.val {label}} holds {some(unknown)}.",
+                  "x" = "{some(unknown)} {cli::qty(length(unknown))}{?is/are} neither.",
                   "i" = "The latents are {some(latents)}."), "targets", call = call)
   }
   as.integer(latents %in% set)

@@ -1,0 +1,261 @@
+# Each case is a call as a user would write it and the class of the error it must give. The snapshot
+# holds the message: it names the argument, what was found, and how to mend it.
+
+x <- withr::with_seed(1, matrix(round(stats::rnorm(60 * 5), 3), 60))
+named <- `colnames<-`(x, c("egfr", "kras", "tp53", "myc", "pten"))
+env <- rep(c("obs", "a", "b"), each = 20)
+targets <- rbind(obs = c(raf = 0, mek = 0), a = c(1, 0), b = c(0, 1))
+sets <- list(obs = NULL, a = "raf", b = "mek")
+dag <- as_dag("raf -> mek")
+parts <- list(obs = x[1:20, ], a = x[21:40, ], b = x[41:60, ])
+known <- qr.Q(qr(x[1:5, 1:2]))
+quick <- crl_control(max_iter = 2)
+fit <- fit_crl(named, env, targets, dag, control = quick)
+never <- fit_crl(x[1:40, ], env[1:40], targets[1:2, ], dag, control = quick)
+sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 20, p = 5))
+
+# figures that depend on the machine or on the engine's work space
+hide_figures <- function(lines) {
+  gsub("[0-9.]+e-1[0-9]|(?<=about )[0-9.e-]+(?= GB)", "<figure>", lines, perl = TRUE)
+}
+
+bad_input <- function(...) {
+  cases <- rlang::exprs(...)
+  for (case in names(cases)) {
+    call <- cases[[case]][[2L]]
+    class <- paste0("ebcrl_error_", cases[[case]][[3L]])
+    test_that(case, {
+      error <- rlang::catch_cnd(eval(call), "error")
+      expect_s3_class(error, c(class, "ebcrl_error", "rlang_error", "error", "condition"),
+                      exact = TRUE)
+      expect_match(conditionMessage(error), "`", fixed = TRUE)
+      rlang::inject(expect_snapshot(!!call, error = TRUE, transform = hide_figures))
+    })
+  }
+}
+
+bad_input(
+  "x: a missing value" = fit_crl(replace(named, 67, NA), env, targets, dag) ~ missing,
+  "x: not a number" = fit_crl(replace(x, 67, NaN), env, targets, dag) ~ missing,
+  "x: an infinite value" = fit_crl(replace(x, 67, -Inf), env, targets, dag) ~ missing,
+  "x: missing in a data frame" =
+    fit_crl(data.frame(replace(named, 67, NA)), env, targets, dag) ~ missing,
+  "x: text" = fit_crl(matrix("1", 60, 5), env, targets, dag) ~ type,
+  "x: a vector" = fit_crl(x[, 1], env, targets, dag) ~ type,
+  "x: an array" = fit_crl(array(0, c(60, 5, 2)), env, targets, dag) ~ type,
+  "x: a factor in a data frame" =
+    fit_crl(data.frame(named, cell = "T"), env, targets, dag) ~ type,
+  "x: NULL" = fit_crl(NULL, env, targets, dag) ~ type,
+  "x: no columns" = fit_crl(x[, 0], env, targets, dag) ~ shape,
+  "x: no rows" = fit_crl(x[0, ], character(), targets, dag) ~ shape,
+  "x: one row" = fit_crl(x[1, , drop = FALSE], env[1], targets, dag) ~ rows,
+  "x: fewer rows than basis functions" = fit_crl(x[c(1, 21, 41), ], env, targets, dag) ~ rows,
+  "x: samples in columns" = fit_crl(t(x), env, targets, dag) ~ rows,
+  "x: fewer columns than latents" = fit_crl(x[, 1, drop = FALSE], env, targets, dag) ~ rank,
+  "x: rank below the number of latents" =
+    fit_crl(x[, 1] %o% c(1, 2, 3), env, targets, dag) ~ rank,
+  "x: a constant column" =
+    fit_crl(`[<-`(named, , c("kras", "myc"), 1), env, targets, dag) ~ constant,
+  "x: zero variance" = fit_crl(0 * x, env, targets, dag) ~ constant
+)
+
+bad_input(
+  "list: no domain" = fit_crl(list(), targets = targets, dag = dag) ~ shape,
+  "list: an entry that is no matrix" =
+    fit_crl(replace(parts, "a", list(1:5)), targets = targets, dag = dag) ~ type,
+  "list: different numbers of columns" =
+    fit_crl(replace(parts, "a", list(x[21:40, 1:4])), targets = targets, dag = dag) ~ shape,
+  "list: columns in another order" = fit_crl(
+    list(obs = named[1:20, ], a = named[21:40, 5:1], b = named[41:60, ]), targets = targets,
+    dag = dag
+  ) ~ shape,
+  "list: a domain twice" =
+    fit_crl(list(obs = x, a = x, a = x), targets = targets, dag = dag) ~ domain,
+  "list: env as well" = fit_crl(parts, env = env, targets = targets, dag = dag) ~ domain
+)
+
+bad_input(
+  "env: not given" = fit_crl(x, targets = targets, dag = dag) ~ type,
+  "env: wrong length" = fit_crl(x, env[-1], targets, dag) ~ shape,
+  "env: a missing entry" = fit_crl(x, replace(env, 3, NA), targets, dag) ~ missing,
+  "env: an unknown domain" =
+    fit_crl(x, replace(env, 41:60, "mutant"), targets, dag) ~ domain,
+  "env: labels for domains without names" =
+    fit_crl(x, env, unname(targets), dag) ~ domain,
+  "env: a domain of targets without rows" =
+    fit_crl(x[1:40, ], env[1:40], targets, dag) ~ domain,
+  "env: logical" = fit_crl(x, env == "a", targets, dag) ~ type,
+  "env: fractions" = fit_crl(x, seq_len(60) / 20, targets, dag) ~ type
+)
+
+bad_input(
+  "targets: not given" = fit_crl(x, env, dag = dag) ~ type,
+  "targets: a number" = fit_crl(x, env, 1, dag) ~ type,
+  "targets: entries outside 0 and 1" = fit_crl(x, env, 2 * targets, dag) ~ targets,
+  "targets: a missing entry" = fit_crl(x, env, replace(targets, 2, NA), dag) ~ missing,
+  "targets: a column too many" = fit_crl(x, env, cbind(targets, erk = 0), dag) ~ shape,
+  "targets: transposed" = fit_crl(x, env, t(targets), chain_dag(c("obs", "a"))) ~ shape,
+  "targets: latents the graph does not have" =
+    fit_crl(x, env, `colnames<-`(targets, c("raf", "erk")), dag) ~ targets,
+  "targets: a domain twice" =
+    fit_crl(x, env, `rownames<-`(targets, c("obs", "a", "a")), dag) ~ domain,
+  "targets: one domain" =
+    fit_crl(x[1:20, ], env[1:20], targets["obs", , drop = FALSE], dag) ~ domain,
+  "targets: an unknown name in a set" =
+    fit_crl(x, env, replace(sets, "a", "erk"), dag) ~ targets,
+  "targets: a position out of range" =
+    fit_crl(x, env, list(obs = NULL, a = 1, b = 3), dag) ~ targets,
+  "targets: 0/1 vectors as sets" =
+    fit_crl(x, env, list(obs = c(0, 0), a = c(1, 0), b = c(0, 1)), dag) ~ targets,
+  "targets: a latent twice in a set" =
+    fit_crl(x, env, replace(sets, "a", list(c("raf", "raf"))), dag) ~ targets,
+  "targets: a logical set" =
+    fit_crl(x, env, list(obs = FALSE, a = TRUE, b = TRUE), dag) ~ type,
+  "targets: a set without a name" =
+    fit_crl(x, env, list(obs = NULL, a = 1, 2), dag) ~ domain,
+  "targets: an unknown label" =
+    fit_crl(x, targets = rep(c("none", "raf", "raf+erk"), each = 20), dag = dag) ~ targets,
+  "targets: a missing label" =
+    fit_crl(x, targets = rep(c("none", "raf", NA), each = 20), dag = dag) ~ missing,
+  "targets: labels for too few rows" =
+    fit_crl(x, targets = rep(c("none", "raf", "mek"), each = 10), dag = dag) ~ shape,
+  "targets: names without latents" = intervention_targets(sets) ~ targets,
+  "targets: only empty sets and no d" = intervention_targets(list(NULL, NULL)) ~ targets,
+  "targets: an empty list" = intervention_targets(list()) ~ shape,
+  "targets: target.index out of range" =
+    intervention_targets(list(integer(0), 1), target.index = c(1, 2, 3)) ~ domain,
+  "targets: target.index of labels" =
+    intervention_targets(list(integer(0), 1), target.index = c("a", "b")) ~ type
+)
+
+bad_input(
+  "dag: not given" = fit_crl(x, env, targets) ~ type,
+  "dag: a number" = fit_crl(x, env, targets, 2) ~ type,
+  "dag: a cycle" = fit_crl(x, env, targets, "raf -> mek -> raf") ~ dag_cycle,
+  "dag: a longer cycle" =
+    as_dag(rbind(c(0, 1, 0, 0), c(0, 0, 1, 1), c(1, 0, 0, 0), 0)) ~ dag_cycle,
+  "dag: a loop" = as_dag(diag(2)) ~ dag_cycle,
+  "dag: transposed" = fit_crl(x, env, targets, rbind(c(0, 0), c(1, 0))) ~ dag_direction,
+  "dag: pcalg's child-first matrix" =
+    as_dag(structure(rbind(c(0, 0), c(1, 0)), class = "amat.cpdag")) ~ dag_direction,
+  "dag: an unknown direction" = as_dag(diag(0, 2), direction = "row") ~ range,
+  "dag: not square" = fit_crl(x, env, targets, matrix(0, 2, 3)) ~ shape,
+  "dag: weights" = fit_crl(x, env, targets, rbind(c(0, 0.7), c(0, 0))) ~ dag,
+  "dag: a missing entry" = fit_crl(x, env, targets, rbind(c(0, NA), c(0, 0))) ~ missing,
+  "dag: a list matrix" = as_dag(matrix(list(0), 2, 2)) ~ type,
+  "dag: rows and columns named differently" =
+    as_dag(matrix(0, 2, 2, dimnames = list(c("a", "b"), c("b", "a")))) ~ dag,
+  "dag: a name twice" = as_dag(matrix(0, 2, 2, dimnames = list(c("a", "a"), NULL))) ~ range,
+  "dag: a hidden common cause" = as_dag("raf <-> mek") ~ dag,
+  "dag: an edge with one end" = as_dag("raf -> mek ->") ~ dag,
+  "dag: text that is no graph" = as_dag("y ~ x") ~ dag,
+  "dag: braces left open" = as_dag("raf -> {mek erk") ~ dag,
+  "dag: no node" = as_dag("dag { }") ~ dag,
+  "dag: missing text" = as_dag(c("raf -> mek", NA)) ~ missing,
+  "dag: one column of edges" = as_dag(data.frame(from = "raf")) ~ shape,
+  "dag: an edge without an end" = as_dag(data.frame(from = "raf", to = NA)) ~ missing,
+  "dag: an edge to no node" =
+    as_dag(data.frame(from = "raf", to = "erk"), nodes = c("raf", "mek")) ~ dag,
+  "dag: a misspelt argument" = as_dag(rbind(c(0, 0), c(1, 0)), directions = "from_row") ~ type,
+  "dag: no latents" = chain_dag(0) ~ range,
+  "dag: names of another number" = chain_dag(3, names = c("raf", "mek")) ~ shape,
+  "dag: an order that is no permutation" = complete_dag(c(1, 1, 3)) ~ dag,
+  "dag: an order with other names" =
+    complete_dag(c("raf", "mek"), names = c("raf", "erk")) ~ dag,
+  "dag: a probability above 1" = random_dag(4, prob = 2) ~ range
+)
+
+test_that("dag: an undirected igraph", {
+  skip_if_not_installed("igraph")
+  expect_snapshot(as_dag(igraph::make_ring(3)), error = TRUE)
+  expect_snapshot(as_dag(igraph::make_graph(c(1, 2, 1, 2))), error = TRUE)
+})
+
+bad_input(
+  "cell: too few rows of a state" =
+    fit_crl(x[c(1:20, 21:24, 41:60), ], env[c(1:20, 21:24, 41:60)], targets, dag) ~ cell,
+  "cell: too few rows of several states" =
+    fit_crl(x[c(1:20, 21:24, 41:43), ], env[c(1:20, 21:24, 41:43)], targets, dag) ~ cell,
+  "weights: text" = fit_crl(x, env, targets, dag, weights = "equal") ~ type,
+  "weights: wrong length" = fit_crl(x, env, targets, dag, weights = c(1, 2)) ~ shape,
+  "weights: negative" = fit_crl(x, env, targets, dag, weights = c(1, -1, 1)) ~ range,
+  "weights: missing" = fit_crl(x, env, targets, dag, weights = c(1, NA, 1)) ~ missing,
+  "weights: unknown domains" =
+    fit_crl(x, env, targets, dag, weights = c(obs = 1, a = 1, c = 1)) ~ domain,
+  "an argument that nothing reads" = fit_crl(x, env, targets, dag, lamda = 2) ~ type
+)
+
+bad_input(
+  "control: not settings" = fit_crl(x, env, targets, dag, control = 5) ~ control,
+  "control: an unknown setting" =
+    fit_crl(x, env, targets, dag, control = list(lamda = 2)) ~ control,
+  "control: a negative lambda" = crl_control(lambda = -1) ~ control,
+  "control: one knot" = crl_control(knots = 1) ~ control,
+  "control: a fraction of knots" = crl_control(knots = 7.5) ~ control,
+  "control: eta above 1" = crl_control(eta = 1.5) ~ control,
+  "control: tol missing" = crl_control(tol = NA) ~ control,
+  "control: a range upside down" = crl_control(range = c(15, -15)) ~ control,
+  "control: a range for other latents" =
+    fit_crl(x, env, targets, dag, control = list(range = rbind(rep(-5, 3), 5))) ~ control,
+  "control: an unknown penalty" = crl_control(penalty = "lasso") ~ control,
+  "control: an unknown preset" = crl_control(preset = "Paper") ~ control,
+  "control: no threads" = crl_control(threads = 0) ~ control,
+  "control: progress in words" = crl_control(progress = "yes") ~ control,
+  "control: too little memory" = fit_crl(
+    x, env, targets, dag, control = crl_control(max_memory = 1e-6)
+  ) ~ memory
+)
+
+bad_input(
+  "init: an unknown label" = fit_crl(x, env, targets, dag, init = "ica") ~ init,
+  "init: a mixing of another shape" =
+    fit_crl(x, env, targets, dag, init = list(mixing = diag(2))) ~ init,
+  "init: a mixing with a missing entry" =
+    fit_crl(x, env, targets, dag, init = list(mixing = replace(known, 3, NA))) ~ init,
+  "init: a zero column" =
+    fit_crl(x, env, targets, dag, init = list(mixing = cbind(known[, 1], 0))) ~ init,
+  "init: a negative noise variance" =
+    fit_crl(x, env, targets, dag, init = list(mixing = known, sigma2 = -1)) ~ init,
+  "init: an unknown part" =
+    fit_crl(x, env, targets, dag, init = list(mixing = known, sigma = 1)) ~ init
+)
+
+bad_input(
+  "predict: a vector" = predict(fit, x[1, ], env = "a") ~ type,
+  "predict: another number of columns" = predict(fit, x[, 1:4], env = "a") ~ shape,
+  "predict: a column missing by name" = predict(fit, named[, -2], env = "a") ~ shape,
+  "predict: a missing value" = predict(fit, replace(named, 2, NA), env = "a") ~ missing,
+  "predict: neither targets nor env" = predict(fit, named) ~ targets,
+  "predict: targets and env" = predict(fit, named, targets = "raf", env = "a") ~ targets,
+  "predict: targets without rows" = predict(fit, targets = "raf") ~ targets,
+  "predict: an unknown domain" = predict(fit, named, env = "c") ~ domain,
+  "predict: env of another length" = predict(fit, named, env = c("a", "b")) ~ shape,
+  "predict: targets outside 0 and 1" = predict(fit, named, targets = c(0, 2)) ~ targets,
+  "predict: an unknown latent" = predict(fit, named, targets = "erk") ~ targets,
+  "predict: targets for other rows" =
+    predict(fit, named, targets = matrix(0, 2, 2)) ~ shape,
+  "predict: an unknown type" = predict(fit, named, env = "a", type = "mean") ~ range,
+  "predict: a state not seen in training" =
+    predict(never, x, targets = "mek") ~ unseen_state
+)
+
+bad_input(
+  "sim_crl: no rows" = sim_crl(n = 0) ~ range,
+  "sim_crl: rows for other domains" = sim_crl(n = c(100, 200)) ~ shape,
+  "sim_crl: fewer columns than latents" = sim_crl(p = 3) ~ rank,
+  "sim_crl: a negative noise variance" = sim_crl(sigma2 = -1) ~ range,
+  "sim_crl: an unknown nonlinearity" = sim_crl(nonlinearity = "cubic") ~ range,
+  "sim_crl: a function that is not vectorised" =
+    sim_crl(nonlinearity = function(z) 1) ~ type,
+  "sim_crl: weights transposed" =
+    sim_crl(chain_dag(2), edge_weights = rbind(c(0, 0), c(1, 0))) ~ dag,
+  "sim_crl: a mixing of low rank" = sim_crl(chain_dag(2), mixing = matrix(1, 5, 2)) ~ rank,
+  "rel_mse: no truth" = rel_mse(fit, x) ~ truth,
+  "rel_mse: the truth of other data" = rel_mse(fit, sim) ~ truth,
+  "frobenius_error: no truth" = frobenius_error(fit, list(z = 1)) ~ truth,
+  "align_latents: different shapes" = align_latents(known, sim$mixing[1:4, ]) ~ truth,
+  "bayes_latents: no simulation" = bayes_latents(fit) ~ type,
+  "crl_baselines: an unknown method" = crl_baselines(sim, methods = "ica") ~ range,
+  "crl_baselines: bad data" = crl_baselines(replace(x, 3, NA), env, targets, dag) ~ missing,
+  "plot: errors without a truth" = plot(fit, type = "env") ~ truth
+)
