@@ -88,16 +88,16 @@ fit_crl.data.frame <- function(x, env = NULL, targets, dag, ...) {
 
 #' @rdname fit_crl
 #' @export
-fit_crl.list <- function(x, targets, dag, ...) {
-  rows <- stack_domains(x)
+fit_crl.list <- function(x, env = NULL, targets, dag, ...) {
+  rows <- stack_domains(x, env)
   fit <- fit_crl.default(rows$x, env = rows$env, targets = targets, dag = dag, ...)
   with_call(fit, match.call())
 }
 
 #' @rdname fit_crl
 #' @export
-fit_crl.crl_sim <- function(x, ...) {
-  fit <- fit_crl.default(x$x, env = x$env, targets = x$targets, dag = x$dag, ...)
+fit_crl.crl_sim <- function(x, env = x$env, targets = x$targets, dag = x$dag, ...) {
+  fit <- fit_crl.default(x$x, env = env, targets = targets, dag = dag, ...)
   with_call(fit, match.call())
 }
 
