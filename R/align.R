@@ -87,7 +87,7 @@ check_same_shape <- function(estimate, truth, what, call = rlang::caller_env()) 
   if (identical(dim(estimate), dim(truth))) {
     return(invisible())
   }
-  abort_input(c("The estimated and the true {what} must have the same shape.",
+  abort_input(c("The estimated {what} must have the shape of those in {.arg truth}.",
                 "x" = paste("The estimate is {nrow(estimate)} x {ncol(estimate)}, the truth",
                             "{nrow(truth)} x {ncol(truth)}."),
                 "i" = "Compare a fit with the simulation it was fitted to."), "truth", call = call)
