@@ -175,7 +175,7 @@ baseline_table <- function(object) {
     method = baseline_labels(names(object)), sigma2 = pick("sigma2", 0), iterations = iterations,
     converged = ifelse(iterations == 0L, "no EM", converged),
     floored = unname(vapply(object, function(fit) fit$counts[["variance_floored"]], 0)),
-    seconds = round(pick("elapsed", 0), 2L)
+    seconds = sprintf("%.2f", pick("elapsed", 0))
   )
 }
 

@@ -297,8 +297,7 @@ plot_scores <- function(fit) {
     ggplot2::facet_wrap(ggplot2::vars(.data$node), scales = "free") +
     scale_colour_state() +
     ggplot2::labs(title = "Fitted score components",
-                  subtitle = paste("Parents at their medians. Rugs: the data, not targeted at the",
-                                   "bottom, targeted at the top"),
+                  subtitle = "Parents held at their medians; rugs: the data of each state",
                   x = "Own pseudo-latent y", y = "Score component s", colour = "The latent is") +
     theme_crl()
 }

@@ -139,9 +139,17 @@ test_that("rows far from the training data, and floored variances, are warned of
   expect_no_warning(predict(fit, sim$x[1:100, ], env = "do(z1)"))
   far <- rbind(sim$x[1:99, ], 100 * sim$x[1, ])
   expect_no_warning(predict(fit, far, env = "do(z1)"))
+  range <- matrix(c(-1, 1))
+  expect_warning(warn_extrapolation(matrix(c(0, 1.5)), range), "1 of 2 rows")
+  expect_warning(warn_extrapolation(matrix(c(-1.5, 0)), range), "1 of 2 rows")
+  expect_no_warning(warn_extrapolation(matrix(c(-1, 1)), range))
 
-  floored <- fit$counts[["variance_floored"]]
-  expect_gt(floored, 0)
-  expect_warning(predict(fit, sim$x, env = sim$env, type = "sd"),
+  # sigma2 + sigma2^2 ds is negative for a large sigma2, since ds < 0 for the most part
+  fit$sigma2 <- 50
+  ds <- estep(sim$x, as.integer(sim$env), fit$data$targets, fit)$dscore
+  floored <- sum(50 + 50^2 * ds < 0)
+  expect_gt(floored, 1000)
+  expect_warning(sds <- predict(fit, sim$x, env = sim$env, type = "sd"),
                  paste("In", floored, "of 2400"), class = "ebcrl_warning_variance")
+  expect_equal(sum(sds == 0), floored)
 })
