@@ -1,0 +1,281 @@
+# The method written a second time, straight from the formulas: dense design
+# matrices, solve() and svd(), no speed. The compiled core is tested against
+# it, so nothing here calls the package. Equation numbers are the paper's.
+
+# Cubic B-splines on `knots` equally spaced knots, the end ones repeated four
+# times (Appendix A.1); beyond the range each function goes on linearly.
+ref_basis <- function(y, range, knots, deriv = 0L) {
+  inner <- seq(range[1], range[2], length.out = knots)
+  all_knots <- c(rep(range[1], 3), inner, rep(range[2], 3))
+  design <- function(at, deriv) {
+    splines::splineDesign(all_knots, at, ord = 4, derivs = rep(deriv, length(at)))
+  }
+  inside <- pmin(pmax(y, range[1]), range[2])
+  beyond <- y - inside
+  switch(deriv + 1L,
+    design(inside, 0L) + beyond * design(inside, 1L),
+    design(inside, 1L),
+    (beyond == 0) * design(inside, 2L)
+  )
+}
+
+# Features of the coordinates `family` (the node, then its parents), the first
+# coordinate's index slowest; `deriv` is the derivative in the first one.
+ref_features <- function(y, family, range, knots, deriv = 0L) {
+  features <- ref_basis(y[, family[1]], range[, family[1]], knots, deriv)
+  for (k in family[-1]) {
+    right <- ref_basis(y[, k], range[, k], knots)
+    features <- do.call(cbind, lapply(seq_len(ncol(features)), function(a) features[, a] * right))
+  }
+  features
+}
+
+# Differences of the slopes between the abscissae at which the coefficients of
+# a linear function lie on it: means of three consecutive knots, end ones
+# repeated, here in units of the knot spacing.
+ref_difference <- function(knots) {
+  inner <- c(rep(0, 2), seq_len(knots) - 1, rep(knots - 1, 2))
+  abscissae <- rowMeans(stats::embed(inner, 3))
+  diff(diff(diag(knots + 2)) / diff(abscissae))
+}
+
+ref_penalty <- function(n_coordinates, knots, penalty, lambda) {
+  n_basis <- knots + 2L
+  if (penalty == "ridge") {
+    return(lambda * diag(n_basis^n_coordinates))
+  }
+  difference <- ref_difference(knots)
+  total <- 0
+  for (k in seq_len(n_coordinates)) {
+    left <- diag(n_basis^(k - 1))
+    right <- diag(n_basis^(n_coordinates - k))
+    total <- total + left %x% crossprod(difference) %x% right
+  }
+  lambda * total
+}
+
+# The 2 x d matrix of coordinate ranges that `range` stands for.
+ref_range <- function(y, range) {
+  if (identical(range, "data")) {
+    return(apply(y, 2, base::range))
+  }
+  matrix(range, 2, ncol(y))
+}
+
+# Causal score matching (5.4), (5.5), Appendix A.1; `omega`: weight of a row
+# in each domain (Appendix C).
+ref_score <- function(y, env, targets, parents, omega, control) {
+  n <- nrow(y)
+  d <- ncol(y)
+  range <- ref_range(y, control$range)
+  weight <- omega[env]
+  score <- dscore <- matrix(0, n, d)
+  theta <- vector("list", d)
+  for (j in seq_len(d)) {
+    family <- c(j, parents[[j]])
+    phi <- ref_features(y, family, range, control$knots)
+    dphi <- ref_features(y, family, range, control$knots, 1L)
+    penalty <- ref_penalty(length(family), control$knots, control$penalty, control$lambda)
+    theta[[j]] <- list(state0 = NULL, state1 = NULL)
+    for (state in 0:1) {
+      rows <- which(targets[env, j] == state)
+      if (length(rows) == 0) next
+      w <- weight[rows]
+      gram <- crossprod(phi[rows, , drop = FALSE], w * phi[rows, , drop = FALSE])
+      coefs <- solve(gram + penalty, -colSums(w * dphi[rows, , drop = FALSE]))
+      theta[[j]][[paste0("state", state)]] <- coefs
+      score[rows, j] <- phi[rows, , drop = FALSE] %*% coefs
+      dscore[rows, j] <- dphi[rows, , drop = FALSE] %*% coefs
+    }
+  }
+  list(
+    theta = theta, score = score, dscore = dscore, range = range,
+    loss = sum(weight * (score^2 / 2 + dscore)) / n
+  )
+}
+
+# Score and own derivative at new rows, from fitted coefficients.
+ref_eval_score <- function(y, row_targets, parents, theta, range, knots) {
+  score <- dscore <- matrix(0, nrow(y), ncol(y))
+  for (j in seq_len(ncol(y))) {
+    family <- c(j, parents[[j]])
+    phi <- ref_features(y, family, range, knots)
+    dphi <- ref_features(y, family, range, knots, 1L)
+    for (i in seq_len(nrow(y))) {
+      coefs <- theta[[j]][[paste0("state", row_targets[i, j])]]
+      score[i, j] <- sum(phi[i, ] * coefs)
+      dscore[i, j] <- sum(dphi[i, ] * coefs)
+    }
+  }
+  list(score = score, dscore = dscore)
+}
+
+# First- and second-order Tweedie, (4.4) and (4.5).
+ref_tweedie <- function(y, score, dscore, scale, sigma2, eta) {
+  per_column <- function(m, by) sweep(m, 2, by, "/")
+  raw <- sigma2 + sigma2^2 * dscore
+  latents <- per_column(y + eta * sigma2 * score, scale)
+  variance <- per_column(pmax(raw, 0), scale^2)
+  list(
+    latents = latents, variance = variance, second = latents^2 + variance,
+    floored = sum(raw < 0)
+  )
+}
+
+ref_polar <- function(m) {
+  s <- svd(m)
+  s$u %*% t(s$v)
+}
+
+# (4.7) by alternating its two exact minimisers.
+ref_mixing_update <- function(m, second_moment, scale, mode) {
+  if (mode == "orthonormal") {
+    return(list(orthonormal = ref_polar(m), scale = rep(1, ncol(m))))
+  }
+  for (step in 1:100) {
+    orthonormal <- ref_polar(m %*% diag(scale, length(scale)))
+    updated <- diag(crossprod(orthonormal, m)) / second_moment
+    signs <- ifelse(updated < 0, -1, 1)
+    orthonormal <- orthonormal %*% diag(signs, length(signs))
+    updated <- abs(updated)
+    done <- max(abs(updated - scale)) <= 1e-12 * max(updated)
+    scale <- updated
+    if (done) break
+  }
+  list(orthonormal = orthonormal, scale = scale)
+}
+
+ref_canonical_signs <- function(m) {
+  largest <- apply(m, 2, function(column) column[which.max(abs(column))])
+  m %*% diag(sign(largest), ncol(m))
+}
+
+ref_start <- function(x, d, init, mixing) {
+  if (identical(init, "pca")) {
+    eig <- eigen(crossprod(x) / nrow(x), symmetric = TRUE)
+    return(list(
+      orthonormal = ref_canonical_signs(eig$vectors[, seq_len(d), drop = FALSE]),
+      scale = rep(1, d), sigma2 = mean(eig$values[-seq_len(d)])
+    ))
+  }
+  scale <- sqrt(colSums(init$mixing^2))
+  orthonormal <- init$mixing %*% diag(1 / scale, d)
+  if (mixing == "orthonormal") {
+    orthonormal <- ref_polar(init$mixing)
+    scale <- rep(1, d)
+  }
+  list(orthonormal = orthonormal, scale = scale, sigma2 = init$sigma2)
+}
+
+# Algorithm 1. `env`: domain code of each row; `weights`: NULL or one per
+# domain, summing to 1; `init`: "pca" or list(mixing, sigma2).
+ref_fit <- function(x, env, targets, dag, weights = NULL, init = "pca", control = list()) {
+  control <- utils::modifyList(list(
+    penalty = "difference", lambda = 5, knots = 8L, range = "data", mixing = "orthonormal",
+    sigma2 = "auto", eta = 1, max_iter = 20, tol = 0
+  ), control)
+  n <- nrow(x)
+  p <- ncol(x)
+  d <- ncol(targets)
+  parents <- lapply(seq_len(d), function(j) which(dag[, j] == 1))
+  n_env <- tabulate(env, nrow(targets))
+  if (is.null(weights)) weights <- n_env / n
+  omega <- n * weights / n_env
+  weight <- omega[env]
+  total <- sum(weight * rowSums(x^2))
+
+  now <- ref_start(x, d, init, control$mixing)
+  hold_sigma2 <- control$sigma2 == "fixed" ||
+    (control$sigma2 == "auto" && control$mixing == "fixed" && !identical(init, "pca"))
+  estep <- function(now) {
+    y <- x %*% now$orthonormal
+    fit <- ref_score(y, env, targets, parents, omega, control)
+    c(fit, ref_tweedie(y, fit$score, fit$dscore, now$scale, now$sigma2, control$eta))
+  }
+  mixing_of <- function(now) now$orthonormal %*% diag(now$scale, d)
+  frobenius <- function(m) sqrt(sum(m^2))
+  change <- function(after, before) frobenius(after - before) / max(frobenius(before), 1e-8)
+
+  trace <- data.frame(
+    iteration = numeric(), sigma2 = numeric(), loss = numeric(), change_mixing = numeric(),
+    change_latents = numeric(), floored = numeric()
+  )
+  latents <- NULL
+  sigma2_floored <- 0
+  converged <- FALSE
+  iteration <- 0
+  while (iteration < control$max_iter && !converged) {
+    iteration <- iteration + 1
+    e <- estep(now)
+    m <- crossprod(x, weight * e$latents)
+    second <- colSums(weight * e$second)
+    old <- now
+    if (control$mixing != "fixed") {
+      update <- ref_mixing_update(m, second, old$scale, control$mixing)
+      signs <- ifelse(colSums(update$orthonormal * old$orthonormal) < 0, -1, 1)
+      now$orthonormal <- update$orthonormal %*% diag(signs, d)
+      now$scale <- update$scale
+    }
+    if (!hold_sigma2) {
+      residual <- total + sum(now$scale^2 * second) - 2 * sum(mixing_of(now) * m)
+      sigma2_floored <- sigma2_floored + (residual / (n * p) < 1e-10 * total / (n * p))
+      now$sigma2 <- max(residual, 1e-10 * total) / (n * p)
+    }
+    trace <- rbind(trace, data.frame(
+      iteration = iteration, sigma2 = now$sigma2, loss = e$loss,
+      change_mixing = change(mixing_of(now), mixing_of(old)),
+      change_latents = if (is.null(latents)) NA_real_ else change(e$latents, latents),
+      floored = e$floored
+    ))
+    latents <- e$latents
+    moved <- c(
+      trace$change_mixing[iteration], trace$change_latents[iteration],
+      abs(now$sigma2 - old$sigma2) / max(old$sigma2, 1e-8)
+    )
+    converged <- max(moved, na.rm = TRUE) < control$tol
+  }
+  if (identical(init, "pca")) now$orthonormal <- ref_canonical_signs(now$orthonormal)
+  e <- estep(now)
+  list(
+    latents = e$latents, latents_sd = sqrt(e$variance), mixing = mixing_of(now),
+    orthonormal = now$orthonormal, scale = now$scale, sigma2 = now$sigma2,
+    iterations = iteration, converged = converged, trace = trace,
+    theta = e$theta, range = e$range, parents = parents,
+    counts = c(variance_floored = e$floored, sigma2_floored = sigma2_floored)
+  )
+}
+
+# Data from the model the method is for (Section 7, bounded mechanism): a DAG
+# over d latents in topological order, its nodes the targets of one domain each
+# after an observational one.
+ref_data <- function(n_env, p, dag, sigma2 = 0.5, shift = 4, scale = rep(1, ncol(dag))) {
+  d <- ncol(dag)
+  targets <- rbind(0L, diag(1L, d))
+  n_env <- rep_len(n_env, d + 1)
+  env <- rep(seq_len(d + 1), n_env)
+  n <- length(env)
+  z <- matrix(stats::rnorm(n * d), n, d)
+  for (j in seq_len(d)) {
+    from_parents <- 1.5 * tanh(z[, seq_len(d), drop = FALSE] %*% dag[, j])
+    hit <- targets[env, j] == 1
+    z[, j] <- ifelse(hit, shift + z[, j], from_parents + (1 + 0.3 * j) * z[, j])
+  }
+  mixing <- qr.Q(qr(matrix(stats::rnorm(p * d), p, d))) %*% diag(scale, d)
+  x <- z %*% t(mixing) + sqrt(sigma2) * matrix(stats::rnorm(n * p), n, p)
+  list(x = x, env = env, targets = targets, dag = dag, mixing = mixing, sigma2 = sigma2, z = z)
+}
+
+# The largest difference as a part of the largest reference value.
+relative_error <- function(object, reference) {
+  object <- as.vector(unlist(object, use.names = FALSE))
+  reference <- as.vector(unlist(reference, use.names = FALSE))
+  stopifnot(length(object) == length(reference), identical(is.na(object), is.na(reference)))
+  largest <- max(abs(reference), .Machine$double.xmin, na.rm = TRUE)
+  max(abs(object - reference), 0, na.rm = TRUE) / largest
+}
+
+expect_close <- function(object, reference, tolerance = 1e-8) {
+  error <- relative_error(object, reference)
+  label <- paste("relative error of", deparse1(substitute(object)))
+  testthat::expect_lte(error, tolerance, label = label)
+}

@@ -1,0 +1,206 @@
+# Each compiled kernel against its slow reference (helper-reference.R) and
+# against properties that hold whatever the implementation.
+
+basis <- function(y, range, knots, deriv = 0L) {
+  .Call(C_bspline_basis, as.double(y), as.double(range), as.integer(knots), as.integer(deriv))
+}
+
+# Points inside, at the ends, at the knots and outside of [-2, 3].
+probe <- c(
+  seq(-2, 3, length.out = 8), seq(-2, 3, length.out = 41), -2 - c(0.1, 1, 30), 3 + c(0.1, 1, 30)
+)
+
+# The derivative of a basis, a row for each y, by numDeriv.
+slopes_of <- function(basis, y, deriv) {
+  t(sapply(y, function(at) {
+    numDeriv::jacobian(basis, at, range = c(-2, 3), knots = 8, deriv = deriv)
+  }))
+}
+
+test_that("the reference itself is right: derivatives, unity, linear functions", {
+  skip_if_not_installed("numDeriv")
+  y <- c(-3, -1.234, 0.2, 2.9, 4)
+  expect_equal(ref_basis(y, c(-2, 3), 8, 1), slopes_of(ref_basis, y, 0), tolerance = 1e-8)
+  expect_equal(ref_basis(y, c(-2, 3), 8, 2), slopes_of(ref_basis, y, 1), tolerance = 1e-7)
+  at_knots <- c(0, 1, 3, 6, 9, 12, 15, 18, 20, 21) / 21 * 5 - 2
+  expect_equal(drop(ref_basis(probe, c(-2, 3), 8) %*% at_knots), probe)
+})
+
+test_that("B-splines and their derivatives agree with splineDesign", {
+  for (knots in c(4, 5, 8, 15)) {
+    for (deriv in 0:2) {
+      values <- basis(probe, c(-2, 3), knots, deriv)
+      expect_identical(dim(values), c(length(probe), as.integer(knots) + 2L))
+      expect_close(values, ref_basis(probe, c(-2, 3), knots, deriv), 1e-12)
+    }
+  }
+})
+
+test_that("B-splines sum to one and their derivatives to zero, in and out of the range", {
+  expect_equal(rowSums(basis(probe, c(-2, 3), 8)), rep(1, length(probe)), tolerance = 1e-13)
+  expect_equal(rowSums(basis(probe, c(-2, 3), 8, 1)), rep(0, length(probe)), tolerance = 1e-12)
+  expect_equal(rowSums(basis(probe, c(-2, 3), 8, 2)), rep(0, length(probe)), tolerance = 1e-11)
+})
+
+test_that("B-spline derivatives are those of the values, by differences", {
+  skip_if_not_installed("numDeriv")
+  y <- c(-5, -2.01, -1.9, 0, 0.7, 2.99, 3.2, 8)
+  expect_equal(basis(y, c(-2, 3), 8, 1), slopes_of(basis, y, 0), tolerance = 1e-7)
+  expect_equal(basis(y, c(-2, 3), 8, 2), slopes_of(basis, y, 1), tolerance = 1e-6)
+})
+
+test_that("B-splines go on linearly from the ends, without a jump", {
+  ends <- c(-2, 3)
+  value <- basis(ends, ends, 8)
+  slope <- basis(ends, ends, 8, 1)
+  for (step in c(1e-9, 0.5, 40)) {
+    outside <- ends + c(-step, step)
+    expect_close(basis(outside, ends, 8), value + c(-step, step) * slope, 1e-12)
+    expect_close(basis(outside, ends, 8, 1), slope, 1e-12)
+    expect_true(all(basis(outside, ends, 8, 2) == 0))
+  }
+})
+
+score_fit <- function(y, env, targets, parents, omega = rep(1, nrow(targets)), range = "data",
+                      knots = 8, penalty = "difference", lambda = 5, solver = "cholesky",
+                      threads = 1) {
+  storage.mode(targets) <- "integer"
+  control <- list(
+    knots = as.integer(knots), penalty = match(penalty, c("ridge", "difference")) - 1L,
+    lambda = lambda, solver = match(solver, c("auto", "cholesky", "cg")) - 1L,
+    cg_tol = 1e-13, cg_max_iter = 5000L, threads = as.integer(threads),
+    range = if (!identical(range, "data")) matrix(as.double(range), 2, ncol(y))
+  )
+  .Call(C_score_fit, y, as.integer(env), targets, parents, omega, control)
+}
+
+parents_in <- function(dag) lapply(seq_len(ncol(dag)), function(j) which(dag[, j] == 1))
+
+score_data <- function(n, d) {
+  targets <- rbind(0L, diag(1L, d))
+  env <- sample(nrow(targets), n, replace = TRUE)
+  y <- matrix(stats::rnorm(n * d, sd = 2), n, d)
+  for (j in seq_len(d)[-1]) y[, j] <- y[, j] + tanh(y[, j - 1])
+  y <- y + 3 * targets[env, ]
+  list(y = y, env = env, targets = targets)
+}
+
+expect_score_close <- function(fit, reference, tolerance = 1e-8) {
+  expect_close(fit$score, reference$score, tolerance)
+  expect_close(fit$dscore, reference$dscore, tolerance)
+  expect_close(fit$theta, reference$theta, tolerance)
+  expect_close(fit$range, reference$range, 1e-14)
+  expect_close(fit$loss, reference$loss, tolerance)
+}
+
+test_that("the causal score agrees with dense normal equations: 0 to 3 parents", {
+  withr::local_seed(1)
+  s <- score_data(611, 4)
+  dag <- matrix(0, 4, 4)
+  dag[upper.tri(dag)] <- 1
+  parents <- parents_in(dag)
+  for (penalty in c("ridge", "difference")) {
+    for (omega in list(rep(1, 5), c(0.3, 1.7, 1.1, 0.6, 2))) {
+      control <- list(knots = 3L, range = "data", penalty = penalty, lambda = 2)
+      reference <- ref_score(s$y, s$env, s$targets, parents, omega, control)
+      for (solver in c("cholesky", "cg")) {
+        fit <- score_fit(s$y, s$env, s$targets, parents, omega,
+          knots = 3, penalty = penalty, lambda = 2, solver = solver
+        )
+        expect_score_close(fit, reference)
+      }
+    }
+  }
+})
+
+test_that("the causal score agrees with dense normal equations: ranges, knots, lambda", {
+  withr::local_seed(2)
+  s <- score_data(503, 3)
+  parents <- list(integer(), 3L, integer())
+  ranges <- list("data", c(-15, 15), c(-1, 1.5), rbind(c(-3, -4, -5), c(3, 2, 1)))
+  for (range in ranges) {
+    for (lambda in c(0.05, 5, 500)) {
+      for (penalty in c("ridge", "difference")) {
+        control <- list(knots = 8L, range = range, penalty = penalty, lambda = lambda)
+        reference <- ref_score(s$y, s$env, s$targets, parents, rep(1, 4), control)
+        fit <- score_fit(s$y, s$env, s$targets, parents,
+          range = range, penalty = penalty, lambda = lambda, solver = "cholesky"
+        )
+        expect_score_close(fit, reference)
+      }
+    }
+  }
+})
+
+test_that("several blocks of rows, small and large systems: the reference's score, the same bits", {
+  withr::local_seed(7)
+  s <- score_data(3500, 3)
+  parents <- list(integer(), 1L, 1:2)
+  omega <- c(0.3, 1.7, 1.1, 0.9)
+  control <- list(knots = 6L, range = "data", penalty = "difference", lambda = 5)
+  reference <- ref_score(s$y, s$env, s$targets, parents, omega, control)
+  for (solver in c("cholesky", "cg")) {
+    fits <- lapply(1:3, function(threads) {
+      score_fit(s$y, s$env, s$targets, parents, omega,
+        knots = 6, solver = solver, threads = threads
+      )
+    })
+    expect_score_close(fits[[1]], reference)
+    expect_identical(fits[[2]], fits[[1]])
+    expect_identical(fits[[3]], fits[[1]])
+  }
+})
+
+test_that("a state without rows has no coefficients", {
+  withr::local_seed(3)
+  s <- score_data(200, 2)
+  s$targets[, 2] <- 0L
+  s$targets[, 1] <- 1L
+  fit <- score_fit(s$y, s$env, s$targets, list(integer(), 1L), solver = "cholesky")
+  expect_null(fit$theta[[1]]$state0)
+  expect_length(fit$theta[[1]]$state1, 10)
+  expect_length(fit$theta[[2]]$state0, 100)
+  expect_null(fit$theta[[2]]$state1)
+})
+
+test_that("polar_factor() is U V' of the singular value decomposition", {
+  withr::local_seed(4)
+  for (shape in list(c(5, 1), c(4, 4), c(30, 6))) {
+    m <- matrix(stats::rnorm(prod(shape)), shape[1], shape[2])
+    polar <- .Call(C_polar_factor, m)
+    expect_close(polar, ref_polar(m), 1e-12)
+    expect_close(crossprod(polar), diag(shape[2]), 1e-12)
+  }
+  uneven <- m %*% diag(10^-(0:5))
+  expect_close(.Call(C_polar_factor, uneven), ref_polar(uneven))
+})
+
+test_that("mixing_update() agrees with alternating least squares", {
+  withr::local_seed(5)
+  for (d in c(1, 3)) {
+    truth <- qr.Q(qr(matrix(stats::rnorm(8 * d), 8, d))) %*% diag(c(2, 0.5, 1)[1:d], d)
+    z <- matrix(stats::rnorm(200 * d), 200, d)
+    m <- truth %*% crossprod(z) + 0.1 * matrix(stats::rnorm(8 * d), 8, d)
+    second <- colSums(z^2) + 5
+    for (mode in 0:1) {
+      update <- .Call(C_mixing_update, m, second, rep(1, d), mode)
+      reference <- ref_mixing_update(m, second, rep(1, d), c("orthonormal", "diagonal")[mode + 1])
+      expect_close(update$orthonormal, reference$orthonormal)
+      expect_close(update$scale, reference$scale)
+    }
+  }
+})
+
+test_that("mixing_update() minimises (4.7): no nearby mixing is better", {
+  withr::local_seed(6)
+  m <- matrix(stats::rnorm(18), 6, 3)
+  second <- c(2, 3, 4)
+  objective <- function(o, scale) sum(scale^2 * second) - 2 * sum((o %*% diag(scale)) * m)
+  update <- .Call(C_mixing_update, m, second, rep(1, 3), 1L)
+  expect_true(all(update$scale > 0))
+  best <- objective(update$orthonormal, update$scale)
+  for (k in 1:50) {
+    o <- ref_polar(update$orthonormal + 0.02 * matrix(stats::rnorm(18), 6, 3))
+    expect_gt(objective(o, update$scale * exp(0.02 * stats::rnorm(3))), best - 1e-10)
+  }
+})
