@@ -29,6 +29,13 @@
 #'   `"cg"` (conjugate gradients, no Gram matrix), or `"auto"` (the default): by cost.
 #' @param cg_tol,cg_max_iter Relative residual at which conjugate gradients stop, and their largest
 #'   number of iterations. A solve that stops at the latter is counted in the fit.
+#' @param mechanisms Mechanisms that `init = "interventional"` reckons with: `"spline"` (the default)
+#'   refines the optimum for linear ones with additive cubic splines; `"linear"` does not, which is
+#'   faster (its cost does not depend on the rows) and more accurate where mechanisms are linear.
+#' @param starts Rotations that `init = "interventional"` descends from: the principal axes and
+#'   `starts - 1` random ones.
+#' @param seed Seed of those random rotations (a whole number). R's own random numbers are neither
+#'   used nor changed, so that a fit is a function of its arguments.
 #' @param threads Number of threads (default: option `ebcrl.threads`, else 1). Results have the same
 #'   bits for every number.
 #' @param progress Show a progress bar? NULL (the default): in interactive sessions.
@@ -51,7 +58,9 @@ crl_control <- function(score = "causal", penalty = c("difference", "ridge"), la
                         mixing = c("orthonormal", "diagonal", "fixed"),
                         sigma2 = c("auto", "learned", "fixed"), eta = 1, max_iter = 1000,
                         tol = 1e-6, solver = c("auto", "cholesky", "cg"), cg_tol = 1e-9,
-                        cg_max_iter = 2000, threads = getOption("ebcrl.threads", 1L),
+                        cg_max_iter = 2000, mechanisms = c("spline", "linear"),
+                        starts = 20, seed = 1,
+                        threads = getOption("ebcrl.threads", 1L),
                         progress = NULL, max_memory = NULL, preset = c("default", "paper")) {
   preset <- check_choice(preset, c("default", "paper"), "preset", "control")
   if (preset == "paper") {
@@ -77,6 +86,9 @@ crl_control <- function(score = "causal", penalty = c("difference", "ridge"), la
     solver = choice(solver, c("auto", "cholesky", "cg"), "solver"),
     cg_tol = number(cg_tol, "cg_tol", min = 1e-15, max = 0.1),
     cg_max_iter = number(cg_max_iter, "cg_max_iter", min = 1, max = 1e7, integer = TRUE),
+    mechanisms = choice(mechanisms, c("spline", "linear"), "mechanisms"),
+    starts = number(starts, "starts", min = 1, max = 1e5, integer = TRUE),
+    seed = number(seed, "seed", min = 0, max = 2^53, integer = TRUE),
     threads = number(threads, "threads", min = 1, max = 1024, integer = TRUE),
     progress = if (!is.null(progress)) check_flag(progress, "progress", class = "control"),
     max_memory = if (!is.null(max_memory)) {

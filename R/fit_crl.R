@@ -12,7 +12,14 @@
 #' With an unrestricted score, every rotation of the latents within the column space of A is a fixed
 #' point of the algorithm, and so is every scale. The start therefore carries most of the answer on
 #' rotation: from `init = "pca"` the latents span the right space but are in general mixtures of the
-#' causal ones. Where A is known, or known from elsewhere, hold it (`mixing = "fixed"`).
+#' causal ones. Where A is known, hold it: `init = list(mixing = A, sigma2 = s)` and
+#' `mixing = "fixed"`. Where it is not, `init = "interventional"` looks for the rotation under which
+#' each latent, in each target state, is best predicted by its parents; from there, too, the updates
+#' of A drift away, and `mixing = "fixed"` holds it. The search descends from several rotations
+#' (`starts` in [crl_control()]) with linear mechanisms, then refines the best with spline ones; the
+#' optima it found are in `optima`. Latents that are never targeted, or
+#' always in the same domains, are told apart by the graph alone, if at all.
+#'
 #' The model has no intercept: centre `x` if its mean is not the latents' doing.
 #'
 #' @param x Observations: a numeric matrix (n x p, rows are samples), a data frame of numbers, a list
@@ -23,8 +30,10 @@
 #' @param dag Causal graph over the latents (d x d, 0/1, `dag[i, j] = 1` means i -> j), or what
 #'   [as_dag()] reads.
 #' @param weights Weight of each domain in the fit (Appendix C); default: proportional to its rows.
-#' @param init Start. `"pca"` (the default): the d leading principal components of the uncentred data
-#'   and the mean of the other eigenvalues. Or `list(mixing = , sigma2 = )`, a p x d matrix and a
+#' @param init Start. `"pca"` (the default, and the paper's): the d leading principal components of the
+#'   uncentred data and the mean of the other eigenvalues. `"interventional"`: the same components,
+#'   rotated to the largest likelihood of a linear-Gaussian structural causal model with the given
+#'   graph and targets; see below. Or `list(mixing = , sigma2 = )`, a p x d matrix and a
 #'   number (estimated if left out). Or a fit, whose `mixing` and `sigma2` are taken.
 #' @param control Settings, see [crl_control()]; a list of settings does as well.
 #' @param ... For the methods; an argument that no method reads is an error.
@@ -42,10 +51,12 @@
 #' \item{counts}{what was floored, jittered, unconverged, rank deficient or out of range}
 #' \item{cells}{tibble by (node, state): rows, coefficients, solver, iterations, loss per row}
 #' \item{data}{the checked input; `x` is shared, not copied}
+#' \item{optima}{of an interventional start: tibble of the distinct optima, best first (`objective`,
+#'   `starts` that ended there, squared `distance` to the best); else NULL}
 #' \item{control, init, call, elapsed}{settings, start, call, seconds}
 #'
-#' The latents are those of the final A and \eqn{\sigma^2}. From `init = "pca"` the sign of a latent
-#' is such that its largest |loading| is positive; otherwise signs follow the start.
+#' The latents are those of the final A and \eqn{\sigma^2}. Unless `init` gives A, the sign of a latent
+#' is such that its largest |loading| is positive; if it does, signs follow it.
 #'
 #' @section Errors:
 #' Bad input stops with a condition of class `ebcrl_error`, and of a class for its kind, such as
@@ -117,7 +128,8 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
   start <- starting_values(init, data, control, error_call)
   learn_sigma2 <- control$sigma2 == "learned" ||
     (control$sigma2 == "auto" && !(control$mixing == "fixed" && start$sigma2_given))
-  engine <- engine_control(control, data$d, learn_sigma2, turn_signs = start$label == "pca")
+  engine <- engine_control(control, data$d, learn_sigma2,
+                           turn_signs = start$label %in% c("pca", "interventional"))
   result <- .Call(C_em_fit, data$x, data$env, data$targets, parent_list(data$dag),
                   row_weights(data), start, engine, progress_bar(control))
   check_status(result$status, error_call)
@@ -125,7 +137,7 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
     counts = c(result$counts, jittered = sum(result$jittered),
                cg_unconverged = sum(result$unconverged)),
     cells = cell_table(data, control, result),
-    data = data, control = control, init = start$label, call = call,
+    data = data, control = control, init = start$label, optima = start$optima, call = call,
     elapsed = proc.time()[["elapsed"]] - started
   ))
   structure(fit, class = "crl_fit")

@@ -5,12 +5,17 @@ DENSE_EIGEN <- 1000L
 
 #' The start of a fit
 #'
-#' @param init "pca", a list with `mixing` (p x d) and perhaps `sigma2`, or a fit.
-#' @return list: `orthonormal`, `scale`, `sigma2`, `label` ("pca", "given" or "fit"), `sigma2_given`
+#' @param init "pca", "interventional", a list with `mixing` (p x d) and perhaps `sigma2`, or a fit.
+#' @return list: `orthonormal`, `scale`, `sigma2`, `label` ("pca", "interventional", "given" or
+#'   "fit"), `sigma2_given`, and `optima` of an interventional start
 #' @noRd
 starting_values <- function(init, data, control, call = rlang::caller_env()) {
   if (identical(init, "pca")) {
     return(c(pca_start(data, call), label = "pca", sigma2_given = FALSE))
+  }
+  if (identical(init, "interventional")) {
+    return(c(interventional_start(data, control, call), label = "interventional",
+             sigma2_given = FALSE))
   }
   label <- "given"
   if (inherits(init, "crl_fit")) {
@@ -33,7 +38,7 @@ starting_values <- function(init, data, control, call = rlang::caller_env()) {
 #' @noRd
 check_init <- function(init, call) {
   if (!is.list(init) || is.object(init) || !is.matrix(init$mixing)) {
-    abort_input(c('{.arg init} must be "pca", a fit, or a list with {.field mixing} (p x d).',
+    abort_input(c('{.arg init} must be "pca", "interventional", a fit, or a list with {.field mixing}.',
                   "x" = "It is {describe(init)}.",
                   "i" = "For known values: {.code init = list(mixing = A, sigma2 = s)}."), "init",
                 call = call)

@@ -12,6 +12,13 @@ SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init,
             SEXP progress);
 SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP control);
 
+/* r_start.c: the interventional start */
+SEXP domain_moments(SEXP y, SEXP env, SEXP n_domains);
+SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEXP starts,
+                     SEXP seed);
+SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, SEXP parents,
+                     SEXP settings);
+
 /* r_kernels.c: kernels by themselves, for the tests */
 SEXP bspline_basis(SEXP y, SEXP range, SEXP knots, SEXP deriv);
 SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP control);

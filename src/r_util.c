@@ -58,12 +58,12 @@ score_settings score_settings_from(SEXP control) {
   return set;
 }
 
-score_model *score_model_from(const latent_sample *s, SEXP parents, SEXP control) {
-  if (Rf_length(parents) != s->d)
+family_coords family_coords_from(SEXP parents, int d) {
+  if (Rf_length(parents) != d)
     Rf_error("internal error: one vector of parents a latent is needed");
-  const int **coord = (const int **)R_alloc((size_t)s->d, sizeof(int *));
-  int *n_coord = (int *)R_alloc((size_t)s->d, sizeof(int));
-  for (int j = 0; j < s->d; j++) {
+  const int **coord = (const int **)R_alloc((size_t)d, sizeof(int *));
+  int *n_coord = (int *)R_alloc((size_t)d, sizeof(int));
+  for (int j = 0; j < d; j++) {
     SEXP pa = VECTOR_ELT(parents, j);
     n_coord[j] = 1 + Rf_length(pa);
     if (n_coord[j] > MAX_COORD)
@@ -74,10 +74,16 @@ score_model *score_model_from(const latent_sample *s, SEXP parents, SEXP control
       family[k] = INTEGER(pa)[k - 1] - 1;
     coord[j] = family;
   }
+  family_coords families = {coord, n_coord};
+  return families;
+}
+
+score_model *score_model_from(const latent_sample *s, SEXP parents, SEXP control) {
+  family_coords families = family_coords_from(parents, s->d);
   SEXP range = list_element(control, "range");
   score_settings set = score_settings_from(control);
-  return score_model_new(s, coord, n_coord, Rf_isNull(range) ? NULL : REAL(range), &set,
-                         r_allocator);
+  return score_model_new(s, families.coord, families.n_coord, Rf_isNull(range) ? NULL : REAL(range),
+                         &set, r_allocator);
 }
 
 SEXP theta_list(const score_model *m) {

@@ -20,6 +20,14 @@ void assert_double_matrix(SEXP x, const char *name);
 /* Domains, targets and weights of n rows; y is set by the caller. */
 latent_sample sample_from(SEXP env, SEXP targets, SEXP omega);
 
+/* The families of d latents, from a list of parents (from 1, ascending). */
+typedef struct {
+  const int *const *coord; /* d: the node and then its parents, from 0 */
+  const int *n_coord;      /* d */
+} family_coords;
+
+family_coords family_coords_from(SEXP parents, int d);
+
 /* Score model for the families `parents` (a list of parents, from 1, ascending). */
 score_model *score_model_from(const latent_sample *s, SEXP parents, SEXP control);
 

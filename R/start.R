@@ -1,0 +1,99 @@
+# The interventional start: the rotation of the principal subspace under which the latents are most
+# likely to follow the graph and the interventions, by src/rotation.c and src/refine.c.
+
+# Residual variances of latents are not believed below this share of the noise variance.
+VARIANCE_FLOOR <- 0.05
+
+# Spline mechanisms: knots and penalty; first width of the search in a plane (radians), sweeps.
+REFINEMENT <- list(knots = 8L, lambda = 20, width = 0.4, max_sweeps = 8L)
+
+# Optima closer than this (squared Frobenius distance, signs aside) are the same.
+SAME_OPTIMUM <- 0.05
+
+#' Principal components, rotated to the best of several optima
+#'
+#' @return As pca_start(), and `optima`: tibble of the distinct optima, best first: `objective`
+#'   (minus the profile log-likelihood of the linear-Gaussian model, up to a constant), `starts`
+#'   (how many ended there), `distance` (squared Frobenius distance to the best, signs aside)
+#' @noRd
+interventional_start <- function(data, control, call = rlang::caller_env()) {
+  start <- pca_start(data, call)
+  cells <- rotation_cells(data, start)
+  found <- .Call(C_rotation_starts, cells$cov, cells$weight, cells$coord,
+                 VARIANCE_FLOOR * start$sigma2, control$starts, control$seed)
+  optima <- distinct_optima(found)
+  rotation <- matrix(found$rotation[, , optima$which[1L]], data$d)
+  if (control$mechanisms == "spline") {
+    rotation <- refined_rotation(rotation, data, start, control)
+  }
+  start$orthonormal <- start$orthonormal %*% rotation
+  start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance")])
+  start
+}
+
+#' The same search with additive splines for mechanisms, on the rows, from the linear optimum
+#' @noRd
+refined_rotation <- function(rotation, data, start, control) {
+  settings <- c(REFINEMENT, noise = start$sigma2, variance_floor = VARIANCE_FLOOR * start$sigma2,
+                threads = control$threads)
+  .Call(C_rotation_refine, data$x %*% start$orthonormal, rotation, data$env, data$targets,
+        row_weights(data), parent_list(data$dag), settings)$rotation
+}
+
+#' For each (node, state) with rows: weight, covariance of the latents, family
+#'
+#' The covariance is that of the pooled domains in principal coordinates, less the noise variance:
+#' what is left is the latents', so that regressions on parents have no errors in variables.
+#' @noRd
+rotation_cells <- function(data, start) {
+  d <- data$d
+  moments <- .Call(C_domain_moments, data$x %*% start$orthonormal, data$env, data$n_domains)
+  share <- data$n * data$weights
+  parents <- parent_list(data$dag)
+  cells <- expand.grid(state = 0:1, node = seq_len(d))
+  cells <- cells[mapply(function(j, c) any(data$targets[, j] == c), cells$node, cells$state), ]
+  cov <- array(0, c(d, d, nrow(cells)))
+  weight <- numeric(nrow(cells))
+  for (k in seq_len(nrow(cells))) {
+    domains <- which(data$targets[, cells$node[k]] == cells$state[k])
+    weight[k] <- sum(share[domains])
+    part <- share[domains] / weight[k]
+    mean <- drop(moments$mean[, domains, drop = FALSE] %*% part)
+    second <- matrix(moments$second[, , domains], d * d) %*% part
+    cov[, , k] <- matrix(second, d) - tcrossprod(mean) - diag(start$sigma2, d)
+  }
+  list(cov = cov, weight = weight, coord = lapply(cells$node, function(j) c(j, parents[[j]])))
+}
+
+#' The distinct optima among the results of all starts, best first
+#' @noRd
+distinct_optima <- function(found) {
+  order <- order(found$objective)
+  column_products <- function(a, b) apply(found$rotation[, , a, drop = FALSE] *
+                                            found$rotation[, , b, drop = FALSE], 2L, sum)
+  distance <- function(a, b) 2 * sum(pmax(0, 1 - abs(column_products(a, b))))
+  kept <- integer()
+  hits <- integer()
+  for (s in order) {
+    same <- which(vapply(kept, distance, 0, b = s) < SAME_OPTIMUM)
+    if (length(same) > 0L) {
+      hits[same[1L]] <- hits[same[1L]] + 1L
+    } else {
+      kept <- c(kept, s)
+      hits <- c(hits, 1L)
+    }
+  }
+  list(which = kept, objective = found$objective[kept], starts = hits,
+       distance = vapply(kept, distance, 0, b = kept[1L]))
+}
+
+#' Latents that interventions do not tell apart: groups of those targeted in the same domains, or in
+#' none (or all). Within a group only the graph distinguishes them.
+#' @noRd
+untold_latents <- function(data) {
+  pattern <- apply(data$targets, 2L, paste, collapse = "")
+  constant <- apply(data$targets, 2L, function(column) length(unique(column)) == 1L)
+  pattern[constant] <- "constant"
+  groups <- split(data$latent_names, pattern)
+  unname(groups[lengths(groups) > 1L | names(groups) == "constant"])
+}

@@ -1,0 +1,126 @@
+/* Glue for the interventional start. */
+#include "entries.h"
+#include "r_util.h"
+#include "refine.h"
+#include "rotation.h"
+
+#include <R_ext/BLAS.h>
+#include <string.h>
+
+/* Per domain: rows, mean (d) and second-moment matrix (d x d) of y (n x d). */
+SEXP domain_moments(SEXP y, SEXP env, SEXP n_domains) {
+  assert_double_matrix(y, "y");
+  size_t n = (size_t)Rf_nrows(y), d = (size_t)Rf_ncols(y);
+  int m = Rf_asInteger(n_domains);
+  const char *fields[] = {"n", "mean", "second", ""};
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SET_VECTOR_ELT(out, 0, Rf_allocVector(REALSXP, m));
+  SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, (int)d, m));
+  SET_VECTOR_ELT(out, 2, Rf_alloc3DArray(REALSXP, (int)d, (int)d, m));
+  double *count = REAL(VECTOR_ELT(out, 0)), *mean = REAL(VECTOR_ELT(out, 1));
+  double *second = REAL(VECTOR_ELT(out, 2));
+  memset(count, 0, (size_t)m * sizeof(double));
+  memset(mean, 0, (size_t)m * d * sizeof(double));
+  memset(second, 0, (size_t)m * d * d * sizeof(double));
+  for (size_t i = 0; i < n; i++) {
+    size_t e = (size_t)INTEGER(env)[i] - 1;
+    count[e] += 1;
+    for (size_t j = 0; j < d; j++) {
+      double v = REAL(y)[i + j * n];
+      mean[j + e * d] += v;
+      for (size_t k = j; k < d; k++)
+        second[k + j * d + e * d * d] += v * REAL(y)[i + k * n];
+    }
+  }
+  for (size_t e = 0; e < (size_t)m; e++)
+    for (size_t j = 0; j < d; j++) {
+      mean[j + e * d] /= count[e];
+      for (size_t k = j; k < d; k++) {
+        second[k + j * d + e * d * d] /= count[e];
+        second[j + k * d + e * d * d] = second[k + j * d + e * d * d];
+      }
+    }
+  UNPROTECT(1);
+  return out;
+}
+
+/* cov: d x d x cells; coord: list over cells of coordinates from 1, the node first. Descends from
+ * the identity and from starts - 1 random rotations. */
+SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEXP starts,
+                     SEXP seed) {
+  const char *fields[] = {"rotation", "objective", ""};
+  int d = INTEGER(Rf_getAttrib(cov, R_DimSymbol))[0], n_starts = Rf_asInteger(starts);
+  size_t square = (size_t)d * (size_t)d;
+  rotation_problem p = {
+      .d = d, .n_cells = Rf_length(coord), .variance_floor = Rf_asReal(variance_floor)};
+  rotation_cell *cell = (rotation_cell *)R_alloc((size_t)p.n_cells, sizeof(rotation_cell));
+  for (int k = 0; k < p.n_cells; k++) {
+    SEXP from = VECTOR_ELT(coord, k);
+    int *family = (int *)R_alloc((size_t)Rf_length(from), sizeof(int));
+    for (int q = 0; q < Rf_length(from); q++)
+      family[q] = INTEGER(from)[q] - 1;
+    rotation_cell c = {Rf_length(from), family, REAL(weight)[k], REAL(cov) + (size_t)k * square};
+    cell[k] = c;
+  }
+  p.cell = cell;
+  rotation_work w = rotation_work_new(&p, r_allocator);
+  double *normals = (double *)R_alloc(square, sizeof(double));
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SET_VECTOR_ELT(out, 0, Rf_alloc3DArray(REALSXP, d, d, n_starts));
+  SET_VECTOR_ELT(out, 1, Rf_allocVector(REALSXP, n_starts));
+  for (int s = 0; s < n_starts; s++) {
+    double *r = REAL(VECTOR_ELT(out, 0)) + (size_t)s * square;
+    memset(r, 0, square * sizeof(double));
+    for (int j = 0; s == 0 && j < d; j++)
+      r[j + j * d] = 1;
+    if (s > 0)
+      rotation_random(r, d, (uint64_t)Rf_asReal(seed), (uint32_t)s, normals);
+    REAL(VECTOR_ELT(out, 1))[s] = rotation_descend(&p, &w, r, 1e-10, 200);
+    R_CheckUserInterrupt();
+  }
+  UNPROTECT(1);
+  return out;
+}
+
+/* Refines a rotation (d x d) of y (n x d, principal coordinates) with spline mechanisms. */
+SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, SEXP parents,
+                     SEXP settings) {
+  assert_double_matrix(y, "y");
+  assert_double_matrix(rotation, "rotation");
+  const char *fields[] = {"rotation", "objective", ""};
+  latent_sample s = sample_from(env, targets, omega);
+  size_t n = s.n, d = (size_t)s.d;
+  int knots = list_int(settings, "knots"), max_coord = 1;
+  family_coords families = family_coords_from(parents, s.d);
+  for (int j = 0; j < s.d; j++)
+    max_coord = families.n_coord[j] > max_coord ? families.n_coord[j] : max_coord;
+  refinement f = {
+      .rows = &s,
+      .d = s.d,
+      .coord = families.coord,
+      .n_coord = families.n_coord,
+      .table = bspline_table_fill(
+          knots, (double *)r_allocator((size_t)bspline_table_size(knots), sizeof(double))),
+      .penalty =
+          penalty_new(PENALTY_DIFFERENCE, list_number(settings, "lambda"), knots, r_allocator),
+      .noise = list_number(settings, "noise"),
+      .variance_floor = list_number(settings, "variance_floor"),
+      .threads = list_int(settings, "threads"),
+      .z = (double *)r_allocator(n * d, sizeof(double)),
+      .turned = (double *)r_allocator(2 * n, sizeof(double)),
+      .value = (double *)r_allocator(d, sizeof(double)),
+      .node_size = refine_node_size(max_coord, knots + 2)};
+  f.work = (double *)r_allocator(d * f.node_size, sizeof(double));
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SET_VECTOR_ELT(out, 0, Rf_duplicate(rotation));
+  double *r = REAL(VECTOR_ELT(out, 0));
+  const double one = 1, zero = 0;
+  int rows = (int)n;
+  F77_CALL(dgemm)
+  ("N", "N", &rows, &s.d, &s.d, &one, REAL(y), &rows, r, &s.d, &zero, f.z, &rows FCONE FCONE);
+  double value = refine_rotation(&f, r, list_number(settings, "width"), 1e-7,
+                                 list_int(settings, "max_sweeps"), R_CheckUserInterrupt);
+  SET_VECTOR_ELT(out, 1, Rf_ScalarReal(value));
+  UNPROTECT(1);
+  return out;
+}

@@ -1,0 +1,200 @@
+#include "refine.h"
+
+#include <R_ext/Lapack.h>
+#include <math.h>
+#include <string.h>
+
+enum { STEPS = 10 };
+
+int refine_coefficients(int n_coord, int n_basis) {
+  return (n_coord - 1) * n_basis;
+}
+
+/* Normal equations of the two states: matrix, right-hand side, and the node's own sums. */
+typedef struct {
+  double *gram, *rhs, weight, sum, square;
+} state_sums;
+
+size_t refine_node_size(int max_coord, int n_basis) {
+  size_t m = (size_t)refine_coefficients(max_coord, n_basis);
+  return 2 * (m * m + 2 * m) + (size_t)max_coord * ORDER;
+}
+
+/* A column of z, or its trial version. */
+static const double *column(const refinement *f, int j, int a, int b) {
+  size_t n = f->rows->n;
+  return j == a ? f->turned : (j == b ? f->turned + n : f->z + (size_t)j * n);
+}
+
+static void least_and_most(const double *v, size_t n, double *lo, double *hi) {
+  *lo = *hi = v[0];
+  for (size_t i = 1; i < n; i++) {
+    *lo = v[i] < *lo ? v[i] : *lo;
+    *hi = v[i] > *hi ? v[i] : *hi;
+  }
+}
+
+static void add_row(state_sums *s, int m, int n_parents, int n_basis, const int *first,
+                    const double *value, double z, double w) {
+  s->weight += w;
+  s->sum += w * z;
+  s->square += w * z * z;
+  for (int k = 0; k < n_parents; k++)
+    for (int t = 0; t < ORDER; t++) {
+      int col = k * n_basis + first[k] + t;
+      double wv = w * value[k * ORDER + t];
+      s->rhs[col] += wv * z;
+      for (int l = k; l < n_parents; l++)
+        for (int u = 0; u < ORDER; u++)
+          s->gram[l * n_basis + first[l] + u + col * m] += wv * value[l * ORDER + u];
+    }
+}
+
+/* Residual variance of the penalised additive regression; plain variance without parents. */
+static double residual_variance(const refinement *f, state_sums *s, int m, double *theta) {
+  const int one = 1;
+  int info, n_basis = f->table.n_basis;
+  double rss = s->square - s->sum * s->sum / s->weight;
+  if (m == 0)
+    return rss / s->weight;
+  for (int g = 0; g < m; g++) {
+    int i = g % n_basis;
+    for (int lag = 0; lag < 3 && i + lag < n_basis; lag++)
+      s->gram[g + lag + g * m] += f->penalty.lambda * f->penalty.gram[3 * i + lag];
+    s->gram[g + g * m] += 1e-6 * s->weight; /* constants of several parents are exchangeable */
+  }
+  memcpy(theta, s->rhs, (size_t)m * sizeof(double));
+  F77_CALL(dposv)("L", &m, &one, s->gram, &m, theta, &m, &info FCONE);
+  if (info != 0)
+    return rss / s->weight;
+  double explained = 0;
+  for (int g = 0; g < m; g++)
+    explained += theta[g] * s->rhs[g];
+  return (s->square - explained) / s->weight;
+}
+
+/* A node's part of F, with columns a and b on trial (-1: none). */
+static double node_value(const refinement *f, int node, int a, int b, double *work) {
+  int q = f->n_coord[node], n_basis = f->table.n_basis, m = refine_coefficients(q, n_basis);
+  size_t square = (size_t)m * (size_t)m, n = f->rows->n;
+  state_sums s[2] = {{work, work + square, 0, 0, 0},
+                     {work + square + m, work + 2 * square + m, 0, 0, 0}};
+  double *theta = work + 2 * (square + (size_t)m), *value = theta + 2 * m, total = 0;
+  double lo[MAX_COORD], scale[MAX_COORD];
+  const double *own = column(f, node, a, b), *parent[MAX_COORD];
+  int first[MAX_COORD];
+  memset(work, 0, 2 * (square + (size_t)m) * sizeof(double));
+  for (int k = 1; k < q; k++) {
+    double hi;
+    parent[k - 1] = column(f, f->coord[node][k], a, b);
+    least_and_most(parent[k - 1], n, &lo[k - 1], &hi);
+    scale[k - 1] = (f->table.knots - 1) / (hi - lo[k - 1]);
+  }
+  for (size_t i = 0; i < n; i++) {
+    for (int k = 0; k < q - 1; k++)
+      first[k] =
+          bspline_at(&f->table, lo[k], scale[k], parent[k][i], value + k * ORDER, NULL, NULL);
+    add_row(&s[row_state(f->rows, i, node)], m, q - 1, n_basis, first, value, own[i],
+            row_weight(f->rows, i));
+  }
+  for (int c = 0; c < 2; c++)
+    if (s[c].weight > 0) {
+      double v = residual_variance(f, &s[c], m, theta) - f->noise;
+      total += s[c].weight / 2 * log(v > f->variance_floor ? v : f->variance_floor);
+    }
+  return total;
+}
+
+static int in_family(const refinement *f, int node, int a, int b) {
+  for (int k = 0; k < f->n_coord[node]; k++)
+    if (f->coord[node][k] == a || f->coord[node][k] == b)
+      return 1;
+  return 0;
+}
+
+/* Sum of the nodes' parts that a turn of (a, b) changes; node by node, so in a fixed order. */
+static double affected_value(refinement *f, int a, int b) {
+#ifdef _OPENMP
+#pragma omp parallel for schedule(dynamic) num_threads(f->threads)
+#endif
+  for (int j = 0; j < f->d; j++)
+    f->value[j] =
+        in_family(f, j, a, b) ? node_value(f, j, a, b, f->work + (size_t)j * f->node_size) : 0;
+  double sum = 0;
+  for (int j = 0; j < f->d; j++)
+    sum += f->value[j];
+  return sum;
+}
+
+static double turned_value(refinement *f, int a, int b, double angle) {
+  size_t n = f->rows->n;
+  const double *u = f->z + (size_t)a * n, *v = f->z + (size_t)b * n;
+  double c = cos(angle), s = sin(angle);
+  for (size_t i = 0; i < n; i++) {
+    f->turned[i] = c * u[i] + s * v[i];
+    f->turned[n + i] = -s * u[i] + c * v[i];
+  }
+  return affected_value(f, a, b);
+}
+
+/* Golden section within width of 0; keeps 0 if nothing is better. */
+static double search_plane(refinement *f, int a, int b, double width, double *gain) {
+  const double ratio = (sqrt(5) - 1) / 2;
+  double lo = -width, hi = width, left = hi - ratio * (hi - lo), right = lo + ratio * (hi - lo);
+  double start = turned_value(f, a, b, 0), f_left = turned_value(f, a, b, left);
+  double f_right = turned_value(f, a, b, right);
+  for (int k = 0; k < STEPS; k++) {
+    if (f_left < f_right) {
+      hi = right;
+      right = left;
+      f_right = f_left;
+      left = hi - ratio * (hi - lo);
+      f_left = turned_value(f, a, b, left);
+    } else {
+      lo = left;
+      left = right;
+      f_left = f_right;
+      right = lo + ratio * (hi - lo);
+      f_right = turned_value(f, a, b, right);
+    }
+  }
+  double best = f_left < f_right ? f_left : f_right;
+  *gain = start > best ? start - best : 0;
+  return *gain > 0 ? (f_left < f_right ? left : right) : 0;
+}
+
+static void turn_pair(double *m, size_t rows, int a, int b, double angle) {
+  double c = cos(angle), s = sin(angle), *u = m + (size_t)a * rows, *v = m + (size_t)b * rows;
+  for (size_t i = 0; i < rows; i++) {
+    double x = u[i], y = v[i];
+    u[i] = c * x + s * y;
+    v[i] = -s * x + c * y;
+  }
+}
+
+static double total_value(refinement *f) {
+  double value = 0;
+  for (int j = 0; j < f->d; j++)
+    value += node_value(f, j, -1, -1, f->work);
+  return value;
+}
+
+double refine_rotation(refinement *f, double *r, double width, double tol, int max_sweeps,
+                       void (*poll)(void)) {
+  double value = total_value(f);
+  for (int sweep = 0; sweep < max_sweeps; sweep++, width /= 2) {
+    double gain = 0;
+    for (int a = 0; a < f->d; a++)
+      for (int b = a + 1; b < f->d; b++) {
+        double here, angle = search_plane(f, a, b, width, &here);
+        turn_pair(f->z, f->rows->n, a, b, angle);
+        turn_pair(r, (size_t)f->d, a, b, angle);
+        gain += here;
+        poll();
+      }
+    value = total_value(f);
+    if (gain < tol * fabs(value))
+      break;
+  }
+  return value;
+}

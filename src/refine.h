@@ -1,0 +1,40 @@
+/* Refines a rotation of the principal subspace with nonlinear mechanisms: the objective of
+ * rotation.h, its linear regressions replaced by additive cubic splines on the rows.
+ *
+ *   z       n x d   pseudo-latents in the present coordinates, turned in place
+ *   states  n rows, domains and targets as in latent_sample
+ */
+#ifndef EBCRL_REFINE_H
+#define EBCRL_REFINE_H
+
+#include "score.h"
+
+typedef struct {
+  const latent_sample *rows; /* domains, targets, weights; its y is not read */
+  int d;
+  const int *const *coord; /* d: the node, then its parents */
+  const int *n_coord;
+  bspline_table table;
+  penalty penalty;
+  double noise; /* sigma2: in every residual variance, and taken off */
+  double variance_floor;
+  int threads;
+  double *z;      /* n x d */
+  double *turned; /* n x 2: columns a and b under a trial angle */
+  double *value;  /* d: contribution of each node */
+  double *work;   /* d x refine_node_size() */
+  size_t node_size;
+} refinement;
+
+/* Coefficients of the additive model of a node with n_coord - 1 parents. */
+int refine_coefficients(int n_coord, int n_basis);
+
+/* Doubles of scratch a node needs. */
+size_t refine_node_size(int max_coord, int n_basis);
+
+/* Turns z and r (d x d) plane by plane, within a width that halves with each sweep, until a sweep
+ * gains less than tol |F|. Returns F. */
+double refine_rotation(refinement *f, double *r, double width, double tol, int max_sweeps,
+                       void (*poll)(void));
+
+#endif
