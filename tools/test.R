@@ -6,7 +6,10 @@
 results <- testthat::test_dir(
   "tests/testthat",
   package = "ebcrl", load_package = "installed",
-  reporter = testthat::check_reporter(), stop_on_failure = FALSE
+  reporter = testthat::ProgressReporter$new(
+    show_praise = FALSE, max_failures = Inf, update_interval = Inf
+  ),
+  stop_on_failure = FALSE
 )
 results <- as.data.frame(results)
 

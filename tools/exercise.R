@@ -1,0 +1,28 @@
+# Sourced by valgrind.R and gctorture.R: small calls of every routine of the C core.
+
+library(ebcrl)
+
+# n rows a domain; returns everything computed, to compare runs by.
+exercise <- function(n, modes = c("orthonormal", "diagonal", "fixed"), threads = 1:2) {
+  set.seed(1)
+  sim <- sim_crl(dag = chain_dag(3), n = n, p = 6)
+  start <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
+  settings <- expand.grid(mixing = modes, penalty = c("ridge", "difference"),
+                          solver = c("cholesky", "cg"), threads = threads,
+                          stringsAsFactors = FALSE)
+  fits <- lapply(seq_len(nrow(settings)), function(i) {
+    control <- do.call(crl_control, c(settings[i, ], knots = 3, max_iter = 2))
+    unclass(fit_crl(sim, init = start, weights = c(0.5, 0.3, 0.2), control = control))
+  })
+  fit <- fit_crl(sim, control = crl_control(knots = 3, max_iter = 2))
+  kept <- c("latents", "latents_sd", "mixing", "sigma2", "score")
+  list(
+    fits = lapply(fits, `[`, kept),
+    pca = unclass(fit)[kept],
+    predicted = predict(fit, sim$x[1:3, ], targets = c("z1", "z3"), type = "sd"),
+    errors = list(rel_mse(fit, sim, by = "env"), frobenius_error(fit, sim)),
+    bayes = unclass(bayes_latents(sim, draws = 20, min_ess = 1)),
+    refused = tryCatch(fit_crl(replace(sim$x, 1, NaN), env = sim$env, targets = sim$targets,
+                               dag = sim$dag), ebcrl_error = class)
+  )
+}
