@@ -1,0 +1,134 @@
+# The interventional start: objective and moments against plain R, optima, recovery.
+
+start_sim <- function(seed, d = 3, n = 500, p = 20, nonlinearity = "linear") {
+  withr::with_seed(seed, sim_crl(chain_dag(d), n = n, p = p, nonlinearity = nonlinearity))
+}
+
+start_data <- function(sim, dag = sim$dag) {
+  crl_data(sim$x, sim$env, sim$targets, dag)
+}
+
+# Minus the profile log-likelihood from the rows themselves: residual variances of regressions with
+# an intercept, less the noise in node and parents.
+ref_rotation_objective <- function(data, y, rotation, sigma2) {
+  z <- y %*% rotation
+  total <- 0
+  for (j in seq_len(data$d)) {
+    for (state in 0:1) {
+      rows <- data$targets[data$env, j] == state
+      if (!any(rows)) next
+      pa <- which(data$dag[, j] == 1)
+      cov <- stats::cov(z[rows, c(j, pa), drop = FALSE]) * (sum(rows) - 1) / sum(rows) -
+        diag(sigma2, 1 + length(pa))
+      v <- if (length(pa) == 0) cov[1, 1] else
+        cov[1, 1] - cov[1, -1] %*% solve(cov[-1, -1], cov[-1, 1])
+      total <- total + sum(rows) / 2 * log(max(v, 0.05 * sigma2))
+    }
+  }
+  drop(total)
+}
+
+descend <- function(data, start, starts = 6L, seed = 1L) {
+  cells <- rotation_cells(data, start)
+  .Call(C_rotation_starts, cells$cov, cells$weight, cells$coord, 0.05 * start$sigma2, starts, seed)
+}
+
+test_that("moments by domain are those of the rows", {
+  data <- start_data(start_sim(1))
+  y <- data$x[, 1:3]
+  moments <- .Call(C_domain_moments, y, data$env, data$n_domains)
+  for (e in 1:3) {
+    rows <- y[data$env == e, ]
+    expect_equal(moments$n[e], nrow(rows))
+    expect_equal(moments$mean[, e], unname(colMeans(rows)))
+    expect_equal(moments$second[, , e], unname(crossprod(rows)) / nrow(rows))
+  }
+})
+
+test_that("the objective is that of regressions on the rows, for chains and colliders", {
+  sim <- start_sim(2)
+  collider <- as_dag(matrix(c(0, 0, 0, 0, 0, 0, 1, 1, 0), 3), direction = "from_row")
+  for (dag in list(sim$dag, collider, complete_dag(3))) {
+    data <- start_data(sim, dag)
+    start <- pca_start(data)
+    found <- descend(data, start, starts = 3L)
+    for (s in 1:3) {
+      rotation <- found$rotation[, , s]
+      expect_equal(crossprod(rotation), diag(3), tolerance = 1e-12)
+      reference <- ref_rotation_objective(data, data$x %*% start$orthonormal, rotation, start$sigma2)
+      expect_equal(found$objective[s], reference, tolerance = 1e-10)
+    }
+  }
+})
+
+test_that("no small turn improves on an optimum", {
+  data <- start_data(start_sim(3))
+  start <- pca_start(data)
+  found <- descend(data, start, starts = 1L)
+  y <- data$x %*% start$orthonormal
+  for (plane in list(c(1, 2), c(1, 3), c(2, 3))) {
+    for (angle in c(-0.02, 0.02)) {
+      turn <- diag(3)
+      turn[plane, plane] <- c(cos(angle), sin(angle), -sin(angle), cos(angle))
+      moved <- ref_rotation_objective(data, y, found$rotation[, , 1] %*% turn, start$sigma2)
+      expect_gt(moved, found$objective[1])
+    }
+  }
+})
+
+test_that("a linear SCM's mixing is found as well as the principal subspace allows", {
+  for (seed in 1:4) {
+    sim <- start_sim(seed, d = 4, n = 1000, p = 100)
+    fit <- fit_crl(sim, init = "interventional",
+                   control = crl_control(mixing = "fixed", mechanisms = "linear"))
+    pca <- pca_start(fit$data)$orthonormal
+    overlap <- svd(crossprod(pca, sim$mixing))
+    best <- sum((pca %*% overlap$u %*% t(overlap$v) - sim$mixing)^2)
+    expect_lt(frobenius_error(fit, sim), 2 * best)
+  }
+})
+
+test_that("spline mechanisms mend the rotation of a nonlinear SCM", {
+  for (seed in 1:2) {
+    sim <- start_sim(seed, d = 3, n = 1000, nonlinearity = "strong")
+    error <- vapply(c("linear", "spline"), function(mechanisms) {
+      control <- crl_control(mixing = "fixed", mechanisms = mechanisms)
+      frobenius_error(fit_crl(sim, init = "interventional", control = control), sim)
+    }, 0)
+    expect_lt(error[["spline"]], 0.6 * error[["linear"]])
+  }
+})
+
+test_that("the start has the same bits for every thread count and leaves R's random numbers alone", {
+  sim <- start_sim(5)
+  set.seed(1)
+  before <- .Random.seed
+  fits <- lapply(1:2, function(threads) {
+    fit_crl(sim, init = "interventional", control = crl_control(mixing = "fixed", threads = threads))
+  })
+  expect_identical(.Random.seed, before)
+  expect_identical(fits[[1]]$mixing, fits[[2]]$mixing)
+  expect_identical(fits[[1]]$latents, fits[[2]]$latents)
+})
+
+test_that("optima are distinct, sorted, and count every start", {
+  fit <- fit_crl(start_sim(6, d = 4), init = "interventional",
+                 control = crl_control(mixing = "fixed", mechanisms = "linear", starts = 15))
+  expect_identical(sum(fit$optima$starts), 15L)
+  expect_false(is.unsorted(fit$optima$objective))
+  expect_lt(fit$optima$distance[1], 1e-12)
+  expect_true(all(fit$optima$distance[-1] > 0.05))
+})
+
+test_that("latents that no intervention tells apart are named", {
+  sim <- start_sim(7)
+  expect_identical(untold_latents(start_data(sim)), list())
+  both <- sim$targets
+  both[2, ] <- c(1L, 1L, 0L)
+  both[1, ] <- c(1L, 1L, 0L)
+  data <- crl_data(sim$x, sim$env, both, sim$dag)
+  expect_identical(untold_latents(data), list(c("z1", "z2")))
+  never <- sim$targets
+  never[3, ] <- 0L
+  expect_identical(untold_latents(crl_data(sim$x, sim$env, never, sim$dag)), list("z3"))
+})
