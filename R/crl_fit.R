@@ -70,8 +70,8 @@ print.summary.crl_fit <- function(x, digits = 3L, ...) {
 #' @param ... Not used.
 #' @return `coef()`: the mixing matrix A (p x d matrix, features x latents). `fitted()`: n x d
 #'   matrix (`"latents"`) or n x p matrix (`"x"`). `residuals()`: `x - latents %*% t(mixing)` (n x p
-#'   matrix); like `fitted(type = "x")`, it takes as much memory as the data. `nobs()`: the number of
-#'   rows n.
+#'   matrix); like `fitted(type = "x")`, it takes as much memory as the data. `nobs()`: the number
+#'   of rows n.
 #' @seealso [predict.crl_fit()] for new rows.
 #' @examples
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)

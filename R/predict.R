@@ -33,7 +33,8 @@
 #' `type = "sd"`, a warning of class `ebcrl_warning_variance` counts the floored variances. A target
 #' state without training rows is an error of class `ebcrl_error_unseen_state`; wrong columns are
 #' errors of class `ebcrl_error_shape`, values that are not finite `ebcrl_error_missing`, unknown
-#' domains `ebcrl_error_domain`, targets outside 0 and 1 or with unknown names `ebcrl_error_targets`.
+#' domains `ebcrl_error_domain`, targets outside 0 and 1 or with unknown names
+#' `ebcrl_error_targets`.
 #' @examples
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
 #' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)

@@ -41,13 +41,15 @@ test_that("the printed change is the one that decided on convergence", {
   expect_identical(c(just_above$converged, just_below$converged), c(TRUE, FALSE))
 })
 
-test_that("the printed change may be that of sigma2", {
+test_that("the printed change may be that of sigma2 or of the latents", {
   start <- list(mixing = sim$mixing, sigma2 = 1e-3)
   fit <- fit_crl(sim, init = start,
                  control = crl_control(mixing = "fixed", sigma2 = "learned", max_iter = 2))
   change <- abs(diff(fit$trace$sigma2)) / fit$trace$sigma2[1]
   expect_gt(change, fit$trace$change_latents[2])
   expect_equal(last_change(fit), change)
+  fit$trace$change_latents[2] <- 2 * change
+  expect_equal(last_change(fit), 2 * change)
 })
 
 test_that("the domain table agrees with the fit", {

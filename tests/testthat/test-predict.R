@@ -45,7 +45,7 @@ test_that("the forms of targets and env say the same", {
   wanted <- predict(fit, rows, targets = c("z1", "z3"))
   expect_identical(predict(fit, rows, targets = c(1, 0, 1, 0)), wanted)
   expect_identical(predict(fit, rows, targets = c(TRUE, FALSE, TRUE, FALSE)), wanted)
-  expect_identical(predict(fit, rows, targets = c(z3 = 1, z4 = 0, z1 = 1, z2 = 0)), wanted)
+  expect_identical(predict(fit, rows, targets = c(z4 = 0, z3 = 1, z1 = 1, z2 = 0)), wanted)
   by_row <- matrix(c(0, 0, 1, 1), 3, 4, byrow = TRUE,
                    dimnames = list(NULL, c("z2", "z4", "z1", "z3")))
   expect_identical(predict(fit, rows, targets = by_row), wanted)
