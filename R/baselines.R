@@ -3,8 +3,9 @@
 
 #' Fit the baselines of the paper
 #'
-#' Fits the method and the alternatives it is compared with in Section 7 of the paper, all from the
-#' same data, start and settings. The data are checked once and shared by all fits, not copied.
+#' Fits the method and the alternatives it is compared with in Section 7 of the paper, all to the
+#' same data, with the same settings and kind of start. The data are checked once and shared by all
+#' fits, not copied.
 #'
 #' | method | graph | targets | shrinkage |
 #' | --- | --- | --- | --- |
@@ -18,7 +19,8 @@
 #' `"pca"` uses its own loadings and noise variance even where `init` gives others, so that in the
 #' oracle setting (known mixing matrix, see the examples) it alone has loadings of its own. If `dag`
 #' has several causal orders, `"complete"` takes the one in which, of the latents whose parents have
-#' all been placed, the first in the order of `dag` comes next.
+#' all been placed, the first in the order of `dag` comes next. `init = "interventional"` starts
+#' each baseline from its own graph and targets.
 #'
 #' @param x A numeric matrix (n x p, rows = samples), a data frame, a list with one matrix for each
 #'   domain, or a [sim_crl()] object, as in [fit_crl()].

@@ -4,8 +4,9 @@
 #' Print and summarise a fit
 #'
 #' `print()` gives the size of the data, the model, whether the iterations converged and what to do
-#' if they did not, the noise variance, and every floor, fallback or other numerical event of the
-#' fit in words. `summary()` adds one table by domain and one by (node, target state).
+#' if they did not, the noise variance, what the start leaves open, and every floor, fallback or
+#' other numerical event of the fit in words. `summary()` adds one table by domain and one by
+#' (node, target state).
 #'
 #' @param x,object A `crl_fit`, from [fit_crl()]; for `print()` of a summary, the summary.
 #' @param digits Number of significant digits shown.
@@ -25,7 +26,8 @@
 #'     \item{cells}{tibble with one row a (node, target state): `node`, `state` (0 or 1), `rows`,
 #'       `coefficients`, `solver`, `cg_iterations`, `loss` (the cell's share of the score-matching
 #'       loss, equation (5.3) of the paper).}
-#'     \item{notes}{character vector: the numerical events in words; empty if there were none.}
+#'     \item{notes}{character vector, empty if there is nothing to note: what the start leaves open,
+#'       then every numerical event in words.}
 #'   }
 #' @seealso [plot.crl_fit()], [predict.crl_fit()], [tidy.crl_fit()].
 #' @examples
@@ -36,7 +38,7 @@
 #' @export
 print.crl_fit <- function(x, digits = 3L, ...) {
   print_head(fit_size(x), describe_model(x), describe_convergence(x), x$sigma2, digits)
-  print_notes(count_notes(x))
+  print_notes(fit_notes(x))
   invisible(x)
 }
 
@@ -46,7 +48,7 @@ summary.crl_fit <- function(object, ...) {
   structure(list(size = fit_size(object), model = describe_model(object),
                  convergence = describe_convergence(object), converged = object$converged,
                  sigma2 = object$sigma2, domains = domain_table(object), cells = object$cells,
-                 notes = count_notes(object)),
+                 notes = fit_notes(object)),
             class = "summary.crl_fit")
 }
 
@@ -128,7 +130,12 @@ fit_size <- function(fit) {
 describe_model <- function(fit) {
   control <- fit$control
   shrinkage <- if (control$eta < 1) paste0(", damping eta = ", format(control$eta))
-  start <- if (is.character(fit$init)) fit$init else "given"
+  start <- fit$init
+  if (start == "interventional") {
+    optima <- fit$optima
+    start <- paste0(start, " (", optima$starts[1L], " of ", sum(optima$starts),
+                    " searches ended in the best optimum)")
+  }
   c(paste0("Score: ", control$score, ", ", control$penalty, " penalty with lambda = ",
            format(control$lambda), ", ", control$knots, " knots", shrinkage),
     paste0("Mixing: ", control$mixing, ", start: ", start))
@@ -158,6 +165,29 @@ last_change <- function(fit) {
   sigma2 <- fit$trace$sigma2
   change_sigma2 <- if (last > 1L) abs(sigma2[last] / sigma2[last - 1L] - 1)
   max(fit$trace$change_mixing[last], fit$trace$change_latents[last], change_sigma2, na.rm = TRUE)
+}
+
+#' What a reader has to know: what the start leaves open, then the numerical events
+#' @noRd
+fit_notes <- function(fit) {
+  c(start_notes(fit), count_notes(fit))
+}
+
+#' @noRd
+start_notes <- function(fit) {
+  if (fit$init == "pca") {
+    return(paste("From a PCA start the latents span the right space, but are in general mixtures",
+                 "of the causal ones: see `init` in ?fit_crl."))
+  }
+  if (fit$init != "interventional") {
+    return(character())
+  }
+  vapply(untold_latents(fit$data), function(latents) {
+    always_same <- length(unique(fit$data$targets[, latents[1L]])) == 1L
+    paste0(paste(latents, collapse = ", "), ": targeted in ",
+           if (always_same) "no domain, or in all" else "the same domains",
+           "; the graph alone tells such latents apart, if at all.")
+  }, "")
 }
 
 #' Every non-zero count of the fit as a sentence
@@ -237,7 +267,7 @@ describe_size <- function(size) {
 #' @noRd
 print_notes <- function(notes) {
   if (length(notes) > 0L) {
-    cat("\nNumerical notes:\n")
+    cat("\nNotes:\n")
     writeLines(strwrap(paste("-", notes), width = 96L, exdent = 2L))
   }
 }

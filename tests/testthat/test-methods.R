@@ -21,6 +21,23 @@ test_that("every count of the fit is printed in words", {
   expect_snapshot(fit)
 })
 
+test_that("print says what the start leaves open", {
+  expect_identical(start_notes(fit), character())
+  expect_match(start_notes(fit_crl(sim, control = crl_control(max_iter = 0))), "mixtures")
+
+  start <- function(targets) {
+    sim <- small_sim(3, targets = targets)
+    fit_crl(sim, init = "interventional", control = crl_control(max_iter = 0, starts = 3))
+  }
+  told <- start(NULL)
+  expect_identical(start_notes(told), character())
+  expect_output(print(told), "interventional \\([1-3] of 3 searches ended in the best optimum\\)")
+  untold <- start(list(a = c(1, 2), b = 3, c = character()))
+  expect_setequal(sub(";.*", "", start_notes(untold)),
+                  c("z1, z2: targeted in the same domains", "z4: targeted in no domain, or in all"))
+  expect_output(print(untold), "z1, z2: targeted in the same domains")
+})
+
 test_that("large counts are printed in full", {
   fit$counts[] <- 0
   fit$counts["variance_floored"] <- 4e5
