@@ -1,4 +1,4 @@
-# Run by tools/valgrind.sh: small calls of every routine of the C core, and the tests of the kernels.
+# Run by tools/valgrind.sh: small calls of every routine of the C core, then the kernels' tests.
 
 source("tools/exercise.R")
 invisible(exercise(n = 60))
