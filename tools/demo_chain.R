@@ -41,5 +41,6 @@ show_errors(rotated, sim, optimum, "Chain of four, A learned by the intervention
 updated <- fit_crl(sim, init = rotated$true, control = crl_control(max_iter = 300))
 paragraph(
   "A is best held there: 300 iterations that update it take the relative error with the true ",
-  "graph from ", signif(rel_mse(rotated$true, sim), 3), " to ", signif(rel_mse(updated, sim), 3), "."
+  "graph from ", signif(rel_mse(rotated$true, sim), 3), " to ", signif(rel_mse(updated, sim), 3),
+  "."
 )

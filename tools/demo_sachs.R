@@ -49,9 +49,9 @@ start <- list(mixing = mixing, sigma2 = sigma2)
 oracle <- sachs_fits(c("true", "empty", "pooled", "no_shrinkage", "pca"), mixing = "fixed")
 show_errors(oracle, truth, subtitle = "Sachs proteins, A known", file = "sachs-oracle.png")
 
-paragraph("2. A and sigma2 learned from principal components, in 30 iterations.")
+paragraph("2. A and sigma2 learned from principal components, in 20 iterations.")
 start <- "pca"
-learned <- sachs_fits(c("true", "empty", "pooled", "pca"), max_iter = 30)
+learned <- sachs_fits(c("true", "empty", "pooled", "pca"), max_iter = 20)
 show_errors(learned, truth, subtitle = "Sachs proteins, A learned from principal components",
             file = "sachs-learned.png")
 paragraph(
