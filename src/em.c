@@ -38,7 +38,7 @@ static void sums_add(posterior_sums *total, const posterior_sums *s, int p, int 
 double em_work_bytes(double n, double p, double d) {
   double shards = fmin(MAX_SHARDS, ceil(n / SHARD_ROWS));
   return sizeof(double) *
-         ((shards + 1) * (p * d + 3 * d) + shards * 4 * d * BLOCK_ROWS + 6 * p * d);
+         ((shards + 1) * (p * d + 3 * d) + shards * d * (X_ROWS + 3 * BLOCK_ROWS) + 6 * p * d);
 }
 
 /* sum over rows of omega |x|^2, shard by shard. */
@@ -72,14 +72,19 @@ void em_prepare(em_fit_state *em, allocator alloc) {
   em->shard = alloc((size_t)n_shards, sizeof(posterior_sums));
   for (int k = 0; k < n_shards; k++)
     em->shard[k] = sums_new(em->p, d, alloc);
-  em->z_block = alloc(block, sizeof(double));
+  em->z_block = alloc((size_t)d * X_ROWS * (size_t)n_shards, sizeof(double));
   em->v_block = alloc(block, sizeof(double));
   em->s_block = alloc(block, sizeof(double));
   em->ds_block = alloc(block, sizeof(double));
-  em->scratch = alloc(3 * (size_t)em->p * (size_t)d, sizeof(double));
+  em->scratch = alloc(2 * (size_t)em->p * (size_t)d, sizeof(double));
   em->polar = polar_work_new(em->p, d, alloc);
   em->sum_sq = weighted_square(em);
   em->sigma2_floor = 1e-10 * em->sum_sq / ((double)em->sample.n * em->p);
+}
+
+/* Rows of a block that starts at `start`, at most `most`, within a shard that ends at `end`. */
+static int block_rows(size_t start, size_t end, int most) {
+  return end - start < (size_t)most ? (int)(end - start) : most;
 }
 
 void pseudo_latents(em_fit_state *em) {
@@ -88,12 +93,12 @@ void pseudo_latents(em_fit_state *em) {
 #ifdef _OPENMP
 #pragma omp parallel for schedule(dynamic) num_threads(em->score->set.threads)
 #endif
-  for (int k = 0; k < shards.n_shards; k++)
-    for (size_t start = shard_start(&shards, k); start < shard_start(&shards, k + 1);
-         start += BLOCK_ROWS) {
-      int rows = n - start < BLOCK_ROWS ? (int)(n - start) : BLOCK_ROWS;
-      rows_times(em->x, n, em->p, start, rows, em->orthonormal, em->sample.d, em->y + start, n);
-    }
+  for (int k = 0; k < shards.n_shards; k++) {
+    size_t end = shard_start(&shards, k + 1);
+    for (size_t start = shard_start(&shards, k); start < end; start += X_ROWS)
+      rows_times(em->x, n, em->p, start, block_rows(start, end, X_ROWS), em->orthonormal,
+                 em->sample.d, em->y + start, n);
+  }
 }
 
 static void copy_block(double *out, const double *block, size_t n, int d, size_t start, int rows) {
@@ -103,55 +108,64 @@ static void copy_block(double *out, const double *block, size_t n, int d, size_t
              (size_t)rows * sizeof(double));
 }
 
-/* Moments of a block's latents, stored and summed; z leaves weighted, ready for cross. */
+/* Moments of a block's latents, stored and summed; the weighted means go to z (columns X_ROWS
+ * apart), ready for cross. v: d x BLOCK_ROWS scratch. */
 static void posterior_block(em_fit_state *em, posterior_sums *sum, size_t start, int rows,
-                            int first, double *z, double *v, const double *s, const double *ds) {
+                            int first, const double *s, const double *ds, double *v, double *z) {
   size_t n = em->sample.n;
   for (int j = 0; j < em->sample.d; j++) {
     size_t at = (size_t)j * BLOCK_ROWS, row = (size_t)j * n + start;
+    double *mean = z + (size_t)j * X_ROWS, *latent = em->out.latents + row;
     sum->floored += tweedie_moments(em->y + row, s + at, ds + at, rows, em->scale[j], em->sigma2,
-                                    em->set.eta, z + at, v + at);
+                                    em->set.eta, mean, v + at);
     for (int i = 0; i < rows; i++) {
-      double mean = z[at + (size_t)i], var = v[at + (size_t)i];
-      double before = first ? 0 : em->out.latents[row + (size_t)i];
+      double before = first ? 0 : latent[i];
       double weight = row_weight(&em->sample, start + (size_t)i);
-      sum->moved += (mean - before) * (mean - before);
+      sum->moved += (mean[i] - before) * (mean[i] - before);
       sum->norm += before * before;
-      sum->second[j] += weight * (mean * mean + var);
-      em->out.latents[row + (size_t)i] = mean;
+      sum->second[j] += weight * (mean[i] * mean[i] + v[at + (size_t)i]);
+      latent[i] = mean[i];
       if (em->out.sd)
-        em->out.sd[row + (size_t)i] = sqrt(var);
-      z[at + (size_t)i] = weight * mean;
+        em->out.sd[row + (size_t)i] = sqrt(v[at + (size_t)i]);
+      mean[i] *= weight;
     }
+  }
+}
+
+static void posterior_shard(em_fit_state *em, int k, int first) {
+  score_model *m = em->score;
+  size_t n = em->sample.n, end = shard_start(&m->shards, k + 1);
+  int d = em->sample.d;
+  size_t block = (size_t)k * (size_t)d * BLOCK_ROWS;
+  double *z = em->z_block + (size_t)k * (size_t)d * X_ROWS, *v = em->v_block + block;
+  double *s = em->s_block + block, *ds = em->ds_block + block;
+  posterior_sums *sum = &em->shard[k];
+  task_work *t = &m->task[k];
+  sums_clear(sum, em->p, d);
+  for (size_t start = shard_start(&m->shards, k); start < end; start += X_ROWS) {
+    int many = block_rows(start, end, X_ROWS);
+    for (size_t at = start; at < start + (size_t)many; at += BLOCK_ROWS) {
+      int rows = block_rows(at, end, BLOCK_ROWS);
+      for (int j = 0; j < d; j++)
+        sum->outside +=
+            basis_block_fill(&t->block, &m->table, m->range + 2 * j, em->y, n, j, at, rows);
+      em->score_class->evaluate(m, &em->sample, t, at, rows, s, ds, sum->loss);
+      posterior_block(em, sum, at, rows, first, s, ds, v, z + (at - start));
+      copy_block(em->out.score, s, n, d, at, rows);
+      copy_block(em->out.dscore, ds, n, d, at, rows);
+    }
+    rows_cross(em->x, n, em->p, start, many, z, d, sum->cross);
   }
 }
 
 void posterior_pass(em_fit_state *em, int first) {
   score_model *m = em->score;
-  size_t n = em->sample.n;
   int d = em->sample.d;
 #ifdef _OPENMP
 #pragma omp parallel for schedule(dynamic) num_threads(m->set.threads)
 #endif
-  for (int k = 0; k < m->shards.n_shards; k++) {
-    size_t at = (size_t)k * (size_t)d * BLOCK_ROWS;
-    double *z = em->z_block + at, *v = em->v_block + at;
-    double *s = em->s_block + at, *ds = em->ds_block + at;
-    posterior_sums *sum = &em->shard[k];
-    task_work *t = &m->task[k];
-    sums_clear(sum, em->p, d);
-    for (size_t start = shard_start(&m->shards, k); start < shard_start(&m->shards, k + 1);
-         start += BLOCK_ROWS) {
-      int rows = n - start < BLOCK_ROWS ? (int)(n - start) : BLOCK_ROWS;
-      sum->outside += basis_block_fill(&t->block, &m->table, m->range, em->y, n, d, start, rows);
-      em->score_class->evaluate(m, &em->sample, t, start, rows, s, ds, sum->loss);
-      posterior_block(em, sum, start, rows, first, z, v, s, ds);
-      copy_block(em->out.score, s, n, d, start, rows);
-      copy_block(em->out.dscore, ds, n, d, start, rows);
-      if (em->x)
-        rows_cross(em->x, n, em->p, start, rows, z, d, sum->cross);
-    }
-  }
+  for (int k = 0; k < m->shards.n_shards; k++)
+    posterior_shard(em, k, first);
   sums_clear(&em->sums, em->p, d);
   for (int k = 0; k < m->shards.n_shards; k++)
     sums_add(&em->sums, &em->shard[k], em->p, d);
@@ -181,6 +195,7 @@ static int m_step(em_fit_state *em, double *change_mixing, double *change_sigma2
   if (em->set.learn_sigma2)                    /* noise variance (4.9) */
     em->sigma2 = sigma2_update(em->sum_sq, em->sums.cross, em->sums.second, em->orthonormal,
                                em->scale, em->sample.n, p, d, em->sigma2_floor, &floored);
+  match_signs(before, em->orthonormal, p, d);
   em->rank_deficient += deficient;
   em->sigma2_floored += floored;
   for (size_t g = 0; g < tall; g++) {

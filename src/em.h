@@ -49,12 +49,13 @@ typedef struct {
   double *orthonormal, *scale, sigma2;
   double *y;
   estep_output out;
-  posterior_sums sums;                            /* totals */
-  posterior_sums *shard;                          /* one a shard */
-  double *z_block, *s_block, *ds_block, *v_block; /* shards x d x BLOCK_ROWS */
+  posterior_sums sums;                  /* totals */
+  posterior_sums *shard;                /* one a shard */
+  double *z_block;                      /* shards x d x X_ROWS: weighted latents */
+  double *s_block, *ds_block, *v_block; /* shards x d x BLOCK_ROWS */
   double sum_sq, sigma2_floor;
   polar_work polar;
-  double *scratch; /* 3 p x d */
+  double *scratch; /* 2 p x d */
   double *trace;   /* max_iter x TRACE_COLUMNS */
   int iterations, converged, sigma2_floored, rank_deficient;
 } em_fit_state;

@@ -29,17 +29,14 @@ basis_block basis_block_new(int d, allocator alloc) {
 }
 
 WIDE_VECTORS size_t basis_block_fill(basis_block *b, const bspline_table *t, const double *range,
-                                     const double *y, size_t n, int d, size_t start, int rows) {
-  size_t outside = 0;
-  for (int j = 0; j < d; j++) {
-    double lo = range[2 * j], hi = range[2 * j + 1], scale = (t->knots - 1) / (hi - lo);
-    const double *yj = y + (size_t)j * n + start;
-    size_t at = (size_t)j * BLOCK_ROWS;
-    for (int i = 0; i < rows; i++) {
-      b->first[at + i] = bspline_at(t, lo, scale, yj[i], b->value + (at + i) * ORDER,
-                                    b->slope + (at + i) * ORDER, NULL);
-      outside += yj[i] < lo || yj[i] > hi;
-    }
+                                     const double *y, size_t n, int j, size_t start, int rows) {
+  double lo = range[0], hi = range[1], scale = (t->knots - 1) / (hi - lo);
+  const double *yj = y + (size_t)j * n + start;
+  size_t outside = 0, at = (size_t)j * BLOCK_ROWS;
+  for (size_t i = 0; i < (size_t)rows; i++) {
+    b->first[at + i] = bspline_at(t, lo, scale, yj[i], b->value + (at + i) * ORDER,
+                                  b->slope + (at + i) * ORDER, NULL);
+    outside += yj[i] < lo || yj[i] > hi;
   }
   return outside;
 }

@@ -33,10 +33,10 @@ family family_new(const int *coord, int n_coord, int n_basis, allocator alloc);
 
 basis_block basis_block_new(int d, allocator alloc);
 
-/* Basis of rows [start, start + rows) of y (n x d); range is 2 x d (lo, hi). Returns how many
- * values lie outside their range. */
+/* Basis of coordinate j of y (n x d) for rows [start, start + rows); range is lo, hi. Returns how
+ * many values lie outside the range. */
 size_t basis_block_fill(basis_block *b, const bspline_table *t, const double *range,
-                        const double *y, size_t n, int d, size_t start, int rows);
+                        const double *y, size_t n, int j, size_t start, int rows);
 
 /* Index of the row's first feature. */
 INLINE size_t family_base(const family *f, const basis_block *b, int row) {

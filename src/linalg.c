@@ -54,7 +54,7 @@ WIDE_VECTORS static void two_by_four_products(const double *restrict x, size_t l
                                               const double *restrict z, int rows, double *sum,
                                               size_t ld) {
   const double *x0 = x, *x1 = x + ldx;
-  const double *z0 = z, *z1 = z + BLOCK_ROWS, *z2 = z + 2 * BLOCK_ROWS, *z3 = z + 3 * BLOCK_ROWS;
+  const double *z0 = z, *z1 = z + X_ROWS, *z2 = z + 2 * X_ROWS, *z3 = z + 3 * X_ROWS;
   double a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
 #ifdef _OPENMP
 #pragma omp simd reduction(+ : a0, a1, a2, a3, b0, b1, b2, b3)
@@ -98,9 +98,9 @@ void rows_cross(const double *x, size_t n, int p, size_t start, int rows, const 
     const double *xk = x + (size_t)k * n + start;
     if (k < p2 && k % 2 == 0)
       for (int j = 0; j < d4; j += 4)
-        two_by_four_products(xk, n, z + (size_t)j * BLOCK_ROWS, rows, sum + (size_t)j * ld + k, ld);
+        two_by_four_products(xk, n, z + (size_t)j * X_ROWS, rows, sum + (size_t)j * ld + k, ld);
     for (int j = k < p2 ? d4 : 0; j < d; j++)
-      sum[(size_t)j * ld + (size_t)k] += product(xk, z + (size_t)j * BLOCK_ROWS, rows);
+      sum[(size_t)j * ld + (size_t)k] += product(xk, z + (size_t)j * X_ROWS, rows);
   }
 }
 

@@ -12,7 +12,7 @@
 void rows_times(const double *x, size_t n, int p, size_t start, int rows, const double *b, int d,
                 double *out, size_t ld);
 
-/* sum (p x d) += x[start : start + rows, ]' z; column j of z at j * BLOCK_ROWS. */
+/* sum (p x d) += x[start : start + rows, ]' z; column j of z at j * X_ROWS. */
 void rows_cross(const double *x, size_t n, int p, size_t start, int rows, const double *z, int d,
                 double *sum);
 

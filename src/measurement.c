@@ -39,26 +39,27 @@ int mixing_update_step(const double *cross, const double *second, mixing_kind ki
                        double *scratch, double *orthonormal, double *scale, int *rank_deficient) {
   int p = w->p, d = w->d, status = STATUS_OK;
   size_t tall = (size_t)p * (size_t)d;
-  double *previous = scratch, *scaled = scratch + tall;
   *rank_deficient = 0;
   if (kind == MIXING_FIXED)
     return STATUS_OK;
-  memcpy(previous, orthonormal, tall * sizeof(double));
   if (kind == MIXING_ORTHONORMAL) {
     status = polar_factor_of(cross, w, orthonormal, rank_deficient);
   } else {
     double change = INFINITY;
     for (int k = 0; k < MAX_ALTERNATIONS && change > SCALE_TOL && status == STATUS_OK; k++) {
       for (size_t g = 0; g < tall; g++)
-        scaled[g] = cross[g] * scale[g / (size_t)p];
-      status = polar_factor_of(scaled, w, orthonormal, rank_deficient);
+        scratch[g] = cross[g] * scale[g / (size_t)p];
+      status = polar_factor_of(scratch, w, orthonormal, rank_deficient);
       change = update_scale(cross, second, p, d, orthonormal, scale);
     }
   }
+  return status;
+}
+
+void match_signs(const double *previous, double *orthonormal, int p, int d) {
   for (int j = 0; j < d; j++)
     if (column_dot(orthonormal, previous, p, j) < 0)
       flip_column(orthonormal, p, j);
-  return status;
 }
 
 double sigma2_update(double sum_sq, const double *cross, const double *second,

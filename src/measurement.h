@@ -10,10 +10,14 @@ typedef enum { MIXING_ORTHONORMAL = 0, MIXING_DIAGONAL = 1, MIXING_FIXED = 2 } m
  * orthonormal: D = 1 and O = polar factor of cross.
  * diagonal: for given D, O = polar(cross D); for given O, D_jj = (O'cross)_jj / second_j; in turn,
  * from the D given, until D stops moving. (4.8) as printed mixes up the two: its D has a square,
- * and pairs singular values with latents they do not belong to unless V = I. Columns of O keep the
- * direction of the previous O (Appendix A.2: signs are ties). */
+ * and pairs singular values with latents they do not belong to unless V = I.
+ * scratch: p x d. */
 int mixing_update_step(const double *cross, const double *second, mixing_kind kind, polar_work *w,
                        double *scratch, double *orthonormal, double *scale, int *rank_deficient);
+
+/* Turns columns of O that point against those of the previous A (Appendix A.2: signs are ties).
+ * Cross products made with the old latents no longer belong to a turned column: last of all. */
+void match_signs(const double *previous, double *orthonormal, int p, int d);
 
 /* (4.9): (sum_sq + sum_j D_jj^2 second_j - 2 tr(A'cross)) / (n p), at least floor. */
 double sigma2_update(double sum_sq, const double *cross, const double *second,

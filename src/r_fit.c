@@ -72,7 +72,7 @@ SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features,
     shared = plan.shared_bytes > shared ? plan.shared_bytes : shared;
     max_coord = n_coord > max_coord ? n_coord : max_coord;
   }
-  double bytes = own + shared + task_bytes(n, s.d, max_coord) +
+  double bytes = own + shared + task_bytes(n, s.d, max_coord, set.knots) +
                  em_work_bytes(n, Rf_asReal(n_features), d) + 3 * n * d * sizeof(double);
   SET_VECTOR_ELT(out, 3, Rf_ScalarReal(bytes));
   UNPROTECT(1);
@@ -83,10 +83,10 @@ static void tick(int iteration, double change, void *ctx) {
   SEXP progress = (SEXP)ctx;
   R_CheckUserInterrupt();
   if (Rf_isFunction(progress)) {
-    SEXP call =
-        PROTECT(Rf_lang3(progress, Rf_ScalarInteger(iteration), PROTECT(Rf_ScalarReal(change))));
+    SEXP at = PROTECT(Rf_ScalarInteger(iteration)), moved = PROTECT(Rf_ScalarReal(change));
+    SEXP call = PROTECT(Rf_lang3(progress, at, moved));
     Rf_eval(call, R_GlobalEnv);
-    UNPROTECT(2);
+    UNPROTECT(3);
   }
 }
 

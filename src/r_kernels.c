@@ -43,7 +43,8 @@ SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP co
   int status = causal_score.fit(m, &s);
   for (size_t start = 0; start < n; start += BLOCK_ROWS) {
     int rows = n - start < BLOCK_ROWS ? (int)(n - start) : BLOCK_ROWS;
-    basis_block_fill(&m->task[0].block, &m->table, m->range, s.y, n, s.d, start, rows);
+    for (int j = 0; j < s.d; j++)
+      basis_block_fill(&m->task[0].block, &m->table, m->range + 2 * j, s.y, n, j, start, rows);
     causal_score.evaluate(m, &s, &m->task[0], start, rows, score, dscore, loss);
     for (size_t j = 0; j < d; j++) {
       size_t bytes = (size_t)rows * sizeof(double);
@@ -72,15 +73,15 @@ SEXP polar_factor(SEXP m) {
   return out;
 }
 
-/* m: sum omega x z'; the previous O is taken to be the polar factor of m. */
+/* m: sum omega x z'. */
 SEXP mixing_update(SEXP m, SEXP second_moment, SEXP scale, SEXP mode) {
   assert_double_matrix(m, "m");
   const char *fields[] = {"orthonormal", "scale", ""};
   int p = Rf_nrows(m), d = Rf_ncols(m), deficient;
   polar_work w = polar_work_new(p, d, r_allocator);
-  double *scratch = (double *)r_allocator(2 * (size_t)p * (size_t)d, sizeof(double));
+  double *scratch = (double *)r_allocator((size_t)p * (size_t)d, sizeof(double));
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SET_VECTOR_ELT(out, 0, polar_factor(m));
+  SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, p, d));
   SET_VECTOR_ELT(out, 1, Rf_duplicate(scale));
   if (mixing_update_step(REAL(m), REAL(second_moment), (mixing_kind)Rf_asInteger(mode), &w, scratch,
                          REAL(VECTOR_ELT(out, 0)), REAL(VECTOR_ELT(out, 1)),

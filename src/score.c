@@ -34,10 +34,11 @@ cell_plan plan_cell(double n_rows, int n_coord, double n_total, const score_sett
   return p;
 }
 
-double task_bytes(double n_total, int d, int max_coord) {
+double task_bytes(double n_total, int d, int max_coord, int knots) {
   double tasks = fmin(MAX_SHARDS, ceil(n_total / SHARD_ROWS)) + d;
   double block = (double)d * BLOCK_ROWS * (2 * ORDER * sizeof(double) + sizeof(int));
-  return tasks * (block + 2.25 * pow(ORDER, max_coord) * sizeof(double));
+  return tasks *
+         (block + (2.25 * pow(ORDER, max_coord) + (double)pair_sums_size(knots)) * sizeof(double));
 }
 
 void count_cell_rows(const latent_sample *s, size_t *rows) {
@@ -94,6 +95,7 @@ score_model *score_model_new(const latent_sample *s, const int *const *coord, co
   m->d = s->d;
   m->set = *set;
   m->shards = shard_rows(s->n);
+  m->set.threads = set->threads < m->shards.n_shards ? set->threads : m->shards.n_shards;
   m->table =
       bspline_table_fill(set->knots, alloc((size_t)bspline_table_size(set->knots), sizeof(double)));
   m->penalty = penalty_new(set->penalty_kind, set->lambda, set->knots, alloc);
@@ -113,6 +115,7 @@ score_model *score_model_new(const latent_sample *s, const int *const *coord, co
     m->task[k].product = alloc(m->max_run, sizeof(double));
     m->task[k].phi = alloc(m->max_run * ORDER, sizeof(double));
     m->task[k].dphi = alloc(m->max_run * ORDER, sizeof(double));
+    m->task[k].pair = alloc(pair_sums_size(set->knots), sizeof(double));
   }
   m->cell = alloc(2 * d, sizeof(score_cell));
   size_t *rows = alloc(2 * d, sizeof(size_t));

@@ -9,6 +9,7 @@
 
 #include "bspline.h"
 #include "family.h"
+#include "pairs.h"
 #include "penalty.h"
 #include "workspace.h"
 
@@ -59,6 +60,7 @@ typedef struct {
   double *product; /* 4^(q - 1) of the largest family */
   double *dphi;    /* 4^q, the derivatives of phi */
   double *phi;     /* 4^q of the largest family */
+  double *pair;    /* sums of a node with one parent, see pairs.h */
 } task_work;
 
 typedef struct cg_work cg_work;
@@ -89,7 +91,7 @@ typedef struct {
 cell_plan plan_cell(double n_rows, int n_coord, double n_total, const score_settings *set);
 
 /* Scratch of all tasks together. */
-double task_bytes(double n_total, int d, int max_coord);
+double task_bytes(double n_total, int d, int max_coord, int knots);
 
 /* Rows of every cell (2 d counts), from the domain codes and targets. */
 void count_cell_rows(const latent_sample *s, size_t *rows);

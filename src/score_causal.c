@@ -48,8 +48,8 @@ INLINE void add_gram(double *band, size_t ld, const family *f, size_t base, cons
 }
 
 /* Adds a block of rows to the normal equations of the node's band cells, in their given copy. */
-WIDE_VECTORS static void accumulate_family(const score_model *m, const latent_sample *s, int node,
-                                           int copy, const task_work *t, size_t start, int rows) {
+WIDE_VECTORS static void accumulate_features(const score_model *m, const latent_sample *s, int node,
+                                             int copy, const task_work *t, size_t start, int rows) {
   const family *f = &m->family[node];
   band_shape shape = band_shape_of(f, m->table.n_basis);
   for (int i = 0; i < rows; i++) {
@@ -66,18 +66,53 @@ WIDE_VECTORS static void accumulate_family(const score_model *m, const latent_sa
   }
 }
 
-enum { ALL_SHARDED = -1 };
+/* The same for a node with one parent, into t->pair. */
+WIDE_VECTORS static void accumulate_pairs(const score_model *m, const latent_sample *s, int node,
+                                          const task_work *t, size_t start, int rows) {
+  const family *f = &m->family[node];
+  const basis_block *b = &t->block;
+  size_t state_size = pair_sums_size(m->set.knots) / 2;
+  for (int i = 0; i < rows; i++) {
+    size_t row = start + (size_t)i, own = family_basis_at(f, 0, i), pa = family_basis_at(f, 1, i);
+    pair_sums_add(t->pair + (size_t)row_state(s, row, node) * state_size, m->set.knots,
+                  b->value + own, b->slope + own, b->first[own / ORDER], b->value + pa,
+                  b->first[pa / ORDER], row_weight(s, row));
+  }
+}
 
-/* Rows [from, to) into one copy: of one node, or of all nodes whose bands have a copy a shard. */
-static void accumulate_rows(const score_model *m, const latent_sample *s, task_work *t, int copy,
+static void spread_pairs(const score_model *m, int node, int copy, const task_work *t) {
+  const family *f = &m->family[node];
+  band_shape shape = band_shape_of(f, m->table.n_basis);
+  size_t state_size = pair_sums_size(m->set.knots) / 2;
+  for (int c = 0; c < 2; c++) {
+    const score_cell *cell = &m->cell[2 * node + c];
+    if (cell->solver != SOLVER_CHOLESKY)
+      continue;
+    double *rhs = cell->gram + shape.total * (size_t)copy;
+    pair_sums_spread(t->pair + (size_t)c * state_size, m->set.knots, f,
+                     rhs + f->n_coef + BAND_PADDING, shape.ld, rhs);
+  }
+}
+
+/* Rows [from, to) into one copy of a node's normal equations. */
+static void accumulate_node(const score_model *m, const latent_sample *s, task_work *t, int copy,
                             int node, size_t from, size_t to) {
+  const family *f = &m->family[node];
+  int by_pairs = f->n_coord == 2 && pair_sums_size(m->set.knots) > 0;
+  if (by_pairs)
+    memset(t->pair, 0, pair_sums_size(m->set.knots) * sizeof(double));
   for (size_t start = from; start < to; start += BLOCK_ROWS) {
     int rows = to - start < BLOCK_ROWS ? (int)(to - start) : BLOCK_ROWS;
-    basis_block_fill(&t->block, &m->table, m->range, s->y, s->n, s->d, start, rows);
-    for (int j = 0; j < s->d; j++)
-      if (j == node || (node == ALL_SHARDED && band_copies(m, &m->family[j]) == m->shards.n_shards))
-        accumulate_family(m, s, j, copy, t, start, rows);
+    for (int k = 0; k < f->n_coord; k++)
+      basis_block_fill(&t->block, &m->table, m->range + 2 * f->coord[k], s->y, s->n, f->coord[k],
+                       start, rows);
+    if (by_pairs)
+      accumulate_pairs(m, s, node, t, start, rows);
+    else
+      accumulate_features(m, s, node, copy, t, start, rows);
   }
+  if (by_pairs)
+    spread_pairs(m, node, copy, t);
 }
 
 static int needs_band(const score_model *m, int node) {
@@ -85,8 +120,9 @@ static int needs_band(const score_model *m, int node) {
          m->cell[2 * node + 1].solver == SOLVER_CHOLESKY;
 }
 
-/* Normal equations of every band cell: a task a shard, and one a node with a large band. */
+/* Normal equations of every band cell: a task a shard for small bands, one a node for large. */
 static void accumulate(score_model *m, const latent_sample *s) {
+  int n_shards = m->shards.n_shards;
   for (int c = 0; c < 2 * m->d; c++)
     if (m->cell[c].solver == SOLVER_CHOLESKY) {
       const family *f = &m->family[c / 2];
@@ -96,13 +132,14 @@ static void accumulate(score_model *m, const latent_sample *s) {
 #ifdef _OPENMP
 #pragma omp parallel for schedule(dynamic) num_threads(m->set.threads)
 #endif
-  for (int k = 0; k < m->shards.n_shards + m->d; k++) {
-    int node = k - m->shards.n_shards;
-    if (node < 0)
-      accumulate_rows(m, s, &m->task[k], k, ALL_SHARDED, shard_start(&m->shards, k),
-                      shard_start(&m->shards, k + 1));
-    else if (needs_band(m, node) && band_copies(m, &m->family[node]) < m->shards.n_shards)
-      accumulate_rows(m, s, &m->task[k], 0, node, 0, s->n);
+  for (int k = 0; k < n_shards + m->d; k++) {
+    size_t from = k < n_shards ? shard_start(&m->shards, k) : 0;
+    size_t to = k < n_shards ? shard_start(&m->shards, k + 1) : s->n;
+    for (int j = 0; j < m->d; j++) {
+      int sharded = band_copies(m, &m->family[j]) == n_shards;
+      if (needs_band(m, j) && (k < n_shards ? sharded : !sharded && k - n_shards == j))
+        accumulate_node(m, s, &m->task[k], k < n_shards ? k : 0, j, from, to);
+    }
   }
 }
 

@@ -3,14 +3,15 @@
  * Kernels do not allocate: set-up functions take an allocator (R_alloc in the glue), so that an
  * interrupt or an error in R releases everything. Rows are cut into shards whose number depends on
  * n alone, and sums over shards are added in shard order, so that results have the same bits for
- * every thread count. Within a shard rows go in blocks that fit in cache.
+ * every thread count. Within a shard rows go in blocks that fit in cache, four at a time where
+ * columns of x are read, so that a page is read in one go.
  */
 #ifndef EBCRL_WORKSPACE_H
 #define EBCRL_WORKSPACE_H
 
 #include <stddef.h>
 
-enum { BLOCK_ROWS = 128, MAX_SHARDS = 16, SHARD_ROWS = 1024 };
+enum { BLOCK_ROWS = 128, X_ROWS = 4 * BLOCK_ROWS, MAX_SHARDS = 16, SHARD_ROWS = 4096 };
 
 enum status {
   STATUS_OK = 0,

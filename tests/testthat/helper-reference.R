@@ -212,8 +212,7 @@ ref_fit <- function(x, env, targets, dag, weights = NULL, init = "pca", control 
     old <- now
     if (control$mixing != "fixed") {
       update <- ref_mixing_update(m, second, old$scale, control$mixing)
-      signs <- ifelse(colSums(update$orthonormal * old$orthonormal) < 0, -1, 1)
-      now$orthonormal <- update$orthonormal %*% diag(signs, d)
+      now$orthonormal <- update$orthonormal
       now$scale <- update$scale
     }
     if (!hold_sigma2) {
@@ -221,6 +220,9 @@ ref_fit <- function(x, env, targets, dag, weights = NULL, init = "pca", control 
       sigma2_floored <- sigma2_floored + (residual / (n * p) < 1e-10 * total / (n * p))
       now$sigma2 <- max(residual, 1e-10 * total) / (n * p)
     }
+    # signs are ties (A.2): those of the previous columns, for the latents to come
+    against <- colSums(now$orthonormal * old$orthonormal) < 0
+    now$orthonormal[, against] <- -now$orthonormal[, against]
     trace <- rbind(trace, data.frame(
       iteration = iteration, sigma2 = now$sigma2, loss = e$loss,
       change_mixing = change(mixing_of(now), mixing_of(old)),

@@ -217,6 +217,16 @@ test_that("conjugate gradients that stop early are counted", {
   expect_identical(fit_em(s, max_iter = 2, solver = "cg")$counts[["cg_unconverged"]], 0)
 })
 
+test_that("latents shrunk past zero turn their column, and sigma2 still goes down", {
+  withr::local_seed(11)
+  s <- em_data()
+  s$start$sigma2 <- 4
+  fit <- fit_em(s, max_iter = 3)
+  expect_fit_close(fit, reference_em(s, max_iter = 3))
+  # the variance left around A z' is that of the latents that were there
+  expect_true(all(diff(fit$trace$sigma2) < 0))
+})
+
 # Invariances ----------------------------------------------------------------
 
 expect_same_estimates <- function(fit, latents, mixing, sigma2, tolerance = 1e-8) {
