@@ -14,7 +14,7 @@ INSTALLED := $(LIB)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check document lint format valgrind gctorture bench clean \
+.PHONY: help demo test check document readme lint format valgrind gctorture bench clean \
         setup-run setup-test setup-check setup-dev
 
 help: ## list the targets
@@ -31,6 +31,9 @@ check: setup-check ## R CMD build and R CMD check --as-cran: no error, warning o
 
 document: setup-dev $(INSTALLED) ## regenerate man/ and NAMESPACE with roxygen2
 	Rscript -e 'roxygen2::roxygenise(load_code = roxygen2::load_installed)'
+
+readme: setup-test $(INSTALLED) ## run the code of README.Rmd into README.md and man/figures
+	Rscript -e 'knitr::knit("README.Rmd", quiet = TRUE)'
 
 lint: setup-dev $(INSTALLED) ## lint the R code
 	Rscript tools/lint.R
