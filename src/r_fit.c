@@ -21,7 +21,7 @@ SEXP scan_matrix(SEXP x) {
       if (!R_FINITE(column[i])) {
         bad_row = (int)i + 1;
         bad_col = (int)k + 1;
-        kind = R_IsNA(column[i]) ? "NA" : (ISNAN(column[i]) ? "NaN" : "Inf");
+        kind = R_IsNA(column[i]) ? "NA" : ISNAN(column[i]) ? "NaN" : column[i] > 0 ? "Inf" : "-Inf";
         break;
       }
       lo = column[i] < lo ? column[i] : lo;
