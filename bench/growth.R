@@ -3,7 +3,7 @@
 # p = 100 features against the bound "x plus twelve n x d arrays".
 #
 # Run:   Rscript bench/growth.R [--quick]      (ebcrl and ggplot2 installed; memory needs Linux)
-# Takes: about 6 minutes and 1.5 GB; --quick a minute (smaller sizes, memory at n = 1e5).
+# Takes: about 8 minutes and 1.5 GB; --quick a minute (smaller sizes, memory at n = 1e5).
 # Gives: bench/results/growth.csv, growth.png, growth-parents.png, memory.csv.
 #
 # Data: linear_chain_data() in common.R. Paper preset, but the range follows the data; one thread,
@@ -94,7 +94,7 @@ draw_growth <- function(growth, slopes) {
 
 draw_parents <- function(growth) {
   draw(both_parts(growth)) +
-    ggplot2::labs(x = "parents of the last of 5 latents, the others without (n = 8000, p = 100)")
+    ggplot2::labs(x = "parents of one of five latents (n = 8000, p = 100)")
 }
 
 fit_memory <- function(n, p, d) {

@@ -5,7 +5,7 @@
 # shortcuts that a careful NumPy user might take are timed beside it (see peers/em_numpy.py).
 #
 # Run:   Rscript bench/speed.R [--quick]      (ebcrl installed; python3 with numpy and scipy)
-# Takes: about 5 minutes, 600 MB to 1 GB for NumPy. --quick leaves out the complete graph.
+# Takes: about 6 minutes, 600 MB to 1 GB for NumPy. --quick leaves out the complete graph.
 # Gives: bench/results/speed.csv and speed-agreement.csv, and printed tables. Aims: the chain 10
 #        times and the complete graph 100 times faster than NumPy dense, the latter under 300 MB.
 
