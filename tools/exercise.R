@@ -2,6 +2,21 @@
 
 library(ebcrl)
 
+routine <- function(name, ...) .Call(getNamespace("ebcrl")[[paste0("C_", name)]], ...)
+
+# The routines that only the tests call.
+exercise_kernels <- function(fit) {
+  data <- fit$data
+  list(
+    routine("bspline_basis", c(-1, 0.5, 3), c(-2, 2), 3L, 1L),
+    routine("polar_factor", fit$mixing),
+    routine("mixing_update", fit$mixing, rep(1, data$d), rep(1, data$d), 1L),
+    routine("philox_words", c(1, 0, 0, 0), c(1, 0)),
+    routine("score_fit", data$x %*% fit$mixing, data$env, data$targets, unname(fit$score$parents),
+            rep(1, data$n_domains), ebcrl:::engine_control(fit$control, data$d))
+  )
+}
+
 # n rows a domain; returns everything computed, to compare runs by.
 exercise <- function(n, modes = c("orthonormal", "diagonal", "fixed"), threads = 1:2) {
   set.seed(1)
@@ -15,10 +30,14 @@ exercise <- function(n, modes = c("orthonormal", "diagonal", "fixed"), threads =
     unclass(fit_crl(sim, init = start, weights = c(0.5, 0.3, 0.2), control = control))
   })
   fit <- fit_crl(sim, control = crl_control(knots = 3, max_iter = 2))
+  settings <- crl_control(knots = 3, max_iter = 1, starts = 2)
+  rotated <- unclass(fit_crl(sim, init = "interventional", control = settings))
   kept <- c("latents", "latents_sd", "mixing", "sigma2", "score")
   list(
     fits = lapply(fits, `[`, kept),
     pca = unclass(fit)[kept],
+    rotated = rotated[c(kept, "optima")],
+    kernels = exercise_kernels(fit),
     predicted = predict(fit, sim$x[1:3, ], targets = c("z1", "z3"), type = "sd"),
     errors = list(rel_mse(fit, sim, by = "env"), frobenius_error(fit, sim)),
     bayes = unclass(bayes_latents(sim, draws = 20, min_ess = 1)),
