@@ -26,7 +26,7 @@ demo: setup-run $(INSTALLED) ## fit the paper's simulated chain and the Sachs pr
 test: setup-test $(INSTALLED) ## run the tests
 	NOT_CRAN=true Rscript tools/test.R
 
-check: setup-check ## R CMD build and R CMD check --as-cran: no error, warning or unexpected note
+check: setup-check ## R CMD build and R CMD check --as-cran: fails on any error, warning or note
 	tools/check.sh
 
 document: setup-dev $(INSTALLED) ## regenerate man/ and NAMESPACE with roxygen2
