@@ -42,7 +42,8 @@
 #' @examples
 #' set.seed(1)
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
-#' baselines <- crl_baselines(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)
+#' baselines <- crl_baselines(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag,
+#'                            control = crl_control(max_iter = 30))
 #' baselines
 #' summary(baselines, truth = sim)
 #'

@@ -4,11 +4,11 @@
 #'
 #' @param score Score model. `"causal"` is the causal score function of the paper (5.2): the score
 #'   of latent j depends on its pseudo-latent, those of its parents, and the target state of j.
-#' @param penalty Penalty on the spline coefficients. `"difference"` (the default) penalises squared
-#'   second differences along each coordinate, as P-splines do; a score that is linear in each
-#'   coordinate, that of a Gaussian marginal, is not penalised, so that heavy smoothing falls back to
-#'   linear shrinkage. `"ridge"` is the paper's, \eqn{\lambda |\theta|^2}; heavy smoothing falls back
-#'   to no shrinkage.
+#' @param penalty Penalty on the spline coefficients. `"difference"` (the default) penalises
+#'   squared second differences along each coordinate, as P-splines do; a score that is linear in
+#'   each coordinate, that of a Gaussian marginal, is not penalised, so that heavy smoothing falls
+#'   back to linear shrinkage. `"ridge"` is the paper's, \eqn{\lambda |\theta|^2}; heavy smoothing
+#'   falls back to no shrinkage.
 #' @param lambda Penalty weight (at least 0), on the scale of the unnormalised normal equations: it
 #'   is held against the number of rows. With `"difference"` the error is flat over 1 to 100.
 #' @param knots Knots of each coordinate (whole number, at least 2), equally spaced and including
@@ -29,19 +29,21 @@
 #'   `"cg"` (conjugate gradients, no Gram matrix), or `"auto"` (the default): by cost.
 #' @param cg_tol,cg_max_iter Relative residual at which conjugate gradients stop, and their largest
 #'   number of iterations. A solve that stops at the latter is counted in the fit.
-#' @param mechanisms Mechanisms that `init = "interventional"` reckons with: `"spline"` (the default)
-#'   refines the optimum for linear ones with additive cubic splines; `"linear"` does not, which is
-#'   faster (its cost does not depend on the rows) and more accurate where mechanisms are linear.
+#' @param mechanisms Mechanisms that `init = "interventional"` reckons with: `"spline"` (the
+#'   default) refines the optimum for linear ones with additive cubic splines; `"linear"` does
+#'   not, which is faster (its cost does not depend on the rows) and more accurate where
+#'   mechanisms are linear.
 #' @param starts Rotations that `init = "interventional"` descends from: the principal axes and
 #'   `starts - 1` random ones.
 #' @param seed Seed of those random rotations (a whole number). R's own random numbers are neither
 #'   used nor changed, so that a fit is a function of its arguments.
-#' @param threads Number of threads (default: option `ebcrl.threads`, else 1). Results have the same
-#'   bits for every number.
+#' @param threads Number of threads (default: option `ebcrl.threads`, else 1); at most one for each
+#'   4096 rows is used. Results have the same bits for every number. Threads wait actively for one
+#'   another: where other work keeps the processors busy, one is faster than several.
 #' @param progress Show a progress bar? NULL (the default): in interactive sessions.
-#' @param max_memory Memory in gigabytes (1e9 bytes) beside `x` that a fit may take; a fit that needs
-#'   more is refused before it starts. NULL (the default): what the system says is available, or 8
-#'   where it does not say.
+#' @param max_memory Memory in gigabytes (1e9 bytes) beside `x` that a fit may take; a fit that
+#'   needs more is refused before it starts. NULL (the default): what the system says is
+#'   available, or 8 where it does not say.
 #' @param preset `"default"`, or `"paper"`: the settings of Appendix D of the paper (ridge penalty,
 #'   range -15 to 15, 8 knots, \eqn{\eta = 1}, 1000 iterations). The paper does not give its
 #'   \eqn{\lambda}; 1 is used. Settings given by name take precedence over the preset.

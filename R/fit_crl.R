@@ -1,12 +1,12 @@
 #' Fit a causal representation by empirical Bayes
 #'
 #' Recovers latents, mixing matrix and noise variance from observations in several domains, each a
-#' known intervention on a known causal graph over the latents: Algorithm 1 (CRL f-modeling) of Wu,
-#' von Kügelgen and Blei. The model is \eqn{x = A z + \varepsilon}, \eqn{\varepsilon \sim N(0,
+#' known intervention on a known causal graph over the latents: Algorithm 1 (CRL f-modeling) of
+#' Wu, von Kügelgen and Blei. The model is \eqn{x = A z + \varepsilon}, \eqn{\varepsilon \sim N(0,
 #' \sigma^2 I_p)}, with a mixing \eqn{A = O D} of orthogonal columns. Each iteration projects the
-#' observations to pseudo-latents \eqn{y = O'x}, estimates the score of their density by causal score
-#' matching with cubic splines (5.4), takes posterior moments of the latents from Tweedie's formulas
-#' (4.4), (4.5), and updates A (Procrustes, 4.8) and \eqn{\sigma^2} (4.9).
+#' observations to pseudo-latents \eqn{y = O'x}, estimates the score of their density by causal
+#' score matching with cubic splines (5.4), takes posterior moments of the latents from Tweedie's
+#' formulas (4.4), (4.5), and updates A (Procrustes, 4.8) and \eqn{\sigma^2} (4.9).
 #'
 #' @section What the data can and cannot tell:
 #' With an unrestricted score, every rotation of the latents within the column space of A is a fixed
@@ -22,19 +22,20 @@
 #'
 #' The model has no intercept: centre `x` if its mean is not the latents' doing.
 #'
-#' @param x Observations: a numeric matrix (n x p, rows are samples), a data frame of numbers, a list
-#'   with one matrix for each domain, or a simulation ([sim_crl()]), which brings the other arguments.
+#' @param x Observations: a numeric matrix (n x p, rows are samples), a data frame of numbers, a
+#'   list with one matrix for each domain, or a simulation ([sim_crl()]), which brings the other
+#'   arguments.
 #' @param env Domain of each row (length n): names, a factor, or positions in `targets`.
 #' @param targets Intervention targets of each domain (M x d, 0/1, domain names as row names), or
 #'   what [intervention_targets()] reads.
 #' @param dag Causal graph over the latents (d x d, 0/1, `dag[i, j] = 1` means i -> j), or what
 #'   [as_dag()] reads.
 #' @param weights Weight of each domain in the fit (Appendix C); default: proportional to its rows.
-#' @param init Start. `"pca"` (the default, and the paper's): the d leading principal components of the
-#'   uncentred data and the mean of the other eigenvalues. `"interventional"`: the same components,
-#'   rotated to the largest likelihood of a linear-Gaussian structural causal model with the given
-#'   graph and targets; see below. Or `list(mixing = , sigma2 = )`, a p x d matrix and a
-#'   number (estimated if left out). Or a fit, whose `mixing` and `sigma2` are taken.
+#' @param init Start. `"pca"` (the default, and the paper's): the d leading principal components
+#'   of the uncentred data and the mean of the other eigenvalues. `"interventional"`: the same
+#'   components, rotated to the largest likelihood of a linear-Gaussian structural causal model
+#'   with the given graph and targets; see below. Or `list(mixing = , sigma2 = )`, a p x d matrix
+#'   and a number (estimated if left out). Or a fit, whose `mixing` and `sigma2` are taken.
 #' @param control Settings, see [crl_control()]; a list of settings does as well.
 #' @param ... For the methods; an argument that no method reads is an error.
 #'
@@ -56,8 +57,8 @@
 #'   `starts` that ended there, squared `distance` to the best); else NULL}
 #' \item{control, init, call, elapsed}{settings, start, call, seconds}
 #'
-#' The latents are those of the final A and \eqn{\sigma^2}. Unless `init` gives A, the sign of a latent
-#' is such that its largest |loading| is positive; if it does, signs follow it.
+#' The latents are those of the final A and \eqn{\sigma^2}. Unless `init` gives A, the sign of a
+#' latent is such that its largest |loading| is positive; if it does, signs follow it.
 #'
 #' @section Errors:
 #' Bad input stops with a condition of class `ebcrl_error`, and of a class for its kind, such as
@@ -212,12 +213,15 @@ check_memory <- function(data, control, call) {
     needed <- if (too_many) {
       "more than the {MAX_COORDINATES - 1L} parents a node may have"
     } else {
-      "about {format(bytes / 1e9, digits = 3)} GB, and {format(limit / 1e9, digits = 3)} GB may be taken"
+      paste("about {format(bytes / 1e9, digits = 3)} GB, and",
+            "{format(limit / 1e9, digits = 3)} GB may be taken")
     }
     abort_input(c("The fit must fit in memory.",
                   "x" = paste("It would need", needed, "(beside {.arg x})."),
-                  "x" = "{.val {widest}} has {max(parents)} parent{?s}: {format(size, big.mark = ',')} spline coefficients a state.",
-                  "i" = "Use a sparser {.arg dag} or fewer knots, or raise {.code crl_control(max_memory = )}."),
+                  "x" = paste("{.val {widest}} has {max(parents)} parent{?s}:",
+                              "{format(size, big.mark = ',')} spline coefficients a state."),
+                  "i" = paste("Use a sparser {.arg dag} or fewer knots, or raise",
+                              "{.code crl_control(max_memory = )}.")),
                 "memory", call = call)
   }
 }

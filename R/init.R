@@ -38,7 +38,8 @@ starting_values <- function(init, data, control, call = rlang::caller_env()) {
 #' @noRd
 check_init <- function(init, call) {
   if (!is.list(init) || is.object(init) || !is.matrix(init$mixing)) {
-    abort_input(c('{.arg init} must be "pca", "interventional", a fit, or a list with {.field mixing}.',
+    abort_input(c(paste('{.arg init} must be "pca", "interventional", a fit,',
+                        "or a list with {.field mixing}."),
                   "x" = "It is {describe(init)}.",
                   "i" = "For known values: {.code init = list(mixing = A, sigma2 = s)}."), "init",
                 call = call)
@@ -56,7 +57,9 @@ pca_start <- function(data, call = rlang::caller_env()) {
   top <- leading_eigen(data$x, data$d)
   if (!(top$values[data$d] > 1e-12 * top$values[1L])) {
     abort_input(c("{.arg x} must have rank {data$d}, the number of latents.",
-                  "x" = "Its eigenvalue {data$d} is {format(top$values[data$d], digits = 3)}, the first {format(top$values[1], digits = 3)}.",
+                  "x" = paste("Its eigenvalue {data$d} is",
+                              "{format(top$values[data$d], digits = 3)}, the first",
+                              "{format(top$values[1], digits = 3)}."),
                   "i" = "Use fewer latents."), "rank", call = call)
   }
   orthonormal <- top$vectors
@@ -77,7 +80,8 @@ leading_eigen <- function(x, d) {
     all <- eigen(tcrossprod(x) / n, symmetric = TRUE)
     values <- all$values[seq_len(d)]
     vectors <- crossprod(x, all$vectors[, seq_len(d), drop = FALSE])
-    return(list(vectors = vectors / rep(sqrt(pmax(values, 0) * n), each = ncol(x)), values = values))
+    singular <- sqrt(pmax(values, 0) * n)
+    return(list(vectors = vectors / rep(singular, each = ncol(x)), values = values))
   }
   top <- RSpectra::svds(x, d, nu = 0L, nv = d, opts = list(tol = 1e-12))
   list(vectors = top$v, values = top$d^2 / n)
@@ -88,7 +92,8 @@ leading_eigen <- function(x, d) {
 #' @noRd
 residual_variance <- function(data, explained, call) {
   if (data$p == data$d) {
-    abort_input(c("The noise variance cannot be estimated from {data$p} columns and as many latents.",
+    abort_input(c(paste("The noise variance cannot be estimated from {data$p} columns",
+                        "and as many latents."),
                   "i" = "Give both: {.code init = list(mixing = , sigma2 = )}."), "init",
                 call = call)
   }
@@ -111,7 +116,8 @@ split_mixing <- function(mixing, kind, call) {
   if (cosine > 1e-6) {
     abort_input(c("The columns of {.arg init$mixing} must be orthogonal.",
                   "x" = "Two have cosine {format(cosine, digits = 3)}.",
-                  "i" = 'With {.code mixing = "orthonormal"} the closest orthonormal matrix is taken.'),
+                  "i" = paste("With {.code mixing = \"orthonormal\"} the closest orthonormal",
+                              "matrix is taken.")),
                 "init", call = call)
   }
   list(orthonormal = orthonormal, scale = norms)

@@ -205,7 +205,8 @@ check_seen_states <- function(targets, object, call) {
         label <- object$data$latent_names[node]
         word <- if (state == 1L) "targeted" else "not targeted"
         abort_input(c("No training row has latent {.val {label}} {word} (state {state}).",
-                      "x" = "{.arg targets} (or {.arg env}) asks for it: its score component is unknown.",
+                      "x" = paste("{.arg targets} (or {.arg env}) asks for it:",
+                                  "its score component is unknown."),
                       "i" = "Add a training domain in which {.val {label}} is {word}."),
                     "unseen_state", node = label, state = state, call = call)
       }

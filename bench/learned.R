@@ -1,7 +1,7 @@
 # What it measures: the learned setting (A and sigma2 unknown) from init = "interventional" with A
-# held, against the Bayes optimum of the same rows and against the best rotation inside the principal
-# subspace; and what 200 further EM updates of A do. d = 4, 2000 rows a domain, p = 100, sigma2 = 2,
-# 40 seeds, three mechanisms; and the linear start alone with d = 10, 500 rows a domain.
+# held, against the Bayes optimum of the same rows and against the best rotation inside the
+# principal subspace; and what 200 further EM updates of A do. d = 4, 2000 rows a domain, p = 100,
+# sigma2 = 2, 40 seeds, three mechanisms; and the linear start alone with d = 10, 500 rows a domain.
 # How to run: Rscript bench/learned.R [--quick]; about 10 minutes (quick: 1).
 # Results: learned.csv (a row a seed), learned-table.csv (medians and 90th percentiles).
 
@@ -63,7 +63,8 @@ start_ten <- function(seed) {
     fit <- fit_crl(sim, init = "interventional",
                    control = crl_control(mixing = "fixed", mechanisms = "linear", max_iter = 0))
   )[["elapsed"]]
-  data.frame(seed = seed, ratio = frobenius_error(fit, sim) / subspace_floor(sim), seconds = seconds)
+  data.frame(seed = seed, ratio = frobenius_error(fit, sim) / subspace_floor(sim),
+             seconds = seconds)
 }
 
 grid <- expand.grid(seed = seq_len(seeds), nonlinearity = c("bounded", "linear", "strong"),
@@ -86,13 +87,15 @@ cat(machine(), "\n\nRelMSE over the Bayes optimum (oracle: A known; spline, line
     "start; moved: 200 updates of A after it),\nsquared Frobenius error over the subspace's:\n")
 print(table, digits = 3, row.names = FALSE)
 for (r in split(result, result$nonlinearity)) {
-  cat(sprintf("\n%s: linear start within 1.5 of the floor in %d of %d, spline start in %d; labels right in %d;",
+  cat(sprintf(paste("\n%s: linear start within 1.5 of the floor in %d of %d, spline start in %d;",
+                    "labels right in %d;"),
               r$nonlinearity[1], sum(r$frobenius_linear < 1.5 * r$floor), nrow(r),
               sum(r$frobenius_spline < 1.5 * r$floor), sum(r$labels)),
       sprintf("90%% intervals cover %.1f%% (A known), %.1f%% (learned)",
               100 * mean(r$coverage_oracle), 100 * mean(r$coverage_spline)))
 }
-cat(sprintf("\nd = 10, 500 rows a domain, linear: within 1.5 of the floor in %d of %d, median %.2f s, worst %.2f s\n",
+cat(sprintf(paste("\nd = 10, 500 rows a domain, linear: within 1.5 of the floor in %d of %d,",
+                  "median %.2f s, worst %.2f s\n"),
             sum(ten$ratio < 1.5), nrow(ten), stats::median(ten$seconds), max(ten$seconds)))
 suffix <- if (quick) "-quick" else ""
 write_result(result, paste0("learned", suffix, ".csv"))
