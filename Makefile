@@ -11,6 +11,7 @@ TARBALL   := ebcrl_$(shell sed -n 's/^Version: *//p' DESCRIPTION).tar.gz
 SOURCES   := DESCRIPTION NAMESPACE R $(wildcard R/*) src $(wildcard src/*) man $(wildcard man/*) \
              $(wildcard inst/*)
 INSTALLED := $(LIB)/.installed
+EVERY     := 10
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -29,8 +30,8 @@ test: setup-test $(INSTALLED) ## run the tests
 check: setup-check ## R CMD build and R CMD check --as-cran: fails on any error, warning or note
 	tools/check.sh
 
-document: setup-dev $(INSTALLED) ## regenerate man/ and NAMESPACE with roxygen2
-	Rscript -e 'roxygen2::roxygenise(load_code = roxygen2::load_installed)'
+document: setup-dev ## regenerate man/ and NAMESPACE with roxygen2
+	Rscript -e 'roxygen2::roxygenise(load_code = roxygen2::load_source)'
 
 readme: setup-test $(INSTALLED) ## run the code of README.Rmd into README.md and man/figures
 	Rscript -e 'knitr::knit("README.Rmd", quiet = TRUE)'
@@ -44,8 +45,8 @@ format: setup-dev ## format the C code in place
 valgrind: setup-dev $(INSTALLED) ## run the tests of the C code under valgrind (minutes)
 	tools/valgrind.sh
 
-gctorture: setup-dev $(INSTALLED) ## run a small fit with a garbage collection at every allocation (minutes)
-	Rscript tools/gctorture.R
+gctorture: setup-dev $(INSTALLED) ## small calls of the C code, a garbage collection every 10th allocation (EVERY=10)
+	Rscript tools/gctorture.R $(EVERY)
 
 bench: setup-dev $(INSTALLED) ## run the scripts in bench/ (long)
 	$(MAKE) -C bench
