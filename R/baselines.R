@@ -83,15 +83,15 @@ crl_baselines.data.frame <- function(x, ...) {
 
 #' @rdname crl_baselines
 #' @export
-crl_baselines.list <- function(x, ...) {
-  rows <- stack_domains(x)
+crl_baselines.list <- function(x, env = NULL, ...) {
+  rows <- stack_domains(x, env)
   crl_baselines.default(rows$x, env = rows$env, ...)
 }
 
 #' @rdname crl_baselines
 #' @export
-crl_baselines.crl_sim <- function(x, ...) {
-  crl_baselines.default(x$x, env = x$env, targets = x$targets, dag = x$dag, ...)
+crl_baselines.crl_sim <- function(x, env = x$env, targets = x$targets, dag = x$dag, ...) {
+  crl_baselines.default(x$x, env = env, targets = targets, dag = dag, ...)
 }
 
 #' @noRd

@@ -1,5 +1,7 @@
 #include "refine.h"
 
+#include "line_search.h"
+
 #include <R_ext/Lapack.h>
 #include <math.h>
 #include <string.h>
@@ -126,41 +128,32 @@ static double affected_value(refinement *f, int a, int b) {
   return sum;
 }
 
-static double turned_value(refinement *f, int a, int b, double angle) {
+/* A plane of a refinement: what the line search turns in. */
+typedef struct {
+  refinement *f;
+  int a, b;
+} plane;
+
+static double turned_value(double angle, void *context) {
+  const plane *at = context;
+  refinement *f = at->f;
   size_t n = f->rows->n;
-  const double *u = f->z + (size_t)a * n, *v = f->z + (size_t)b * n;
+  const double *u = f->z + (size_t)at->a * n, *v = f->z + (size_t)at->b * n;
   double c = cos(angle), s = sin(angle);
   for (size_t i = 0; i < n; i++) {
     f->turned[i] = c * u[i] + s * v[i];
     f->turned[n + i] = -s * u[i] + c * v[i];
   }
-  return affected_value(f, a, b);
+  return affected_value(f, at->a, at->b);
 }
 
-/* Golden section within width of 0; keeps 0 if nothing is better. */
+/* The best angle within width of 0; 0 if nothing is better. */
 static double search_plane(refinement *f, int a, int b, double width, double *gain) {
-  const double ratio = (sqrt(5) - 1) / 2;
-  double lo = -width, hi = width, left = hi - ratio * (hi - lo), right = lo + ratio * (hi - lo);
-  double start = turned_value(f, a, b, 0), f_left = turned_value(f, a, b, left);
-  double f_right = turned_value(f, a, b, right);
-  for (int k = 0; k < STEPS; k++) {
-    if (f_left < f_right) {
-      hi = right;
-      right = left;
-      f_right = f_left;
-      left = hi - ratio * (hi - lo);
-      f_left = turned_value(f, a, b, left);
-    } else {
-      lo = left;
-      left = right;
-      f_left = f_right;
-      right = lo + ratio * (hi - lo);
-      f_right = turned_value(f, a, b, right);
-    }
-  }
-  double best = f_left < f_right ? f_left : f_right;
+  plane at = {f, a, b};
+  double best, start = turned_value(0, &at);
+  double angle = golden_section(turned_value, &at, -width, width, STEPS, &best);
   *gain = start > best ? start - best : 0;
-  return *gain > 0 ? (f_left < f_right ? left : right) : 0;
+  return *gain > 0 ? angle : 0;
 }
 
 static void turn_pair(double *m, size_t rows, int a, int b, double angle) {

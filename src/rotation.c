@@ -1,5 +1,6 @@
 #include "rotation.h"
 
+#include "line_search.h"
 #include "rng.h"
 
 #include <math.h>
@@ -74,13 +75,21 @@ static int touches(const rotation_cell *c, int a, int b) {
   return 0;
 }
 
-/* The part of F that a turn changes. */
-static double plane_value(const rotation_problem *p, rotation_work *w, int a, int b, double angle) {
-  turn t = {a, b, cos(angle), sin(angle)};
+/* A plane of a problem: what the line search turns in. */
+typedef struct {
+  const rotation_problem *p;
+  rotation_work *w;
+  int a, b;
+} plane;
+
+/* The part of F that a turn in the plane changes. */
+static double plane_value(double angle, void *context) {
+  const plane *at = context;
+  turn t = {at->a, at->b, cos(angle), sin(angle)};
   double sum = 0;
-  for (int k = 0; k < p->n_cells; k++)
-    if (touches(&p->cell[k], a, b))
-      sum += cell_value(p, w, k, &t);
+  for (int k = 0; k < at->p->n_cells; k++)
+    if (touches(&at->p->cell[k], at->a, at->b))
+      sum += cell_value(at->p, at->w, k, &t);
   return sum;
 }
 
@@ -108,36 +117,17 @@ static void turn_all(const rotation_problem *p, rotation_work *w, double *r, con
 }
 
 /* The best angle in a plane: a grid over half a turn (signs are ties), then golden section. */
-static double best_angle(const rotation_problem *p, rotation_work *w, int a, int b, double *value) {
-  const double step = M_PI / GRID, ratio = (sqrt(5) - 1) / 2;
+static double best_angle(plane *at, double *value) {
+  const double step = M_PI / GRID;
   double best = 0, least = INFINITY;
   for (int k = 0; k < GRID; k++) {
-    double f = plane_value(p, w, a, b, k * step);
+    double f = plane_value(k * step, at);
     if (f < least) {
       least = f;
       best = k * step;
     }
   }
-  double lo = best - step, hi = best + step, left = hi - ratio * (hi - lo),
-         right = lo + ratio * (hi - lo);
-  double f_left = plane_value(p, w, a, b, left), f_right = plane_value(p, w, a, b, right);
-  for (int k = 0; k < GOLDEN_STEPS; k++) {
-    if (f_left < f_right) {
-      hi = right;
-      right = left;
-      f_right = f_left;
-      left = hi - ratio * (hi - lo);
-      f_left = plane_value(p, w, a, b, left);
-    } else {
-      lo = left;
-      left = right;
-      f_left = f_right;
-      right = lo + ratio * (hi - lo);
-      f_right = plane_value(p, w, a, b, right);
-    }
-  }
-  *value = f_left < f_right ? f_left : f_right;
-  return f_left < f_right ? left : right;
+  return golden_section(plane_value, at, best - step, best + step, GOLDEN_STEPS, value);
 }
 
 /* Covariances of all cells in the coordinates R'y. */
@@ -177,8 +167,8 @@ double rotation_descend(const rotation_problem *p, rotation_work *w, double *r, 
     double gain = 0;
     for (int a = 0; a < p->d; a++)
       for (int b = a + 1; b < p->d; b++) {
-        double after, before = plane_value(p, w, a, b, 0);
-        double angle = best_angle(p, w, a, b, &after);
+        plane at = {p, w, a, b};
+        double after, before = plane_value(0, &at), angle = best_angle(&at, &after);
         if (after >= before)
           continue;
         turn t = {a, b, cos(angle), sin(angle)};
