@@ -72,7 +72,7 @@ void em_prepare(em_fit_state *em, allocator alloc) {
   em->shard = alloc((size_t)n_shards, sizeof(posterior_sums));
   for (int k = 0; k < n_shards; k++)
     em->shard[k] = sums_new(em->p, d, alloc);
-  em->z_block = alloc((size_t)d * X_ROWS * (size_t)n_shards, sizeof(double));
+  em->z_block = aligned_doubles((size_t)d * X_ROWS * (size_t)n_shards, alloc);
   em->v_block = alloc(block, sizeof(double));
   em->s_block = alloc(block, sizeof(double));
   em->ds_block = alloc(block, sizeof(double));

@@ -23,7 +23,7 @@ family family_new(const int *coord, int n_coord, int n_basis, allocator alloc) {
 
 basis_block basis_block_new(int d, allocator alloc) {
   size_t cells = (size_t)d * BLOCK_ROWS;
-  basis_block b = {alloc(cells * ORDER, sizeof(double)), alloc(cells * ORDER, sizeof(double)),
+  basis_block b = {aligned_doubles(cells * ORDER, alloc), aligned_doubles(cells * ORDER, alloc),
                    alloc(cells, sizeof(int))};
   return b;
 }

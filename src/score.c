@@ -115,7 +115,7 @@ score_model *score_model_new(const latent_sample *s, const int *const *coord, co
     m->task[k].product = alloc(m->max_run, sizeof(double));
     m->task[k].phi = alloc(m->max_run * ORDER, sizeof(double));
     m->task[k].dphi = alloc(m->max_run * ORDER, sizeof(double));
-    m->task[k].pair = alloc(pair_sums_size(set->knots), sizeof(double));
+    m->task[k].pair = aligned_doubles(pair_sums_size(set->knots), alloc);
   }
   m->cell = alloc(2 * d, sizeof(score_cell));
   size_t *rows = alloc(2 * d, sizeof(size_t));

@@ -1,5 +1,14 @@
 #include "workspace.h"
 
+#include <stdint.h>
+
+enum { CACHE_LINE = 64 };
+
+double *aligned_doubles(size_t count, allocator alloc) {
+  char *start = alloc(count * sizeof(double) + CACHE_LINE, 1);
+  return (double *)(start + (CACHE_LINE - (uintptr_t)start % CACHE_LINE) % CACHE_LINE);
+}
+
 row_shards shard_rows(size_t n) {
   size_t count = (n + SHARD_ROWS - 1) / SHARD_ROWS;
   row_shards s = {n, count > MAX_SHARDS ? MAX_SHARDS : (int)count};

@@ -23,6 +23,9 @@ enum status {
 
 typedef void *(*allocator)(size_t count, size_t size);
 
+/* Doubles that start on a cache line, so that no vector of them lies across two. */
+double *aligned_doubles(size_t count, allocator alloc);
+
 typedef struct {
   size_t n;
   int n_shards;
