@@ -205,21 +205,20 @@ MAX_COORDINATES <- 12L
 check_memory <- function(data, control, call) {
   parents <- lengths(parent_list(data$dag))
   widest <- data$latent_names[which.max(parents)]
-  size <- (control$knots + 2)^(max(parents) + 1)
-  too_many <- max(parents) >= MAX_COORDINATES
-  bytes <- if (too_many) Inf else fit_plan(data, control)$bytes
+  if (max(parents) >= MAX_COORDINATES) {
+    abort_input(c("{.arg dag} must not give a latent more than {MAX_COORDINATES - 1L} parents.",
+                  "x" = "{.val {widest}} has {max(parents)}.",
+                  "i" = "Its spline would have {control$knots + 2}^{max(parents) + 1} coefficients."),
+                "memory", call = call)
+  }
+  bytes <- fit_plan(data, control)$bytes
   limit <- (control$max_memory %||% available_gigabytes()) * 1e9
   if (bytes > limit) {
-    needed <- if (too_many) {
-      "more than the {MAX_COORDINATES - 1L} parents a node may have"
-    } else {
-      paste("about {format(bytes / 1e9, digits = 3)} GB, and",
-            "{format(limit / 1e9, digits = 3)} GB may be taken")
-    }
-    abort_input(c("The fit must fit in memory.",
-                  "x" = paste("It would need", needed, "(beside {.arg x})."),
+    size <- format((control$knots + 2)^(max(parents) + 1), big.mark = ",")
+    abort_input(c(paste("The fit needs about {format(bytes / 1e9, digits = 3)} GB beside {.arg x};",
+                        "{format(limit / 1e9, digits = 3)} GB may be taken."),
                   "x" = paste("{.val {widest}} has {max(parents)} parent{?s}:",
-                              "{format(size, big.mark = ',')} spline coefficients a state."),
+                              "{size} spline coefficients a state."),
                   "i" = paste("Use a sparser {.arg dag} or fewer knots, or raise",
                               "{.code crl_control(max_memory = )}.")),
                 "memory", call = call)
