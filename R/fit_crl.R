@@ -208,7 +208,8 @@ check_memory <- function(data, control, call) {
   if (max(parents) >= MAX_COORDINATES) {
     abort_input(c("{.arg dag} must not give a latent more than {MAX_COORDINATES - 1L} parents.",
                   "x" = "{.val {widest}} has {max(parents)}.",
-                  "i" = "Its spline would have {control$knots + 2}^{max(parents) + 1} coefficients."),
+                  "i" = paste("Its spline would have {control$knots + 2}^{max(parents) + 1}",
+                              "coefficients.")),
                 "memory", call = call)
   }
   bytes <- fit_plan(data, control)$bytes
