@@ -4,6 +4,11 @@
 #'
 #' @param score Score model. `"causal"` is the causal score function of the paper (5.2): the score
 #'   of latent j depends on its pseudo-latent, those of its parents, and the target state of j.
+#' @param intervention What an intervention does to its target. `"imperfect"` (the default): the
+#'   target keeps its parents but depends on them in another way. `"perfect"`: it has no parents
+#'   while it is targeted, so that its score component is a function of its own pseudo-latent:
+#'   `knots + 2` coefficients, whatever the graph. Where interventions are known to be perfect this
+#'   has less variance, and predictions hold for values of the parents that targeted rows lack.
 #' @param penalty Penalty on the spline coefficients. `"difference"` (the default) penalises
 #'   squared second differences along each coordinate, as P-splines do; a score that is linear in
 #'   each coordinate, that of a Gaussian marginal, is not penalised, so that heavy smoothing falls
@@ -55,8 +60,8 @@
 #' crl_control(lambda = 20, knots = 6)
 #' crl_control(preset = "paper", max_iter = 100)
 #' @export
-crl_control <- function(score = "causal", penalty = c("difference", "ridge"), lambda = 5,
-                        knots = 8, range = "data",
+crl_control <- function(score = "causal", intervention = c("imperfect", "perfect"),
+                        penalty = c("difference", "ridge"), lambda = 5, knots = 8, range = "data",
                         mixing = c("orthonormal", "diagonal", "fixed"),
                         sigma2 = c("auto", "learned", "fixed"), eta = 1, max_iter = 1000,
                         tol = 1e-6, solver = c("auto", "cholesky", "cg"), cg_tol = 1e-9,
@@ -76,6 +81,7 @@ crl_control <- function(score = "causal", penalty = c("difference", "ridge"), la
                                                    call = rlang::caller_env())
   structure(list(
     score = choice(score, "causal", "score"),
+    intervention = choice(intervention, c("imperfect", "perfect"), "intervention"),
     penalty = choice(penalty, c("difference", "ridge"), "penalty"),
     lambda = number(lambda, "lambda", min = 0),
     knots = number(knots, "knots", min = 2, max = 1000, integer = TRUE),
@@ -151,6 +157,7 @@ engine_control <- function(control, d, learn_sigma2 = FALSE, turn_signs = FALSE)
   position <- function(value, choices) match(value, choices) - 1L
   range <- control$range
   list(
+    perfect = control$intervention == "perfect",
     penalty = position(control$penalty, c("ridge", "difference")),
     lambda = control$lambda, knots = control$knots,
     range = if (!identical(range, "data")) matrix(range, 2L, d),

@@ -136,7 +136,8 @@ describe_model <- function(fit) {
     start <- paste0(start, " (", optima$starts[1L], " of ", sum(optima$starts),
                     " searches ended in the best optimum)")
   }
-  c(paste0("Score: ", control$score, ", ", control$penalty, " penalty with lambda = ",
+  perfect <- if (control$intervention == "perfect") ", perfect interventions"
+  c(paste0("Score: ", control$score, perfect, ", ", control$penalty, " penalty with lambda = ",
            format(control$lambda), ", ", control$knots, " knots", shrinkage),
     paste0("Mixing: ", control$mixing, ", start: ", start))
 }

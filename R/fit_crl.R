@@ -48,7 +48,8 @@
 #' \item{trace}{tibble by iteration: `sigma2`, `loss` (score matching, 5.4, per row),
 #'   `change_mixing` and `change_latents` (relative), `floored` (negative variances set to 0)}
 #' \item{score}{the fitted score: `theta` (coefficients by node and state), `range` (2 x d) that the
-#'   knots cover, `parents` of each latent}
+#'   knots cover, `parents` of each latent, which with
+#'   `intervention = "perfect"` count in state 0 only}
 #' \item{orthonormal, scale}{(p x d) O and (d) the diagonal of D}
 #' \item{counts}{what was floored, jittered, unconverged, rank deficient or out of range}
 #' \item{cells}{tibble by (node, state): rows, coefficients, solver, iterations, loss per row}

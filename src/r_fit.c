@@ -63,7 +63,7 @@ SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features,
   double own = 0, shared = 0, n = (double)s.n, d = s.d;
   int max_coord = 1;
   for (int c = 0; c < 2 * s.d; c++) {
-    int n_coord = 1 + Rf_length(VECTOR_ELT(parents, c / 2));
+    int n_coord = cell_coords(&set, 1 + Rf_length(VECTOR_ELT(parents, c / 2)), c % 2);
     cell_plan plan = plan_cell((double)count[c], n_coord, n, &set);
     REAL(rows)[c] = (double)count[c];
     REAL(coefficients)[c] = plan.n_coef;
@@ -205,9 +205,9 @@ static void load_theta(score_model *m, SEXP theta) {
     SEXP value = VECTOR_ELT(VECTOR_ELT(theta, c / 2), c % 2);
     if (m->cell[c].n_rows == 0)
       continue;
-    if (!Rf_isReal(value) || (size_t)XLENGTH(value) != m->family[c / 2].n_coef)
+    if (!Rf_isReal(value) || (size_t)XLENGTH(value) != m->family[c].n_coef)
       Rf_error("internal error: node %d has no coefficients for state %d", c / 2 + 1, c % 2);
-    memcpy(m->cell[c].theta, REAL(value), m->family[c / 2].n_coef * sizeof(double));
+    memcpy(m->cell[c].theta, REAL(value), m->family[c].n_coef * sizeof(double));
   }
 }
 

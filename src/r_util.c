@@ -48,6 +48,7 @@ latent_sample sample_from(SEXP env, SEXP targets, SEXP omega) {
 
 score_settings score_settings_from(SEXP control) {
   score_settings set = {.knots = list_int(control, "knots"),
+                        .perfect = list_int(control, "perfect"),
                         .penalty_kind = (penalty_kind)list_int(control, "penalty"),
                         .lambda = list_number(control, "lambda"),
                         .solver = (solver_kind)list_int(control, "solver"),
@@ -96,9 +97,10 @@ SEXP theta_list(const score_model *m) {
       const score_cell *cell = &m->cell[2 * j + c];
       if (cell->solver == SOLVER_NONE)
         continue;
-      SEXP theta = Rf_allocVector(REALSXP, (R_xlen_t)m->family[j].n_coef);
+      size_t n_coef = m->family[2 * j + c].n_coef;
+      SEXP theta = Rf_allocVector(REALSXP, (R_xlen_t)n_coef);
       SET_VECTOR_ELT(node, c, theta);
-      memcpy(REAL(theta), cell->theta, m->family[j].n_coef * sizeof(double));
+      memcpy(REAL(theta), cell->theta, n_coef * sizeof(double));
     }
   }
   UNPROTECT(1);

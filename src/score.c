@@ -55,8 +55,9 @@ band_shape band_shape_of(const family *f, int n_basis) {
   return shape;
 }
 
-int band_copies(const score_model *m, const family *f) {
-  return band_shape_of(f, m->table.n_basis).total <= SHARED_BAND ? m->shards.n_shards : 1;
+int band_copies(const score_model *m, int cell) {
+  size_t total = band_shape_of(&m->family[cell], m->table.n_basis).total;
+  return total <= SHARED_BAND ? m->shards.n_shards : 1;
 }
 
 /* Allocates what the cells' solvers need; the factor and the cg work are shared by all cells. */
@@ -64,7 +65,7 @@ static void prepare_cells(score_model *m, const size_t *rows, allocator alloc) {
   size_t cg_rows = 0, cg_coef = 0, factor = 0;
   int cg_coord = 0;
   for (int c = 0; c < 2 * m->d; c++) {
-    const family *f = &m->family[c / 2];
+    const family *f = &m->family[c];
     score_cell *cell = &m->cell[c];
     memset(cell, 0, sizeof *cell);
     cell->n_rows = rows[c];
@@ -75,7 +76,7 @@ static void prepare_cells(score_model *m, const size_t *rows, allocator alloc) {
     memset(cell->theta, 0, f->n_coef * sizeof(double));
     if (cell->solver == SOLVER_CHOLESKY) {
       size_t total = band_shape_of(f, m->table.n_basis).total;
-      cell->gram = alloc(total * (size_t)band_copies(m, f), sizeof(double));
+      cell->gram = alloc(total * (size_t)band_copies(m, c), sizeof(double));
       factor = total > factor ? total : factor;
     } else {
       cg_rows = rows[c] > cg_rows ? rows[c] : cg_rows;
@@ -99,11 +100,12 @@ score_model *score_model_new(const latent_sample *s, const int *const *coord, co
   m->table =
       bspline_table_fill(set->knots, alloc((size_t)bspline_table_size(set->knots), sizeof(double)));
   m->penalty = penalty_new(set->penalty_kind, set->lambda, set->knots, alloc);
-  m->family = alloc(d, sizeof(family));
+  m->family = alloc(2 * d, sizeof(family));
   m->max_run = 1;
-  for (int j = 0; j < s->d; j++) {
-    m->family[j] = family_new(coord[j], n_coord[j], m->table.n_basis, alloc);
-    m->max_run = m->family[j].n_run > m->max_run ? m->family[j].n_run : m->max_run;
+  for (int c = 0; c < 2 * s->d; c++) {
+    int q = cell_coords(set, n_coord[c / 2], c % 2);
+    m->family[c] = family_new(coord[c / 2], q, m->table.n_basis, alloc);
+    m->max_run = m->family[c].n_run > m->max_run ? m->family[c].n_run : m->max_run;
   }
   m->range = alloc(2 * d, sizeof(double));
   m->data_range = range == NULL;

@@ -1,8 +1,9 @@
 /* Score models: what Algorithm 1 needs to know of grad log f_a(y).
  *
- * A score class is a pair of functions, fit and evaluate, on a score_model: node by node a family
- * of coordinates, and for each target state of the node a cell with its own coefficients. The
- * causal score (5.2) lives in score_causal.c.
+ * A score class is a pair of functions, fit and evaluate, on a score_model: for each node and
+ * target state a cell, that is a family of coordinates (the node and its parents; the node alone in
+ * state 1 of a perfect intervention) with its own coefficients. The causal score (5.2) lives in
+ * score_causal.c.
  */
 #ifndef EBCRL_SCORE_H
 #define EBCRL_SCORE_H
@@ -17,6 +18,7 @@ typedef enum { SOLVER_AUTO = 0, SOLVER_CHOLESKY = 1, SOLVER_CG = 2, SOLVER_NONE 
 
 typedef struct {
   int knots;
+  int perfect; /* interventions cut a node off its parents */
   penalty_kind penalty_kind;
   double lambda;
   solver_kind solver; /* AUTO: by cost, cell by cell */
@@ -70,8 +72,8 @@ typedef struct {
   score_settings set;
   bspline_table table;
   penalty penalty;
-  family *family;   /* d */
-  score_cell *cell; /* 2 d: node j in state c at [2 j + c] */
+  family *family;   /* 2 d: of node j in state c at [2 j + c] */
+  score_cell *cell; /* 2 d, in the same order */
   double *range;    /* 2 x d: lo, hi */
   row_shards shards;
   size_t max_run;  /* runs of the largest family */
@@ -87,6 +89,11 @@ typedef struct {
   double own_bytes;    /* its coefficients and normal equations */
   double shared_bytes; /* work that cells use in turn: the largest counts */
 } cell_plan;
+
+/* Coordinates of a node's family in a target state, n_coord of them without an intervention. */
+static inline int cell_coords(const score_settings *set, int n_coord, int state) {
+  return set->perfect && state == 1 ? 1 : n_coord;
+}
 
 cell_plan plan_cell(double n_rows, int n_coord, double n_total, const score_settings *set);
 
@@ -113,8 +120,8 @@ typedef struct {
 
 band_shape band_shape_of(const family *f, int n_basis);
 
-/* Copies of a family's normal equations that sum up: one a shard if small, one in all if large. */
-int band_copies(const score_model *m, const family *f);
+/* Copies of a cell's normal equations that sum up: one a shard if small, one in all if large. */
+int band_copies(const score_model *m, int cell);
 
 /* Checks that the pseudo-latents are finite and, with data_range, takes the ranges from them. */
 int score_update_range(score_model *m, const latent_sample *s);

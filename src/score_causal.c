@@ -47,17 +47,24 @@ INLINE void add_gram(double *band, size_t ld, const family *f, size_t base, cons
     }
 }
 
-/* Adds a block of rows to the normal equations of the node's band cells, in their given copy. */
+/* A family of two coordinates, with few enough knots, has its own fast sums (pairs.h). */
+static int goes_by_pairs(const score_model *m, int cell) {
+  return m->family[cell].n_coord == 2 && pair_sums_size(m->set.knots) > 0;
+}
+
+/* Adds a block of rows to a copy of the normal equations of the node's wanted cells (0 or 1 by
+ * state). */
 WIDE_VECTORS static void accumulate_features(const score_model *m, const latent_sample *s, int node,
-                                             int copy, const task_work *t, size_t start, int rows) {
-  const family *f = &m->family[node];
-  band_shape shape = band_shape_of(f, m->table.n_basis);
+                                             const int *wanted, int copy, const task_work *t,
+                                             size_t start, int rows) {
   for (int i = 0; i < rows; i++) {
-    const score_cell *cell = &m->cell[2 * node + row_state(s, start + (size_t)i, node)];
-    if (cell->solver != SOLVER_CHOLESKY)
+    int state = row_state(s, start + (size_t)i, node), c = 2 * node + state;
+    if (!wanted[state])
       continue;
-    double *rhs = cell->gram + shape.total * (size_t)copy, *band = rhs + f->n_coef + BAND_PADDING;
-    double w = row_weight(s, start + (size_t)i);
+    const family *f = &m->family[c];
+    band_shape shape = band_shape_of(f, m->table.n_basis);
+    double *rhs = m->cell[c].gram + shape.total * (size_t)copy;
+    double *band = rhs + f->n_coef + BAND_PADDING, w = row_weight(s, start + (size_t)i);
     size_t base = family_base(f, &t->block, i);
     row_features(f, &t->block, i, t->product, t->phi, t->dphi);
     for (size_t r = 0; r < f->n_run; r++)
@@ -66,58 +73,65 @@ WIDE_VECTORS static void accumulate_features(const score_model *m, const latent_
   }
 }
 
-/* The same for a node with one parent, into t->pair. */
+/* The same for families of two coordinates, into t->pair. */
 WIDE_VECTORS static void accumulate_pairs(const score_model *m, const latent_sample *s, int node,
-                                          const task_work *t, size_t start, int rows) {
-  const family *f = &m->family[node];
+                                          const int *wanted, const task_work *t, size_t start,
+                                          int rows) {
+  const family *f = &m->family[2 * node];
   const basis_block *b = &t->block;
   size_t state_size = pair_sums_size(m->set.knots) / 2;
   for (int i = 0; i < rows; i++) {
     size_t row = start + (size_t)i, own = family_basis_at(f, 0, i), pa = family_basis_at(f, 1, i);
-    pair_sums_add(t->pair + (size_t)row_state(s, row, node) * state_size, m->set.knots,
-                  b->value + own, b->slope + own, b->first[own / ORDER], b->value + pa,
-                  b->first[pa / ORDER], row_weight(s, row));
+    int state = row_state(s, row, node);
+    if (wanted[state])
+      pair_sums_add(t->pair + (size_t)state * state_size, m->set.knots, b->value + own,
+                    b->slope + own, b->first[own / ORDER], b->value + pa, b->first[pa / ORDER],
+                    row_weight(s, row));
   }
 }
 
-static void spread_pairs(const score_model *m, int node, int copy, const task_work *t) {
-  const family *f = &m->family[node];
+static void spread_pairs(const score_model *m, int cell, int copy, const task_work *t) {
+  const family *f = &m->family[cell];
   band_shape shape = band_shape_of(f, m->table.n_basis);
   size_t state_size = pair_sums_size(m->set.knots) / 2;
-  for (int c = 0; c < 2; c++) {
-    const score_cell *cell = &m->cell[2 * node + c];
-    if (cell->solver != SOLVER_CHOLESKY)
-      continue;
-    double *rhs = cell->gram + shape.total * (size_t)copy;
-    pair_sums_spread(t->pair + (size_t)c * state_size, m->set.knots, f,
-                     rhs + f->n_coef + BAND_PADDING, shape.ld, rhs);
-  }
+  double *rhs = m->cell[cell].gram + shape.total * (size_t)copy;
+  pair_sums_spread(t->pair + (size_t)(cell % 2) * state_size, m->set.knots, f,
+                   rhs + f->n_coef + BAND_PADDING, shape.ld, rhs);
 }
 
-/* Rows [from, to) into one copy of a node's normal equations. */
+/* Rows [from, to) into one copy of the normal equations of a node's wanted cells. */
 static void accumulate_node(const score_model *m, const latent_sample *s, task_work *t, int copy,
-                            int node, size_t from, size_t to) {
-  const family *f = &m->family[node];
-  int by_pairs = f->n_coord == 2 && pair_sums_size(m->set.knots) > 0;
-  if (by_pairs)
+                            int node, const int *wanted, size_t from, size_t to) {
+  const family *f = &m->family[2 * node]; /* without an intervention: the larger */
+  int by_pairs[2], by_features[2];
+  for (int c = 0; c < 2; c++) {
+    by_pairs[c] = wanted[c] && goes_by_pairs(m, 2 * node + c);
+    by_features[c] = wanted[c] && !by_pairs[c];
+  }
+  if (by_pairs[0] || by_pairs[1])
     memset(t->pair, 0, pair_sums_size(m->set.knots) * sizeof(double));
   for (size_t start = from; start < to; start += BLOCK_ROWS) {
     int rows = to - start < BLOCK_ROWS ? (int)(to - start) : BLOCK_ROWS;
     for (int k = 0; k < f->n_coord; k++)
       basis_block_fill(&t->block, &m->table, m->range + 2 * f->coord[k], s->y, s->n, f->coord[k],
                        start, rows);
-    if (by_pairs)
-      accumulate_pairs(m, s, node, t, start, rows);
-    else
-      accumulate_features(m, s, node, copy, t, start, rows);
+    if (by_pairs[0] || by_pairs[1])
+      accumulate_pairs(m, s, node, by_pairs, t, start, rows);
+    if (by_features[0] || by_features[1])
+      accumulate_features(m, s, node, by_features, copy, t, start, rows);
   }
-  if (by_pairs)
-    spread_pairs(m, node, copy, t);
+  for (int c = 0; c < 2; c++)
+    if (by_pairs[c])
+      spread_pairs(m, 2 * node + c, copy, t);
 }
 
-static int needs_band(const score_model *m, int node) {
-  return m->cell[2 * node].solver == SOLVER_CHOLESKY ||
-         m->cell[2 * node + 1].solver == SOLVER_CHOLESKY;
+/* Does task k (a shard, then a node) accumulate this cell? Shards take small bands, nodes large. */
+static int in_task(const score_model *m, int cell, int k) {
+  int n_shards = m->shards.n_shards;
+  if (m->cell[cell].solver != SOLVER_CHOLESKY)
+    return 0;
+  int sharded = band_copies(m, cell) == n_shards;
+  return k < n_shards ? sharded : !sharded && k - n_shards == cell / 2;
 }
 
 /* Normal equations of every band cell: a task a shard for small bands, one a node for large. */
@@ -125,9 +139,8 @@ static void accumulate(score_model *m, const latent_sample *s) {
   int n_shards = m->shards.n_shards;
   for (int c = 0; c < 2 * m->d; c++)
     if (m->cell[c].solver == SOLVER_CHOLESKY) {
-      const family *f = &m->family[c / 2];
-      size_t total = band_shape_of(f, m->table.n_basis).total;
-      memset(m->cell[c].gram, 0, total * (size_t)band_copies(m, f) * sizeof(double));
+      size_t total = band_shape_of(&m->family[c], m->table.n_basis).total;
+      memset(m->cell[c].gram, 0, total * (size_t)band_copies(m, c) * sizeof(double));
     }
 #ifdef _OPENMP
 #pragma omp parallel for schedule(dynamic) num_threads(m->set.threads)
@@ -136,18 +149,19 @@ static void accumulate(score_model *m, const latent_sample *s) {
     size_t from = k < n_shards ? shard_start(&m->shards, k) : 0;
     size_t to = k < n_shards ? shard_start(&m->shards, k + 1) : s->n;
     for (int j = 0; j < m->d; j++) {
-      int sharded = band_copies(m, &m->family[j]) == n_shards;
-      if (needs_band(m, j) && (k < n_shards ? sharded : !sharded && k - n_shards == j))
-        accumulate_node(m, s, &m->task[k], k < n_shards ? k : 0, j, from, to);
+      const int wanted[] = {in_task(m, 2 * j, k), in_task(m, 2 * j + 1, k)};
+      if (wanted[0] || wanted[1])
+        accumulate_node(m, s, &m->task[k], k < n_shards ? k : 0, j, wanted, from, to);
     }
   }
 }
 
-static int solve_band_cell(score_model *m, int node, score_cell *cell) {
-  const family *f = &m->family[node];
+static int solve_band_cell(score_model *m, int c) {
+  const family *f = &m->family[c];
+  score_cell *cell = &m->cell[c];
   band_shape shape = band_shape_of(f, m->table.n_basis);
   double *rhs = cell->gram, *band = rhs + f->n_coef + BAND_PADDING;
-  for (int k = 1; k < band_copies(m, f); k++)
+  for (int k = 1; k < band_copies(m, c); k++)
     for (size_t g = 0; g < shape.total; g++)
       cell->gram[g] += cell->gram[(size_t)k * shape.total + g];
   penalty_add_band(&m->penalty, f, band, shape.ld);
@@ -172,11 +186,11 @@ static int causal_fit(score_model *m, const latent_sample *s) {
     score_cell *cell = &m->cell[c];
     if (cell->solver == SOLVER_NONE)
       continue;
-    int status = cell->solver == SOLVER_CHOLESKY ? solve_band_cell(m, c / 2, cell)
-                                                 : cg_fit_cell(m, s, c / 2, c % 2);
+    int status =
+        cell->solver == SOLVER_CHOLESKY ? solve_band_cell(m, c) : cg_fit_cell(m, s, c / 2, c % 2);
     if (status != STATUS_OK)
       return status;
-    if (!all_finite(cell->theta, m->family[c / 2].n_coef))
+    if (!all_finite(cell->theta, m->family[c].n_coef))
       return STATUS_NOT_FINITE;
     if (m->set.poll)
       m->set.poll();
@@ -219,10 +233,10 @@ WIDE_VECTORS static void causal_evaluate(const score_model *m, const latent_samp
                                          size_t start, int rows, double *score, double *dscore,
                                          double *loss) {
   for (int j = 0; j < m->d; j++) {
-    const family *f = &m->family[j];
     for (int i = 0; i < rows; i++) {
       size_t at = (size_t)j * BLOCK_ROWS + (size_t)i, row = start + (size_t)i;
       int c = 2 * j + row_state(s, row, j);
+      const family *f = &m->family[c];
       row_score(f, &t->block, i, m->cell[c].theta + family_base(f, &t->block, i), t->product,
                 score + at, dscore + at);
       loss[c] += row_weight(s, row) * (0.5 * score[at] * score[at] + dscore[at]);

@@ -233,7 +233,7 @@ static void precondition(const score_model *m, const cell_rows *rows, double shi
 }
 
 int cg_fit_cell(score_model *m, const latent_sample *s, int node, int state) {
-  const family *f = &m->family[node];
+  const family *f = &m->family[2 * node + state];
   score_cell *cell = &m->cell[2 * node + state];
   cg_work *w = m->cg;
   size_t n_coef = f->n_coef;

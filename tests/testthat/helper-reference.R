@@ -62,6 +62,13 @@ ref_range <- function(y, range) {
   matrix(range, 2, ncol(y))
 }
 
+# Coordinates of node j in a target state: the node, then its parents, none of
+# them where interventions are perfect.
+ref_family <- function(j, state, parents, control) {
+  cut <- identical(control$intervention, "perfect") && state == 1
+  if (cut) j else c(j, parents[[j]])
+}
+
 # Causal score matching (5.4), (5.5), Appendix A.1; `omega`: weight of a row
 # in each domain (Appendix C).
 ref_score <- function(y, env, targets, parents, omega, control) {
@@ -72,14 +79,14 @@ ref_score <- function(y, env, targets, parents, omega, control) {
   score <- dscore <- matrix(0, n, d)
   theta <- vector("list", d)
   for (j in seq_len(d)) {
-    family <- c(j, parents[[j]])
-    phi <- ref_features(y, family, range, control$knots)
-    dphi <- ref_features(y, family, range, control$knots, 1L)
-    penalty <- ref_penalty(length(family), control$knots, control$penalty, control$lambda)
     theta[[j]] <- list(state0 = NULL, state1 = NULL)
     for (state in 0:1) {
       rows <- which(targets[env, j] == state)
       if (length(rows) == 0) next
+      family <- ref_family(j, state, parents, control)
+      phi <- ref_features(y, family, range, control$knots)
+      dphi <- ref_features(y, family, range, control$knots, 1L)
+      penalty <- ref_penalty(length(family), control$knots, control$penalty, control$lambda)
       w <- weight[rows]
       gram <- crossprod(phi[rows, , drop = FALSE], w * phi[rows, , drop = FALSE])
       coefs <- solve(gram + penalty, -colSums(w * dphi[rows, , drop = FALSE]))
@@ -95,16 +102,17 @@ ref_score <- function(y, env, targets, parents, omega, control) {
 }
 
 # Score and own derivative at new rows, from fitted coefficients.
-ref_eval_score <- function(y, row_targets, parents, theta, range, knots) {
+ref_eval_score <- function(y, row_targets, parents, theta, range, knots, control = list()) {
   score <- dscore <- matrix(0, nrow(y), ncol(y))
   for (j in seq_len(ncol(y))) {
-    family <- c(j, parents[[j]])
-    phi <- ref_features(y, family, range, knots)
-    dphi <- ref_features(y, family, range, knots, 1L)
-    for (i in seq_len(nrow(y))) {
-      coefs <- theta[[j]][[paste0("state", row_targets[i, j])]]
-      score[i, j] <- sum(phi[i, ] * coefs)
-      dscore[i, j] <- sum(dphi[i, ] * coefs)
+    for (state in 0:1) {
+      family <- ref_family(j, state, parents, control)
+      coefs <- theta[[j]][[paste0("state", state)]]
+      for (i in which(row_targets[, j] == state)) {
+        at <- y[i, , drop = FALSE]
+        score[i, j] <- sum(ref_features(at, family, range, knots) * coefs)
+        dscore[i, j] <- sum(ref_features(at, family, range, knots, 1L) * coefs)
+      }
     }
   }
   list(score = score, dscore = dscore)
@@ -172,7 +180,7 @@ ref_start <- function(x, d, init, mixing) {
 ref_fit <- function(x, env, targets, dag, weights = NULL, init = "pca", control = list()) {
   control <- utils::modifyList(list(
     penalty = "difference", lambda = 5, knots = 8L, range = "data", mixing = "orthonormal",
-    sigma2 = "auto", eta = 1, max_iter = 20, tol = 0
+    sigma2 = "auto", eta = 1, max_iter = 20, tol = 0, intervention = "imperfect"
   ), control)
   n <- nrow(x)
   p <- ncol(x)

@@ -198,6 +198,7 @@ bad_input(
   "control: a range for other latents" =
     fit_crl(x, env, targets, dag, control = list(range = rbind(rep(-5, 3), 5))) ~ control,
   "control: an unknown penalty" = crl_control(penalty = "lasso") ~ control,
+  "control: an unknown intervention" = crl_control(intervention = "soft") ~ control,
   "control: an unknown preset" = crl_control(preset = "Paper") ~ control,
   "control: no threads" = crl_control(threads = 0) ~ control,
   "control: progress in words" = crl_control(progress = "yes") ~ control,

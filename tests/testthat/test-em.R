@@ -94,6 +94,7 @@ test_that("20 iterations agree with the reference: range, damping, sigma2, one l
     list(range = c(-2, 2)),
     list(range = rbind(c(-3, -4, -5), c(6, 5, 4))),
     list(eta = 0.5),
+    list(intervention = "perfect"),
     list(lambda = 100),
     list(sigma2 = "fixed"),
     list(mixing = "fixed", sigma2 = "learned"),
@@ -169,6 +170,22 @@ test_that("predict() gives the reference's posterior at unseen rows", {
   expect_close(posterior("sd")^2, expected$variance)
   expect_close(posterior("score"), at$score)
   expect_close(posterior("x"), expected$latents %*% t(reference$mixing))
+})
+
+test_that("targets of perfect interventions are cut off their parents, in new rows too", {
+  withr::local_seed(38)
+  s <- em_data()
+  fit <- fit_em(s, max_iter = 3, intervention = "perfect")
+  reference <- reference_em(s, max_iter = 3, intervention = "perfect")
+  targets <- matrix(sample(0:1, 120, replace = TRUE), 40, 3)
+  y <- s$x[1:40, ] %*% reference$orthonormal
+  at <- ref_eval_score(y, targets, reference$parents, reference$theta, reference$range, 4,
+    control = list(intervention = "perfect")
+  )
+  score <- predict(fit, s$x[1:40, ], targets = targets, type = "score")
+  expect_close(score, at$score)
+  expect_identical(fit$cells$coefficients, c(6, 6, 36, 6, 216, 6))
+  expect_output(print(fit), "perfect interventions")
 })
 
 test_that("every thread count gives the same bits", {

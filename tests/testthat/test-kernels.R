@@ -63,12 +63,13 @@ test_that("B-splines go on linearly from the ends, without a jump", {
 
 score_fit <- function(y, env, targets, parents, omega = rep(1, nrow(targets)), range = "data",
                       knots = 8, penalty = "difference", lambda = 5, solver = "cholesky",
-                      threads = 1) {
+                      threads = 1, intervention = "imperfect") {
   storage.mode(targets) <- "integer"
   control <- list(
     knots = as.integer(knots), penalty = match(penalty, c("ridge", "difference")) - 1L,
     lambda = lambda, solver = match(solver, c("auto", "cholesky", "cg")) - 1L,
     cg_tol = 1e-13, cg_max_iter = 5000L, threads = as.integer(threads),
+    perfect = intervention == "perfect",
     range = if (!identical(range, "data")) matrix(as.double(range), 2, ncol(y))
   )
   .Call(C_score_fit, y, as.integer(env), targets, parents, omega, control)
@@ -149,6 +150,29 @@ test_that("several blocks of rows, small and large systems: the reference's scor
     expect_identical(fits[[2]], fits[[1]])
     expect_identical(fits[[3]], fits[[1]])
   }
+})
+
+test_that("a target of a perfect intervention has no parents: 0 to 3 of them otherwise", {
+  withr::local_seed(8)
+  s <- score_data(4611, 4) # two shards of rows; large systems are one task a node
+  dag <- matrix(0, 4, 4)
+  dag[upper.tri(dag)] <- 1
+  parents <- parents_in(dag)
+  control <- list(
+    knots = 4L, range = "data", penalty = "difference", lambda = 2, intervention = "perfect"
+  )
+  reference <- ref_score(s$y, s$env, s$targets, parents, rep(1, 5), control)
+  for (solver in c("cholesky", "cg")) {
+    fits <- lapply(1:2, function(threads) {
+      score_fit(s$y, s$env, s$targets, parents,
+        knots = 4, lambda = 2, solver = solver, intervention = "perfect", threads = threads
+      )
+    })
+    expect_score_close(fits[[1]], reference)
+    expect_identical(fits[[2]], fits[[1]])
+  }
+  expect_identical(lengths(lapply(fits[[1]]$theta, `[[`, "state1")), rep(6L, 4))
+  expect_identical(lengths(lapply(fits[[1]]$theta, `[[`, "state0")), as.integer(6^(1:4)))
 })
 
 test_that("a state without rows has no coefficients", {
