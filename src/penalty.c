@@ -49,8 +49,8 @@ static void decompose(penalty *p, allocator alloc) {
   p->values = values;
 }
 
-penalty penalty_new(penalty_kind kind, double lambda, int knots, allocator alloc) {
-  penalty p = {.kind = kind, .lambda = lambda, .n_basis = knots + 2};
+penalty penalty_new(penalty_kind kind, int knots, allocator alloc) {
+  penalty p = {.kind = kind, .n_basis = knots + 2};
   if (kind == PENALTY_DIFFERENCE) {
     p.difference = difference_rows(knots, alloc);
     p.gram = difference_gram(p.difference, p.n_basis, alloc);
@@ -64,24 +64,24 @@ static int position(const family *f, size_t g, int k, int n_basis) {
   return (int)(g / f->stride[k] % (size_t)n_basis);
 }
 
-void penalty_add_band(const penalty *p, const family *f, double *band, size_t ld) {
+void penalty_add_band(const penalty *p, double lambda, const family *f, double *band, size_t ld) {
   if (p->kind == PENALTY_RIDGE) {
     for (size_t g = 0; g < f->n_coef; g++)
-      band[g * ld] += p->lambda;
+      band[g * ld] += lambda;
     return;
   }
   for (int k = 0; k < f->n_coord; k++)
     for (size_t g = 0; g < f->n_coef; g++) {
       int i = position(f, g, k, p->n_basis);
       for (int lag = 0; lag < 3 && i + lag < p->n_basis; lag++)
-        band[g * ld + (size_t)lag * f->stride[k]] += p->lambda * p->gram[3 * i + lag];
+        band[g * ld + (size_t)lag * f->stride[k]] += lambda * p->gram[3 * i + lag];
     }
 }
 
-void penalty_apply(const penalty *p, const family *f, const double *v, double *out) {
+void penalty_apply(const penalty *p, double lambda, const family *f, const double *v, double *out) {
   if (p->kind == PENALTY_RIDGE) {
     for (size_t g = 0; g < f->n_coef; g++)
-      out[g] += p->lambda * v[g];
+      out[g] += lambda * v[g];
     return;
   }
   for (int k = 0; k < f->n_coord; k++) {
@@ -91,7 +91,7 @@ void penalty_apply(const penalty *p, const family *f, const double *v, double *o
         const double *c = p->difference + 3 * i;
         size_t g = start + (size_t)i * step;
         for (size_t inner = 0; inner < step; inner++, g++) {
-          double d = p->lambda * (c[0] * v[g] + c[1] * v[g + step] + c[2] * v[g + 2 * step]);
+          double d = lambda * (c[0] * v[g] + c[1] * v[g + step] + c[2] * v[g + 2 * step]);
           out[g] += c[0] * d;
           out[g + step] += c[1] * d;
           out[g + 2 * step] += c[2] * d;
@@ -115,11 +115,11 @@ WIDE_VECTORS static void rotate_coordinate(const penalty *p, const family *f, in
       }
 }
 
-void penalty_shifted_inverse(const penalty *p, const family *f, double shift, const double *v,
-                             double *out, double *work) {
+void penalty_shifted_inverse(const penalty *p, double lambda, const family *f, double shift,
+                             const double *v, double *out, double *work) {
   if (p->kind == PENALTY_RIDGE) {
     for (size_t g = 0; g < f->n_coef; g++)
-      out[g] = v[g] / (p->lambda + shift);
+      out[g] = v[g] / (lambda + shift);
     return;
   }
   memcpy(out, v, f->n_coef * sizeof(double));
@@ -131,7 +131,7 @@ void penalty_shifted_inverse(const penalty *p, const family *f, double shift, co
     double value = 0;
     for (int k = 0; k < f->n_coord; k++)
       value += p->values[position(f, g, k, p->n_basis)];
-    out[g] /= p->lambda * value + shift;
+    out[g] /= lambda * value + shift;
   }
   for (int k = 0; k < f->n_coord; k++) {
     rotate_coordinate(p, f, k, 0, out, work);

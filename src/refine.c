@@ -62,7 +62,7 @@ static double residual_variance(const refinement *f, state_sums *s, int m, doubl
   for (int g = 0; g < m; g++) {
     int i = g % n_basis;
     for (int lag = 0; lag < 3 && i + lag < n_basis; lag++)
-      s->gram[g + lag + g * m] += f->penalty.lambda * f->penalty.gram[3 * i + lag];
+      s->gram[g + lag + g * m] += f->lambda * f->penalty.gram[3 * i + lag];
     s->gram[g + g * m] += 1e-6 * s->weight; /* constants of several parents are exchangeable */
   }
   memcpy(theta, s->rhs, (size_t)m * sizeof(double));

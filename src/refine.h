@@ -16,7 +16,8 @@ typedef struct {
   const int *n_coord;
   bspline_table table;
   penalty penalty;
-  double noise; /* sigma2: in every residual variance, and taken off */
+  double lambda; /* its weight */
+  double noise;  /* sigma2: in every residual variance, and taken off */
   double variance_floor;
   int threads;
   double *z;      /* n x d */

@@ -69,6 +69,7 @@ static void prepare_cells(score_model *m, const size_t *rows, allocator alloc) {
     score_cell *cell = &m->cell[c];
     memset(cell, 0, sizeof *cell);
     cell->n_rows = rows[c];
+    cell->lambda = m->set.lambda;
     cell->solver = plan_cell((double)rows[c], f->n_coord, (double)m->shards.n, &m->set).solver;
     if (cell->solver == SOLVER_NONE)
       continue;
@@ -99,7 +100,7 @@ score_model *score_model_new(const latent_sample *s, const int *const *coord, co
   m->set.threads = set->threads < m->shards.n_shards ? set->threads : m->shards.n_shards;
   m->table =
       bspline_table_fill(set->knots, alloc((size_t)bspline_table_size(set->knots), sizeof(double)));
-  m->penalty = penalty_new(set->penalty_kind, set->lambda, set->knots, alloc);
+  m->penalty = penalty_new(set->penalty_kind, set->knots, alloc);
   m->family = alloc(2 * d, sizeof(family));
   m->max_run = 1;
   for (int c = 0; c < 2 * s->d; c++) {

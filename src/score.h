@@ -20,7 +20,7 @@ typedef struct {
   int knots;
   int perfect; /* interventions cut a node off its parents */
   penalty_kind penalty_kind;
-  double lambda;
+  double lambda;      /* every cell's, unless chosen from the data: smoothing.h */
   solver_kind solver; /* AUTO: by cost, cell by cell */
   double cg_tol;      /* relative residual */
   int cg_max_iter;
@@ -49,6 +49,7 @@ static inline double row_weight(const latent_sample *s, size_t row) {
 /* One (node, target state). */
 typedef struct {
   size_t n_rows;
+  double lambda;      /* penalty weight */
   solver_kind solver; /* SOLVER_NONE: no rows, hence no coefficients */
   double *theta;      /* K^q, kept between fits: the warm start of the next */
   double *gram;       /* band Cholesky: copies of lower band and right-hand side */

@@ -164,7 +164,7 @@ static int solve_band_cell(score_model *m, int c) {
   for (int k = 1; k < band_copies(m, c); k++)
     for (size_t g = 0; g < shape.total; g++)
       cell->gram[g] += cell->gram[(size_t)k * shape.total + g];
-  penalty_add_band(&m->penalty, f, band, shape.ld);
+  penalty_add_band(&m->penalty, cell->lambda, f, band, shape.ld);
   int status = band_solve(band, shape, m->factor, rhs, &cell->jittered);
   memcpy(cell->theta, rhs, f->n_coef * sizeof(double));
   return status;

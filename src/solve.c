@@ -210,24 +210,24 @@ static double dot(const double *a, const double *b, size_t m) {
 }
 
 /* The operator: normal equations and penalty. */
-static void apply_operator(const score_model *m, const cell_rows *rows, const double *v,
-                           double *out) {
+static void apply_operator(const score_model *m, const cell_rows *rows, double lambda,
+                           const double *v, double *out) {
   gram_times(rows, v, out);
-  penalty_apply(&m->penalty, rows->f, v, out);
+  penalty_apply(&m->penalty, lambda, rows->f, v, out);
 }
 
 /* Ridge: by the diagonal. Difference: the Gram matrix is near a multiple of the identity where
- * there are data, and the penalty rules where there are none, so by (P + c I)^-1, c the mean
+ * there are data, and the penalty rules where there are none, so by (lambda P + c I)^-1, c the mean
  * diagonal of the Gram matrix; the Kronecker form of P makes this cheap. */
-static void precondition(const score_model *m, const cell_rows *rows, double shift, const double *r,
-                         double *out) {
+static void precondition(const score_model *m, const cell_rows *rows, double lambda, double shift,
+                         const double *r, double *out) {
   cg_work *w = m->cg;
   if (m->penalty.kind == PENALTY_DIFFERENCE) {
-    penalty_shifted_inverse(&m->penalty, rows->f, shift, r, out, w->sum);
+    penalty_shifted_inverse(&m->penalty, lambda, rows->f, shift, r, out, w->sum);
     return;
   }
   for (size_t g = 0; g < rows->f->n_coef; g++) {
-    double d = w->diagonal[g] + m->penalty.lambda;
+    double d = w->diagonal[g] + lambda;
     out[g] = d > 0 ? r[g] / d : 0; /* an equation no row touches is solved by 0 */
   }
 }
@@ -239,18 +239,19 @@ int cg_fit_cell(score_model *m, const latent_sample *s, int node, int state) {
   size_t n_coef = f->n_coef;
   cell_rows rows = {f, w, shard_rows(gather_rows(m, s, node, state)), m->set.threads};
   double *theta = cell->theta, *r = w->residual, *p = w->direction, *z = w->scaled, shift = 0;
+  double lambda = cell->lambda;
 
   fill_rows(m, s, &rows);
   for (size_t g = 0; g < n_coef; g++)
     shift += w->diagonal[g] / (double)n_coef;
-  apply_operator(m, &rows, theta, z);
+  apply_operator(m, &rows, lambda, theta, z);
   for (size_t g = 0; g < n_coef; g++)
     r[g] = w->rhs[g] - z[g];
-  precondition(m, &rows, shift, r, p);
+  precondition(m, &rows, lambda, shift, r, p);
   double rz = dot(r, p, n_coef), goal = m->set.cg_tol * sqrt(dot(w->rhs, w->rhs, n_coef));
   int iteration = 0;
   while (sqrt(dot(r, r, n_coef)) > goal && iteration < m->set.cg_max_iter) {
-    apply_operator(m, &rows, p, z);
+    apply_operator(m, &rows, lambda, p, z);
     double alpha = rz / dot(p, z, n_coef);
     if (!isfinite(alpha))
       return STATUS_NOT_FINITE;
@@ -258,7 +259,7 @@ int cg_fit_cell(score_model *m, const latent_sample *s, int node, int state) {
       theta[g] += alpha * p[g];
       r[g] -= alpha * z[g];
     }
-    precondition(m, &rows, shift, r, z);
+    precondition(m, &rows, lambda, shift, r, z);
     double next = dot(r, z, n_coef), beta = next / rz;
     for (size_t g = 0; g < n_coef; g++)
       p[g] = z[g] + beta * p[g];
