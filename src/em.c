@@ -149,7 +149,7 @@ static void posterior_shard(em_fit_state *em, int k, int first) {
       for (int j = 0; j < d; j++)
         sum->outside +=
             basis_block_fill(&t->block, &m->table, m->range + 2 * j, em->y, n, j, at, rows);
-      em->score_class->evaluate(m, &em->sample, t, at, rows, s, ds, sum->loss);
+      em->score_class->evaluate(m, &em->sample, t, at, rows, s, ds, NULL, sum->loss);
       posterior_block(em, sum, at, rows, first, s, ds, v, z + (at - start));
       copy_block(em->out.score, s, n, d, at, rows);
       copy_block(em->out.dscore, ds, n, d, at, rows);

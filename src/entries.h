@@ -21,7 +21,8 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
 
 /* r_kernels.c: kernels by themselves, for the tests */
 SEXP bspline_basis(SEXP y, SEXP range, SEXP knots, SEXP deriv);
-SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP control);
+SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP control,
+               SEXP reference);
 SEXP polar_factor(SEXP m);
 SEXP mixing_update(SEXP m, SEXP second_moment, SEXP scale, SEXP mode);
 

@@ -61,13 +61,14 @@ INLINE void outer_product(double *product, size_t length, const double *v) {
 }
 
 /* Products of the basis values of all coordinates but the first and the last: 4^(q - 2) of them
- * (one, of value 1, if q < 3). Returns their number. */
-INLINE size_t family_middle_product(const family *f, const basis_block *b, int row,
+ * (one, of value 1, if q < 3), with slopes in place of the values of coordinate `steep` (0: none).
+ * Returns their number. */
+INLINE size_t family_middle_product(const family *f, const basis_block *b, int row, int steep,
                                     double *product) {
   size_t length = 1;
   product[0] = 1;
   for (int k = 1; k < f->n_coord - 1; k++, length *= ORDER)
-    outer_product(product, length, b->value + family_basis_at(f, k, row));
+    outer_product(product, length, (k == steep ? b->slope : b->value) + family_basis_at(f, k, row));
   return length;
 }
 

@@ -23,31 +23,38 @@ SEXP bspline_basis(SEXP y, SEXP range, SEXP knots, SEXP deriv) {
   return out;
 }
 
-/* Fits the causal score to given pseudo-latents and evaluates it at the same rows. */
-SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP control) {
+/* Fits the causal score to given pseudo-latents and evaluates it at the same rows; reference: NULL,
+ * or the score (n x d) that it corrects. */
+SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP control,
+               SEXP reference) {
   assert_double_matrix(y, "y");
-  const char *fields[] = {"theta", "score", "dscore", "range", "loss", "status", ""};
+  const char *fields[] = {"theta", "score", "dscore", "range", "loss", "status", "jacobian", ""};
   latent_sample s = sample_from(env, targets, omega);
   s.y = REAL(y);
+  s.reference = Rf_isNull(reference) ? NULL : REAL(reference);
   size_t n = s.n, d = (size_t)s.d;
   score_model *m = score_model_from(&s, parents, control);
   double *score = (double *)R_alloc(d * BLOCK_ROWS, sizeof(double));
   double *dscore = (double *)R_alloc(d * BLOCK_ROWS, sizeof(double));
+  double *jacobian = (double *)R_alloc(d * d * BLOCK_ROWS, sizeof(double));
   double *loss = (double *)r_allocator(2 * d, sizeof(double)), total = 0;
   memset(loss, 0, 2 * d * sizeof(double));
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, (int)n, s.d));
   SET_VECTOR_ELT(out, 2, Rf_allocMatrix(REALSXP, (int)n, s.d));
   SET_VECTOR_ELT(out, 3, Rf_allocMatrix(REALSXP, 2, s.d));
+  SET_VECTOR_ELT(out, 6, Rf_alloc3DArray(REALSXP, (int)n, s.d, s.d));
 
   int status = causal_score.fit(m, &s);
   for (size_t start = 0; start < n; start += BLOCK_ROWS) {
     int rows = n - start < BLOCK_ROWS ? (int)(n - start) : BLOCK_ROWS;
     for (int j = 0; j < s.d; j++)
       basis_block_fill(&m->task[0].block, &m->table, m->range + 2 * j, s.y, n, j, start, rows);
-    causal_score.evaluate(m, &s, &m->task[0], start, rows, score, dscore, loss);
+    causal_score.evaluate(m, &s, &m->task[0], start, rows, score, dscore, jacobian, loss);
+    size_t bytes = (size_t)rows * sizeof(double);
+    for (size_t e = 0; e < d * d; e++)
+      memcpy(REAL(VECTOR_ELT(out, 6)) + e * n + start, jacobian + e * BLOCK_ROWS, bytes);
     for (size_t j = 0; j < d; j++) {
-      size_t bytes = (size_t)rows * sizeof(double);
       memcpy(REAL(VECTOR_ELT(out, 1)) + j * n + start, score + j * BLOCK_ROWS, bytes);
       memcpy(REAL(VECTOR_ELT(out, 2)) + j * n + start, dscore + j * BLOCK_ROWS, bytes);
     }

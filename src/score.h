@@ -36,6 +36,8 @@ typedef struct {
   const int *env;      /* n: domain of a row, from 1 */
   const int *targets;  /* n_domains x d: 0 or 1 */
   const double *omega; /* n_domains: row weight n w_e / N_e (Appendix C) */
+  /* n x d: a score known beforehand, which the score model corrects; or NULL */
+  const double *reference;
 } latent_sample;
 
 static inline int row_state(const latent_sample *s, size_t row, int node) {
@@ -131,9 +133,10 @@ typedef struct {
   const char *name;
   int (*fit)(score_model *m, const latent_sample *s);
   /* The rows in t->block: score and dscore (own derivative) are d x BLOCK_ROWS, loss 2 d sums of
-   * omega (s^2 / 2 + ds), added to. */
+   * omega (s^2 / 2 + ds), added to. jacobian: NULL, or d x d x BLOCK_ROWS, the derivative of
+   * component k in coordinate l at [(l * d + k) * BLOCK_ROWS + row]. All without the reference. */
   void (*evaluate)(const score_model *m, const latent_sample *s, task_work *t, size_t start,
-                   int rows, double *score, double *dscore, double *loss);
+                   int rows, double *score, double *dscore, double *jacobian, double *loss);
 } score_class;
 
 extern const score_class causal_score;

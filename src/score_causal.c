@@ -2,8 +2,9 @@
  *
  * Score matching (5.4) is quadratic in theta; for each (node, state) it solves
  *   (sum_i omega_i phi phi' + P) theta = - sum_i omega_i d_j phi
- * over the rows with that target state. Rows touch 4^q features, so the Gram matrix is accumulated
- * in band form (or not at all, see solve.h) and no n x K^q matrix is ever built.
+ * over the rows with that target state; where a reference score g is known beforehand and the
+ * spline corrects it, phi g joins d_j phi on the right. Rows touch 4^q features, so the Gram matrix
+ * is accumulated in band form (or not at all, see solve.h) and no n x K^q matrix is ever built.
  */
 #include "score.h"
 #include "solve.h"
@@ -18,7 +19,7 @@ INLINE void row_features(const family *f, const basis_block *b, int row, double 
   const double *value = b->value + family_basis_at(f, 0, row);
   const double *slope = b->slope + family_basis_at(f, 0, row);
   size_t n = f->n_run; /* products of the other coordinates' values */
-  size_t length = family_middle_product(f, b, row, product);
+  size_t length = family_middle_product(f, b, row, 0, product);
   if (f->n_coord > 1)
     outer_product(product, length, b->value + family_basis_at(f, f->n_coord - 1, row));
   for (size_t a = 0; a < ORDER; a++)
@@ -99,6 +100,17 @@ static void spread_pairs(const score_model *m, int cell, int copy, const task_wo
                    rhs + f->n_coef + BAND_PADDING, shape.ld, rhs);
 }
 
+/* The right-hand side's - d_j phi becomes - (d_j phi + phi g_j): slopes of the node's own basis
+ * become slope + g value, in the block of a task that evaluates no scores. */
+static void add_reference(const latent_sample *s, int node, basis_block *b, size_t start,
+                          int rows) {
+  const double *reference = s->reference + (size_t)node * s->n + start;
+  size_t at = (size_t)node * BLOCK_ROWS;
+  for (size_t i = 0; i < (size_t)rows; i++)
+    for (size_t a = 0; a < ORDER; a++)
+      b->slope[(at + i) * ORDER + a] += reference[i] * b->value[(at + i) * ORDER + a];
+}
+
 /* Rows [from, to) into one copy of the normal equations of a node's wanted cells. */
 static void accumulate_node(const score_model *m, const latent_sample *s, task_work *t, int copy,
                             int node, const int *wanted, size_t from, size_t to) {
@@ -115,6 +127,8 @@ static void accumulate_node(const score_model *m, const latent_sample *s, task_w
     for (int k = 0; k < f->n_coord; k++)
       basis_block_fill(&t->block, &m->table, m->range + 2 * f->coord[k], s->y, s->n, f->coord[k],
                        start, rows);
+    if (s->reference)
+      add_reference(s, node, &t->block, start, rows);
     if (by_pairs[0] || by_pairs[1])
       accumulate_pairs(m, s, node, by_pairs, t, start, rows);
     if (by_features[0] || by_features[1])
@@ -212,7 +226,7 @@ INLINE void row_score(const family *f, const basis_block *b, int row, const doub
   } else { /* contract the middle coordinates, then the first, then the last */
     const double *last = b->value + family_basis_at(f, f->n_coord - 1, row);
     double fits[ORDER] = {0}, derivatives[ORDER] = {0};
-    size_t length = family_middle_product(f, b, row, product);
+    size_t length = family_middle_product(f, b, row, 0, product);
     for (size_t a = 0; a < ORDER; a++) {
       double part[ORDER] = {0};
       for (size_t r = 0; r < length; r++)
@@ -229,9 +243,44 @@ INLINE void row_score(const family *f, const basis_block *b, int row, const doub
   *dscore = derivative;
 }
 
+/* The derivative of phi' theta in the family's coordinate k (not the first): slopes of k. */
+INLINE double row_derivative(const family *f, const basis_block *b, int row, const double *theta,
+                             int k, double *product) {
+  const double *value = b->value + family_basis_at(f, 0, row);
+  const double *last =
+      (k == f->n_coord - 1 ? b->slope : b->value) + family_basis_at(f, f->n_coord - 1, row);
+  double fits[ORDER] = {0}, derivative = 0;
+  size_t length = family_middle_product(f, b, row, k, product);
+  for (size_t a = 0; a < ORDER; a++)
+    for (size_t r = 0; r < length; r++)
+      add_run(fits, value[a] * product[r], theta + f->run_offset[a * length + r]);
+  for (int t = 0; t < ORDER; t++)
+    derivative += last[t] * fits[t];
+  return derivative;
+}
+
+/* Row j of the Jacobian: the own derivative and those in the parents. */
+WIDE_VECTORS static void causal_jacobian(const score_model *m, const latent_sample *s, int j,
+                                         task_work *t, size_t start, int rows, const double *dscore,
+                                         double *jacobian) {
+  size_t d = (size_t)m->d;
+  double *out = jacobian + (size_t)j * BLOCK_ROWS; /* column l at l d BLOCK_ROWS */
+  for (size_t l = 0; l < d; l++)
+    memset(out + l * d * BLOCK_ROWS, 0, (size_t)rows * sizeof(double));
+  for (int i = 0; i < rows; i++) {
+    int c = 2 * j + row_state(s, start + (size_t)i, j);
+    const family *f = &m->family[c];
+    const double *theta = m->cell[c].theta + family_base(f, &t->block, i);
+    out[(size_t)j * d * BLOCK_ROWS + (size_t)i] = dscore[(size_t)j * BLOCK_ROWS + (size_t)i];
+    for (int k = 1; k < f->n_coord; k++)
+      out[(size_t)f->coord[k] * d * BLOCK_ROWS + (size_t)i] =
+          row_derivative(f, &t->block, i, theta, k, t->product);
+  }
+}
+
 WIDE_VECTORS static void causal_evaluate(const score_model *m, const latent_sample *s, task_work *t,
                                          size_t start, int rows, double *score, double *dscore,
-                                         double *loss) {
+                                         double *jacobian, double *loss) {
   for (int j = 0; j < m->d; j++) {
     for (int i = 0; i < rows; i++) {
       size_t at = (size_t)j * BLOCK_ROWS + (size_t)i, row = start + (size_t)i;
@@ -241,6 +290,8 @@ WIDE_VECTORS static void causal_evaluate(const score_model *m, const latent_samp
                 score + at, dscore + at);
       loss[c] += row_weight(s, row) * (0.5 * score[at] * score[at] + dscore[at]);
     }
+    if (jacobian)
+      causal_jacobian(m, s, j, t, start, rows, dscore, jacobian);
   }
 }
 

@@ -163,7 +163,8 @@ static size_t gather_rows(score_model *m, const latent_sample *s, int node, int 
   return count;
 }
 
-/* The bases of the gathered rows, the right-hand side - sum omega d_j phi and the diagonal. */
+/* The bases of the gathered rows, the right-hand side - sum omega (d_j phi + g_j phi), with g = 0
+ * where there is no reference score, and the diagonal. */
 static void fill_rows(score_model *m, const latent_sample *s, const cell_rows *c) {
   const family *f = c->f;
   cg_work *w = m->cg;
@@ -189,6 +190,9 @@ static void fill_rows(score_model *m, const latent_sample *s, const cell_rows *c
         w->base[i] = (int)base;
         w->weight[i] = row_weight(s, (size_t)w->row[i]);
         memcpy(head, pass == 0 ? slope : basis, sizeof head);
+        if (pass == 0 && s->reference)
+          for (int t = 0; t < ORDER; t++)
+            head[t] += s->reference[(size_t)f->coord[0] * s->n + (size_t)w->row[i]] * basis[t];
         const double *last = run_products(f, basis, head, product);
         for (size_t r = 0; r < f->n_run; r++)
           for (int t = 0; t < ORDER; t++) {

@@ -20,11 +20,13 @@ ref_basis <- function(y, range, knots, deriv = 0L) {
 }
 
 # Features of the coordinates `family` (the node, then its parents), the first
-# coordinate's index slowest; `deriv` is the derivative in the first one.
-ref_features <- function(y, family, range, knots, deriv = 0L) {
-  features <- ref_basis(y[, family[1]], range[, family[1]], knots, deriv)
+# coordinate's index slowest; `deriv` is the derivative in coordinate `wrt`,
+# the first one unless told.
+ref_features <- function(y, family, range, knots, deriv = 0L, wrt = family[1]) {
+  basis <- function(k) ref_basis(y[, k], range[, k], knots, if (k == wrt) deriv else 0L)
+  features <- basis(family[1])
   for (k in family[-1]) {
-    right <- ref_basis(y[, k], range[, k], knots)
+    right <- basis(k)
     features <- do.call(cbind, lapply(seq_len(ncol(features)), function(a) features[, a] * right))
   }
   features
@@ -70,8 +72,9 @@ ref_family <- function(j, state, parents, control) {
 }
 
 # Causal score matching (5.4), (5.5), Appendix A.1; `omega`: weight of a row
-# in each domain (Appendix C).
-ref_score <- function(y, env, targets, parents, omega, control) {
+# in each domain (Appendix C). `reference`: a known score that the splines
+# correct, the score of the model being their sum; the results are the splines'.
+ref_score <- function(y, env, targets, parents, omega, control, reference = 0 * y) {
   n <- nrow(y)
   d <- ncol(y)
   range <- ref_range(y, control$range)
@@ -89,7 +92,8 @@ ref_score <- function(y, env, targets, parents, omega, control) {
       penalty <- ref_penalty(length(family), control$knots, control$penalty, control$lambda)
       w <- weight[rows]
       gram <- crossprod(phi[rows, , drop = FALSE], w * phi[rows, , drop = FALSE])
-      coefs <- solve(gram + penalty, -colSums(w * dphi[rows, , drop = FALSE]))
+      known <- colSums(w * reference[rows, j] * phi[rows, , drop = FALSE])
+      coefs <- solve(gram + penalty, -colSums(w * dphi[rows, , drop = FALSE]) - known)
       theta[[j]][[paste0("state", state)]] <- coefs
       score[rows, j] <- phi[rows, , drop = FALSE] %*% coefs
       dscore[rows, j] <- dphi[rows, , drop = FALSE] %*% coefs
@@ -116,6 +120,24 @@ ref_eval_score <- function(y, row_targets, parents, theta, range, knots, control
     }
   }
   list(score = score, dscore = dscore)
+}
+
+# The Jacobian (rows x component x coordinate) of the same score.
+ref_eval_jacobian <- function(y, row_targets, parents, theta, range, knots, control = list()) {
+  d <- ncol(y)
+  jacobian <- array(0, c(nrow(y), d, d))
+  for (j in seq_len(d)) {
+    for (state in 0:1) {
+      family <- ref_family(j, state, parents, control)
+      rows <- which(row_targets[, j] == state)
+      coefs <- theta[[j]][[paste0("state", state)]]
+      for (k in if (length(rows) > 0) family) {
+        at <- y[rows, , drop = FALSE]
+        jacobian[rows, j, k] <- ref_features(at, family, range, knots, 1L, wrt = k) %*% coefs
+      }
+    }
+  }
+  jacobian
 }
 
 # First- and second-order Tweedie, (4.4) and (4.5).

@@ -63,7 +63,7 @@ test_that("B-splines go on linearly from the ends, without a jump", {
 
 score_fit <- function(y, env, targets, parents, omega = rep(1, nrow(targets)), range = "data",
                       knots = 8, penalty = "difference", lambda = 5, solver = "cholesky",
-                      threads = 1, intervention = "imperfect") {
+                      threads = 1, intervention = "imperfect", reference = NULL) {
   storage.mode(targets) <- "integer"
   control <- list(
     knots = as.integer(knots), penalty = match(penalty, c("ridge", "difference")) - 1L,
@@ -72,7 +72,7 @@ score_fit <- function(y, env, targets, parents, omega = rep(1, nrow(targets)), r
     perfect = intervention == "perfect",
     range = if (!identical(range, "data")) matrix(as.double(range), 2, ncol(y))
   )
-  .Call(C_score_fit, y, as.integer(env), targets, parents, omega, control)
+  .Call(C_score_fit, y, as.integer(env), targets, parents, omega, control, reference)
 }
 
 parents_in <- function(dag) lapply(seq_len(ncol(dag)), function(j) which(dag[, j] == 1))
@@ -112,6 +112,57 @@ test_that("the causal score agrees with dense normal equations: 0 to 3 parents",
       }
     }
   }
+})
+
+test_that("the Jacobian of the causal score is that of its features, and of the score by differences", {
+  withr::local_seed(21)
+  s <- score_data(301, 4)
+  dag <- matrix(0, 4, 4)
+  dag[upper.tri(dag)] <- 1
+  dag[1, 2] <- 0 # two roots
+  parents <- parents_in(dag)
+  row_targets <- s$targets[s$env, ]
+  for (intervention in c("perfect", "imperfect")) {
+    fit <- score_fit(s$y, s$env, s$targets, parents, knots = 3, lambda = 2,
+                     intervention = intervention)
+    reference <- ref_eval_jacobian(s$y, row_targets, parents, fit$theta, fit$range, 3,
+                                   list(intervention = intervention))
+    expect_close(fit$jacobian, reference, 1e-11)
+    for (j in 1:4) expect_identical(fit$jacobian[, j, j], fit$dscore[, j])
+  }
+  skip_if_not_installed("numDeriv")
+  inside <- which(apply(s$y, 1, function(y) all(y > fit$range[1, ] & y < fit$range[2, ])))[1:5]
+  for (i in inside) {
+    at <- row_targets[i, , drop = FALSE]
+    by_differences <- numDeriv::jacobian(function(y) {
+      ref_eval_score(t(y), at, parents, fit$theta, fit$range, 3)$score
+    }, s$y[i, ])
+    expect_equal(fit$jacobian[i, , ], by_differences, tolerance = 1e-6)
+  }
+})
+
+test_that("with a reference score the splines correct it: dense normal equations", {
+  withr::local_seed(22)
+  s <- score_data(611, 4)
+  dag <- matrix(0, 4, 4)
+  dag[cbind(c(1, 2, 1, 2, 3), c(2, 3, 4, 4, 4))] <- 1 # no, one and three parents
+  parents <- parents_in(dag)
+  reference <- -s$y / 3 + 0.2 * sin(s$y[, 4:1])
+  omega <- c(0.3, 1.7, 1.1, 0.6, 2)
+  control <- list(knots = 3L, range = "data", penalty = "difference", lambda = 2)
+  dense <- ref_score(s$y, s$env, s$targets, parents, omega, control, reference)
+  for (solver in c("cholesky", "cg")) {
+    fit <- score_fit(s$y, s$env, s$targets, parents, omega,
+      knots = 3, lambda = 2, solver = solver, reference = reference
+    )
+    expect_score_close(fit, dense)
+  }
+  # a reference that the splines can represent is a change of origin: ridge-free, the sum stays
+  linear <- -0.1 * s$y
+  plain <- score_fit(s$y, s$env, s$targets, parents, knots = 3, lambda = 0)
+  moved <- score_fit(s$y, s$env, s$targets, parents, knots = 3, lambda = 0, reference = linear)
+  one <- lengths(parents) < 2 # without a penalty, larger families have features no row touches
+  expect_equal((moved$score + linear)[, one], plain$score[, one], tolerance = 1e-6)
 })
 
 test_that("the causal score agrees with dense normal equations: ranges, knots, lambda", {
