@@ -217,6 +217,9 @@ count_note <- function(name, count, fit) {
     outside_range = paste("In", whole(count), "of", whole(pairs), "(row, latent) pairs the",
                           "pseudo-latent lies outside the knots, where the score is continued",
                           "linearly."),
+    start_indefinite = paste("In the start's search,", count_of(count, "regression"), "on a node's",
+                             "parents had to be left out: the parents vary little beside the",
+                             "noise."),
     paste0(name, ": ", count))
 }
 

@@ -138,7 +138,8 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
   check_status(result$status, error_call)
   fit <- c(named_results(result, data), list(
     counts = c(result$counts, jittered = sum(result$jittered),
-               cg_unconverged = sum(result$unconverged)),
+               cg_unconverged = sum(result$unconverged),
+               start_indefinite = start$indefinite %||% 0L),
     cells = cell_table(data, control, result),
     data = data, control = control, init = start$label, optima = start$optima, call = call,
     elapsed = proc.time()[["elapsed"]] - started

@@ -4,48 +4,66 @@
 # Residual variances of latents are not believed below this share of the noise variance.
 VARIANCE_FLOOR <- 0.05
 
-# Spline mechanisms: knots and penalty; first width of the search in a plane (radians), sweeps.
-REFINEMENT <- list(knots = 8L, lambda = 20, width = 0.4, max_sweeps = 8L)
+# Spline mechanisms: knots and penalty (fewer knots than the score has: the correction for noise in
+# the parents wants intervals no shorter than the noise); first width of the search in a plane
+# (radians), sweeps.
+REFINEMENT <- list(knots = 6L, lambda = 20, width = 0.4, max_sweeps = 8L)
+
+# Optima of the linear stage that the spline stage starts from.
+REFINED_OPTIMA <- 3L
 
 # Optima closer than this (squared Frobenius distance, signs aside) are the same.
 SAME_OPTIMUM <- 0.05
 
 #' Principal components, rotated to the best of several optima
 #'
-#' @return As pca_start(), and `optima`: tibble of the distinct optima, best first: `objective`
-#'   (minus the profile log-likelihood of the linear-Gaussian model, up to a constant), `starts`
-#'   (how many ended there), `distance` (squared Frobenius distance to the best, signs aside)
+#' @return As pca_start(), and `optima`: tibble of the distinct optima of the linear stage, best
+#'   first: `objective` (minus the profile log-likelihood of the linear-Gaussian model, up to a
+#'   constant), `starts` (how many ended there), `distance` (squared Frobenius distance to the best,
+#'   signs aside), `refined` (objective after the spline stage; NA where it did not go);
+#'   `indefinite`, how many regressions of the spline stage had to do without their parents
 #' @noRd
 interventional_start <- function(data, control, call = rlang::caller_env()) {
   start <- pca_start(data, call)
-  cells <- rotation_cells(data, start)
+  cells <- rotation_cells(data, start, control$intervention == "perfect")
   found <- .Call(C_rotation_starts, cells$cov, cells$weight, cells$coord,
                  VARIANCE_FLOOR * start$sigma2, control$starts, control$seed)
   optima <- distinct_optima(found)
+  optima$refined <- rep(NA_real_, length(optima$which))
   rotation <- matrix(found$rotation[, , optima$which[1L]], data$d)
+  start$indefinite <- 0L
   if (control$mechanisms == "spline") {
-    rotation <- refined_rotation(rotation, data, start, control)
+    refined <- lapply(utils::head(optima$which, REFINED_OPTIMA), function(k) {
+      refined_rotation(matrix(found$rotation[, , k], data$d), data, start, control)
+    })
+    objective <- vapply(refined, `[[`, 0, "objective")
+    optima$refined[seq_along(refined)] <- objective
+    rotation <- refined[[which.min(objective)]]$rotation
+    start$indefinite <- sum(vapply(refined, `[[`, 0L, "indefinite"))
   }
   start$orthonormal <- start$orthonormal %*% rotation
-  start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance")])
+  start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined")])
   start
 }
 
-#' The same search with additive splines for mechanisms, on the rows, from the linear optimum
+#' The same search with additive splines for mechanisms, on the rows, from a linear optimum
+#'
+#' @return list: `rotation`, `objective`, `indefinite`
 #' @noRd
 refined_rotation <- function(rotation, data, start, control) {
   settings <- c(REFINEMENT, noise = start$sigma2, variance_floor = VARIANCE_FLOOR * start$sigma2,
-                threads = control$threads)
+                threads = control$threads, perfect = control$intervention == "perfect")
   .Call(C_rotation_refine, data$x %*% start$orthonormal, rotation, data$env, data$targets,
-        row_weights(data), parent_list(data$dag), settings)$rotation
+        row_weights(data), parent_list(data$dag), settings)
 }
 
 #' For each (node, state) with rows: weight, covariance of the latents, family
 #'
 #' The covariance is that of the pooled domains in principal coordinates, less the noise variance:
-#' what is left is the latents', so that regressions on parents have no errors in variables.
+#' what is left is the latents', so that regressions on parents have no errors in variables. With
+#' perfect interventions a targeted node has no parents.
 #' @noRd
-rotation_cells <- function(data, start) {
+rotation_cells <- function(data, start, perfect = FALSE) {
   d <- data$d
   moments <- .Call(C_domain_moments, data$x %*% start$orthonormal, data$env, data$n_domains)
   share <- data$n * data$weights
@@ -62,7 +80,8 @@ rotation_cells <- function(data, start) {
     second <- matrix(moments$second[, , domains], d * d) %*% part
     cov[, , k] <- matrix(second, d) - tcrossprod(mean) - diag(start$sigma2, d)
   }
-  list(cov = cov, weight = weight, coord = lapply(cells$node, function(j) c(j, parents[[j]])))
+  list(cov = cov, weight = weight, coord = Map(function(j, c) c(j, if (!(perfect && c == 1L)) parents[[j]]), cells$node,
+                   cells$state))
 }
 
 #' The distinct optima among the results of all starts, best first

@@ -87,7 +87,7 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
                      SEXP settings) {
   assert_double_matrix(y, "y");
   assert_double_matrix(rotation, "rotation");
-  const char *fields[] = {"rotation", "objective", ""};
+  const char *fields[] = {"rotation", "objective", "indefinite", ""};
   latent_sample s = sample_from(env, targets, omega);
   size_t n = s.n, d = (size_t)s.d;
   int knots = list_int(settings, "knots"), max_coord = 1;
@@ -104,12 +104,15 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
       .penalty = penalty_new(PENALTY_DIFFERENCE, knots, r_allocator),
       .lambda = list_number(settings, "lambda"),
       .noise = list_number(settings, "noise"),
+      .perfect = list_int(settings, "perfect"),
       .variance_floor = list_number(settings, "variance_floor"),
       .threads = list_int(settings, "threads"),
       .z = (double *)r_allocator(n * d, sizeof(double)),
       .turned = (double *)r_allocator(2 * n, sizeof(double)),
       .value = (double *)r_allocator(d, sizeof(double)),
+      .indefinite = (int *)r_allocator(d, sizeof(int)),
       .node_size = refine_node_size(max_coord, knots + 2)};
+  memset(f.indefinite, 0, d * sizeof(int));
   f.work = (double *)r_allocator(d * f.node_size, sizeof(double));
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   SET_VECTOR_ELT(out, 0, Rf_duplicate(rotation));
@@ -121,6 +124,10 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
   double value = refine_rotation(&f, r, list_number(settings, "width"), 1e-7,
                                  list_int(settings, "max_sweeps"), R_CheckUserInterrupt);
   SET_VECTOR_ELT(out, 1, Rf_ScalarReal(value));
+  int indefinite = 0;
+  for (size_t j = 0; j < d; j++)
+    indefinite += f.indefinite[j];
+  SET_VECTOR_ELT(out, 2, Rf_ScalarInteger(indefinite));
   UNPROTECT(1);
   return out;
 }

@@ -19,8 +19,15 @@ typedef struct {
 
 size_t refine_node_size(int max_coord, int n_basis) {
   size_t m = (size_t)refine_coefficients(max_coord, n_basis);
-  return 2 * (m * m + 2 * m) + (size_t)max_coord * ORDER;
+  return 2 * (m * m + 2 * m) + 4 * (size_t)max_coord * ORDER;
 }
+
+/* The basis of a row's parents, four values each: functions of the noisy parents, and what stands
+ * for the same functions of the parents themselves. */
+typedef struct {
+  int first[MAX_COORD];
+  double *value, *slope, *curve, *clean;
+} parent_basis;
 
 /* A column of z, or its trial version. */
 static const double *column(const refinement *f, int j, int a, int b) {
@@ -36,24 +43,48 @@ static void least_and_most(const double *v, size_t n, double *lo, double *hi) {
   }
 }
 
-static void add_row(state_sums *s, int m, int n_parents, int n_basis, const int *first,
-                    const double *value, double z, double w) {
+/* The values of all parents of a row. With noise e of variance sigma2, E h(y) = E h(z + e) =
+ * E h(z) + sigma2 / 2 E h''(z) + ..., so h - sigma2 / 2 h'' at y stands for h at z: exactly for
+ * cubics, hence for linear and quadratic mechanisms in all sums below. */
+static void fill_parents(const refinement *f, int n_parents, const double *const *parent,
+                         size_t row, const double *lo, const double *scale, parent_basis *b) {
+  for (int k = 0; k < n_parents; k++)
+    b->first[k] = bspline_at(&f->table, lo[k], scale[k], parent[k][row], b->value + k * ORDER,
+                             b->slope + k * ORDER, b->curve + k * ORDER);
+  for (int g = 0; g < n_parents * ORDER; g++)
+    b->clean[g] = b->value[g] - f->noise / 2 * b->curve[g];
+}
+
+/* The product of two functions of one parent, corrected in the same way. */
+static double clean_product(const parent_basis *b, int g, int h, double noise) {
+  double curve =
+      b->curve[g] * b->value[h] + 2 * b->slope[g] * b->slope[h] + b->value[g] * b->curve[h];
+  return b->value[g] * b->value[h] - noise / 2 * curve;
+}
+
+static void add_row(state_sums *s, int m, int n_parents, int n_basis, const parent_basis *b,
+                    double noise, double z, double w) {
   s->weight += w;
   s->sum += w * z;
   s->square += w * z * z;
   for (int k = 0; k < n_parents; k++)
     for (int t = 0; t < ORDER; t++) {
-      int col = k * n_basis + first[k] + t;
-      double wv = w * value[k * ORDER + t];
-      s->rhs[col] += wv * z;
-      for (int l = k; l < n_parents; l++)
+      int col = k * n_basis + b->first[k] + t, g = k * ORDER + t;
+      s->rhs[col] += w * b->clean[g] * z;
+      for (int u = 0; u < ORDER; u++)
+        s->gram[k * n_basis + b->first[k] + u + col * m] +=
+            w * clean_product(b, g, k * ORDER + u, noise);
+      for (int l = k + 1; l < n_parents; l++)
         for (int u = 0; u < ORDER; u++)
-          s->gram[l * n_basis + first[l] + u + col * m] += wv * value[l * ORDER + u];
+          s->gram[l * n_basis + b->first[l] + u + col * m] +=
+              w * b->clean[g] * b->clean[l * ORDER + u];
     }
 }
 
-/* Residual variance of the penalised additive regression; plain variance without parents. */
-static double residual_variance(const refinement *f, state_sums *s, int m, double *theta) {
+/* Residual variance of the penalised additive regression; plain variance without parents, and where
+ * the correction for noise leaves the normal equations indefinite, which is counted. */
+static double residual_variance(const refinement *f, state_sums *s, int m, double *theta,
+                                int *indefinite) {
   const int one = 1;
   int info, n_basis = f->table.n_basis;
   double rss = s->square - s->sum * s->sum / s->weight;
@@ -67,41 +98,53 @@ static double residual_variance(const refinement *f, state_sums *s, int m, doubl
   }
   memcpy(theta, s->rhs, (size_t)m * sizeof(double));
   F77_CALL(dposv)("L", &m, &one, s->gram, &m, theta, &m, &info FCONE);
-  if (info != 0)
+  if (info != 0) {
+    ++*indefinite;
     return rss / s->weight;
+  }
   double explained = 0;
   for (int g = 0; g < m; g++)
     explained += theta[g] * s->rhs[g];
   return (s->square - explained) / s->weight;
 }
 
-/* A node's part of F, with columns a and b on trial (-1: none). */
-static double node_value(const refinement *f, int node, int a, int b, double *work) {
-  int q = f->n_coord[node], n_basis = f->table.n_basis, m = refine_coefficients(q, n_basis);
-  size_t square = (size_t)m * (size_t)m, n = f->rows->n;
-  state_sums s[2] = {{work, work + square, 0, 0, 0},
-                     {work + square + m, work + 2 * square + m, 0, 0, 0}};
-  double *theta = work + 2 * (square + (size_t)m), *value = theta + 2 * m, total = 0;
+/* Sums of a node's two states over the rows. Targeted rows have no parents under perfect
+ * interventions. */
+static void sum_states(const refinement *f, int node, int a, int b, double *work, state_sums *s) {
+  int n_parents = f->n_coord[node] - 1, n_basis = f->table.n_basis;
+  int m = n_parents * n_basis, stride = n_parents * ORDER;
+  parent_basis basis = {.value = work,
+                        .slope = work + stride,
+                        .curve = work + 2 * stride,
+                        .clean = work + 3 * stride};
   double lo[MAX_COORD], scale[MAX_COORD];
   const double *own = column(f, node, a, b), *parent[MAX_COORD];
-  int first[MAX_COORD];
-  memset(work, 0, 2 * (square + (size_t)m) * sizeof(double));
-  for (int k = 1; k < q; k++) {
+  for (int k = 0; k < n_parents; k++) {
     double hi;
-    parent[k - 1] = column(f, f->coord[node][k], a, b);
-    least_and_most(parent[k - 1], n, &lo[k - 1], &hi);
-    scale[k - 1] = (f->table.knots - 1) / (hi - lo[k - 1]);
+    parent[k] = column(f, f->coord[node][k + 1], a, b);
+    least_and_most(parent[k], f->rows->n, &lo[k], &hi);
+    scale[k] = (f->table.knots - 1) / (hi - lo[k]);
   }
-  for (size_t i = 0; i < n; i++) {
-    for (int k = 0; k < q - 1; k++)
-      first[k] =
-          bspline_at(&f->table, lo[k], scale[k], parent[k][i], value + k * ORDER, NULL, NULL);
-    add_row(&s[row_state(f->rows, i, node)], m, q - 1, n_basis, first, value, own[i],
-            row_weight(f->rows, i));
+  for (size_t i = 0; i < f->rows->n; i++) {
+    int c = row_state(f->rows, i, node), parents = c && f->perfect ? 0 : n_parents;
+    fill_parents(f, parents, parent, i, lo, scale, &basis);
+    add_row(&s[c], m, parents, n_basis, &basis, f->noise, own[i], row_weight(f->rows, i));
   }
+}
+
+/* A node's part of F, with columns a and b on trial (-1: none). */
+static double node_value(const refinement *f, int node, int a, int b, double *work) {
+  int m = refine_coefficients(f->n_coord[node], f->table.n_basis);
+  size_t square = (size_t)m * (size_t)m;
+  state_sums s[2] = {{work, work + square, 0, 0, 0},
+                     {work + square + m, work + 2 * square + m, 0, 0, 0}};
+  double *theta = work + 2 * (square + (size_t)m), total = 0;
+  memset(work, 0, 2 * (square + (size_t)m) * sizeof(double));
+  sum_states(f, node, a, b, theta + 2 * m, s);
   for (int c = 0; c < 2; c++)
     if (s[c].weight > 0) {
-      double v = residual_variance(f, &s[c], m, theta) - f->noise;
+      double v = residual_variance(f, &s[c], c && f->perfect ? 0 : m, theta, &f->indefinite[node]);
+      v -= f->noise;
       total += s[c].weight / 2 * log(v > f->variance_floor ? v : f->variance_floor);
     }
   return total;

@@ -1,5 +1,8 @@
 /* Refines a rotation of the principal subspace with nonlinear mechanisms: the objective of
- * rotation.h, its linear regressions replaced by additive cubic splines on the rows.
+ * rotation.h, its linear regressions replaced by additive cubic splines on the rows. The regressors
+ * are noisy versions of the parents; the sums are corrected for that to the second order in the
+ * noise (a corrected score in the sense of errors-in-variables models), which for linear mechanisms
+ * is the correction of rotation.h.
  *
  *   z       n x d   pseudo-latents in the present coordinates, turned in place
  *   states  n rows, domains and targets as in latent_sample
@@ -17,13 +20,15 @@ typedef struct {
   bspline_table table;
   penalty penalty;
   double lambda; /* its weight */
-  double noise;  /* sigma2: in every residual variance, and taken off */
+  double noise;  /* sigma2 of every pseudo-latent */
+  int perfect;   /* a targeted node has no parents */
   double variance_floor;
   int threads;
-  double *z;      /* n x d */
-  double *turned; /* n x 2: columns a and b under a trial angle */
-  double *value;  /* d: contribution of each node */
-  double *work;   /* d x refine_node_size() */
+  double *z;       /* n x d */
+  double *turned;  /* n x 2: columns a and b under a trial angle */
+  double *value;   /* d: contribution of each node */
+  double *work;    /* d x refine_node_size() */
+  int *indefinite; /* d: regressions whose corrected normal equations were not positive definite */
   size_t node_size;
 } refinement;
 

@@ -120,6 +120,79 @@ test_that("optima are distinct, sorted, and count every start", {
   expect_true(all(fit$optima$distance[-1] > 0.05))
 })
 
+# The spline stage's objective from dense bases: in all sums over rows, h(y) of a noisy parent y is
+# replaced by h(y) - sigma2 / 2 h''(y).
+ref_refined_objective <- function(data, z, sigma2, set, perfect = FALSE) {
+  total <- 0
+  for (j in seq_len(data$d)) {
+    for (state in 0:1) {
+      rows <- data$targets[data$env, j] == state
+      if (!any(rows)) next
+      own <- z[rows, j]
+      parents <- if (!(perfect && state == 1)) which(data$dag[, j] == 1)
+      rss <- sum((own - mean(own))^2)
+      if (length(parents) > 0) {
+        basis <- lapply(0:2, function(deriv) lapply(parents, function(k) {
+          ref_basis(z[rows, k], range(z[, k]), set$knots, deriv)
+        }))
+        clean <- Map(function(h, curve) h - sigma2 / 2 * curve, basis[[1]], basis[[3]])
+        gram <- crossprod(do.call(cbind, clean))
+        for (k in seq_along(parents)) {
+          at <- (k - 1) * (set$knots + 2) + seq_len(set$knots + 2)
+          h <- basis[[1]][[k]]
+          mixed <- crossprod(h, basis[[3]][[k]])
+          gram[at, at] <- crossprod(h) -
+            sigma2 / 2 * (mixed + t(mixed) + 2 * crossprod(basis[[2]][[k]]))
+        }
+        rhs <- colSums(do.call(cbind, clean) * own)
+        penalty <- diag(length(parents)) %x% ref_penalty(1, set$knots, "difference", set$lambda)
+        penalised <- gram + penalty + 1e-6 * sum(rows) * diag(nrow(gram))
+        rss <- sum(own^2) - sum(rhs * solve(penalised, rhs))
+      }
+      total <- total + sum(rows) / 2 * log(max(rss / sum(rows) - sigma2, 0.05 * sigma2))
+    }
+  }
+  total
+}
+
+test_that("the spline stage's objective is that of corrected regressions, and its sweeps lower it", {
+  sim <- start_sim(9, nonlinearity = "bounded")
+  collider <- as_dag(matrix(c(0, 0, 0, 0, 0, 0, 1, 1, 0), 3), direction = "from_row")
+  rotation <- qr.Q(qr(matrix(c(3, 1, 0, -1, 2, 1, 0, 1, 4), 3)))
+  for (dag in list(sim$dag, collider)) {
+    for (perfect in c(FALSE, TRUE)) {
+      data <- start_data(sim, dag)
+      start <- pca_start(data)
+      refined <- function(sweeps) {
+        set <- replace(REFINEMENT, "max_sweeps", sweeps)
+        .Call(C_rotation_refine, data$x %*% start$orthonormal, rotation, data$env, data$targets,
+              row_weights(data), parent_list(dag),
+              c(set, noise = start$sigma2, variance_floor = 0.05 * start$sigma2, threads = 1L,
+                perfect = perfect))
+      }
+      for (sweeps in c(0L, 2L)) {
+        found <- refined(sweeps)
+        expect_equal(crossprod(found$rotation), diag(3), tolerance = 1e-12)
+        z <- data$x %*% start$orthonormal %*% found$rotation
+        reference <- ref_refined_objective(data, z, start$sigma2, REFINEMENT, perfect)
+        expect_equal(found$objective, reference, tolerance = 1e-9)
+      }
+      expect_lt(found$objective, refined(0L)$objective)
+      expect_identical(found$indefinite, 0L)
+    }
+  }
+})
+
+test_that("with perfect interventions the start's targeted nodes have no parents", {
+  data <- start_data(start_sim(2))
+  start <- pca_start(data)
+  soft <- rotation_cells(data, start)
+  perfect <- rotation_cells(data, start, perfect = TRUE)
+  expect_identical(lengths(soft$coord), c(1L, 1L, 2L, 2L, 2L, 2L))
+  expect_identical(lengths(perfect$coord), c(1L, 1L, 2L, 1L, 2L, 1L))
+  expect_identical(soft$cov, perfect$cov)
+})
+
 test_that("latents that no intervention tells apart are named", {
   sim <- start_sim(7)
   expect_identical(untold_latents(start_data(sim)), list())
