@@ -288,7 +288,7 @@ print_table <- function(table, digits) {
 #' Numbers as text: whole ones in full, others to `digits` significant digits each
 #' @noRd
 figures <- function(x, digits) {
-  if (all(x == round(x))) {
+  if (all(x == round(x), na.rm = TRUE)) {
     return(whole(x))
   }
   sub("\\.$", "", formatC(x, digits = digits, width = 1L, format = "g", flag = "#"))

@@ -56,7 +56,8 @@
 #' \item{data}{the checked input; `x` is shared, not copied}
 #' \item{optima}{of an interventional start: tibble of the distinct optima, best first (`objective`,
 #'   `starts` that ended there, squared `distance` to the best); else NULL}
-#' \item{control, init, call, elapsed}{settings, start, call, seconds}
+#' \item{control, init, call, elapsed}{settings, kind of start, call, seconds}
+#' \item{start}{`init` as given, to fit the model again; of a fit, its `mixing` and `sigma2`}
 #'
 #' The latents are those of the final A and \eqn{\sigma^2}. Unless `init` gives A, the sign of a
 #' latent is such that its largest |loading| is positive; if it does, signs follow it.
@@ -141,7 +142,8 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
                cg_unconverged = sum(result$unconverged),
                start_indefinite = start$indefinite %||% 0L),
     cells = cell_table(data, control, result),
-    data = data, control = control, init = start$label, optima = start$optima, call = call,
+    data = data, control = control, init = start$label, start = reusable_start(init),
+    optima = start$optima, call = call,
     elapsed = proc.time()[["elapsed"]] - started
   ))
   structure(fit, class = "crl_fit")
@@ -215,7 +217,7 @@ check_memory <- function(data, control, call) {
                 "memory", call = call)
   }
   bytes <- fit_plan(data, control)$bytes
-  limit <- (control$max_memory %||% available_gigabytes()) * 1e9
+  limit <- memory_limit(control)
   if (bytes > limit) {
     size <- format((control$knots + 2)^(max(parents) + 1), big.mark = ",")
     abort_input(c(paste("The fit needs about {format(bytes / 1e9, digits = 3)} GB beside {.arg x};",
@@ -226,6 +228,12 @@ check_memory <- function(data, control, call) {
                               "{.code crl_control(max_memory = )}.")),
                 "memory", call = call)
   }
+}
+
+#' Bytes that a fit may take beside x
+#' @noRd
+memory_limit <- function(control) {
+  (control$max_memory %||% available_gigabytes()) * 1e9
 }
 
 #' @noRd

@@ -35,6 +35,12 @@ starting_values <- function(init, data, control, call = rlang::caller_env()) {
   start
 }
 
+#' What a refit needs of `init`: the label, or the numbers
+#' @noRd
+reusable_start <- function(init) {
+  if (is.list(init)) unclass(init)[intersect(c("mixing", "sigma2"), names(init))] else init
+}
+
 #' @noRd
 check_init <- function(init, call) {
   if (!is.list(init) || is.object(init) || !is.matrix(init$mixing)) {

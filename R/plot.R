@@ -51,7 +51,7 @@ autoplot.crl_fit <- function(object,
     convergence = plot_convergence(object),
     loadings = plot_loadings(object),
     latents = plot_latents(object, truth, check_number(rows, "rows", min = 1, integer = TRUE),
-                           check_number(level, "level", min = 0, max = 1, open = c("min", "max"))),
+                           check_level(level)),
     scores = plot_scores(object),
     env = plot_env(env_errors(list("this fit" = object), needs_truth(truth)), bayes, truth)
   )
@@ -91,6 +91,36 @@ autoplot.crl_baselines <- function(object, truth = NULL, type = "env", bayes = N
 #' @rdname autoplot.crl_baselines
 #' @export
 plot.crl_baselines <- function(x, ...) {
+  print_plot(autoplot(x, ...))
+}
+
+#' Plot of a comparison
+#'
+#' Differences of the held-out loss to that of the best model, with intervals. Rows of the
+#' comparison can be left out first, such as `comparison[1:3, ]`, where bad models stretch the axis.
+#'
+#' @param object,x A `crl_comparison`, from [crl_compare()].
+#' @param order `"loss"`: the best model on top. `"given"`: models in the order in which they were
+#'   given.
+#' @param level Probability of the normal intervals, of each difference by itself.
+#' @param ... Not used.
+#' @return `autoplot()`: a ggplot object. `plot()`: the same, invisibly. The best model is a
+#'   diamond; models with failed folds are hollow, models without any refit are left out.
+#' @examples
+#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
+#' baselines <- crl_baselines(sim, methods = c("true", "empty", "pooled"))
+#' plot(crl_compare(baselines, folds = 3))
+#' @export
+autoplot.crl_comparison <- function(object, order = c("loss", "given"), level = 0.95, ...) {
+  check_dots_empty(...)
+  order <- check_choice(order, c("loss", "given"), "order")
+  level <- check_level(level)
+  plot_comparison(tidy(object), if (order == "given") unique(attr(object, "folds")$model), level)
+}
+
+#' @rdname autoplot.crl_comparison
+#' @export
+plot.crl_comparison <- function(x, ...) {
   print_plot(autoplot(x, ...))
 }
 
@@ -210,14 +240,13 @@ loadings_by_index <- function(loadings, p) {
 #' @noRd
 plot_latents <- function(fit, truth, rows, level) {
   points <- latent_points(fit, spaced_rows(fit$data, rows), truth)
-  points$half <- stats::qnorm((1 + level) / 2) * points$sd
+  ends <- interval_ends(points$mean, points$sd, level)
   domains <- stats::aggregate(position ~ domain, points, range)
   between <- domains$position[-1L, 1L] - 0.5
   columns <- if (fit$data$d > 6L) 2L else 1L
   plot <- ggplot2::ggplot(points, ggplot2::aes(.data$position, .data$mean, colour = .data$state)) +
     ggplot2::geom_vline(xintercept = between, colour = "grey80", linewidth = 0.3) +
-    ggplot2::geom_linerange(ggplot2::aes(ymin = .data$mean - .data$half,
-                                         ymax = .data$mean + .data$half), linewidth = 0.5) +
+    ggplot2::geom_linerange(ggplot2::aes(ymin = ends$lwr, ymax = ends$upr), linewidth = 0.5) +
     ggplot2::geom_point(size = 1)
   if (!is.null(truth)) {
     plot <- plot + ggplot2::geom_point(ggplot2::aes(y = .data$truth), shape = 4, size = 1.2,
@@ -415,6 +444,32 @@ scale_y_error <- function(errors) {
 log_breaks <- function(limits) {
   decades <- seq(floor(log10(limits[1L])), ceiling(log10(limits[2L])))
   as.vector(outer(c(1, 2, 5), 10^decades))
+}
+
+# Comparison --------------------------------------------------------------------------------------
+
+#' @noRd
+plot_comparison <- function(table, models, level) {
+  table <- table[!is.na(table$difference), ]
+  table$model <- factor(table$model, rev(models %||% table$model))
+  table$half <- stats::qnorm((1 + level) / 2) * table$se_difference
+  best <- table$difference == 0 & table$se_difference == 0
+  table$kind <- ifelse(table$failed_folds > 0L, "failed", ifelse(best, "best", "other"))
+  ggplot2::ggplot(table, ggplot2::aes(.data$difference, .data$model)) +
+    ggplot2::geom_vline(xintercept = 0, colour = "grey60", linewidth = 0.3) +
+    ggplot2::geom_linerange(ggplot2::aes(xmin = .data$difference - .data$half,
+                                         xmax = .data$difference + .data$half),
+                            colour = okabe_ito("blue"), linewidth = 0.6) +
+    ggplot2::geom_point(ggplot2::aes(shape = .data$kind, size = .data$kind), fill = "white",
+                        colour = okabe_ito("blue")) +
+    ggplot2::scale_shape_manual(values = c(best = 18L, other = 16L, failed = 21L),
+                                guide = "none") +
+    ggplot2::scale_size_manual(values = c(best = 4, other = 2.4, failed = 2.4), guide = "none") +
+    ggplot2::labs(title = "Held-out score-matching loss",
+                  subtitle = paste0("Bars: ", format(100 * level), "% intervals of the difference",
+                                    if (any(table$kind == "failed")) "; hollow: refits failed"),
+                  x = "Loss a row minus that of the best (diamond)", y = NULL) +
+    theme_crl()
 }
 
 # Shared ------------------------------------------------------------------------------------------

@@ -23,14 +23,26 @@
 #'   deviations; 0 where the variance came out negative and was floored. `"score"`: the estimated
 #'   gradient of the log-density of the pseudo-latents x O. `"x"`: posterior means of the noiseless
 #'   observations, latents times the transposed mixing matrix.
+#' @param interval `"credible"` adds posterior intervals to the latents, row by row and latent by
+#'   latent; see below. `"none"` (the default) does not.
+#' @param level Probability of an interval.
 #' @param ... Not used.
 #' @return n_new x d matrix (n_new x p for `type = "x"`), with the row names of `newdata` and the
-#'   names of the latents (features).
+#'   names of the latents (features). With `interval = "credible"`, n_new x d x 3 array, whose last
+#'   dimension is `"fit"`, `"lwr"` and `"upr"`: `[, "z1", ]` is the matrix that [stats::predict.lm()]
+#'   gives for a response.
+#' @section Intervals:
+#' The interval of a latent is its posterior mean plus and minus a normal quantile times its
+#' posterior standard deviation: a normal approximation from the two moments that Tweedie's formulas
+#' give. It takes A, \eqn{\sigma^2} and the score as known: their own uncertainty, above all that of
+#' the rotation of A, is not in it, nor is the damping `eta`, which moves the mean only. A variance
+#' that came out negative and was floored gives an interval of length 0. Coverage is over rows and
+#' latents together, not of all latents of a row at once.
 #' @section Warnings and errors:
 #' Outside the range of the training data the score is continued linearly. If more than a tenth of
 #' the rows leave the range in some coordinate, a warning of class `ebcrl_warning_extrapolation`
 #' says so: most often `newdata` was not centred or scaled as the training data was. With
-#' `type = "sd"`, a warning of class `ebcrl_warning_variance` counts the floored variances. A target
+#' `type = "sd"` or intervals, a warning of class `ebcrl_warning_variance` counts the floored variances. A target
 #' state without training rows is an error of class `ebcrl_error_unseen_state`; wrong columns are
 #' errors of class `ebcrl_error_shape`, values that are not finite `ebcrl_error_missing`, unknown
 #' domains `ebcrl_error_domain`, targets outside 0 and 1 or with unknown names
@@ -42,21 +54,42 @@
 #' predict(fit, new, env = sim$env[1:5])
 #' # two latents targeted at once, which no training domain has
 #' predict(fit, new, targets = c("z1", "z2"), type = "sd")
+#' # 90 % intervals of the first latent
+#' predict(fit, new, env = sim$env[1:5], interval = "credible")[, "z1", ]
 #' @importFrom stats predict
 #' @export
 predict.crl_fit <- function(object, newdata = NULL, targets = NULL, env = NULL,
-                            type = c("latents", "sd", "score", "x"), ...) {
+                            type = c("latents", "sd", "score", "x"),
+                            interval = c("none", "credible"), level = 0.9, ...) {
   type <- check_choice(type, c("latents", "sd", "score", "x"), "type")
+  interval <- check_interval(interval, type)
+  level <- check_level(level)
   check_dots_empty(...)
   if (is.null(newdata)) {
     check_no_design(targets, env)
-    return(predict_training(object, type))
+    return(predict_training(object, type, interval, level))
   }
   step <- posterior_of_rows(object, newdata, targets, env)
-  if (type == "sd") {
+  if (type == "sd" || interval == "credible") {
     warn_floored(step$latents_sd)
   }
-  pick_prediction(step, type, object, step$row_names)
+  pick_prediction(step, type, object, step$row_names, interval, level)
+}
+
+#' @noRd
+check_interval <- function(interval, type = "latents", call = rlang::caller_env()) {
+  interval <- check_choice(interval, c("none", "credible"), "interval", call = call)
+  if (interval == "credible" && type != "latents") {
+    abort_input(c("{.arg interval} must be {.val none} unless {.code type = \"latents\"}.",
+                  "x" = "{.arg type} is {.val {type}}.",
+                  "i" = "Only latents have posterior intervals."), "range", call = call)
+  }
+  interval
+}
+
+#' @noRd
+check_level <- function(level, call = rlang::caller_env()) {
+  check_number(level, "level", min = 0, max = 1, open = c("min", "max"), call = call)
 }
 
 #' The E-step for checked rows: a list as from estep(), with row_names
@@ -71,9 +104,9 @@ posterior_of_rows <- function(object, newdata, targets, env, call = rlang::calle
 }
 
 #' @noRd
-predict_training <- function(object, type) {
+predict_training <- function(object, type, interval, level) {
   if (type != "score") {
-    return(pick_prediction(object, type, object, rownames(object$data$x)))
+    return(pick_prediction(object, type, object, rownames(object$data$x), interval, level))
   }
   data <- object$data
   pick_prediction(estep(data$x, data$env, data$targets, object), type, object, rownames(data$x))
@@ -81,12 +114,24 @@ predict_training <- function(object, type) {
 
 #' The matrix asked for, from a list that has latents, latents_sd and score, with its names
 #' @noRd
-pick_prediction <- function(step, type, object, row_names) {
+pick_prediction <- function(step, type, object, row_names, interval = "none", level = NULL) {
+  if (interval == "credible") {
+    ends <- interval_ends(step$latents, step$latents_sd, level)
+    return(array(c(step$latents, ends$lwr, ends$upr), c(dim(step$latents), 3L),
+                 list(row_names, object$data$latent_names, c("fit", "lwr", "upr"))))
+  }
   result <- switch(type, latents = step$latents, sd = step$latents_sd, score = step$score,
                    x = mix(step$latents, object))
   dimnames(result) <- list(row_names, switch(type, x = object$data$feature_names,
                                              object$data$latent_names))
   result
+}
+
+#' Ends of the normal intervals of latents
+#' @noRd
+interval_ends <- function(mean, sd, level) {
+  half <- stats::qnorm((1 + level) / 2) * sd
+  list(lwr = mean - half, upr = mean + half)
 }
 
 #' @noRd

@@ -21,6 +21,8 @@ generics::augment
 #'   columns. `NULL`: the domain of each row only; the p columns of `x` are not repeated.
 #' @param newdata,targets,env Rows to predict and their targets or domains, as in
 #'   [predict()][predict.crl_fit]. `augment()` adds its columns to `newdata`.
+#' @param interval,level `"credible"` has `augment()` add posterior intervals of that probability, as
+#'   in [predict()][predict.crl_fit].
 #' @param ... Not used.
 #' @return `tidy()`: a tibble. For `"mixing"`, p * d rows: `feature` (name, or number if `x` had no
 #'   column names), `latent`, `estimate` (entry of the mixing matrix).
@@ -31,7 +33,7 @@ generics::augment
 #'
 #'   `augment()`: a tibble with one row a row of data: the columns of `data` or `newdata` (or
 #'   `.domain`), then for every latent `.fitted_<latent>` (posterior mean) and `.sd_<latent>`
-#'   (posterior standard deviation).
+#'   (posterior standard deviation), and with intervals `.lower_<latent>` and `.upper_<latent>`.
 #' @examples
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
 #' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)
@@ -74,13 +76,16 @@ glance.crl_fit <- function(x, ...) {
 
 #' @rdname crl_fit-tidiers
 #' @export
-augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env = NULL, ...) {
+augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env = NULL,
+                            interval = c("none", "credible"), level = 0.9, ...) {
   check_dots_empty(...)
+  interval <- check_interval(interval)
+  level <- if (interval == "credible") check_level(level)
   if (!is.null(newdata)) {
     step <- posterior_of_rows(x, newdata, targets, env)
     warn_floored(step$latents_sd)
     return(bind_latents(newdata, pick_prediction(step, "latents", x, NULL),
-                        pick_prediction(step, "sd", x, NULL)))
+                        pick_prediction(step, "sd", x, NULL), level))
   }
   check_no_design(targets, env)
   if (is.null(data)) {
@@ -90,13 +95,18 @@ augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env 
                   "x" = "It has {NROW(data)}.", "i" = "For other rows, use {.arg newdata}."),
                 "shape")
   }
-  bind_latents(data, x$latents, x$latents_sd)
+  bind_latents(data, x$latents, x$latents_sd, level)
 }
 
+#' @param level NULL, or the probability of the intervals to add.
 #' @noRd
-bind_latents <- function(data, latents, sds) {
-  colnames(sds) <- paste0(".sd_", colnames(latents))
-  colnames(latents) <- paste0(".fitted_", colnames(latents))
-  base <- tibble::as_tibble(as.data.frame(data))
-  tibble::add_column(base, !!!as.data.frame(latents), !!!as.data.frame(sds))
+bind_latents <- function(data, latents, sds, level) {
+  parts <- list(fitted = latents, sd = sds)
+  if (!is.null(level)) {
+    parts[c("lower", "upper")] <- interval_ends(latents, sds, level)
+  }
+  columns <- Map(function(part, name) {
+    as.data.frame(`colnames<-`(part, paste0(".", name, "_", colnames(latents))))
+  }, parts, names(parts))
+  tibble::add_column(tibble::as_tibble(as.data.frame(data)), !!!do.call(c, unname(columns)))
 }

@@ -28,19 +28,25 @@ void assert_double_matrix(SEXP x, const char *name) {
     Rf_error("internal error: '%s' is not a double matrix", name);
 }
 
-latent_sample sample_from(SEXP env, SEXP targets, SEXP omega) {
-  if (!Rf_isInteger(env) || !Rf_isInteger(targets) || !Rf_isMatrix(targets) || !Rf_isReal(omega) ||
-      Rf_length(omega) != Rf_nrows(targets))
-    Rf_error("internal error: env, targets or omega has the wrong type or length");
-  int n_domains = Rf_nrows(targets);
+void assert_codes(SEXP env, int n_domains) {
+  if (!Rf_isInteger(env))
+    Rf_error("internal error: domain codes are not integers");
   const int *code = INTEGER(env);
   for (R_xlen_t i = 0; i < XLENGTH(env); i++)
     if (code[i] < 1 || code[i] > n_domains)
       Rf_error("internal error: domain code out of range in row %g", (double)i + 1);
+}
+
+latent_sample sample_from(SEXP env, SEXP targets, SEXP omega) {
+  if (!Rf_isInteger(targets) || !Rf_isMatrix(targets) || !Rf_isReal(omega) ||
+      Rf_length(omega) != Rf_nrows(targets))
+    Rf_error("internal error: targets or omega has the wrong type or length");
+  int n_domains = Rf_nrows(targets);
+  assert_codes(env, n_domains);
   latent_sample s = {.n = (size_t)XLENGTH(env),
                      .d = Rf_ncols(targets),
                      .n_domains = n_domains,
-                     .env = code,
+                     .env = INTEGER(env),
                      .targets = INTEGER(targets),
                      .omega = REAL(omega)};
   return s;

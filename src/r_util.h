@@ -17,6 +17,9 @@ void *r_allocator(size_t count, size_t size);
 
 void assert_double_matrix(SEXP x, const char *name);
 
+/* Integers from 1 to n_domains. */
+void assert_codes(SEXP env, int n_domains);
+
 /* Domains, targets and weights of n rows; y is set by the caller. */
 latent_sample sample_from(SEXP env, SEXP targets, SEXP omega);
 

@@ -311,3 +311,42 @@ expect_close <- function(object, reference, tolerance = 1e-8) {
   label <- paste("relative error of", deparse1(substitute(object)))
   testthat::expect_lte(error, tolerance, label = label)
 }
+
+# Score-matching loss of each row of x under the density that a model implies: the score of x as a
+# vector of p, explicit projections, and its divergence by numerical derivatives. `score_of`: the
+# score of a vector of pseudo-latents.
+ref_row_losses <- function(x, orthonormal, score_of, sigma2, eta = 1) {
+  inside <- orthonormal %*% t(orthonormal)
+  across <- diag(nrow(inside)) - inside
+  score <- function(row) {
+    drop(eta * orthonormal %*% score_of(drop(t(orthonormal) %*% row)) - across %*% row / sigma2)
+  }
+  apply(x, 1, function(row) {
+    sum(score(row)^2) / 2 + sum(diag(numDeriv::jacobian(score, row)))
+  })
+}
+
+# Mean over domains and its standard error, by the textbook's formula of a stratified sample.
+ref_domain_mean <- function(value, env, weights) {
+  by_domain <- split(value, env)
+  variances <- vapply(by_domain, function(v) stats::var(v) / length(v), 0)
+  c(mean = sum(weights * vapply(by_domain, mean, 0)), se = sqrt(sum(weights^2 * variances)))
+}
+
+# Held-out losses (5.3) in the space of x, row by row, from refits by ref_fit().
+ref_cross_validate <- function(x, env, targets, dag, weights, init, control, fold) {
+  loss <- numeric(nrow(x))
+  sigma2 <- numeric(max(fold))
+  for (f in seq_len(max(fold))) {
+    held <- fold == f
+    fit <- ref_fit(x[!held, ], env[!held], targets, dag, weights, init, control)
+    y <- x[held, ] %*% fit$orthonormal
+    s <- ref_eval_score(y, targets[env[held], ], fit$parents, fit$theta, fit$range, 8)
+    across <- x[held, ] - y %*% t(fit$orthonormal)
+    others <- ncol(x) - ncol(y)
+    loss[held] <- rowSums(s$score^2 / 2 + s$dscore) + rowSums(across^2) / (2 * fit$sigma2^2) -
+      others / fit$sigma2
+    sigma2[f] <- fit$sigma2
+  }
+  list(loss = loss, sigma2 = mean(sigma2))
+}

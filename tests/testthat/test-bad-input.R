@@ -237,7 +237,46 @@ bad_input(
     predict(fit, named, targets = matrix(0, 2, 2)) ~ shape,
   "predict: an unknown type" = predict(fit, named, env = "a", type = "mean") ~ range,
   "predict: a state not seen in training" =
-    predict(never, x, targets = "mek") ~ unseen_state
+    predict(never, x, targets = "mek") ~ unseen_state,
+  "predict: an unknown interval" = predict(fit, interval = "prediction") ~ range,
+  "predict: an interval of something else" =
+    predict(fit, type = "sd", interval = "credible") ~ range,
+  "predict: a level in percent" = predict(fit, interval = "credible", level = 90) ~ range,
+  "augment: a level in percent" = augment(fit, interval = "credible", level = 90) ~ range
+)
+
+other <- fit_crl(named, env, targets, empty_dag(colnames(dag)), control = quick)
+gone <- fit_crl(unname(named)[1:40, ], env[1:40], targets[1:2, ], dag, control = quick)
+weighted <- fit_crl(named, env, targets, dag, weights = 1:3, control = quick)
+renamed <- fit_crl(named, sub("a", "c", env), `rownames<-`(targets, c("obs", "c", "b")), dag,
+                   control = quick)
+sampled <- structure(replace(unclass(fit), "method", "g"), class = "crl_fit")
+cramped <- fit
+cramped$control$max_memory <- 1e-6
+
+bad_input(
+  "crl_compare: no fit" = crl_compare() ~ type,
+  "crl_compare: one fit" = crl_compare(fit) ~ type,
+  "crl_compare: no fits" = crl_compare(fit, x) ~ type,
+  "crl_compare: data" = crl_compare(sim, folds = 3) ~ type,
+  "crl_compare: a list without names" = crl_compare(list(fit, other)) ~ type,
+  "crl_compare: a name twice" = crl_compare(fit, fit = other) ~ range,
+  "crl_compare: other rows" = crl_compare(fit, gone) ~ data,
+  "crl_compare: other domains" = crl_compare(fit, renamed) ~ data,
+  "crl_compare: other weights" = crl_compare(fit, weighted) ~ data,
+  "crl_compare: no score" = crl_compare(fit, sampled) ~ method,
+  "crl_compare: one fold" = crl_compare(fit, other, folds = 1) ~ range,
+  "crl_compare: more folds than rows" = crl_compare(fit, other, folds = 21) ~ range,
+  "crl_compare: folds of other rows" = crl_compare(fit, other, folds = 1:59) ~ shape,
+  "crl_compare: a missing fold" =
+    crl_compare(fit, other, folds = replace(rep(1:2, 30), 3, NA)) ~ missing,
+  "crl_compare: domains as folds" = crl_compare(fit, other, folds = env) ~ range,
+  "crl_compare: a negative seed" = crl_compare(fit, other, seed = -1) ~ range,
+  "crl_compare: progress in words" = crl_compare(fit, other, progress = "yes") ~ type,
+  "crl_compare: too little memory" = crl_compare(fit, cramped) ~ memory,
+  "crl_compare: an unknown table" = tidy(crl_compare(fit, other, folds = 2), "rows") ~ range,
+  "crl_compare: an unknown order of the plot" =
+    plot(crl_compare(fit, other, folds = 2), order = "name") ~ range
 )
 
 bad_input(

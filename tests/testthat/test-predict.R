@@ -153,3 +153,65 @@ test_that("rows far from the training data, and floored variances, are warned of
                  paste("In", floored, "of 2400"), class = "ebcrl_warning_variance")
   expect_equal(sum(sds == 0), floored)
 })
+
+test_that("intervals are means plus and minus a normal quantile of standard deviations", {
+  new <- predict(fit, rows, env = "do(z2)", interval = "credible", level = 0.8)
+  expect_identical(dim(new), c(3L, 4L, 3L))
+  expect_identical(dimnames(new), list(rownames(rows), paste0("z", 1:4), c("fit", "lwr", "upr")))
+  expect_identical(new[, , "fit"], predict(fit, rows, env = "do(z2)"))
+  half <- stats::qnorm(0.9) * predict(fit, rows, env = "do(z2)", type = "sd")
+  expect_equal(new[, , "upr"] - new[, , "fit"], half)
+  expect_equal(new[, , "fit"] - new[, , "lwr"], half)
+
+  training <- predict(fit, interval = "credible")
+  again <- suppressWarnings(predict(fit, sim$x, env = sim$env, interval = "credible"))
+  expect_equal(training, again, tolerance = 1e-12)
+  wide <- augment(fit, interval = "credible")
+  expect_identical(wide$.lower_z3, unname(training[, "z3", "lwr"]))
+  expect_identical(wide$.upper_z3, unname(training[, "z3", "upr"]))
+  expect_false(any(startsWith(names(augment(fit)), ".lower")))
+  part <- augment(fit, newdata = rows, env = "do(z2)", interval = "credible", level = 0.8)
+  expect_identical(part$.upper_z1, unname(new[, "z1", "upr"]))
+})
+
+test_that("floored variances give intervals without length, and a warning", {
+  fit$sigma2 <- 50
+  expect_warning(wide <- predict(fit, rows, env = "do(z1)", interval = "credible"),
+                 class = "ebcrl_warning_variance")
+  sds <- suppressWarnings(predict(fit, rows, env = "do(z1)", type = "sd"))
+  expect_true(any(sds == 0))
+  expect_identical((wide[, , "upr"] == wide[, , "lwr"]), sds == 0)
+})
+
+test_that("for Gaussian latents intervals are those of the posterior, and cover as they say", {
+  # z_j ~ N(0, v), v by state, independent; y = z + noise has score -y / (v + sigma2)
+  truth <- withr::with_seed(12, {
+    env <- rep(1:2, each = 10000)
+    v <- rbind(c(1, 4), c(3, 0.5))
+    z <- matrix(stats::rnorm(40000), 20000) * sqrt(v[env, ])
+    mixing <- qr.Q(qr(matrix(stats::rnorm(12), 6)))
+    list(x = z %*% t(mixing) + sqrt(2) * matrix(stats::rnorm(120000), 20000), z = z,
+         mixing = mixing)
+  })
+  targets <- rbind(c(0, 0), c(1, 1))
+  gauss <- fit_crl(truth$x, env, targets, empty_dag(2),
+                   init = list(mixing = truth$mixing, sigma2 = 2),
+                   control = crl_control(mixing = "fixed", max_iter = 0))
+  gauss <- linear_score(gauss, -1 / (v + 2))
+  intervals <- predict(gauss, truth$x, env = as.character(env), interval = "credible")
+  gain <- (v / (v + 2))[env, ]
+  half <- stats::qnorm(0.95) * sqrt(2 * gain)
+  expect_close(intervals[, , "fit"], gain * (truth$x %*% truth$mixing), 1e-10)
+  expect_close(intervals[, , "upr"], gain * (truth$x %*% truth$mixing) + half, 1e-10)
+  inside <- truth$z >= intervals[, , "lwr"] & truth$z <= intervals[, , "upr"]
+  # four standard errors of 20000 draws
+  expect_true(all(abs(colMeans(inside) - 0.9) < 4 * sqrt(0.09 / 20000)))
+
+  # and the fitted score, from data, comes within two points of 90 percent
+  fitted <- fit_crl(truth$x, env, targets, empty_dag(2),
+                    init = list(mixing = truth$mixing, sigma2 = 2),
+                    control = crl_control(mixing = "fixed"))
+  intervals <- predict(fitted, interval = "credible")
+  inside <- truth$z >= intervals[, , "lwr"] & truth$z <= intervals[, , "upr"]
+  expect_true(all(abs(colMeans(inside) - 0.9) < 0.02))
+})

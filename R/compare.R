@@ -1,0 +1,411 @@
+# Comparison of fits without a truth: each is refitted on parts of the rows and scored on the rest.
+
+#' Compare fits by their held-out score-matching loss
+#'
+#' Which graph, score, penalty, start or set of targets describes the data best, judged without
+#' knowing the latents: every model is refitted with the rows of one fold left out, and the
+#' score-matching (Hyvärinen) loss of those rows is taken, fold by fold. The row with the smallest
+#' loss is the best, and the differences to it come with standard errors.
+#'
+#' A fit implies a density of x: the density of the pseudo-latents \eqn{y = O'x} with score s, times
+#' \eqn{N(0, \sigma^2)} in the p - d directions across. Its score is \eqn{O s(y) - (I - OO') x /
+#' \sigma^2}, hence the loss of a row
+#' \deqn{\ell(x) = \tfrac12 |s|^2 + \mathrm{tr} J + \frac{|x - OO'x|^2}{2 \sigma^4} - \frac{p -
+#' d}{\sigma^2},}{l(x) = |s|^2 / 2 + tr J + |x - OO'x|^2 / (2 sigma^4) - (p - d) / sigma^2,}
+#' J being the derivative of s. Since it speaks of x, models with another A, another \eqn{\sigma^2}
+#' or another number of latents have it in common. The first two terms are the latents' part of
+#' (5.3), reported as `latent`; that alone must not be compared where A or \eqn{\sigma^2} differs.
+#' With damping (\eqn{\eta < 1}) the score that counts is \eqn{\eta s}, from which the latents are
+#' computed.
+#'
+#' @section What the loss can and cannot tell:
+#' * Up to a constant of the data it is half the expected squared distance between the model's score
+#'   of x and the true one (the relative Fisher divergence): it says nothing in units of its own,
+#'   only differences mean something.
+#' * It is also Stein's unbiased estimate of risk: with the same A and \eqn{\sigma^2}, a difference
+#'   of \eqn{\delta} between two models is a difference of \eqn{2 \sigma^4 \delta} in the squared
+#'   error of the denoised \eqn{A \hat z} a row, in expectation.
+#' * Rotations of the latents are neutral for an unrestricted score: a small loss does not say that
+#'   A has the right rotation, unless the score class restricts it, as a sparse graph does. The
+#'   graph is told from others as far as it restricts the score.
+#' * \eqn{\sigma^2} enters strongly, in p - d dimensions: between models that estimate it on their
+#'   own, small differences of \eqn{\sigma^2} weigh as much as the score.
+#' * The causal score (5.2) is no gradient in general, so that the true graph need not have the
+#'   smallest loss: a graph with more edges may come closer to the score of the density. The more
+#'   rows, the less its greater variance holds it back.
+#' * Fits are judged as they come out of fewer rows than all, with penalties of the same weight.
+#'   A start given by numbers (`init` a list or a fit) is the same in every fold, whatever rows the
+#'   numbers came from.
+#'
+#' @section Standard errors:
+#' Rows count as independent draws within their domains: the standard error of a mean, or of a mean
+#' of paired differences, is \eqn{\sqrt{\sum_e w_e^2 v_e / N_e}}{sqrt(sum_e w_e^2 v_e / N_e)} with
+#' \eqn{v_e} the variance in domain e and \eqn{w_e} the domain weights of the fits. Rows of one fold
+#' share a refit, which this leaves out; the losses by fold (`tidy(x, "folds")`) show how much that
+#' matters. The best of many models is the best partly by luck: two standard errors are a guide, not
+#' a test.
+#'
+#' @param ... Fits to compare, by name: `crl_fit` objects ([fit_crl()]), [crl_baselines()] or lists
+#'   of fits, of the same `x`, domains and weights. At least two. Fits without a name go by the
+#'   expression given.
+#' @param folds Number of folds (2 or more, at most the rows of the smallest domain), dealt out at
+#'   random within each domain, so that every fold has its share of every domain; or the fold of
+#'   each row (length n), such as one for each subject, with two or more folds in every domain.
+#' @param seed Seed of the random folds (a whole number). R's own random numbers are neither used
+#'   nor changed.
+#' @param progress Show a progress bar over the refits? NULL (the default): in interactive sessions.
+#' @return A tibble of class `crl_comparison` with one row a model, the best first:
+#'   \item{model}{name}
+#'   \item{loss}{mean of the held-out loss a row (smaller is better), weighted by domains as in the
+#'     fits}
+#'   \item{se}{its standard error}
+#'   \item{difference}{loss minus that of the best on the same rows}
+#'   \item{se_difference}{the standard error of the difference, rows being paired}
+#'   \item{latent}{the latents' part of the loss}
+#'   \item{sigma2}{mean over folds of the refits' noise variance}
+#'   \item{failed_folds}{refits that stopped with an error; the loss is that of the other folds}
+#'   \item{unconverged_folds}{refits that did not converge in `max_iter` iterations}
+#'
+#'   Models with failed folds come last, those without any refit with `NA`. `print()` shows the
+#'   table, what it says in words, and why refits failed. `tidy()` and `as.data.frame()` give the
+#'   plain table; `tidy(x, "folds")` has one row a refit: `model`, `fold`, `rows` (held out), `loss`,
+#'   `latent`, `sigma2`, `iterations`, `converged`, `events` (solves that were jittered or stopped
+#'   early, floored noise variances, rank deficient updates), `failure` (the error, or `NA`).
+#' @section Errors:
+#' `ebcrl_error_type` for anything but fits, and for fewer than two; `ebcrl_error_range` for a name
+#' that is there twice or a number of folds that domains cannot fill; `ebcrl_error_data` if the fits
+#' are not of the same rows, domains and weights; `ebcrl_error_method` for fits that have no score;
+#' `ebcrl_error_memory` if the rows to refit on do not fit in memory. Errors of refits (a latent
+#' state with too few rows, say) are reported in the result.
+#' @references Hyvärinen, A. (2005). Estimation of non-normalized statistical models by score
+#'   matching. *Journal of Machine Learning Research*, 6, 695-709.
+#' @seealso [autoplot.crl_comparison()] for the plot, [crl_baselines()], and [rel_mse()] where the
+#'   truth is known.
+#' @examples
+#' set.seed(1)
+#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
+#' known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
+#' fit <- function(dag, ...) {
+#'   fit_crl(sim, dag = dag, init = known, control = crl_control(mixing = "fixed", ...))
+#' }
+#' comparison <- crl_compare(chain = fit(sim$dag), empty = fit(empty_dag(3)),
+#'                           ridge = fit(sim$dag, penalty = "ridge"))
+#' comparison
+#' plot(comparison)
+#' tidy(comparison, "folds")
+#' @export
+crl_compare <- function(..., folds = 5, seed = 1, progress = NULL) {
+  fits <- collect_fits(list(...), vapply(as.list(substitute(list(...)))[-1L], rlang::as_label, ""))
+  check_comparable(fits)
+  data <- fits[[1L]]$data
+  seed <- check_number(seed, "seed", min = 0, max = 2^53, integer = TRUE)
+  fold <- row_folds(folds, data, seed)
+  check_copy_memory(fits, environment())
+  if (!is.null(progress)) check_flag(progress, "progress")
+  scored <- cross_validate(fits, fold, progress %||% interactive())
+  structure(comparison_table(fits, scored, data), folds = scored$folds, size = fit_size(fits[[1L]]),
+            class = c("crl_comparison", "tbl_df", "tbl", "data.frame"))
+}
+
+# What is compared --------------------------------------------------------------------------------
+
+#' The fits in `...` as one named list
+#' @param labels Names of the arguments, or the expressions of those without.
+#' @noRd
+collect_fits <- function(given, labels, call = rlang::caller_env()) {
+  named <- nzchar(rlang::names2(given))
+  labels[named] <- names(given)[named]
+  fits <- list()
+  for (k in seq_along(given)) {
+    fits <- c(fits, as_named_fits(given[[k]], labels[k], named[k], call))
+  }
+  if (length(fits) < 2L) {
+    abort_input(c("{.arg ...} must hold at least two fits.", "x" = "It holds {length(fits)}."),
+                "type", call = call)
+  }
+  twice <- unique(names(fits)[duplicated(names(fits))])
+  if (length(twice) > 0L) {
+    abort_input(c("{.arg ...} must give every fit a name of its own.",
+                  "x" = "{some(twice)} {cli::qty(length(twice))}{?is/are} there more than once."),
+                "range", call = call)
+  }
+  fits
+}
+
+#' One argument: a fit, baselines or a list of fits
+#' @noRd
+as_named_fits <- function(value, label, named, call) {
+  if (inherits(value, "crl_fit")) {
+    return(stats::setNames(list(value), label))
+  }
+  is_fits <- is.list(value) && (!is.object(value) || inherits(value, "crl_baselines")) &&
+    length(value) > 0L && all(vapply(value, inherits, NA, "crl_fit"))
+  if (!is_fits) {
+    abort_input(c("{.arg ...} must hold fits, baselines or lists of fits.",
+                  "x" = "{.code {label}} is {describe(value)}.",
+                  "i" = "Fits are made by {.fn fit_crl} and {.fn crl_baselines}."), "type",
+                call = call)
+  }
+  inner <- rlang::names2(value)
+  if (inherits(value, "crl_baselines")) {
+    inner <- baseline_labels(inner)
+  } else if (!all(nzchar(inner))) {
+    abort_input(c("Lists of fits in {.arg ...} must have names.",
+                  "x" = "Entry {which(!nzchar(inner))[1]} of {.code {label}} has none."), "type",
+                call = call)
+  }
+  stats::setNames(unclass(value)[seq_along(inner)], if (named) paste0(label, ": ", inner) else inner)
+}
+
+#' All fits must be of the same rows in the same domains with the same weights
+#' @noRd
+check_comparable <- function(fits, call = rlang::caller_env()) {
+  one <- fits[[1L]]$data
+  for (name in names(fits)) {
+    if (identical(fits[[name]]$method, "g")) {
+      abort_input(c("{.arg ...} must hold fits with a score, by {.code method = \"f\"}.",
+                    "x" = "{.val {name}} has {.code method = \"g\"}."), "method", call = call)
+    }
+    data <- fits[[name]]$data
+    differs <- c(
+      x = !identical(data$x, one$x),
+      env = !identical(data$env_names[data$env], one$env_names[one$env]),
+      weights = !isTRUE(all.equal(data$weights, one$weights[match(data$env_names, one$env_names)]))
+    )
+    if (any(differs)) {
+      abort_input(c("{.arg ...} must hold fits of the same data.",
+                    "x" = "{.val {name}} has another {.arg {names(which(differs))[1]}} than
+                           {.val {names(fits)[1]}}.",
+                    "i" = "Fit all to the same {.arg x}, {.arg env} and {.arg weights}."), "data",
+                  call = call)
+    }
+  }
+}
+
+#' Refits need a copy of the rows beside what a fit needs
+#' @noRd
+check_copy_memory <- function(fits, call) {
+  for (fit in fits) {
+    bytes <- fit_plan(fit$data, fit$control)$bytes + 8 * length(fit$data$x)
+    limit <- memory_limit(fit$control)
+    if (bytes > limit) {
+      abort_input(c(paste("A refit needs about {format(bytes / 1e9, digits = 3)} GB beside {.arg x},",
+                          "with its copy of the rows; {format(limit / 1e9, digits = 3)} GB may be",
+                          "taken."),
+                    "i" = "Raise {.code crl_control(max_memory = )} of the fits, or use fewer rows."),
+                  "memory", call = call)
+    }
+  }
+}
+
+# Folds -------------------------------------------------------------------------------------------
+
+#' The fold of each row, as integers from 1
+#' @noRd
+row_folds <- function(folds, data, seed, call = rlang::caller_env()) {
+  if (length(folds) > 1L && is.atomic(folds)) {
+    return(given_folds(folds, data, call))
+  }
+  folds <- check_number(folds, "folds", min = 2, integer = TRUE, call = call)
+  if (folds > min(data$n_env)) {
+    smallest <- which.min(data$n_env)
+    abort_input(c("{.arg folds} must not exceed the rows of a domain.",
+                  "x" = paste("It is {folds}; domain {.val {data$env_names[smallest]}} has",
+                              "{data$n_env[smallest]} row{?s}.")), "range", call = call)
+  }
+  .Call(C_fold_rows, data$env, data$n_domains, folds, as.double(seed))
+}
+
+#' @noRd
+given_folds <- function(folds, data, call) {
+  if (length(folds) != data$n) {
+    abort_input(c("{.arg folds} must be one number, or the fold of each of {data$n} row{?s}.",
+                  "x" = "It is {describe(folds)}."), "shape", call = call)
+  }
+  if (anyNA(folds)) {
+    abort_input(c("{.arg folds} must not have missing entries.",
+                  "x" = "Row {which(is.na(folds))[1]} is NA ({sum(is.na(folds))} in all)."),
+                "missing", call = call)
+  }
+  fold <- match(folds, sort(unique(folds)))
+  in_domain <- rowSums(table(data$env, fold) > 0L)
+  if (any(in_domain < 2L)) {
+    abort_input(c("{.arg folds} must spread the rows of every domain over two or more folds.",
+                  "x" = "Domain {.val {data$env_names[in_domain < 2][1]}} is in one fold.",
+                  "i" = "The refit without that fold would know nothing of the domain."), "range",
+                call = call)
+  }
+  fold
+}
+
+# Refits ------------------------------------------------------------------------------------------
+
+#' Refit every model without each fold, and score the rows of the fold
+#' @return list: `loss`, `latent` (n x models, NaN where a refit failed), `folds` (tibble)
+#' @noRd
+cross_validate <- function(fits, fold, progress) {
+  data <- fits[[1L]]$data
+  loss <- latent <- matrix(NaN, data$n, length(fits))
+  runs <- list()
+  if (progress) {
+    bar <- cli::cli_progress_bar("Refits", total = max(fold) * length(fits))
+  }
+  for (f in seq_len(max(fold))) {
+    kept <- which(fold != f)
+    held <- which(fold == f)
+    rows <- list(kept = data$x[kept, , drop = FALSE], held = data$x[held, , drop = FALSE])
+    for (k in seq_along(fits)) {
+      run <- held_out(fits[[k]], kept, held, rows)
+      loss[held, k] <- run$loss
+      latent[held, k] <- run$latent
+      runs <- c(runs, list(fold_line(run, fits[[k]]$data, held, names(fits)[k], f)))
+      if (progress) cli::cli_progress_update(id = bar)
+    }
+  }
+  folds <- do.call(rbind, runs)
+  folds <- folds[order(match(folds$model, names(fits)), folds$fold), ]
+  list(loss = loss, latent = latent, folds = folds)
+}
+
+#' One refit and the losses of its held-out rows
+#' @param rows list of the `kept` and `held` rows of x.
+#' @return list: `loss`, `latent` (by held-out row), `fit` (NULL if it failed), `failure`
+#' @noRd
+held_out <- function(fit, kept, held, rows) {
+  failed <- rep(NaN, length(held))
+  tryCatch({
+    refit <- refit_rows(fit, kept, rows$kept)
+    step <- estep(rows$held, fit$data$env[held], fit$data$targets, refit)
+    c(.Call(C_held_out_losses, rows$held, step, refit$sigma2,
+            as.double(refit$eta %||% refit$control$eta)),
+      list(fit = refit, failure = NA_character_))
+  }, ebcrl_error = function(error) {
+    list(loss = failed, latent = failed, fit = NULL, failure = refusal(error))
+  })
+}
+
+#' The model of a fit, fitted anew to some of its rows
+#' @noRd
+refit_rows <- function(fit, rows, x = fit$data$x[rows, , drop = FALSE]) {
+  fit$control$progress <- FALSE
+  fit_data(take_rows(fit$data, rows, x, fit$control$knots), fit$start, fit$control)
+}
+
+#' @noRd
+fold_line <- function(run, data, held, model, fold) {
+  mean_of <- function(values) {
+    .Call(C_loss_means, as.matrix(values), data$env[held], data$weights, 0L)$mean
+  }
+  fit <- run$fit
+  failed <- is.null(fit)
+  events <- c("jittered", "cg_unconverged", "sigma2_floored", "rank_deficient")
+  tibble::tibble(
+    model = model, fold = fold, rows = length(held),
+    loss = if (failed) NA_real_ else mean_of(run$loss),
+    latent = if (failed) NA_real_ else mean_of(run$latent),
+    sigma2 = fit$sigma2 %||% NA_real_, iterations = fit$iterations %||% NA_integer_,
+    converged = if (failed) NA else fit$converged || fit$iterations == 0L,
+    events = if (failed) NA_real_ else sum(fit$counts[events], na.rm = TRUE), failure = run$failure
+  )
+}
+
+# Result ------------------------------------------------------------------------------------------
+
+#' The table, the best first
+#'
+#' The best is the smallest loss among the models with the fewest failed folds.
+#' @noRd
+comparison_table <- function(fits, scored, data) {
+  folds <- split(scored$folds, factor(scored$folds$model, names(fits)))
+  means <- function(values, reference = 0L) {
+    .Call(C_loss_means, values, data$env, data$weights, reference)
+  }
+  count <- function(test) unname(vapply(folds, function(fold) sum(test(fold), na.rm = TRUE), 0L))
+  own <- means(scored$loss)
+  failed <- count(function(fold) !is.na(fold$failure))
+  best <- order(failed, own$mean)[1L]
+  against <- means(scored$loss, best)
+  table <- tibble::tibble(
+    model = names(fits), loss = own$mean, se = own$se, difference = against$mean,
+    se_difference = against$se, latent = means(scored$latent)$mean,
+    sigma2 = unname(vapply(folds, function(fold) mean(fold$sigma2, na.rm = TRUE), 0)),
+    failed_folds = failed, unconverged_folds = count(function(fold) !fold$converged)
+  )
+  table[] <- lapply(table, function(column) replace(column, is.nan(column), NA))
+  table[order(failed > failed[best], table$difference), ]
+}
+
+#' @export
+print.crl_comparison <- function(x, digits = 3L, ...) {
+  folds <- attr(x, "folds")
+  size <- attr(x, "size")
+  if (!all(c("model", "loss", "difference", "se_difference") %in% names(x)) || is.null(folds)) {
+    return(NextMethod())
+  }
+  cat("Held-out score-matching loss of a row, smaller is better: ", max(folds$fold), " folds of ",
+      paste(count_of(size[c("n", "p", "n_domains")], c("row", "feature", "domain")),
+            collapse = ", "), "\n", sep = "")
+  shown <- c("model", "loss", "difference", "se_difference", "latent", "sigma2")
+  table <- tidy(x)[intersect(shown, names(x))]
+  # losses have much in common: two more figures than their differences
+  losses <- names(table) %in% c("loss", "latent")
+  table[losses] <- lapply(table[losses], figures, digits + 2L)
+  print_table(table, digits)
+  writeLines(c("", strwrap(comparison_words(x), width = 96L)))
+  print_notes(comparison_notes(x, folds))
+  invisible(x)
+}
+
+#' What the differences say, by the rule of two standard errors
+#' @noRd
+comparison_words <- function(x) {
+  best <- which(x$difference == 0 & x$se_difference == 0)[1L]
+  others <- setdiff(which(!is.na(x$difference)), best)
+  clear <- x$difference[others] > 2 * x$se_difference[others]
+  listed <- function(which) paste(x$model[others[which]], collapse = ", ")
+  c(paste0("Smallest loss: ", x$model[best], "."),
+    if (any(!clear)) paste0("Not told from it (within two standard errors): ", listed(!clear), "."),
+    if (any(clear)) paste0("Larger by more than two standard errors: ", listed(clear), "."))
+}
+
+#' Refits that failed, with the first reason, did not converge, or had numerical events
+#' @noRd
+comparison_notes <- function(x, folds) {
+  notes <- lapply(x$model, function(model) {
+    runs <- folds[folds$model == model, ]
+    total <- count_of(nrow(runs), "refit")
+    failed <- which(!is.na(runs$failure))
+    slow <- sum(!runs$converged, na.rm = TRUE)
+    events <- sum(runs$events > 0, na.rm = TRUE)
+    c(if (length(failed) > 0L) {
+      paste0(length(failed), " of ", total, " failed",
+             if (length(failed) < nrow(runs)) ", and the loss is that of the other folds",
+             ": ", runs$failure[failed[1L]])
+    },
+    if (slow > 0L) paste(slow, "of", total, "did not converge in `max_iter` iterations."),
+    if (events > 0L) {
+      paste(events, "of", total, "met numerical events (jittered or unfinished solves, a floored",
+            "noise variance, a rank deficient update).")
+    })
+  })
+  sprintf("%s: %s", rep(x$model, lengths(notes)), unlist(notes))
+}
+
+#' @rdname crl_compare
+#' @param x A `crl_comparison`.
+#' @param matrix `"models"`: the table; `"folds"`: one row a refit.
+#' @export
+tidy.crl_comparison <- function(x, matrix = c("models", "folds"), ...) {
+  check_dots_empty(...)
+  if (check_choice(matrix, c("models", "folds"), "matrix") == "folds") {
+    return(attr(x, "folds"))
+  }
+  tibble::as_tibble(as.data.frame(x))
+}
+
+#' @export
+as.data.frame.crl_comparison <- function(x, ...) {
+  attr(x, "folds") <- attr(x, "size") <- NULL
+  class(x) <- "data.frame"
+  x
+}

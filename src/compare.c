@@ -1,0 +1,116 @@
+/* Held-out score matching: folds of rows, the loss of a row of x, means over domains.
+ *
+ *   name       shape        content
+ *   env        n            domain of each row, 1..M
+ *   fold       n            out: fold of each row, 1..n_folds
+ *   x          n x p        observations
+ *   y          n x d        O'x
+ *   score      n x d        s(y)
+ *   dscore     n x d        ds_j / dy_j
+ *   value      n x columns  losses; NaN in rows that were not scored
+ *   reference  n            subtracted from each column, or NULL
+ *   weight     M            domain weights
+ */
+#include "compare.h"
+
+#include "rng.h"
+#include "workspace.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A whole number below `below`, the same for the same (seed, at). */
+static size_t random_below(size_t below, uint64_t seed, size_t at) {
+  const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+  const uint32_t counter[4] = {0, 0, (uint32_t)at, (uint32_t)((uint64_t)at >> 32)};
+  uint32_t word[4];
+  philox4x32(counter, key, word);
+  size_t draw = (size_t)(rng_unit(word[0], word[1]) * (double)below);
+  return draw < below ? draw : below - 1;
+}
+
+void deal_folds(const int *env, size_t n, int n_domains, int n_folds, uint64_t seed, size_t *order,
+                size_t *first, int *fold) {
+  memset(first, 0, ((size_t)n_domains + 1) * sizeof(size_t));
+  for (size_t i = 0; i < n; i++)
+    first[env[i]]++;
+  for (int e = 1; e <= n_domains; e++)
+    first[e] += first[e - 1];
+  for (size_t i = n; i-- > 0;) /* first[e] falls to where domain e, from 1, begins */
+    order[--first[env[i]]] = i;
+  size_t dealt = 0;
+  for (int e = 1; e <= n_domains; e++) {
+    size_t from = first[e], rows = (e < n_domains ? first[e + 1] : n) - from;
+    for (size_t left = rows; left > 0; left--) { /* Fisher-Yates */
+      size_t pick = from + random_below(left, seed, dealt), last = from + left - 1;
+      size_t row = order[pick];
+      order[pick] = order[last];
+      fold[row] = (int)(dealt++ % (size_t)n_folds) + 1;
+    }
+  }
+}
+
+/* Where the model has density f(O'x) N(x - OO'x; 0, sigma2), the score of x is
+ * eta O s - (x - OO'x) / sigma2, eta damping s as in (4.4); its loss |score|^2 / 2 + divergence is
+ * a sum of the latents' part and of that of the p - d other dimensions. */
+void row_losses(const scored_rows *r, double *loss, double *latent) {
+  double noise = 1 / r->sigma2, other = (double)(r->p - r->d) * noise;
+  for (size_t start = 0; start < r->n; start += BLOCK_ROWS) {
+    size_t end = start + BLOCK_ROWS < r->n ? start + BLOCK_ROWS : r->n;
+    double across[BLOCK_ROWS] = {0}; /* |x|^2 - |O'x|^2 */
+    for (int k = 0; k < r->p; k++)
+      for (size_t i = start, g = (size_t)k * r->n + start; i < end; i++, g++)
+        across[i - start] += r->x[g] * r->x[g];
+    for (size_t i = start; i < end; i++)
+      latent[i] = 0;
+    for (int j = 0; j < r->d; j++)
+      for (size_t i = start, g = (size_t)j * r->n + start; i < end; i++, g++) {
+        double s = r->eta * r->score[g];
+        across[i - start] -= r->y[g] * r->y[g];
+        latent[i] += 0.5 * s * s + r->eta * r->dscore[g];
+      }
+    for (size_t i = start; i < end; i++)
+      loss[i] = latent[i] + 0.5 * fmax(across[i - start], 0) * noise * noise - other;
+  }
+}
+
+/* sum_e w_e mean_e and its standard error, rows being independent draws within their domains:
+ * sqrt(sum_e w_e^2 var_e / N_e). Domains without scored rows are left out of the weights. */
+static void column_mean(const double *value, size_t n, const double *reference, const int *env,
+                        const double *weight, int n_domains, double *work, double *mean,
+                        double *se) {
+  double *count = work, *sum = work + n_domains, *square = work + 2 * n_domains;
+  double total = 0, variance = 0, weights = 0;
+  memset(work, 0, 3 * (size_t)n_domains * sizeof(double));
+  for (int pass = 0; pass < 2; pass++) {
+    for (size_t i = 0; i < n; i++) {
+      double v = value[i] - (reference ? reference[i] : 0);
+      int e = env[i] - 1;
+      if (isnan(v))
+        continue;
+      if (pass == 0) {
+        count[e]++;
+        sum[e] += v;
+      } else
+        square[e] += (v - sum[e]) * (v - sum[e]);
+    }
+    for (int e = 0; pass == 0 && e < n_domains; e++)
+      sum[e] /= count[e] > 0 ? count[e] : 1;
+  }
+  for (int e = 0; e < n_domains; e++)
+    if (count[e] > 0) {
+      weights += weight[e];
+      total += weight[e] * sum[e];
+      variance += weight[e] * weight[e] * square[e] / fmax(count[e] - 1, 1) / count[e];
+    }
+  *mean = total / weights;
+  *se = sqrt(variance) / weights;
+}
+
+void domain_means(const double *value, size_t n, int columns, const double *reference,
+                  const int *env, const double *weight, int n_domains, double *work, double *mean,
+                  double *se) {
+  for (int k = 0; k < columns; k++)
+    column_mean(value + (size_t)k * n, n, reference, env, weight, n_domains, work, mean + k,
+                se + k);
+}
