@@ -29,8 +29,8 @@
 #' @param ... Not used.
 #' @return n_new x d matrix (n_new x p for `type = "x"`), with the row names of `newdata` and the
 #'   names of the latents (features). With `interval = "credible"`, n_new x d x 3 array, whose last
-#'   dimension is `"fit"`, `"lwr"` and `"upr"`: `[, "z1", ]` is the matrix that [stats::predict.lm()]
-#'   gives for a response.
+#'   dimension is `"fit"`, `"lwr"` and `"upr"`: `[, "z1", ]` is the matrix that
+#'   [stats::predict.lm()] gives for a response.
 #' @section Intervals:
 #' The interval of a latent is its posterior mean plus and minus a normal quantile times its
 #' posterior standard deviation: a normal approximation from the two moments that Tweedie's formulas
@@ -42,11 +42,11 @@
 #' Outside the range of the training data the score is continued linearly. If more than a tenth of
 #' the rows leave the range in some coordinate, a warning of class `ebcrl_warning_extrapolation`
 #' says so: most often `newdata` was not centred or scaled as the training data was. With
-#' `type = "sd"` or intervals, a warning of class `ebcrl_warning_variance` counts the floored variances. A target
-#' state without training rows is an error of class `ebcrl_error_unseen_state`; wrong columns are
-#' errors of class `ebcrl_error_shape`, values that are not finite `ebcrl_error_missing`, unknown
-#' domains `ebcrl_error_domain`, targets outside 0 and 1 or with unknown names
-#' `ebcrl_error_targets`.
+#' `type = "sd"` or intervals, a warning of class `ebcrl_warning_variance` counts the floored
+#' variances. A target state without training rows is an error of class `ebcrl_error_unseen_state`;
+#' wrong columns are errors of class `ebcrl_error_shape`, values that are not finite
+#' `ebcrl_error_missing`, unknown domains `ebcrl_error_domain`, targets outside 0 and 1 or with
+#' unknown names `ebcrl_error_targets`.
 #' @examples
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
 #' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)

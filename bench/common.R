@@ -146,4 +146,10 @@ machine <- function() {
 # "--quick" on the command line: smaller sizes, for trying a script out.
 quick <- "--quick" %in% commandArgs(TRUE)
 
+# The number after "--name=" on the command line.
+argument <- function(name, default) {
+  given <- grep(paste0("^--", name, "="), commandArgs(TRUE), value = TRUE)
+  if (length(given) == 0) default else as.numeric(sub(".*=", "", given[1]))
+}
+
 common_path <- if (exists("here")) normalizePath(file.path(here, "common.R")) else job$common

@@ -20,7 +20,8 @@ test_that("the loss of a row is |score|^2 / 2 + divergence in the space of x", {
     slow <- vapply(1:3, function(i) {
       state <- fit$data$targets[as.integer(sim$env)[rows[i]], , drop = FALSE]
       score_of <- function(y) {
-        drop(ref_eval_score(matrix(y, 1), state, parents, fit$score$theta, fit$score$range, 8)$score)
+        y <- matrix(y, 1)
+        drop(ref_eval_score(y, state, parents, fit$score$theta, fit$score$range, 8)$score)
       }
       ref_row_losses(x[i, , drop = FALSE], fit$orthonormal, score_of, 1.7, eta)
     }, 0)
