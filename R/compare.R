@@ -4,8 +4,8 @@
 #'
 #' Which graph, score, penalty, start or set of targets describes the data best, judged without
 #' knowing the latents: every model is refitted with the rows of one fold left out, and the
-#' score-matching (Hyvärinen) loss of those rows is taken, fold by fold. The row with the smallest
-#' loss is the best, and the differences to it come with standard errors.
+#' score-matching (Hyvärinen) loss of those rows is taken, fold by fold. The model
+#' with the smallest loss is the best, and the differences to it come with standard errors.
 #'
 #' A fit implies a density of x: the density of the pseudo-latents \eqn{y = O'x} with score s, times
 #' \eqn{N(0, \sigma^2)} in the p - d directions across. Its score is \eqn{O s(y) - (I - OO') x /
@@ -22,9 +22,10 @@
 #' * Up to a constant of the data it is half the expected squared distance between the model's score
 #'   of x and the true one (the relative Fisher divergence): it says nothing in units of its own,
 #'   only differences mean something.
-#' * It is also Stein's unbiased estimate of risk: with the same A and \eqn{\sigma^2}, a difference
-#'   of \eqn{\delta} between two models is a difference of \eqn{2 \sigma^4 \delta} in the squared
-#'   error of the denoised \eqn{A \hat z} a row, in expectation.
+#' * It is also Stein's unbiased estimate of risk: with the same A, and for both the right
+#'   \eqn{\sigma^2}, a difference of \eqn{\delta} between two models is a difference of
+#'   \eqn{2 \sigma^4 \delta} in the squared error of the denoised \eqn{A \hat z} a row, in
+#'   expectation.
 #' * Rotations of the latents are neutral for an unrestricted score: a small loss does not say that
 #'   A has the right rotation, unless the score class restricts it, as a sparse graph does. The
 #'   graph is told from others as far as it restricts the score.
@@ -43,8 +44,8 @@
 #' \eqn{v_e} the variance in domain e and \eqn{w_e} the domain weights of the fits. Rows of one fold
 #' share a refit, which this leaves out: over simulated data sets the differences spread as the
 #' standard errors say between models with few coefficients, and up to a third more where one has
-#' many (the complete graph); the losses by fold (`tidy(x, "folds")`) give an idea of it. The best of
-#' many models is the best partly by luck: two standard errors are a guide, not a test.
+#' many (the complete graph); the losses by fold (`tidy(x, "folds")`) give an idea of it. The best
+#' of many models is the best partly by luck: two standard errors are a guide, not a test.
 #'
 #' @param ... Fits to compare, by name: `crl_fit` objects ([fit_crl()]), [crl_baselines()] or lists
 #'   of fits, of the same `x`, domains and weights. At least two. Fits without a name go by the
@@ -71,7 +72,8 @@
 #'   table, what it says in words, and why refits failed. `tidy()` and `as.data.frame()` give the
 #'   plain table; `tidy(x, "folds")` has one row a refit: `model`, `fold`, `rows` (held out),
 #'   `loss`, `latent`, `sigma2`, `iterations`, `converged`, `events` (solves that were jittered or
-#'   stopped early, floored noise variances, rank deficient updates), `failure` (the error, or `NA`).
+#'   stopped early, floored noise variances, rank deficient updates), `failure` (the error, or
+#'   `NA`).
 #' @section Errors:
 #' `ebcrl_error_type` for anything but fits, and for fewer than two; `ebcrl_error_range` for a name
 #' that is there twice or a number of folds that domains cannot fill; `ebcrl_error_data` if the fits
@@ -139,9 +141,7 @@ as_named_fits <- function(value, label, named, call) {
   if (inherits(value, "crl_fit")) {
     return(stats::setNames(list(value), label))
   }
-  is_fits <- is.list(value) && (!is.object(value) || inherits(value, "crl_baselines")) &&
-    length(value) > 0L && all(vapply(value, inherits, NA, "crl_fit"))
-  if (!is_fits) {
+  if (!is_list_of_fits(value)) {
     abort_input(c("{.arg ...} must hold fits, baselines or lists of fits.",
                   "x" = "{.code {label}} is {describe(value)}.",
                   "i" = "Fits are made by {.fn fit_crl} and {.fn crl_baselines}."), "type",
@@ -157,6 +157,12 @@ as_named_fits <- function(value, label, named, call) {
   }
   stats::setNames(unclass(value)[seq_along(inner)],
                   if (named) paste0(label, ": ", inner) else inner)
+}
+
+#' @noRd
+is_list_of_fits <- function(value) {
+  plain <- is.list(value) && (!is.object(value) || inherits(value, "crl_baselines"))
+  plain && length(value) > 0L && all(vapply(value, inherits, NA, "crl_fit"))
 }
 
 #' All fits must be of the same rows in the same domains with the same weights

@@ -41,8 +41,8 @@
 #'
 #' @return An object of class `crl_fit`, a list with
 #' \item{latents}{(n x d) posterior means}
-#' \item{latents_sd}{(n x d) posterior standard deviations, from (4.5): 0 where the variance came out
-#'   negative and was floored. [predict()][predict.crl_fit] turns them into intervals}
+#' \item{latents_sd}{(n x d) posterior standard deviations, from (4.5): 0 where the variance came
+#'   out negative and was floored. [predict()][predict.crl_fit] turns them into intervals}
 #' \item{mixing}{(p x d) A}
 #' \item{sigma2}{noise variance of a coordinate of x}
 #' \item{iterations, converged}{EM iterations done; did the last change fall below `tol`}

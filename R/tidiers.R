@@ -21,8 +21,8 @@ generics::augment
 #'   columns. `NULL`: the domain of each row only; the p columns of `x` are not repeated.
 #' @param newdata,targets,env Rows to predict and their targets or domains, as in
 #'   [predict()][predict.crl_fit]. `augment()` adds its columns to `newdata`.
-#' @param interval,level `"credible"` has `augment()` add posterior intervals of probability `level`,
-#'   as in [predict()][predict.crl_fit].
+#' @param interval,level `"credible"` has `augment()` add posterior intervals of probability
+#'   `level`, as in [predict()][predict.crl_fit].
 #' @param ... Not used.
 #' @return `tidy()`: a tibble. For `"mixing"`, p * d rows: `feature` (name, or number if `x` had no
 #'   column names), `latent`, `estimate` (entry of the mixing matrix).

@@ -13,7 +13,8 @@ suppressPackageStartupMessages(library(ebcrl))
 seeds <- seq_len(argument("seeds", if (quick) 2 else 20))
 cores <- argument("cores", 1)
 
-graphs <- list(true = chain_dag(4), missing = as_dag("z1 -> z2; z3 -> z4", nodes = paste0("z", 1:4)),
+graphs <- list(true = chain_dag(4),
+               missing = as_dag("z1 -> z2; z3 -> z4", nodes = paste0("z", 1:4)),
                extra = as_dag("z1 -> z2 -> z3 -> z4; z1 -> z3"), empty = empty_dag(4),
                complete = complete_dag(4))
 

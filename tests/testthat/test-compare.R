@@ -69,6 +69,20 @@ test_that("for a Gaussian the loss is that of its density, and its least value i
   expect_close(losses, by_density, 1e-6)
 })
 
+test_that("the latents' part is Stein's estimate of the squared error, damped or not", {
+  fresh <- small_sim(13, n = 3000, p = 8, dag = chain_dag(3), edge_weights = sim$scm$edge_weights,
+                     mixing = sim$mixing)
+  step <- estep(fresh$x, as.integer(fresh$env), fit$data$targets, fit)
+  for (eta in c(1, 0.5)) {
+    latents <- step$y + eta * sim$sigma2 * step$score
+    risk <- 3 * sim$sigma2 + 2 * sim$sigma2^2 *
+      .Call(C_held_out_losses, fresh$x, step, sim$sigma2, eta)$latent
+    off <- rowSums((latents - fresh$z)^2) - risk
+    expect_lt(abs(mean(off)), 4 * stats::sd(off) / sqrt(9000))
+    expect_lt(4 * stats::sd(off) / sqrt(9000), 0.05 * mean(risk))
+  }
+})
+
 test_that("means and standard errors are those of a stratified sample", {
   env <- c(rep(1:3, c(4, 7, 9)))
   weights <- c(0.5, 0.2, 0.3)
