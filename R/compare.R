@@ -174,6 +174,10 @@ check_comparable <- function(fits, call = rlang::caller_env()) {
       abort_input(c("{.arg ...} must hold fits with a score, by {.code method = \"f\"}.",
                     "x" = "{.val {name}} has {.code method = \"g\"}."), "method", call = call)
     }
+    if (is.matrix(fits[[name]]$scale)) {
+      abort_input(c("{.arg ...} must hold fits whose mixing matrix has orthogonal columns.",
+                    "x" = "The columns of {.val {name}} are correlated."), "mixing", call = call)
+    }
     data <- fits[[name]]$data
     differs <- c(
       x = !identical(data$x, one$x),

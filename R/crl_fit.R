@@ -22,7 +22,8 @@
 #'     \item{domains}{tibble with one row a domain: `domain`; `targets` (names of the latents it
 #'       targets, or `"none"`); `rows`; `weight`; `posterior_sd` (mean of `latents_sd` over its rows
 #'       and all latents, in the units of the latents); `floored` (number of (row, latent) pairs
-#'       whose posterior variance came out negative and was set to 0).}
+#'       whose posterior variance came out negative and was set to 0; not where columns of A are
+#'       correlated).}
 #'     \item{cells}{tibble with one row a (node, target state): `node`, `state` (0 or 1), `rows`,
 #'       `coefficients`, `solver`, `cg_iterations`, `loss` (the cell's share of the score-matching
 #'       loss, equation (5.3) of the paper).}
@@ -183,12 +184,29 @@ start_notes <- function(fit) {
   if (fit$init != "interventional") {
     return(character())
   }
-  vapply(untold_latents(fit$data), function(latents) {
+  untold <- vapply(untold_latents(fit$data), function(latents) {
     always_same <- length(unique(fit$data$targets[, latents[1L]])) == 1L
     paste0(paste(latents, collapse = ", "), ": targeted in ",
            if (always_same) "no domain, or in all" else "the same domains",
            "; the graph alone tells such latents apart, if at all.")
   }, "")
+  c(untold, if (fit$control$mixing == "psd") shear_note(fit))
+}
+
+#' Which latents correlated columns of A leave open, see shearable_pairs()
+#' @noRd
+shear_note <- function(fit) {
+  perfect <- fit$control$intervention == "perfect"
+  pairs <- shearable_pairs(fit$data, perfect)
+  if (NROW(pairs) == 0L) {
+    return(NULL)
+  }
+  names <- fit$data$latent_names
+  paste0("With columns of A free, the data cannot tell a latent from the same plus a multiple of a ",
+         "parent, for ",
+         paste0(names[pairs[, "node"]], " + c ", names[pairs[, "parent"]], collapse = ", "), ": ",
+         if (perfect) "the first is never targeted." else
+           "`intervention = \"perfect\"`, if it holds, tells them apart.")
 }
 
 #' Every non-zero count of the fit as a sentence
@@ -204,7 +222,14 @@ count_note <- function(name, count, fit) {
   pairs <- fit$data$n * fit$data$d
   in_cells <- paste("In", count, "of", nrow(fit$cells), "(node, state) cells")
   switch(name,
-    variance_floored = floored_note(count, pairs),
+    variance_floored = floored_note(count, pairs, is.matrix(fit$scale)),
+    scale_floored = paste("In the updates of A,", count_of(count, "eigenvalue"), "of Lambda fell",
+                          "to the floor, 1e-6 of the largest: columns of A all but depend on each",
+                          "other."),
+    reference_floored = paste("Of the covariances of the Gaussian reference,",
+                              count_of(count, "eigenvalue"), "lay below the noise variance and",
+                              "took its place: in those directions latents hardly vary, or their",
+                              "domains have few rows."),
     sigma2_floored = paste("The noise variance fell to its floor, 1e-10 of the mean square of x,",
                            "in", count_of(count, "iteration"), "and was held there: x may lie in",
                            "d dimensions without noise."),
@@ -224,7 +249,11 @@ count_note <- function(name, count, fit) {
 }
 
 #' @noRd
-floored_note <- function(count, pairs) {
+floored_note <- function(count, pairs, directions = FALSE) {
+  if (directions) {
+    return(paste("Of", whole(pairs), "eigenvalues of the rows' posterior covariances", whole(count),
+                 "came out negative and were set to 0."))
+  }
   paste("In", whole(count), "of", whole(pairs), "(row, latent) pairs the posterior variance came",
         "out negative and was set to 0.")
 }
@@ -240,7 +269,7 @@ domain_table <- function(fit) {
     rows = data$n_env,
     weight = data$weights,
     posterior_sd = unname(rowSums(rowsum(fit$latents_sd, data$env))) * per_pair,
-    floored = as.integer(rowSums(floored))
+    floored = if (!is.matrix(fit$scale)) as.integer(rowSums(floored))
   )
 }
 

@@ -50,8 +50,11 @@
 #'   `change_mixing` and `change_latents` (relative), `floored` (negative variances set to 0)}
 #' \item{score}{the fitted score: `theta` (coefficients by node and state), `range` (2 x d) that the
 #'   knots cover, `parents` of each latent, which with
-#'   `intervention = "perfect"` count in state 0 only}
-#' \item{orthonormal, scale}{(p x d) O and (d) the diagonal of D}
+#'   `intervention = "perfect"` count in state 0 only; `reference`: NULL, or the Gaussian that the
+#'   splines correct, a list of `mean` (d x G) and `precision` (d x d x G) for the G combinations
+#'   of targets, and of `group` (M), which of them is that of a domain}
+#' \item{orthonormal, scale}{(p x d) O and (d) the diagonal of D; where columns of A are correlated,
+#'   `scale` is the (d x d) matrix \eqn{\Lambda}, and `mixing` \eqn{O \Lambda}}
 #' \item{counts}{what was floored, jittered, unconverged, rank deficient or out of range}
 #' \item{cells}{tibble by (node, state): rows, coefficients, solver, iterations, loss per row}
 #' \item{data}{the checked input; `x` is shared, not copied}
@@ -135,6 +138,7 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
     (control$sigma2 == "auto" && !(control$mixing == "fixed" && start$sigma2_given))
   engine <- engine_control(control, data$d, learn_sigma2,
                            turn_signs = start$label %in% c("pca", "interventional"))
+  engine["reference"] <- list(if (control$reference == "gaussian") target_groups(data$targets) - 1L)
   result <- .Call(C_em_fit, data$x, data$env, data$targets, parent_list(data$dag),
                   row_weights(data), start, engine, progress_bar(control))
   check_status(result$status, error_call)
@@ -161,7 +165,9 @@ named_results <- function(result, data) {
   latents <- data$latent_names
   rows <- list(rownames(data$x), latents)
   columns <- list(data$feature_names, latents)
-  mixing <- result$orthonormal * rep(result$scale, each = data$p)
+  correlated <- is.matrix(result$scale)
+  mixing <- if (correlated) result$orthonormal %*% result$scale else
+    result$orthonormal * rep(result$scale, each = data$p)
   trace <- result$trace[seq_len(result$iterations), , drop = FALSE]
   list(
     latents = `dimnames<-`(result$latents, rows),
@@ -176,11 +182,22 @@ named_results <- function(result, data) {
     score = list(
       theta = stats::setNames(result$theta, latents),
       range = `dimnames<-`(result$range, list(c("lo", "hi"), latents)),
-      parents = stats::setNames(parent_list(data$dag), latents)
+      parents = stats::setNames(parent_list(data$dag), latents),
+      reference = if (!is.null(result$reference)) {
+        c(list(group = target_groups(data$targets)), result$reference)
+      }
     ),
     orthonormal = `dimnames<-`(result$orthonormal, columns),
-    scale = stats::setNames(result$scale, latents)
+    scale = if (correlated) `dimnames<-`(result$scale, list(latents, latents)) else
+      stats::setNames(result$scale, latents)
   )
+}
+
+#' Domains with the same targets, numbered in order of appearance
+#' @noRd
+target_groups <- function(targets) {
+  pattern <- apply(targets, 1L, paste, collapse = "")
+  match(pattern, unique(pattern))
 }
 
 #' What a fit will take: rows, coefficients and solver of each (node, state), bytes in all
@@ -264,7 +281,8 @@ check_status <- function(status, call = rlang::caller_env()) {
     "A pseudo-latent or a spline coefficient is not finite: rescale {.arg x}.",
     "A pseudo-latent is constant: use fewer latents.",
     "The normal equations are singular even with a jitter: raise {.arg lambda}.",
-    "The singular value decomposition did not converge: rescale {.arg x}."
+    "The singular value decomposition did not converge: rescale {.arg x}.",
+    "The latents are linearly dependent, so that no mixing matrix fits best: use fewer latents."
   )
   abort_input(c("The EM could not go on.", "x" = reason), "numerical", call = call)
 }
@@ -294,9 +312,28 @@ progress_bar <- function(control, .envir = rlang::caller_env()) {
 #' @return list: `y`, `score`, `dscore`, `latents`, `latents_sd` (rows x d each), `floored`
 #' @noRd
 estep <- function(x, codes, targets, object) {
-  model <- c(object[c("orthonormal", "scale", "sigma2")], list(theta = object$score$theta))
+  model <- c(object[c("orthonormal", "scale", "sigma2")],
+             list(theta = object$score$theta, reference = reference_for(targets, object)))
   control <- object$control
   control$range <- object$score$range
   .Call(C_estep, x, codes, targets, unname(object$score$parents), model,
         engine_control(control, ncol(targets)))
+}
+
+#' The reference of a fit, laid out for the rows of another table of targets
+#' @noRd
+reference_for <- function(targets, object) {
+  reference <- object$score$reference
+  if (is.null(reference)) {
+    return(NULL)
+  }
+  group <- reference$group[match_targets(targets, object$data$targets)]
+  list(group = group - 1L, mean = reference$mean, precision = reference$precision)
+}
+
+#' For each row of a table of targets the first domain of the fit with the same targets, or NA
+#' @noRd
+match_targets <- function(targets, trained) {
+  pattern <- function(table) apply(table, 1L, paste, collapse = "")
+  match(pattern(targets), pattern(trained))
 }

@@ -1,4 +1,4 @@
-# Where the EM starts: O (p x d, orthonormal columns), D (d), sigma2.
+# Where the EM starts: O (p x d, orthonormal columns), D (d) or Lambda (d x d), sigma2.
 
 # Above this many rows and columns the leading eigenvectors come from an iterative method.
 DENSE_EIGEN <- 1000L
@@ -11,11 +11,13 @@ DENSE_EIGEN <- 1000L
 #' @noRd
 starting_values <- function(init, data, control, call = rlang::caller_env()) {
   if (identical(init, "pca")) {
-    return(c(pca_start(data, call), label = "pca", sigma2_given = FALSE))
+    start <- pca_start(data, call)
+    start$scale <- if (control$mixing == "psd") diag(1, data$d) else start$scale
+    return(c(start, label = "pca", sigma2_given = FALSE))
   }
   if (identical(init, "interventional")) {
-    return(c(interventional_start(data, control, call), label = "interventional",
-             sigma2_given = FALSE))
+    find <- if (control$mixing == "psd") unmixing_start else interventional_start
+    return(c(find(data, control, call), label = "interventional", sigma2_given = FALSE))
   }
   label <- "given"
   if (inherits(init, "crl_fit")) {
@@ -106,7 +108,8 @@ residual_variance <- function(data, explained, call) {
   max((data$mean_square - explained) / (data$p - data$d), 1e-10 * data$mean_square / data$p)
 }
 
-#' A = OD with orthonormal O; only "orthonormal" mixing takes the closest such matrix to a general A
+#' O and D, or O and Lambda where columns may be correlated. "orthonormal" mixing takes the closest
+#' orthonormal matrix to any A, "psd" its columns scaled to length 1.
 #' @noRd
 split_mixing <- function(mixing, kind, call) {
   norms <- sqrt(colSums(mixing^2))
@@ -117,14 +120,32 @@ split_mixing <- function(mixing, kind, call) {
   if (kind == "orthonormal") {
     return(list(orthonormal = .Call(C_polar_factor, mixing), scale = rep(1, ncol(mixing))))
   }
-  orthonormal <- mixing / rep(norms, each = nrow(mixing))
-  cosine <- max(abs(crossprod(orthonormal) - diag(ncol(mixing))))
+  unit <- mixing / rep(norms, each = nrow(mixing))
+  cosine <- max(abs(crossprod(unit) - diag(ncol(mixing))))
+  if (kind == "psd" || (kind == "fixed" && cosine > 1e-6)) {
+    return(polar_start(if (kind == "psd") unit else mixing, call))
+  }
   if (cosine > 1e-6) {
     abort_input(c("The columns of {.arg init$mixing} must be orthogonal.",
                   "x" = "Two have cosine {format(cosine, digits = 3)}.",
-                  "i" = paste("With {.code mixing = \"orthonormal\"} the closest orthonormal",
-                              "matrix is taken.")),
+                  "i" = paste("With {.code mixing = \"psd\"} or {.code \"fixed\"} they need not be;",
+                              "{.code \"orthonormal\"} takes the closest orthonormal matrix.")),
                 "init", call = call)
   }
-  list(orthonormal = orthonormal, scale = norms)
+  list(orthonormal = unit, scale = norms)
+}
+
+#' A = O Lambda: Lambda the square root of A'A, O = A Lambda^-1
+#' @noRd
+polar_start <- function(mixing, call) {
+  gram <- eigen(crossprod(mixing), symmetric = TRUE)
+  d <- ncol(mixing)
+  condition <- sqrt(gram$values[1L] / max(gram$values[d], 0))
+  if (!(condition < 1e5)) {
+    abort_input(c("The columns of {.arg init$mixing} must be linearly independent.",
+                  "x" = "Its condition number is {format(condition, digits = 3)}."), "init",
+                call = call)
+  }
+  power <- function(by) gram$vectors %*% (gram$values^by * t(gram$vectors))
+  list(orthonormal = .Call(C_polar_factor, mixing), scale = power(1 / 2))
 }

@@ -9,14 +9,16 @@
 #' `ratio = "pooled"`; averaged row ratios weigh rows by 1/|z|^2, which the posterior mean does not
 #' know, and agree closely as long as no domain has many rows near the origin.)
 #'
-#' With orthogonal columns the projections \eqn{y_j = a_j' x / |a_j|^2 = z_j + N(0,
-#' \sigma^2/|a_j|^2)} hold all that x says about the latents. The posterior given y is computed by
-#' importance sampling: latents are proposed in causal order from \eqn{p(z_j | z_{pa(j)}, y_j)},
-#' which is Gaussian, and weighted by \eqn{\prod_j p(y_j | z_{pa(j)})}. Draws come in antithetic
-#' pairs, and a latent that drives no other in its domain enters by its conditional mean and
-#' variance instead of draws. Where no latent has an active parent the result is exact.
+#' The projections \eqn{y = (A'A)^{-1} A'x = z + N(0, \sigma^2 (A'A)^{-1})} hold all that x says
+#' about the latents. The posterior given y is computed by importance sampling: latents are proposed
+#' in causal order from \eqn{p(z_j | z_{pa(j)}, y_j)}, which is Gaussian, and weighted by
+#' \eqn{\prod_j p(y_j | z_{pa(j)})}. Draws come in antithetic pairs, and a latent that drives no
+#' other in its domain enters by its conditional mean and variance instead of draws. Where no latent
+#' has an active parent the result is exact. That is for orthogonal columns of A. Where they are
+#' correlated, so is the noise of y; each latent is then proposed given the noise of those before it,
+#' too, and only the last enters by its conditional moments.
 #'
-#' @param sim A [sim_crl()] object with orthogonal columns of `mixing` and positive `sigma2`.
+#' @param sim A [sim_crl()] object with positive `sigma2`.
 #' @param draws Draws per row. Default 2000: the Monte-Carlo error adds about 1/ESS to the RelMSE,
 #'   in relative terms. An odd number is raised by one.
 #' @param min_ess Smallest acceptable effective sample size of a row, \eqn{(\sum w)^2 / \sum w^2}.
@@ -34,8 +36,7 @@
 #' One seed is drawn from R's generator, so `set.seed()` fixes the result; each row then has a
 #' counter-based stream of its own (Philox4x32-10).
 #' @section Errors:
-#' `ebcrl_error_mixing` if columns of `mixing` are correlated, `ebcrl_error_range` if `sigma2` is
-#' 0, `ebcrl_error_ess` if too many rows have a small effective sample size, which happens with
+#' `ebcrl_error_range` if `sigma2` is 0, `ebcrl_error_ess` if too many rows have a small effective sample size, which happens with
 #' steep nonlinearities and, since weights multiply, with many latents.
 #' @source Salmon, Moraes, Dror and Shaw (2011) \doi{10.1145/2063384.2063405} for the generator.
 #' @seealso [sim_crl()], [rel_mse()]
@@ -52,16 +53,16 @@ bayes_latents <- function(sim, draws = 2000, min_ess = 50, threads = 1) {
   draws <- draws + draws %% 2L
   min_ess <- check_number(min_ess, "min_ess", min = 0, max = draws)
   threads <- check_number(threads, "threads", min = 1, integer = TRUE)
-  scale2 <- orthogonal_scale(sim$mixing)
   if (sim$sigma2 == 0) {
     abort_input(c("{.arg sim} must have a positive {.field sigma2}.",
                   "x" = "It is 0, so the latents are known exactly.",
-                  "i" = "Their values are {.code x %*% A / |a|^2}."), "range")
+                  "i" = "Their values are {.code x %*% A %*% solve(crossprod(A))}."), "range")
   }
   seed <- as.double(sample.int(.Machine$integer.max, 2L))
-  y <- sim$x %*% sim$mixing / rep(scale2, each = nrow(sim$x))
-  posterior <- .Call(C_bayes_latents, y, as.integer(sim$env), target_matrix(sim$targets),
-                     scm_for_c(sim), sim$sigma2 / scale2, as.double(draws), seed, threads)
+  observed <- noisy_latents(sim)
+  posterior <- .Call(C_bayes_latents, observed$y, as.integer(sim$env), target_matrix(sim$targets),
+                     scm_for_c(sim), observed$variance, observed$coef, as.double(draws), seed,
+                     threads)
   check_ess(posterior, draws, min_ess)
   dimnames(posterior$latents) <- dimnames(posterior$latents_sd) <- list(NULL, colnames(sim$z))
   structure(c(posterior, list(draws = draws)), class = "crl_bayes")
@@ -82,22 +83,26 @@ describe_ess <- function(ess) {
   paste0("minimum ", figures[1L], ", 1st percentile ", figures[2L], ", median ", figures[3L])
 }
 
-#' Squared column norms of a mixing matrix with orthogonal columns
+#' Latents plus noise, and the noise: variances, or where columns are correlated the regressions of
+#' each on those before it in causal order (`coef`, d x d) and what they leave of the variances
 #' @noRd
-orthogonal_scale <- function(mixing, call = rlang::caller_env()) {
-  cross <- crossprod(mixing)
-  cosine <- abs(stats::cov2cor(cross))
-  diag(cosine) <- 0
-  if (max(cosine) > 1e-8) {
-    at <- which(cosine == max(cosine), arr.ind = TRUE)[1L, ]
-    pair <- colnames(mixing)[sort(at)]
-    found <- format(max(cosine), digits = 3)
-    abort_input(c("The Bayes optimum is available for a mixing matrix with orthogonal columns.",
-                  "x" = "Columns {.field {pair}} of {.field mixing} have cosine {found}.",
-                  "i" = "Simulate without {.arg mixing}, or with orthogonal columns."),
-                "mixing", call = call)
+noisy_latents <- function(sim) {
+  gram <- crossprod(sim$mixing)
+  cosine <- abs(stats::cov2cor(gram))
+  if (max(cosine - diag(nrow(gram))) <= 1e-8) {
+    return(list(y = sim$x %*% sim$mixing / rep(diag(gram), each = nrow(sim$x)),
+                variance = sim$sigma2 / diag(gram), coef = NULL))
   }
-  diag(cross)
+  noise <- sim$sigma2 * solve(gram)
+  order <- topological_order(sim$dag)
+  coef <- 0 * noise
+  variance <- diag(noise)
+  for (o in seq_along(order)[-1L]) {
+    before <- order[seq_len(o - 1L)]
+    coef[before, order[o]] <- solve(noise[before, before], noise[before, order[o]])
+    variance[order[o]] <- variance[order[o]] - sum(coef[, order[o]] * noise[, order[o]])
+  }
+  list(y = sim$x %*% sim$mixing %*% solve(gram), variance = variance, coef = coef)
 }
 
 #' The structural causal model in the form src/r_scm.c unpacks; nodes are numbered from 0

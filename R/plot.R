@@ -325,7 +325,8 @@ plot_scores <- function(fit) {
     rug(by_state[["targeted"]], "t") +
     ggplot2::facet_wrap(ggplot2::vars(.data$node), scales = "free") +
     scale_colour_state() +
-    ggplot2::labs(title = "Fitted score components",
+    ggplot2::labs(title = if (is.null(fit$score$reference)) "Fitted score components" else
+                    "Fitted score components: what splines add to the Gaussian reference",
                   subtitle = "Parents held at their medians; rugs: the data of each state",
                   x = "Own pseudo-latent y", y = "Score component s", colour = "The latent is") +
     theme_crl()
@@ -371,6 +372,7 @@ score_at <- function(y, node, state, fit) {
   targets[node] <- state
   fit$orthonormal <- diag(fit$data$d)
   fit$scale <- rep(1, fit$data$d)
+  fit$score["reference"] <- list(NULL)
   estep(y, rep(1L, nrow(y)), targets, fit)$score
 }
 

@@ -21,7 +21,8 @@
 #'   `env` with `newdata`, and neither without.
 #' @param type `"latents"`: posterior means, in the units of the latents. `"sd"`: their standard
 #'   deviations; 0 where the variance came out negative and was floored. `"score"`: the estimated
-#'   gradient of the log-density of the pseudo-latents x O. `"x"`: posterior means of the noiseless
+#'   gradient of the log-density of the pseudo-latents, x O or, where columns of the mixing matrix
+#'   A are correlated, x A (A'A)^-1. `"x"`: posterior means of the noiseless
 #'   observations, latents times the transposed mixing matrix.
 #' @param interval `"credible"` adds posterior intervals to the latents, row by row and latent by
 #'   latent; see below. `"none"` (the default) does not.
@@ -43,10 +44,12 @@
 #' the rows leave the range in some coordinate, a warning of class `ebcrl_warning_extrapolation`
 #' says so: most often `newdata` was not centred or scaled as the training data was. With
 #' `type = "sd"` or intervals, a warning of class `ebcrl_warning_variance` counts the floored
-#' variances. A target state without training rows is an error of class `ebcrl_error_unseen_state`;
-#' wrong columns are errors of class `ebcrl_error_shape`, values that are not finite
-#' `ebcrl_error_missing`, unknown domains `ebcrl_error_domain`, targets outside 0 and 1 or with
-#' unknown names `ebcrl_error_targets`.
+#' variances. A target state without training rows is an error of class `ebcrl_error_unseen_state`,
+#' and where columns of A are correlated and the score has a Gaussian reference, a combination of
+#' targets that no training domain has one of class `ebcrl_error_unseen_targets`; wrong columns are
+#' errors of class `ebcrl_error_shape`, values that are not finite `ebcrl_error_missing`, unknown
+#' domains `ebcrl_error_domain`, targets outside 0 and 1 or with unknown names
+#' `ebcrl_error_targets`.
 #' @examples
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
 #' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)
@@ -71,7 +74,7 @@ predict.crl_fit <- function(object, newdata = NULL, targets = NULL, env = NULL,
   }
   step <- posterior_of_rows(object, newdata, targets, env)
   if (type == "sd" || interval == "credible") {
-    warn_floored(step$latents_sd)
+    warn_floored(step, object)
   }
   pick_prediction(step, type, object, step$row_names, interval, level)
 }
@@ -98,6 +101,7 @@ posterior_of_rows <- function(object, newdata, targets, env, call = rlang::calle
   x <- check_newdata(newdata, object$data, call)
   design <- row_design(targets, env, nrow(x), object$data, call)
   check_seen_states(design$targets, object, call)
+  check_seen_targets(design$targets, object, call)
   step <- estep(x, design$codes, design$targets, object)
   warn_extrapolation(step$y, object$score$range)
   c(step, list(row_names = rownames(x)))
@@ -259,6 +263,24 @@ check_seen_states <- function(targets, object, call) {
   }
 }
 
+#' With a Gaussian reference, every combination of targets must have been seen as a whole
+#' @noRd
+check_seen_targets <- function(targets, object, call) {
+  if (is.null(object$score$reference)) {
+    return(invisible())
+  }
+  unseen <- which(is.na(match_targets(targets, object$data$targets)))
+  if (length(unseen) > 0L) {
+    asked <- target_labels(matrix(targets[unseen[1L], ], 1L,
+                                  dimnames = list(NULL, object$data$latent_names)))
+    abort_input(c("No training domain has the targets {.val {asked}}.",
+                  "x" = paste("Where columns of the mixing matrix are correlated, the score starts",
+                              "from a Gaussian for each combination of targets that was seen."),
+                  "i" = "Fit with {.code crl_control(reference = \"none\")} to do without it."),
+                "unseen_targets", call = call)
+  }
+}
+
 #' @noRd
 warn_extrapolation <- function(y, range) {
   lo <- rep(range[1L, ], each = nrow(y))
@@ -273,9 +295,9 @@ warn_extrapolation <- function(y, range) {
 }
 
 #' @noRd
-warn_floored <- function(latents_sd) {
-  floored <- sum(latents_sd == 0)
-  if (floored > 0L) {
-    cli::cli_warn(floored_note(floored, length(latents_sd)), class = "ebcrl_warning_variance")
+warn_floored <- function(step, object) {
+  if (step$floored > 0) {
+    note <- floored_note(step$floored, length(step$latents), is.matrix(object$scale))
+    cli::cli_warn(note, class = "ebcrl_warning_variance")
   }
 }

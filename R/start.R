@@ -84,6 +84,50 @@ rotation_cells <- function(data, start, perfect = FALSE) {
                    cells$state))
 }
 
+#' Principal components, mixed as is most likely: the start of `mixing = "psd"`
+#'
+#' The search (src/unmixing.c) is over W = B^-1, A = UB with U the principal components, in
+#' coordinates in which the pooled covariance is the identity; it starts from the best rotation and
+#' from random ones.
+#' @return As interventional_start(), `orthonormal` and `scale` being the polar factors of A
+#' @noRd
+unmixing_start <- function(data, control, call = rlang::caller_env()) {
+  start <- pca_start(data, call)
+  cells <- rotation_cells(data, start, control$intervention == "perfect")
+  floor <- VARIANCE_FLOOR * start$sigma2
+  rotation <- best_rotation(cells, floor, control)
+  d <- data$d
+  pooled <- matrix(matrix(cells$cov, d * d) %*% (cells$weight / sum(cells$weight)), d)
+  spectrum <- eigen(pooled, symmetric = TRUE)
+  root <- function(by) {
+    spectrum$vectors %*% (pmax(spectrum$values, floor)^by * t(spectrum$vectors))
+  }
+  whiten <- root(-1 / 2)
+  cells$cov[] <- apply(cells$cov, 3L, function(cov) whiten %*% cov %*% whiten)
+  found <- .Call(C_unmixing_starts, cells$cov, cells$weight, cells$coord,
+                 start$sigma2 * whiten %*% whiten, VARIANCE_FLOOR, root(1 / 2) %*% rotation,
+                 control$starts, control$seed)
+  unit <- function(b) b / rep(sqrt(colSums(b^2)), each = d)
+  found$rotation <- array(apply(found$directions, 3L, function(w) {
+    unit(solve(t(w) %*% whiten))
+  }), dim(found$directions))
+  optima <- distinct_optima(found)
+  optima$refined <- rep(NA_real_, length(optima$which))
+  best <- polar_start(matrix(found$rotation[, , optima$which[1L]], d), call)
+  list(orthonormal = start$orthonormal %*% best$orthonormal, scale = best$scale,
+       sigma2 = start$sigma2, indefinite = 0L,
+       optima = tibble::as_tibble(optima[c("objective", "starts", "distance", "refined")]))
+}
+
+#' The best rotation for linear mechanisms
+#' @noRd
+best_rotation <- function(cells, floor, control) {
+  found <- .Call(C_rotation_starts, cells$cov, cells$weight, cells$coord, floor, control$starts,
+                 control$seed)
+  d <- nrow(cells$cov)
+  matrix(found$rotation[, , which.min(found$objective)], d)
+}
+
 #' The distinct optima among the results of all starts, best first
 #' @noRd
 distinct_optima <- function(found) {
@@ -115,4 +159,17 @@ untold_latents <- function(data) {
   pattern[constant] <- "constant"
   groups <- split(data$latent_names, pattern)
   unname(groups[lengths(groups) > 1L | names(groups) == "constant"])
+}
+
+#' Pairs of a latent j and a parent k of which `mixing = "psd"` cannot tell z_j from z_j + c z_k:
+#' no child of j objects, as all are children of k, too, and no target state of j cuts its parents
+#' @noRd
+shearable_pairs <- function(data, perfect) {
+  parents <- parent_list(data$dag)
+  cut <- perfect & colSums(data$targets) > 0
+  pairs <- lapply(which(!cut), function(j) {
+    tied <- vapply(parents[[j]], function(k) all(data$dag[j, ] <= data$dag[k, ]), NA)
+    cbind(node = rep(j, sum(tied)), parent = parents[[j]][tied])
+  })
+  do.call(rbind, pairs)
 }

@@ -83,7 +83,7 @@ augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env 
   level <- if (interval == "credible") check_level(level)
   if (!is.null(newdata)) {
     step <- posterior_of_rows(x, newdata, targets, env)
-    warn_floored(step$latents_sd)
+    warn_floored(step, x)
     return(bind_latents(newdata, pick_prediction(step, "latents", x, NULL),
                         pick_prediction(step, "sd", x, NULL), level))
   }

@@ -7,26 +7,31 @@
 
 static const double CHANGE_FLOOR = 1e-8;
 
-static posterior_sums sums_new(int p, int d, allocator alloc) {
+/* Numbers in posterior_sums.second. */
+static size_t second_size(const em_fit_state *em) {
+  return (size_t)em->sample.d * (em->psd ? (size_t)em->sample.d : 1);
+}
+
+static posterior_sums sums_new(int p, int d, size_t second, allocator alloc) {
   posterior_sums s = {.cross = alloc((size_t)p * (size_t)d, sizeof(double)),
-                      .second = alloc((size_t)d, sizeof(double)),
+                      .second = alloc(second, sizeof(double)),
                       .loss = alloc(2 * (size_t)d, sizeof(double))};
   return s;
 }
 
-static void sums_clear(posterior_sums *s, int p, int d) {
+static void sums_clear(posterior_sums *s, int p, int d, size_t second) {
   memset(s->cross, 0, (size_t)p * (size_t)d * sizeof(double));
-  memset(s->second, 0, (size_t)d * sizeof(double));
+  memset(s->second, 0, second * sizeof(double));
   memset(s->loss, 0, 2 * (size_t)d * sizeof(double));
   s->moved = s->norm = 0;
   s->floored = s->outside = 0;
 }
 
-static void sums_add(posterior_sums *total, const posterior_sums *s, int p, int d) {
+static void sums_add(posterior_sums *total, const posterior_sums *s, int p, int d, size_t second) {
   for (size_t g = 0; g < (size_t)p * (size_t)d; g++)
     total->cross[g] += s->cross[g];
-  for (int j = 0; j < d; j++)
-    total->second[j] += s->second[j];
+  for (size_t g = 0; g < second; g++)
+    total->second[g] += s->second[g];
   for (int c = 0; c < 2 * d; c++)
     total->loss[c] += s->loss[c];
   total->moved += s->moved;
@@ -35,10 +40,13 @@ static void sums_add(posterior_sums *total, const posterior_sums *s, int p, int 
   total->outside += s->outside;
 }
 
-double em_work_bytes(double n, double p, double d) {
+double em_work_bytes(double n, double p, double d, int correlated) {
   double shards = fmin(MAX_SHARDS, ceil(n / SHARD_ROWS));
-  return sizeof(double) *
-         ((shards + 1) * (p * d + 3 * d) + shards * d * (X_ROWS + 3 * BLOCK_ROWS) + 6 * p * d);
+  double count =
+      (shards + 1) * (p * d + 3 * d) + shards * d * (X_ROWS + 3 * BLOCK_ROWS) + 6 * p * d;
+  if (correlated)
+    count += psd_model_doubles(p, d) + shards * psd_scratch_doubles(d) + (shards + 1) * d * d;
+  return sizeof(double) * count;
 }
 
 /* sum over rows of omega |x|^2, shard by shard. */
@@ -65,13 +73,21 @@ static double weighted_square(const em_fit_state *em) {
   return total;
 }
 
-void em_prepare(em_fit_state *em, allocator alloc) {
+/* A, the projection and the noise of the present O and Lambda. */
+static int refresh(em_fit_state *em) {
+  int floored;
+  int status = psd_refresh(em->psd, em->orthonormal, em->scale, &floored);
+  em->scale_floored += floored;
+  return status;
+}
+
+int em_prepare(em_fit_state *em, allocator alloc) {
   int d = em->sample.d, n_shards = em->score->shards.n_shards;
-  size_t block = (size_t)d * BLOCK_ROWS * (size_t)n_shards;
-  em->sums = sums_new(em->p, d, alloc);
+  size_t block = (size_t)d * BLOCK_ROWS * (size_t)n_shards, second = second_size(em);
+  em->sums = sums_new(em->p, d, second, alloc);
   em->shard = alloc((size_t)n_shards, sizeof(posterior_sums));
   for (int k = 0; k < n_shards; k++)
-    em->shard[k] = sums_new(em->p, d, alloc);
+    em->shard[k] = sums_new(em->p, d, second, alloc);
   em->z_block = aligned_doubles((size_t)d * X_ROWS * (size_t)n_shards, alloc);
   em->v_block = alloc(block, sizeof(double));
   em->s_block = alloc(block, sizeof(double));
@@ -80,6 +96,12 @@ void em_prepare(em_fit_state *em, allocator alloc) {
   em->polar = polar_work_new(em->p, d, alloc);
   em->sum_sq = weighted_square(em);
   em->sigma2_floor = 1e-10 * em->sum_sq / ((double)em->sample.n * em->p);
+  if (!em->psd)
+    return STATUS_OK;
+  em->psd_shard = alloc((size_t)n_shards, sizeof(psd_scratch));
+  for (int k = 0; k < n_shards; k++)
+    em->psd_shard[k] = psd_scratch_new(em->psd, alloc);
+  return refresh(em);
 }
 
 /* Rows of a block that starts at `start`, at most `most`, within a shard that ends at `end`. */
@@ -90,14 +112,15 @@ static int block_rows(size_t start, size_t end, int most) {
 void pseudo_latents(em_fit_state *em) {
   size_t n = em->sample.n;
   row_shards shards = em->score->shards;
+  const double *projection = em->psd ? em->psd->projection : em->orthonormal;
 #ifdef _OPENMP
 #pragma omp parallel for schedule(dynamic) num_threads(em->score->set.threads)
 #endif
   for (int k = 0; k < shards.n_shards; k++) {
     size_t end = shard_start(&shards, k + 1);
     for (size_t start = shard_start(&shards, k); start < end; start += X_ROWS)
-      rows_times(em->x, n, em->p, start, block_rows(start, end, X_ROWS), em->orthonormal,
-                 em->sample.d, em->y + start, n);
+      rows_times(em->x, n, em->p, start, block_rows(start, end, X_ROWS), projection, em->sample.d,
+                 em->y + start, n);
   }
 }
 
@@ -132,6 +155,32 @@ static void posterior_block(em_fit_state *em, posterior_sums *sum, size_t start,
   }
 }
 
+/* The same with correlated columns: the covariance of a row is a full matrix. */
+static void psd_posterior_block(em_fit_state *em, int shard, size_t start, int rows, int first,
+                                const double *s, double *z) {
+  posterior_sums *sum = &em->shard[shard];
+  psd_scratch *t = &em->psd_shard[shard];
+  size_t n = em->sample.n, d = (size_t)em->sample.d;
+  sum->floored += psd_moments(em->psd, t, em->y + start, n, s, rows, em->sigma2, em->set.eta, z);
+  for (size_t i = 0; i < (size_t)rows; i++) {
+    double weight = row_weight(&em->sample, start + i);
+    for (size_t j = 0; j < d; j++) {
+      double *latent = em->out.latents + j * n + start + i, mean = z[j * X_ROWS + i];
+      double before = first ? 0 : *latent;
+      sum->moved += (mean - before) * (mean - before);
+      sum->norm += before * before;
+      *latent = mean;
+      for (size_t k = 0; k < d; k++)
+        sum->second[j + k * d] +=
+            weight * (mean * z[k * X_ROWS + i] + t->cov[(k * d + j) * BLOCK_ROWS + i]);
+      if (em->out.sd)
+        em->out.sd[j * n + start + i] = sqrt(t->cov[(j * d + j) * BLOCK_ROWS + i]);
+    }
+    for (size_t j = 0; j < d; j++)
+      z[j * X_ROWS + i] *= weight;
+  }
+}
+
 static void posterior_shard(em_fit_state *em, int k, int first) {
   score_model *m = em->score;
   size_t n = em->sample.n, end = shard_start(&m->shards, k + 1);
@@ -140,8 +189,9 @@ static void posterior_shard(em_fit_state *em, int k, int first) {
   double *z = em->z_block + (size_t)k * (size_t)d * X_ROWS, *v = em->v_block + block;
   double *s = em->s_block + block, *ds = em->ds_block + block;
   posterior_sums *sum = &em->shard[k];
+  double *jacobian = em->psd ? em->psd_shard[k].jacobian : NULL;
   task_work *t = &m->task[k];
-  sums_clear(sum, em->p, d);
+  sums_clear(sum, em->p, d, second_size(em));
   for (size_t start = shard_start(&m->shards, k); start < end; start += X_ROWS) {
     int many = block_rows(start, end, X_ROWS);
     for (size_t at = start; at < start + (size_t)many; at += BLOCK_ROWS) {
@@ -149,8 +199,13 @@ static void posterior_shard(em_fit_state *em, int k, int first) {
       for (int j = 0; j < d; j++)
         sum->outside +=
             basis_block_fill(&t->block, &m->table, m->range + 2 * j, em->y, n, j, at, rows);
-      em->score_class->evaluate(m, &em->sample, t, at, rows, s, ds, NULL, sum->loss);
-      posterior_block(em, sum, at, rows, first, s, ds, v, z + (at - start));
+      em->score_class->evaluate(m, &em->sample, t, at, rows, s, ds, jacobian, sum->loss);
+      if (em->reference)
+        reference_add(em->reference, &em->sample, at, rows, s, ds, jacobian, sum->loss);
+      if (em->psd)
+        psd_posterior_block(em, k, at, rows, first, s, z + (at - start));
+      else
+        posterior_block(em, sum, at, rows, first, s, ds, v, z + (at - start));
       copy_block(em->out.score, s, n, d, at, rows);
       copy_block(em->out.dscore, ds, n, d, at, rows);
     }
@@ -166,40 +221,75 @@ void posterior_pass(em_fit_state *em, int first) {
 #endif
   for (int k = 0; k < m->shards.n_shards; k++)
     posterior_shard(em, k, first);
-  sums_clear(&em->sums, em->p, d);
+  sums_clear(&em->sums, em->p, d, second_size(em));
   for (int k = 0; k < m->shards.n_shards; k++)
-    sums_add(&em->sums, &em->shard[k], em->p, d);
+    sums_add(&em->sums, &em->shard[k], em->p, d, second_size(em));
   for (int c = 0; c < 2 * d; c++)
     m->cell[c].loss = em->sums.loss[c];
 }
 
 /* y, the score and the posterior moments under the current A and sigma2. */
 static int e_step(em_fit_state *em, int first) {
-  pseudo_latents(em);                                        /* y = O'x (4.2) */
-  int status = em->score_class->fit(em->score, &em->sample); /* causal score matching (5.4) */
+  int status = STATUS_OK;
+  pseudo_latents(em); /* y = O'x (4.2) */
+  if (em->reference)
+    status = reference_fit(em->reference, &em->sample, &em->score->shards, em->score->set.threads,
+                           em->psd, em->scale, em->sigma2);
+  if (status == STATUS_OK)
+    status = em->score_class->fit(em->score, &em->sample); /* causal score matching (5.4) */
   if (status == STATUS_OK)
     posterior_pass(em, first); /* Tweedie (4.4), (4.5) */
   return status;
 }
 
-/* A and sigma2 given the posterior moments; *change is the larger relative change of the two. */
-static int m_step(em_fit_state *em, double *change_mixing, double *change_sigma2) {
-  int p = em->p, d = em->sample.d, deficient, floored = 0;
-  size_t tall = (size_t)p * (size_t)d;
-  double *before = em->scratch, moved = 0, norm = 0, sigma2 = em->sigma2;
+/* out (p x d) = A. */
+static void mixing_matrix(const em_fit_state *em, double *out) {
+  size_t p = (size_t)em->p, tall = p * (size_t)em->sample.d;
   for (size_t g = 0; g < tall; g++)
-    before[g] = em->orthonormal[g] * em->scale[g / (size_t)p];
-  int status = mixing_update_step(em->sums.cross, em->sums.second, em->set.mixing, &em->polar,
-                                  em->scratch + tall, em->orthonormal, em->scale,
-                                  &deficient); /* Procrustes (4.7), (4.8) */
-  if (em->set.learn_sigma2)                    /* noise variance (4.9) */
+    out[g] = em->psd ? em->psd->mixing[g] : em->orthonormal[g] * em->scale[g / p];
+}
+
+/* A = OD and sigma2 given the posterior moments; before: the previous A. */
+static int update_od(em_fit_state *em, const double *before, double *scratch) {
+  int p = em->p, d = em->sample.d, deficient, floored = 0;
+  int status =
+      mixing_update_step(em->sums.cross, em->sums.second, em->set.mixing, &em->polar, scratch,
+                         em->orthonormal, em->scale, &deficient); /* Procrustes (4.7), (4.8) */
+  if (em->set.learn_sigma2)                                       /* noise variance (4.9) */
     em->sigma2 = sigma2_update(em->sum_sq, em->sums.cross, em->sums.second, em->orthonormal,
                                em->scale, em->sample.n, p, d, em->sigma2_floor, &floored);
   match_signs(before, em->orthonormal, p, d);
   em->rank_deficient += deficient;
   em->sigma2_floored += floored;
+  return status;
+}
+
+/* A = O Lambda and sigma2 given the posterior moments (Section 4.6). */
+static int update_psd(em_fit_state *em) {
+  int status = STATUS_OK, learn = em->set.mixing != MIXING_FIXED, floored = 0;
+  if (learn)
+    status = psd_least_squares(em->psd, em->sums.cross, em->sums.second); /* (4.7) */
+  if (em->set.learn_sigma2)                                               /* (4.9) */
+    em->sigma2 = psd_sigma2(em->psd, em->sum_sq, em->sums.cross, em->sums.second, em->sample.n,
+                            em->sigma2_floor, &floored);
+  em->sigma2_floored += floored;
+  if (learn && status == STATUS_OK) {
+    status = psd_split(em->psd, &em->polar, em->orthonormal, em->scale, &floored);
+    em->scale_floored += floored;
+  }
+  return status;
+}
+
+/* A and sigma2 given the posterior moments; the relative changes of the two. */
+static int m_step(em_fit_state *em, double *change_mixing, double *change_sigma2) {
+  size_t tall = (size_t)em->p * (size_t)em->sample.d;
+  double *before = em->scratch, *after = em->scratch + tall;
+  double moved = 0, norm = 0, sigma2 = em->sigma2;
+  mixing_matrix(em, before);
+  int status = em->psd ? update_psd(em) : update_od(em, before, after);
+  mixing_matrix(em, after);
   for (size_t g = 0; g < tall; g++) {
-    double diff = em->orthonormal[g] * em->scale[g / (size_t)p] - before[g];
+    double diff = after[g] - before[g];
     moved += diff * diff;
     norm += before[g] * before[g];
   }
@@ -224,14 +314,21 @@ static double record(em_fit_state *em, int t, double change_mixing, double chang
   return t == 1 ? change : fmax(change, change_latents);
 }
 
+static double largest_entry(const double *v, size_t count) {
+  double largest = 0;
+  for (size_t k = 0; k < count; k++)
+    largest = fabs(v[k]) > fabs(largest) ? v[k] : largest;
+  return largest;
+}
+
 /* Signs of the latents are ties (Appendix A.2): choose the one with the largest |loading| > 0. */
 static void turn_signs(em_fit_state *em) {
   size_t p = (size_t)em->p;
   for (int j = 0; j < em->sample.d; j++) {
-    double *o = em->orthonormal + (size_t)j * p, largest = 0;
-    for (size_t k = 0; k < p; k++)
-      largest = fabs(o[k]) > fabs(largest) ? o[k] : largest;
-    if (largest < 0)
+    double *o = em->orthonormal + (size_t)j * p;
+    if (em->psd && largest_entry(em->psd->mixing + (size_t)j * p, p) < 0)
+      psd_turn(em->psd, j, em->orthonormal, em->scale);
+    if (!em->psd && largest_entry(o, p) < 0)
       for (size_t k = 0; k < p; k++)
         o[k] = -o[k];
   }

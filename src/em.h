@@ -6,12 +6,17 @@
  *   latents  n x d         posterior means; sd their standard deviations
  *   cross    p x d         sum omega x z'
  *   second   d             sum omega E z_j^2
+ *
+ * Where columns of A are correlated (psd.h), A = O Lambda: D is the d x d Lambda, y is
+ * X O Lambda^-1, and second is d x d, sum omega E zz'.
  */
 #ifndef EBCRL_EM_H
 #define EBCRL_EM_H
 
 #include "linalg.h"
 #include "measurement.h"
+#include "psd.h"
+#include "reference.h"
 #include "score.h"
 
 typedef struct {
@@ -31,7 +36,7 @@ typedef struct {
 } estep_output;
 
 typedef struct {
-  double *cross, *second; /* p x d, d */
+  double *cross, *second; /* p x d; d, or d x d with correlated columns */
   double *loss;           /* 2 d: by cell */
   double moved, norm;     /* squared change of the latents and their squared norm before */
   size_t floored, outside;
@@ -47,25 +52,28 @@ typedef struct {
   score_model *score;
   em_settings set;
   double *orthonormal, *scale, sigma2;
+  psd_model *psd;                /* NULL: orthogonal columns */
+  gaussian_reference *reference; /* NULL: none */
   double *y;
   estep_output out;
   posterior_sums sums;                  /* totals */
   posterior_sums *shard;                /* one a shard */
   double *z_block;                      /* shards x d x X_ROWS: weighted latents */
   double *s_block, *ds_block, *v_block; /* shards x d x BLOCK_ROWS */
+  psd_scratch *psd_shard;               /* one a shard, with correlated columns */
   double sum_sq, sigma2_floor;
   polar_work polar;
   double *scratch; /* 2 p x d */
   double *trace;   /* max_iter x TRACE_COLUMNS */
-  int iterations, converged, sigma2_floored, rank_deficient;
+  int iterations, converged, sigma2_floored, rank_deficient, scale_floored;
 } em_fit_state;
 
 /* Allocates the work arrays; x, p, sample, score_class, score, set, orthonormal, scale, sigma2, y,
- * out and trace are the caller's. */
-void em_prepare(em_fit_state *em, allocator alloc);
+ * out, trace, psd (empty) and reference are the caller's. */
+int em_prepare(em_fit_state *em, allocator alloc);
 
-/* Doubles that em_prepare allocates. */
-double em_work_bytes(double n, double p, double d);
+/* Bytes that em_prepare allocates, and psd_model_new where columns may be correlated. */
+double em_work_bytes(double n, double p, double d, int correlated);
 
 /* Algorithm 1, then one E-step under the final A and sigma2. */
 int em_run(em_fit_state *em);

@@ -16,6 +16,10 @@ SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP contro
 SEXP domain_moments(SEXP y, SEXP env, SEXP n_domains);
 SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEXP starts,
                      SEXP seed);
+SEXP unmixing_starts(SEXP cov, SEXP weight, SEXP coord, SEXP noise, SEXP variance_floor, SEXP first,
+                     SEXP starts, SEXP seed);
+SEXP unmixing_value(SEXP cov, SEXP weight, SEXP coord, SEXP noise, SEXP variance_floor,
+                    SEXP directions);
 SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, SEXP parents,
                      SEXP settings);
 
@@ -27,8 +31,8 @@ SEXP polar_factor(SEXP m);
 SEXP mixing_update(SEXP m, SEXP second_moment, SEXP scale, SEXP mode);
 
 /* r_scm.c: the structural causal model, its Bayes optimum, random numbers */
-SEXP bayes_latents(SEXP y, SEXP env, SEXP targets, SEXP scm, SEXP sigma2, SEXP draws, SEXP seed,
-                   SEXP threads);
+SEXP bayes_latents(SEXP y, SEXP env, SEXP targets, SEXP scm, SEXP sigma2, SEXP coef, SEXP draws,
+                   SEXP seed, SEXP threads);
 SEXP philox_words(SEXP counter, SEXP key);
 
 /* r_metrics.c: errors against a known truth */

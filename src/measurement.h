@@ -4,7 +4,13 @@
 
 #include "linalg.h"
 
-typedef enum { MIXING_ORTHONORMAL = 0, MIXING_DIAGONAL = 1, MIXING_FIXED = 2 } mixing_kind;
+/* psd: A = O Lambda with any columns, see psd.h. fixed may hold such a matrix, too. */
+typedef enum {
+  MIXING_ORTHONORMAL = 0,
+  MIXING_DIAGONAL = 1,
+  MIXING_FIXED = 2,
+  MIXING_PSD = 3
+} mixing_kind;
 
 /* cross = sum omega x z' (p x d), second = sum omega E z_j^2 (d).
  * orthonormal: D = 1 and O = polar factor of cross.

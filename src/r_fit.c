@@ -72,8 +72,13 @@ SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features,
     shared = plan.shared_bytes > shared ? plan.shared_bytes : shared;
     max_coord = n_coord > max_coord ? n_coord : max_coord;
   }
+  mixing_kind mixing = (mixing_kind)list_int(control, "mixing");
+  int correlated = mixing == MIXING_PSD || mixing == MIXING_FIXED;
   double bytes = own + shared + task_bytes(n, s.d, max_coord, set.knots) +
-                 em_work_bytes(n, Rf_asReal(n_features), d) + 3 * n * d * sizeof(double);
+                 em_work_bytes(n, Rf_asReal(n_features), d, correlated) +
+                 3 * n * d * sizeof(double);
+  if (correlated)
+    bytes += reference_doubles(n, d, s.n_domains) * sizeof(double);
   SET_VECTOR_ELT(out, 3, Rf_ScalarReal(bytes));
   UNPROTECT(1);
   return out;
@@ -114,7 +119,33 @@ static em_fit_state em_state_from(SEXP x, SEXP env, SEXP targets, SEXP parents, 
   if ((size_t)Rf_nrows(x) != em.sample.n)
     Rf_error("internal error: x and env have different numbers of rows");
   em.score = score_model_from(&em.sample, parents, control);
+  if (Rf_isMatrix(list_element(model, "scale")))
+    em.psd = psd_model_new(em.p, em.sample.d, r_allocator);
   return em;
+}
+
+/* list(group, mean, precision): target set of each domain from 0, and what belongs to the sets. */
+static gaussian_reference *reference_from(const em_fit_state *em, SEXP group, SEXP mean,
+                                          SEXP precision) {
+  return reference_new(&em->sample, INTEGER(group), Rf_ncols(mean), REAL(mean), REAL(precision),
+                       em->score->shards.n_shards, r_allocator);
+}
+
+/* A reference to be fitted, its mean and precision in a list of their own; group: NULL for none. */
+static SEXP new_reference(em_fit_state *em, SEXP group) {
+  if (Rf_isNull(group))
+    return R_NilValue;
+  const char *fields[] = {"mean", "precision", ""};
+  int d = em->sample.d, n_groups = 0;
+  for (int e = 0; e < Rf_length(group); e++)
+    n_groups = INTEGER(group)[e] >= n_groups ? INTEGER(group)[e] + 1 : n_groups;
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, d, n_groups));
+  SET_VECTOR_ELT(out, 1, Rf_alloc3DArray(REALSXP, d, d, n_groups));
+  em->reference = reference_from(em, group, VECTOR_ELT(out, 0), VECTOR_ELT(out, 1));
+  em->sample.reference = em->reference->score;
+  UNPROTECT(1);
+  return out;
 }
 
 /* A copy of an R matrix or vector as a component of the result, for the kernels to write on. */
@@ -156,12 +187,13 @@ enum {
   FIT_CG_ITERATIONS,
   FIT_JITTERED,
   FIT_UNCONVERGED,
-  FIT_STATUS
+  FIT_STATUS,
+  FIT_REFERENCE
 };
 static const char *fit_fields[] = {
-    "latents",       "latents_sd", "orthonormal", "scale",     "sigma2", "range",
-    "theta",         "trace",      "iterations",  "converged", "counts", "loss",
-    "cg_iterations", "jittered",   "unconverged", "status",    ""};
+    "latents",       "latents_sd", "orthonormal", "scale",     "sigma2",    "range",
+    "theta",         "trace",      "iterations",  "converged", "counts",    "loss",
+    "cg_iterations", "jittered",   "unconverged", "status",    "reference", ""};
 
 SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init, SEXP control,
             SEXP progress) {
@@ -176,9 +208,12 @@ SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init,
   em.trace = new_matrix(out, FIT_TRACE, (size_t)em.set.max_iter, TRACE_COLUMNS);
   em.y = (double *)R_alloc(n * (size_t)d, sizeof(double));
   em.sample.y = em.y;
-  em_prepare(&em, r_allocator);
+  if (em.psd)
+    SET_VECTOR_ELT(out, FIT_REFERENCE, new_reference(&em, list_element(control, "reference")));
 
-  int status = em_run(&em);
+  int status = em_prepare(&em, r_allocator);
+  if (status == STATUS_OK)
+    status = em_run(&em);
 
   SET_VECTOR_ELT(out, FIT_STATUS, Rf_ScalarInteger(status));
   SET_VECTOR_ELT(out, FIT_SIGMA2, Rf_ScalarReal(em.sigma2));
@@ -188,10 +223,16 @@ SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init,
   SET_VECTOR_ELT(out, FIT_CONVERGED, Rf_ScalarLogical(em.converged));
   for (int what = 0; what < 4; what++)
     SET_VECTOR_ELT(out, FIT_LOSS + what, cell_values(em.score, what));
-  const char *counts[] = {"variance_floored", "outside_range", "sigma2_floored", "rank_deficient",
+  const char *counts[] = {"variance_floored",
+                          "outside_range",
+                          "sigma2_floored",
+                          "rank_deficient",
+                          "scale_floored",
+                          "reference_floored",
                           ""};
-  const double count[] = {(double)em.sums.floored, (double)em.sums.outside, em.sigma2_floored,
-                          em.rank_deficient};
+  const double count[] = {(double)em.sums.floored, (double)em.sums.outside,
+                          em.sigma2_floored,       em.rank_deficient,
+                          em.scale_floored,        em.reference ? em.reference->floored : 0};
   SEXP counted = Rf_mkNamed(REALSXP, counts);
   SET_VECTOR_ELT(out, FIT_COUNTS, counted);
   memcpy(REAL(counted), count, sizeof count);
@@ -229,7 +270,13 @@ SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP contro
   em.out.latents = new_matrix(out, 3, n, d);
   em.out.sd = new_matrix(out, 4, n, d);
   em.sample.y = em.y;
-  em_prepare(&em, r_allocator);
+  SEXP reference = list_element(model, "reference");
+  if (!Rf_isNull(reference))
+    em.reference =
+        reference_from(&em, list_element(reference, "group"), list_element(reference, "mean"),
+                       list_element(reference, "precision"));
+  if (em_prepare(&em, r_allocator) != STATUS_OK)
+    Rf_error("internal error: the scale matrix has no eigenvalues");
 
   pseudo_latents(&em);
   posterior_pass(&em, 1);

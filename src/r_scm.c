@@ -70,7 +70,7 @@ static struct scm_spec unpack_scm(SEXP scm, int d) {
   return spec;
 }
 
-static struct scm_data unpack_data(SEXP y, SEXP env, SEXP targets, SEXP y_var,
+static struct scm_data unpack_data(SEXP y, SEXP env, SEXP targets, SEXP y_var, SEXP coef,
                                    const struct scm_spec *scm) {
   struct scm_data data = {.n = (size_t)Rf_nrows(y), .y = REAL(y), .n_domains = Rf_nrows(targets)};
   if (!Rf_isInteger(targets) || Rf_ncols(targets) != scm->d)
@@ -87,14 +87,22 @@ static struct scm_data unpack_data(SEXP y, SEXP env, SEXP targets, SEXP y_var,
   data.y_var = REAL(y_var);
   int *drawn = (int *)R_alloc((size_t)data.n_domains * scm->d, sizeof(int));
   scm_drawn(scm, data.targets, data.n_domains, drawn);
+  if (!Rf_isNull(coef)) {
+    assert_double_matrix(coef, "coef");
+    data.coef = REAL(coef);
+    for (int o = 0; o < scm->d - 1; o++)
+      for (int e = 0; e < data.n_domains; e++)
+        drawn[e + (size_t)data.n_domains * scm->order[o]] = 1;
+  }
   data.drawn = drawn;
   return data;
 }
 
 /* y: n x d pseudo-latents; env: domains 1..M; targets: M x d; scm: list of unpack_scm();
- * sigma2: d noise variances of y; draws: even; seed: two 32-bit words as doubles. */
-SEXP bayes_latents(SEXP y, SEXP env, SEXP targets, SEXP scm, SEXP sigma2, SEXP draws, SEXP seed,
-                   SEXP threads) {
+ * sigma2, coef: noise variances (d) and regressions (d x d or NULL) of y, see struct scm_data;
+ * draws: even; seed: two 32-bit words as doubles. */
+SEXP bayes_latents(SEXP y, SEXP env, SEXP targets, SEXP scm, SEXP sigma2, SEXP coef, SEXP draws,
+                   SEXP seed, SEXP threads) {
   assert_double_matrix(y, "y");
   if (!Rf_isReal(seed) || XLENGTH(seed) != 2)
     Rf_error("internal error: seed must hold two doubles");
@@ -103,7 +111,7 @@ SEXP bayes_latents(SEXP y, SEXP env, SEXP targets, SEXP scm, SEXP sigma2, SEXP d
   if (n_threads < 1 || !(n_draws >= 2) || fmod(n_draws, 2.0) != 0.0)
     Rf_error("internal error: threads must be positive, draws even and positive");
   const struct scm_spec spec = unpack_scm(scm, d);
-  const struct scm_data data = unpack_data(y, env, targets, sigma2, &spec);
+  const struct scm_data data = unpack_data(y, env, targets, sigma2, coef, &spec);
   const size_t n = data.n, s = (size_t)n_draws;
   const uint64_t key = (uint64_t)REAL(seed)[0] | (uint64_t)REAL(seed)[1] << 32;
 

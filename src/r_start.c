@@ -3,6 +3,7 @@
 #include "r_util.h"
 #include "refine.h"
 #include "rotation.h"
+#include "unmixing.h"
 
 #include <R_ext/BLAS.h>
 #include <string.h>
@@ -44,25 +45,32 @@ SEXP domain_moments(SEXP y, SEXP env, SEXP n_domains) {
   return out;
 }
 
-/* cov: d x d x cells; coord: list over cells of coordinates from 1, the node first. Descends from
- * the identity and from starts - 1 random rotations. */
+/* cov: d x d x cells; coord: list over cells of coordinates from 1, the node first. */
+static rotation_cell *cells_from(SEXP cov, SEXP weight, SEXP coord, int d) {
+  int n_cells = Rf_length(coord);
+  rotation_cell *cell = (rotation_cell *)R_alloc((size_t)n_cells, sizeof(rotation_cell));
+  for (int k = 0; k < n_cells; k++) {
+    SEXP from = VECTOR_ELT(coord, k);
+    int *family = (int *)R_alloc((size_t)Rf_length(from), sizeof(int));
+    for (int q = 0; q < Rf_length(from); q++)
+      family[q] = INTEGER(from)[q] - 1;
+    rotation_cell c = {Rf_length(from), family, REAL(weight)[k],
+                       REAL(cov) + (size_t)k * (size_t)d * (size_t)d};
+    cell[k] = c;
+  }
+  return cell;
+}
+
+/* Descends from the identity and from starts - 1 random rotations. */
 SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEXP starts,
                      SEXP seed) {
   const char *fields[] = {"rotation", "objective", ""};
   int d = INTEGER(Rf_getAttrib(cov, R_DimSymbol))[0], n_starts = Rf_asInteger(starts);
   size_t square = (size_t)d * (size_t)d;
-  rotation_problem p = {
-      .d = d, .n_cells = Rf_length(coord), .variance_floor = Rf_asReal(variance_floor)};
-  rotation_cell *cell = (rotation_cell *)R_alloc((size_t)p.n_cells, sizeof(rotation_cell));
-  for (int k = 0; k < p.n_cells; k++) {
-    SEXP from = VECTOR_ELT(coord, k);
-    int *family = (int *)R_alloc((size_t)Rf_length(from), sizeof(int));
-    for (int q = 0; q < Rf_length(from); q++)
-      family[q] = INTEGER(from)[q] - 1;
-    rotation_cell c = {Rf_length(from), family, REAL(weight)[k], REAL(cov) + (size_t)k * square};
-    cell[k] = c;
-  }
-  p.cell = cell;
+  rotation_problem p = {.d = d,
+                        .n_cells = Rf_length(coord),
+                        .cell = cells_from(cov, weight, coord, d),
+                        .variance_floor = Rf_asReal(variance_floor)};
   rotation_work w = rotation_work_new(&p, r_allocator);
   double *normals = (double *)R_alloc(square, sizeof(double));
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
@@ -78,6 +86,64 @@ SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEX
     REAL(VECTOR_ELT(out, 1))[s] = rotation_descend(&p, &w, r, 1e-10, 200);
     R_CheckUserInterrupt();
   }
+  UNPROTECT(1);
+  return out;
+}
+
+static unmixing_problem unmixing_from(SEXP cov, SEXP weight, SEXP coord, SEXP noise,
+                                      SEXP variance_floor) {
+  int d = INTEGER(Rf_getAttrib(cov, R_DimSymbol))[0];
+  unmixing_problem p = {.d = d,
+                        .n_cells = Rf_length(coord),
+                        .cell = cells_from(cov, weight, coord, d),
+                        .noise = REAL(noise),
+                        .variance_floor = Rf_asReal(variance_floor)};
+  for (int k = 0; k < p.n_cells; k++)
+    p.n += p.cell[k].weight / d;
+  return p;
+}
+
+/* Descends from `first` (d x d, a column a latent) and from starts - 1 random rotations. */
+SEXP unmixing_starts(SEXP cov, SEXP weight, SEXP coord, SEXP noise, SEXP variance_floor, SEXP first,
+                     SEXP starts, SEXP seed) {
+  const char *fields[] = {"directions", "objective", "converged", ""};
+  assert_double_matrix(first, "first");
+  unmixing_problem p = unmixing_from(cov, weight, coord, noise, variance_floor);
+  unmixing_work w = unmixing_work_new(&p, r_allocator);
+  size_t square = (size_t)p.d * (size_t)p.d;
+  int n_starts = Rf_asInteger(starts);
+  double *normals = (double *)R_alloc(square, sizeof(double));
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SET_VECTOR_ELT(out, 0, Rf_alloc3DArray(REALSXP, p.d, p.d, n_starts));
+  SET_VECTOR_ELT(out, 1, Rf_allocVector(REALSXP, n_starts));
+  SET_VECTOR_ELT(out, 2, Rf_allocVector(LGLSXP, n_starts));
+  for (int s = 0; s < n_starts; s++) {
+    double *directions = REAL(VECTOR_ELT(out, 0)) + (size_t)s * square;
+    if (s == 0)
+      memcpy(directions, REAL(first), square * sizeof(double));
+    else
+      rotation_random(directions, p.d, (uint64_t)Rf_asReal(seed), (uint32_t)s, normals);
+    const void *before = vmaxget(); /* BFGS takes its work space from R_alloc */
+    REAL(VECTOR_ELT(out, 1))
+    [s] = unmixing_descend(&w, directions, 1000, 1e-12, LOGICAL(VECTOR_ELT(out, 2)) + s);
+    vmaxset(before);
+    R_CheckUserInterrupt();
+  }
+  UNPROTECT(1);
+  return out;
+}
+
+/* F and its gradient at `directions`. */
+SEXP unmixing_value(SEXP cov, SEXP weight, SEXP coord, SEXP noise, SEXP variance_floor,
+                    SEXP directions) {
+  const char *fields[] = {"objective", "gradient", ""};
+  assert_double_matrix(directions, "directions");
+  unmixing_problem p = unmixing_from(cov, weight, coord, noise, variance_floor);
+  unmixing_work w = unmixing_work_new(&p, r_allocator);
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, p.d, p.d));
+  double value = unmixing_objective(&w, REAL(directions), REAL(VECTOR_ELT(out, 1)));
+  SET_VECTOR_ELT(out, 0, Rf_ScalarReal(value));
   UNPROTECT(1);
   return out;
 }

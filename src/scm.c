@@ -15,6 +15,9 @@
  *   f         draws                          work: mechanism means of one node and row
  *   weight    tile_rows x draws              work: log weights, then weights
  *   extra     d x tile_rows                  work: conditional variances of undrawn nodes
+ *   noise     draws                          work: what earlier draws say of the noise of one y_j
+ * With correlated noise the noise y_k - z_k of the nodes before j is known in each draw, so that j
+ * sees y_j less its regression on them; all nodes but the last are then drawn.
  * (first index slowest). A tile is one row, or as many as make a call of the user's function pay.
  */
 #include "scm.h"
@@ -31,7 +34,7 @@
 struct tile {
   size_t from, rows; /* rows from .. from + rows - 1 */
   size_t capacity;   /* rows the arrays have room for */
-  double *z, *g, *f, *weight, *extra;
+  double *z, *g, *f, *weight, *extra, *noise;
 };
 
 /* ---- mechanisms ---------------------------------------------------------------------------- */
@@ -116,7 +119,7 @@ size_t scm_tile_rows(const struct scm_spec *scm, size_t draws) {
 
 size_t scm_work_size(const struct scm_spec *scm, size_t draws) {
   const size_t d = (size_t)scm->d, rows = scm_tile_rows(scm, draws);
-  return (2 * d + 1) * rows * draws + draws + d * rows;
+  return (2 * d + 1) * rows * draws + 2 * draws + d * rows;
 }
 
 static struct tile tile_on(const struct scm_spec *scm, size_t draws, double *work) {
@@ -126,8 +129,24 @@ static struct tile tile_on(const struct scm_spec *scm, size_t draws, double *wor
   tile.g = tile.z + d * rows * draws;
   tile.weight = tile.g + d * rows * draws;
   tile.f = tile.weight + rows * draws;
-  tile.extra = tile.f + draws;
+  tile.noise = tile.f + draws;
+  tile.extra = tile.noise + draws;
   return tile;
+}
+
+/* noise[draws] = the expected noise of y_j at row t of the tile, given that of the nodes before. */
+static void expected_noise(const struct scm_spec *scm, const struct scm_data *data, size_t draws,
+                           int j, size_t t, const struct tile *tile) {
+  const size_t i = tile->from + t;
+  for (size_t s = 0; s < draws; s++)
+    tile->noise[s] = 0.0;
+  for (int o = 0; data->coef && scm->order[o] != j; o++) {
+    const int k = scm->order[o];
+    const double coef = data->coef[k + scm->d * j], y = data->y[i + data->n * k];
+    const double *z = tile->z + ((size_t)k * tile->capacity + t) * draws;
+    for (size_t s = 0; s < draws; s++)
+      tile->noise[s] += coef * (y - z[s]);
+  }
 }
 
 /* Proposes node j of row t of the tile and multiplies its likelihood into the weights. */
@@ -142,8 +161,9 @@ static void propose(const struct scm_spec *scm, const struct scm_data *data, siz
   const double v = scm_mechanism(scm, j, data->targets[cell], tile->g + t * draws,
                                  tile->capacity * draws, draws, f);
   const double gain = v / (v + y_var), scale = 0.5 / (v + y_var);
+  expected_noise(scm, data, draws, j, t, tile);
   for (size_t s = 0; s < draws; s++) {
-    const double gap = y - f[s];
+    const double gap = y - tile->noise[s] - f[s];
     weight[s] -= scale * gap * gap;
     f[s] += gain * gap; /* conditional mean given parents and y_j */
   }

@@ -32,11 +32,14 @@ struct scm_spec {
   double parent_effect;
 };
 
-/* What is observed: row i has y_ij = z_ij + N(0, y_var_j) and follows domain env[i]. */
+/* What is observed: row i has y_ij = z_ij + noise and follows domain env[i]. Where the noise of the
+ * y_j is correlated it is described by regressions in topological order: noise_j = sum over earlier
+ * k of coef[k + d j] noise_k + N(0, y_var_j). */
 struct scm_data {
   size_t n;
   const double *y;     /* n x d, column-major */
   const double *y_var; /* d */
+  const double *coef;  /* d x d, or NULL: independent noise */
   const int *env;      /* n, domains 1..M */
   const int *targets;  /* M x d, column-major, 0/1 */
   int n_domains;       /* M */

@@ -18,7 +18,8 @@ enum status {
   STATUS_NOT_FINITE,  /* a pseudo-latent or a coefficient overflowed */
   STATUS_EMPTY_RANGE, /* a coordinate is constant, so that it has no spline basis */
   STATUS_SINGULAR,    /* normal equations not positive definite, even with a jitter */
-  STATUS_SVD          /* LAPACK's singular value decomposition did not converge */
+  STATUS_SVD,         /* LAPACK's singular value decomposition did not converge */
+  STATUS_DEPENDENT    /* latents are linearly dependent: no unique mixing matrix */
 };
 
 typedef void *(*allocator)(size_t count, size_t size);

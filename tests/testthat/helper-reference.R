@@ -350,3 +350,131 @@ ref_cross_validate <- function(x, env, targets, dag, weights, init, control, fol
   }
   list(loss = loss, sigma2 = mean(sigma2))
 }
+
+# Correlated columns, A = O Lambda (Section 4.6) --------------------------------
+
+# Square root of a symmetric positive definite matrix, or another power of it.
+ref_power <- function(m, by) {
+  e <- eigen(m, symmetric = TRUE)
+  e$vectors %*% diag(e$values^by, nrow(m)) %*% t(e$vectors)
+}
+
+# The minimiser of (4.7) over O and Lambda in turn, from a given A: the polar
+# factor of M Lambda, then Lambda S + S Lambda = C + C', C = O'M, which is
+# linear in Lambda (Kronecker products), made positive semi-definite.
+ref_lyapunov <- function(s, c) {
+  d <- nrow(s)
+  matrix(solve(diag(d) %x% s + s %x% diag(d), as.vector(c + t(c))), d)
+}
+
+ref_psd_alternation <- function(m, s, mixing, steps) {
+  lambda <- ref_power(crossprod(mixing), 1 / 2)
+  for (step in seq_len(steps)) {
+    orthonormal <- ref_polar(m %*% lambda)
+    e <- eigen(ref_lyapunov(s, crossprod(orthonormal, m)), symmetric = TRUE)
+    lambda <- e$vectors %*% (pmax(e$values, 0) * t(e$vectors))
+  }
+  orthonormal %*% lambda
+}
+
+# Score of the Gaussian with the moments of the rows of each combination of
+# targets; eigenvalues of the covariance of O'x = Lambda y at least sigma2.
+ref_reference <- function(y, env, targets, omega, mixing, sigma2) {
+  lambda <- ref_power(crossprod(mixing), 1 / 2)
+  pattern <- apply(targets, 1, paste, collapse = "")[env]
+  score <- 0 * y
+  precision <- array(0, c(nrow(y), ncol(y), ncol(y)))
+  floored <- 0
+  for (group in unique(pattern)) {
+    rows <- pattern == group
+    moments <- stats::cov.wt(y[rows, , drop = FALSE], omega[env][rows], method = "ML")
+    e <- eigen(lambda %*% moments$cov %*% lambda, symmetric = TRUE)
+    floored <- floored + sum(e$values < sigma2)
+    p <- lambda %*% e$vectors %*% (1 / pmax(e$values, sigma2) * t(e$vectors)) %*% lambda
+    score[rows, ] <- -sweep(y[rows, , drop = FALSE], 2, moments$center) %*% p
+    for (i in which(rows)) precision[i, , ] <- p
+  }
+  list(score = score, precision = precision, floored = floored)
+}
+
+# Tweedie's formulas with noise of covariance sigma2 (A'A)^-1, row by row.
+ref_psd_posterior <- function(y, score, jacobian, mixing, sigma2, eta) {
+  noise <- sigma2 * solve(crossprod(mixing))
+  latents <- y + eta * score %*% noise
+  cov <- array(0, c(nrow(y), ncol(y), ncol(y)))
+  floored <- 0
+  for (i in seq_len(nrow(y))) {
+    v <- noise + noise %*% jacobian[i, , ] %*% noise
+    e <- eigen((v + t(v)) / 2, symmetric = TRUE)
+    floored <- floored + sum(e$values < 0)
+    cov[i, , ] <- e$vectors %*% (pmax(e$values, 0) * t(e$vectors))
+  }
+  list(latents = latents, cov = cov, floored = floored)
+}
+
+# Algorithm 1 with correlated columns: `mixing` "psd" (columns of length 1) or
+# "fixed"; `init`: list(mixing, sigma2).
+ref_fit_psd <- function(x, env, targets, dag, init, weights = NULL, control = list()) {
+  control <- utils::modifyList(list(
+    penalty = "difference", lambda = 5, knots = 8L, range = "data", mixing = "psd",
+    reference = "gaussian", intervention = "imperfect", learn_sigma2 = TRUE, eta = 1, max_iter = 5
+  ), control)
+  d <- ncol(targets)
+  parents <- lapply(seq_len(d), function(j) which(dag[, j] == 1))
+  n_env <- tabulate(env, nrow(targets))
+  omega <- nrow(x) * (if (is.null(weights)) n_env / nrow(x) else weights) / n_env
+  weight <- omega[env]
+  unit <- function(a) a %*% diag(1 / sqrt(colSums(a^2)), d)
+  mixing <- if (control$mixing == "psd") unit(init$mixing) else init$mixing
+  sigma2 <- init$sigma2
+  estep <- function() {
+    y <- x %*% mixing %*% solve(crossprod(mixing))
+    reference <- list(score = 0 * y, precision = array(0, c(dim(y), d)), floored = 0)
+    if (control$reference == "gaussian") {
+      reference <- ref_reference(y, env, targets, omega, mixing, sigma2)
+    }
+    fit <- ref_score(y, env, targets, parents, omega, control, reference$score)
+    splines <- ref_eval_jacobian(y, targets[env, ], parents, fit$theta, fit$range, control$knots,
+                                 control)
+    score <- fit$score + reference$score
+    jacobian <- splines - reference$precision
+    trace <- rowSums(vapply(seq_len(d), function(j) jacobian[, j, j], numeric(nrow(y))))
+    c(ref_psd_posterior(y, score, jacobian, mixing, sigma2, control$eta),
+      list(theta = fit$theta, range = fit$range, reference_floored = reference$floored,
+           loss = sum(weight * (rowSums(score^2) / 2 + trace)) / nrow(x)))
+  }
+  loss <- numeric()
+  for (iteration in seq_len(control$max_iter)) {
+    e <- estep()
+    loss[iteration] <- e$loss
+    m <- crossprod(x, weight * e$latents)
+    s <- crossprod(e$latents, weight * e$latents) + apply(weight * e$cov, 2:3, sum)
+    best <- if (control$mixing == "psd") m %*% solve(s) else mixing
+    if (control$learn_sigma2) {
+      residual <- sum(weight * rowSums(x^2)) + sum(crossprod(best) * s) - 2 * sum(best * m)
+      sigma2 <- residual / length(x)
+    }
+    mixing <- if (control$mixing == "psd") unit(best) else mixing
+  }
+  e <- estep()
+  c(e, list(mixing = mixing, sigma2 = sigma2, trace_loss = loss,
+            scale = ref_power(crossprod(mixing), 1 / 2),
+            latents_sd = sqrt(vapply(seq_len(d), function(j) e$cov[, j, j], numeric(nrow(x))))))
+}
+
+# Minus the profile log-likelihood a row of the linear-Gaussian model, z = W y,
+# from the covariances of the cells; `directions` is W'.
+ref_unmixing_objective <- function(directions, cells, noise, floor) {
+  n <- sum(cells$weight) / nrow(directions)
+  total <- -log(abs(det(directions)))
+  for (k in seq_along(cells$coord)) {
+    family <- cells$coord[[k]]
+    cov <- crossprod(directions, cells$cov[, , k] %*% directions)[family, family, drop = FALSE]
+    v <- if (length(family) == 1) cov[1, 1] else
+      drop(cov[1, 1] - cov[1, -1] %*% solve(cov[-1, -1], cov[-1, 1]))
+    own <- directions[, family[1]]
+    least <- floor * drop(own %*% noise %*% own)
+    total <- total + unname(cells$weight[k]) / (2 * n) * log(max(v, least))
+  }
+  total
+}

@@ -11,6 +11,7 @@ parts <- list(obs = x[1:20, ], a = x[21:40, ], b = x[41:60, ])
 known <- qr.Q(qr(x[1:5, 1:2]))
 quick <- crl_control(max_iter = 2)
 fit <- fit_crl(named, env, targets, dag, control = quick)
+correlated <- fit_crl(named, env, targets, dag, control = crl_control(mixing = "psd", max_iter = 0))
 never <- fit_crl(x[1:40, ], env[1:40], targets[1:2, ], dag, control = quick)
 sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 20, p = 5))
 
@@ -215,6 +216,13 @@ bad_input(
     fit_crl(x, env, targets, dag, init = list(mixing = replace(known, 3, NA))) ~ init,
   "init: a zero column" =
     fit_crl(x, env, targets, dag, init = list(mixing = cbind(known[, 1], 0))) ~ init,
+  "init: correlated columns of A = OD" =
+    fit_crl(x, env, targets, dag, init = list(mixing = x[1:5, 1:2]),
+            control = crl_control(mixing = "diagonal")) ~ init,
+  "init: dependent columns" = fit_crl(
+    x, env, targets, dag, init = list(mixing = cbind(x[1:5, 1], 2 * x[1:5, 1])),
+    control = crl_control(mixing = "psd")
+  ) ~ init,
   "init: a negative noise variance" =
     fit_crl(x, env, targets, dag, init = list(mixing = known, sigma2 = -1)) ~ init,
   "init: an unknown part" =
@@ -231,6 +239,8 @@ bad_input(
   "predict: targets without rows" = predict(fit, targets = "raf") ~ targets,
   "predict: an unknown domain" = predict(fit, named, env = "c") ~ domain,
   "predict: env of another length" = predict(fit, named, env = c("a", "b")) ~ shape,
+  "predict: targets unseen together, correlated columns" =
+    predict(correlated, named, targets = c("raf", "mek")) ~ unseen_targets,
   "predict: targets outside 0 and 1" = predict(fit, named, targets = c(0, 2)) ~ targets,
   "predict: an unknown latent" = predict(fit, named, targets = "erk") ~ targets,
   "predict: targets for other rows" =
@@ -258,6 +268,7 @@ bad_input(
   "crl_compare: no fit" = crl_compare() ~ type,
   "crl_compare: one fit" = crl_compare(fit) ~ type,
   "crl_compare: no fits" = crl_compare(fit, x) ~ type,
+  "crl_compare: correlated columns" = crl_compare(fit, correlated) ~ mixing,
   "crl_compare: data" = crl_compare(sim, folds = 3) ~ type,
   "crl_compare: a list without names" = crl_compare(list(fit, other)) ~ type,
   "crl_compare: a name twice" = crl_compare(fit, fit = other) ~ range,

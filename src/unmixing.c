@@ -1,0 +1,176 @@
+#include "unmixing.h"
+
+#include <R_ext/Applic.h>
+#include <R_ext/BLAS.h>
+#include <R_ext/Lapack.h>
+#include <math.h>
+#include <string.h>
+
+/* BFGS starts over from where it stopped, with a fresh Hessian. */
+enum { RESTARTS = 3 };
+
+unmixing_work unmixing_work_new(const unmixing_problem *p, allocator alloc) {
+  size_t d = (size_t)p->d, square = d * d;
+  unmixing_work w = {.problem = p,
+                     .lu = alloc(square, sizeof(double)),
+                     .work = alloc(square, sizeof(double)),
+                     .image = alloc(square, sizeof(double)),
+                     .small = alloc(square, sizeof(double)),
+                     .beta = alloc(d, sizeof(double)),
+                     .residual = alloc(d, sizeof(double)),
+                     .row = alloc(d, sizeof(double)),
+                     .pivot = alloc(d, sizeof(int)),
+                     .mask = alloc(square, sizeof(int))};
+  for (size_t e = 0; e < square; e++)
+    w.mask[e] = 1;
+  return w;
+}
+
+static double dot(const double *a, const double *b, int d) {
+  double sum = 0;
+  for (int i = 0; i < d; i++)
+    sum += a[i] * b[i];
+  return sum;
+}
+
+static void times_vector(const double *a, const double *v, int d, double *out) {
+  memset(out, 0, (size_t)d * sizeof(double));
+  for (int k = 0; k < d; k++)
+    for (int i = 0; i < d; i++)
+      out[i] += a[i + k * d] * v[k];
+}
+
+/* Cholesky of the first q variables of a (q + 1) x (q + 1) covariance and the coefficients of the
+ * regression of the last one on them. A collinear variable has coefficient 0. */
+static void regress_last(double *a, int q, double *beta) {
+  int size = q + 1;
+  for (int i = 0; i <= q; i++)
+    for (int j = 0; j <= i && j < q; j++) {
+      double sum = a[i * size + j];
+      for (int l = 0; l < j; l++)
+        sum -= a[i * size + l] * a[j * size + l];
+      if (i == j)
+        a[i * size + i] = sum > 0 ? sqrt(sum) : INFINITY;
+      else
+        a[i * size + j] = sum / a[j * size + j];
+    }
+  for (int i = q - 1; i >= 0; i--) {
+    double sum = a[q * size + i];
+    for (int l = i + 1; l < q; l++)
+      sum -= a[l * size + i] * beta[l];
+    beta[i] = sum / a[i * size + i];
+  }
+}
+
+/* r = w_j - sum_k beta_k w_k, in w->residual, and beta, for one cell. */
+static void cell_residual(unmixing_work *w, const rotation_cell *c, const double *directions) {
+  int d = w->problem->d, q = c->n_coord - 1, size = c->n_coord;
+  for (int i = 0; i < size; i++) /* others first, the node last */
+    times_vector(c->cov, directions + c->coord[(i + 1) % size] * d, d, w->image + i * d);
+  for (int i = 0; i < size; i++)
+    for (int j = 0; j <= i; j++)
+      w->small[i * size + j] = dot(directions + c->coord[(i + 1) % size] * d, w->image + j * d, d);
+  regress_last(w->small, q, w->beta);
+  memcpy(w->residual, directions + c->coord[0] * d, (size_t)d * sizeof(double));
+  for (int i = 0; i < q; i++)
+    for (int l = 0; l < d; l++)
+      w->residual[l] -= w->beta[i] * directions[c->coord[i + 1] * d + l];
+}
+
+/* gradient column += f * v */
+static void add_to(double *column, double f, const double *v, int d) {
+  for (int i = 0; i < d; i++)
+    column[i] += f * v[i];
+}
+
+/* n_jc / (2 n) log v_jc, and its part of the gradient. */
+static double cell_value(unmixing_work *w, const rotation_cell *c, const double *directions,
+                         double *gradient) {
+  const unmixing_problem *p = w->problem;
+  int d = p->d, node = c->coord[0];
+  double share = c->weight / (2 * p->n);
+  cell_residual(w, c, directions);
+  times_vector(c->cov, w->residual, d, w->row);
+  double v = dot(w->residual, w->row, d);
+  const double *own = directions + node * d;
+  times_vector(p->noise, own, d, w->image);
+  double least = p->variance_floor * dot(own, w->image, d);
+  if (!(v > least)) {
+    if (gradient)
+      add_to(gradient + node * d, 2 * share * p->variance_floor / least, w->image, d);
+    return share * log(least);
+  }
+  if (gradient) {
+    add_to(gradient + node * d, 2 * share / v, w->row, d);
+    for (int i = 0; i < c->n_coord - 1; i++)
+      add_to(gradient + c->coord[i + 1] * d, -2 * share * w->beta[i] / v, w->row, d);
+  }
+  return share * log(v);
+}
+
+/* log|det| of directions, and its gradient, the transposed inverse, in w->work. */
+static double log_det(unmixing_work *w, const double *directions) {
+  int d = w->problem->d, info;
+  double sum = 0;
+  memcpy(w->lu, directions, (size_t)d * (size_t)d * sizeof(double));
+  F77_CALL(dgetrf)(&d, &d, w->lu, &d, w->pivot, &info);
+  if (info != 0)
+    return -INFINITY;
+  for (int j = 0; j < d; j++)
+    sum += log(fabs(w->lu[j + j * d]));
+  memset(w->work, 0, (size_t)d * (size_t)d * sizeof(double));
+  for (int j = 0; j < d; j++)
+    w->work[j + j * d] = 1;
+  F77_CALL(dgetrs)("T", &d, &d, w->lu, &d, w->pivot, w->work, &d, &info FCONE);
+  return sum;
+}
+
+double unmixing_objective(unmixing_work *w, const double *directions, double *gradient) {
+  const unmixing_problem *p = w->problem;
+  size_t square = (size_t)p->d * (size_t)p->d;
+  double value = -log_det(w, directions);
+  if (!isfinite(value))
+    return INFINITY;
+  if (gradient)
+    for (size_t e = 0; e < square; e++)
+      gradient[e] = -w->work[e];
+  for (int k = 0; k < p->n_cells; k++)
+    value += cell_value(w, &p->cell[k], directions, gradient);
+  return value;
+}
+
+static double bfgs_value(int size, double *directions, void *context) {
+  (void)size;
+  return unmixing_objective(context, directions, NULL);
+}
+
+static void bfgs_gradient(int size, double *directions, double *gradient, void *context) {
+  (void)size;
+  unmixing_objective(context, directions, gradient);
+}
+
+/* Columns to length 1: F does not change, and BFGS sees numbers of one size. */
+static void scale_columns(double *directions, int d) {
+  for (int j = 0; j < d; j++) {
+    double length = sqrt(dot(directions + j * d, directions + j * d, d));
+    for (int i = 0; i < d; i++)
+      directions[i + j * d] /= length;
+  }
+}
+
+double unmixing_descend(unmixing_work *w, double *directions, int max_iter, double tol,
+                        int *converged) {
+  int d = w->problem->d, size = d * d, values, gradients, failed = 1;
+  double least = INFINITY, before = INFINITY;
+  for (int run = 0; run <= RESTARTS; run++) {
+    scale_columns(directions, d);
+    vmmin(size, directions, &least, bfgs_value, bfgs_gradient, max_iter, 0, w->mask, -INFINITY, tol,
+          1, w, &values, &gradients, &failed);
+    if (!failed && before - least < tol * fabs(least))
+      break;
+    before = least;
+  }
+  scale_columns(directions, d);
+  *converged = !failed;
+  return least;
+}
