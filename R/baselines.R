@@ -19,8 +19,8 @@
 #' `"pca"` uses its own loadings and noise variance even where `init` gives others, so that in the
 #' oracle setting (known mixing matrix, see the examples) it alone has loadings of its own. If `dag`
 #' has several causal orders, `"complete"` takes the one in which, of the latents whose parents have
-#' all been placed, the first in the order of `dag` comes next. `init = "interventional"` starts
-#' each baseline from its own graph and targets.
+#' all been placed, the first in the order of `dag` comes next. An interventional start
+#' (the default) uses each baseline's own graph and targets.
 #'
 #' @param x A numeric matrix (n x p, rows = samples), a data frame, a list with one matrix for each
 #'   domain, or a [sim_crl()] object, as in [fit_crl()].
@@ -48,8 +48,7 @@
 #' summary(baselines, truth = sim)
 #'
 #' # oracle setting: mixing matrix and noise variance known
-#' crl_baselines(sim, init = list(mixing = sim$mixing, sigma2 = sim$sigma2),
-#'               control = crl_control(mixing = "fixed"))
+#' crl_baselines(sim, init = list(mixing = sim$mixing, sigma2 = sim$sigma2))
 #' @export
 crl_baselines <- function(x, ...) {
   UseMethod("crl_baselines")
@@ -58,7 +57,7 @@ crl_baselines <- function(x, ...) {
 #' @rdname crl_baselines
 #' @export
 crl_baselines.default <- function(x, env = NULL, targets, dag, methods = baseline_names(),
-                                  weights = NULL, init = "pca", control = crl_control(), ...) {
+                                  weights = NULL, init = NULL, control = crl_control(), ...) {
   check_dots_empty(...)
   methods <- check_methods(methods)
   control <- as_control(control)

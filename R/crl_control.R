@@ -22,10 +22,12 @@
 #'   of each pseudo-latent, at every iteration; `c(lo, hi)` holds for all latents, a 2 x d matrix
 #'   gives each its own. Outside the range the score continues linearly.
 #' @param mixing Update of the mixing matrix A = OD, O orthonormal and D diagonal (4.7).
-#'   `"orthonormal"` (the default) holds D = 1: only this scale makes A identifiable up to signed
-#'   permutations, and updates of D drift. `"diagonal"` updates D. `"psd"`: \eqn{A = O \Lambda},
-#'   \eqn{\Lambda} symmetric positive definite (Section 4.6 of the paper), for any columns, kept at
-#'   length 1; see Correlated columns below. `"fixed"` holds A, whatever its columns.
+#'   `"orthonormal"` holds D = 1: only this scale makes A identifiable up to signed permutations,
+#'   and updates of D drift. `"diagonal"` updates D. `"psd"`: \eqn{A = O \Lambda}, \eqn{\Lambda}
+#'   symmetric positive definite (Section 4.6 of the paper), for any columns, kept at length 1; see
+#'   Correlated columns below. `"fixed"` holds A, whatever its columns. `"auto"` (the default) is
+#'   `"orthonormal"` from `init = "pca"` and `"fixed"` from every other start: from a start that
+#'   knows the rotation, updates of A with an estimated score lead away from it.
 #' @param reference Where columns of A are correlated (`mixing = "psd"`, or `"fixed"` with such an
 #'   A): the score that the spline score corrects. `"gaussian"` (the default): that of a Gaussian
 #'   with the mean and covariance of the pseudo-latents under each combination of targets. `"none"`:
@@ -56,7 +58,8 @@
 #'   needs more is refused before it starts. NULL (the default): what the system says is
 #'   available, or 8 where it does not say.
 #' @param preset `"default"`, or `"paper"`: the settings of Appendix D of the paper (ridge penalty,
-#'   range -15 to 15, 8 knots, \eqn{\eta = 1}, 1000 iterations). The paper does not give its
+#'   range -15 to 15, 8 knots, \eqn{\eta = 1}, 1000 iterations, A updated at every one), and its
+#'   start, principal components, where [fit_crl()] is given none. The paper does not give its
 #'   \eqn{\lambda}; 1 is used. Settings given by name take precedence over the preset.
 #'
 #' @section Correlated columns:
@@ -76,7 +79,7 @@
 #' as \eqn{z_j} where no child of j objects, as at the end of a chain. The fit says which latents
 #' are concerned.
 #'
-#' @return A list of class `crl_control` with the settings above, except `preset`.
+#' @return A list of class `crl_control` with the settings above.
 #' @references Wu, B., von Kügelgen, J. and Blei, D. M. (2026). Multi-domain empirical Bayes for
 #'   linearly-mixed causal representations. \doi{10.48550/arXiv.2603.18404}
 #' @examples
@@ -85,7 +88,7 @@
 #' @export
 crl_control <- function(score = "causal", intervention = c("imperfect", "perfect"),
                         penalty = c("difference", "ridge"), lambda = 5, knots = 8, range = "data",
-                        mixing = c("orthonormal", "diagonal", "psd", "fixed"),
+                        mixing = c("auto", "orthonormal", "diagonal", "psd", "fixed"),
                         reference = c("gaussian", "none"),
                         sigma2 = c("auto", "learned", "fixed"), eta = 1, max_iter = 1000,
                         tol = 1e-6, solver = c("auto", "cholesky", "cg"), cg_tol = 1e-9,
@@ -99,6 +102,7 @@ crl_control <- function(score = "causal", intervention = c("imperfect", "perfect
     if (missing(lambda)) lambda <- 1
     if (missing(range)) range <- c(-15, 15)
     if (missing(reference)) reference <- "none"
+    if (missing(mixing)) mixing <- "orthonormal"
   }
   number <- function(x, arg, ...) check_number(x, arg, ..., class = "control",
                                                call = rlang::caller_env())
@@ -111,7 +115,7 @@ crl_control <- function(score = "causal", intervention = c("imperfect", "perfect
     lambda = number(lambda, "lambda", min = 0),
     knots = number(knots, "knots", min = 2, max = 1000, integer = TRUE),
     range = check_range(range),
-    mixing = choice(mixing, c("orthonormal", "diagonal", "psd", "fixed"), "mixing"),
+    mixing = choice(mixing, c("auto", "orthonormal", "diagonal", "psd", "fixed"), "mixing"),
     reference = choice(reference, c("gaussian", "none"), "reference"),
     sigma2 = choice(sigma2, c("auto", "learned", "fixed"), "sigma2"),
     eta = number(eta, "eta", min = 0, max = 1),
@@ -127,7 +131,8 @@ crl_control <- function(score = "causal", intervention = c("imperfect", "perfect
     progress = if (!is.null(progress)) check_flag(progress, "progress", class = "control"),
     max_memory = if (!is.null(max_memory)) {
       number(max_memory, "max_memory", min = 0, open = "min")
-    }
+    },
+    preset = preset
   ), class = "crl_control")
 }
 

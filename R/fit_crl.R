@@ -11,14 +11,15 @@
 #' @section What the data can and cannot tell:
 #' With an unrestricted score, every rotation of the latents within the column space of A is a fixed
 #' point of the algorithm, and so is every scale. The start therefore carries most of the answer on
-#' rotation: from `init = "pca"` the latents span the right space but are in general mixtures of the
-#' causal ones. Where A is known, hold it: `init = list(mixing = A, sigma2 = s)` and
-#' `mixing = "fixed"`. Where it is not, `init = "interventional"` looks for the rotation under which
-#' each latent, in each target state, is best predicted by its parents; from there, too, the updates
-#' of A drift away, and `mixing = "fixed"` holds it. The search descends from several rotations
-#' (`starts` in [crl_control()]) with linear mechanisms, then refines the best with spline ones; the
-#' optima it found are in `optima`. Latents that are never targeted, or
-#' always in the same domains, are told apart by the graph alone, if at all.
+#' rotation, and is where the graph and the interventions are used to find it:
+#' `init = "interventional"` looks for the rotation under which each latent, in each target state,
+#' is best predicted by its parents. The search descends from several rotations (`starts` in
+#' [crl_control()]) with linear mechanisms, then refines the best with spline ones; the optima it
+#' found are in `optima`. From there the updates of A (4.8) lead away from the truth, as they do
+#' from the truth itself, since a score estimated in a restricted class is biased; A is therefore
+#' held (`mixing = "auto"`), and the EM settles \eqn{\sigma^2} and the latents. From `init = "pca"`
+#' the latents span the right space but are in general mixtures of the causal ones. Latents that are
+#' never targeted, or always in the same domains, are told apart by the graph alone, if at all.
 #'
 #' The model has no intercept: centre `x` if its mean is not the latents' doing.
 #'
@@ -31,11 +32,12 @@
 #' @param dag Causal graph over the latents (d x d, 0/1, `dag[i, j] = 1` means i -> j), or what
 #'   [as_dag()] reads.
 #' @param weights Weight of each domain in the fit (Appendix C); default: proportional to its rows.
-#' @param init Start. `"pca"` (the default, and the paper's): the d leading principal components
-#'   of the uncentred data and the mean of the other eigenvalues. `"interventional"`: the same
-#'   components, rotated to the largest likelihood of a linear-Gaussian structural causal model
-#'   with the given graph and targets; see below. Or `list(mixing = , sigma2 = )`, a p x d matrix
-#'   and a number (estimated if left out). Or a fit, whose `mixing` and `sigma2` are taken.
+#' @param init Start. `"interventional"` (the default): principal components of the uncentred data,
+#'   rotated to the largest likelihood of a structural causal model with the given graph and
+#'   targets; \eqn{\sigma^2} the mean of the other eigenvalues. `"pca"`: the d leading components as
+#'   they are, the paper's start and that of `preset = "paper"`. Or `list(mixing = , sigma2 = )`, a
+#'   p x d matrix and a number (estimated if left out). Or a fit, whose `mixing` and `sigma2` are
+#'   taken.
 #' @param control Settings, see [crl_control()]; a list of settings does as well.
 #' @param ... For the methods; an argument that no method reads is an error.
 #'
@@ -77,12 +79,13 @@
 #' @examples
 #' set.seed(1)
 #' sim <- sim_crl(chain_dag(3), n = 200, p = 10)
-#' # A and sigma2 known: only the latents are estimated
-#' known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
-#' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag, init = known,
-#'                control = crl_control(mixing = "fixed"))
+#' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)
 #' fit
 #' rel_mse(fit, sim)
+#'
+#' # A and sigma2 known: only the latents are estimated
+#' known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
+#' rel_mse(fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag, init = known), sim)
 #' @export
 fit_crl <- function(x, ...) {
   UseMethod("fit_crl")
@@ -90,7 +93,7 @@ fit_crl <- function(x, ...) {
 
 #' @rdname fit_crl
 #' @export
-fit_crl.default <- function(x, env = NULL, targets, dag, weights = NULL, init = "pca",
+fit_crl.default <- function(x, env = NULL, targets, dag, weights = NULL, init = NULL,
                             control = crl_control(), ...) {
   check_dots_empty(...)
   control <- as_control(control)
@@ -131,6 +134,8 @@ with_call <- function(fit, call) {
 #' @noRd
 fit_data <- function(data, init, control, call = NULL, error_call = rlang::caller_env()) {
   started <- proc.time()[["elapsed"]]
+  init <- init %||% default_init(control)
+  control$mixing <- resolved_mixing(control$mixing, init)
   check_engine_range(control$range, data$d, error_call)
   check_memory(data, control, error_call)
   start <- starting_values(init, data, control, error_call)

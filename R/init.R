@@ -37,6 +37,18 @@ starting_values <- function(init, data, control, call = rlang::caller_env()) {
   start
 }
 
+#' The start that is not given: the preset's
+#' @noRd
+default_init <- function(control) {
+  if (control$preset == "paper") "pca" else "interventional"
+}
+
+#' The mixing update that "auto" stands for
+#' @noRd
+resolved_mixing <- function(mixing, init) {
+  if (mixing != "auto") mixing else if (identical(init, "pca")) "orthonormal" else "fixed"
+}
+
 #' What a refit needs of `init`: the label, or the numbers
 #' @noRd
 reusable_start <- function(init) {

@@ -1,5 +1,6 @@
 sim <- small_sim(6)
-fit <- fit_crl(sim, init = known(sim), control = crl_control(max_iter = 4))
+fit <- fit_crl(sim, init = known(sim),
+               control = crl_control(mixing = "orthonormal", max_iter = 4))
 
 layers <- function(plot) {
   built <- ggplot2::ggplot_build(plot)

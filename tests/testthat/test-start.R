@@ -205,3 +205,21 @@ test_that("latents that no intervention tells apart are named", {
   never[3, ] <- 0L
   expect_identical(untold_latents(crl_data(sim$x, sim$env, never, sim$dag)), list("z3"))
 })
+
+test_that("A is updated from a PCA start and held from every other, unless told otherwise", {
+  sim <- start_sim(3)
+  known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
+  kind <- function(init, ...) {
+    fit_crl(sim, init = init, control = crl_control(max_iter = 1, starts = 2, ...))
+  }
+  expect_identical(kind("pca")$control$mixing, "orthonormal")
+  expect_identical(kind(NULL)$init, "interventional")
+  expect_identical(kind(NULL)$control$mixing, "fixed")
+  expect_identical(kind(known)$control$mixing, "fixed")
+  expect_identical(unname(kind(known)$mixing), unname(sim$mixing))
+  expect_identical(kind(known)$sigma2, sim$sigma2)
+  expect_identical(kind(kind("pca"))$control$mixing, "fixed")
+  expect_identical(kind(known, mixing = "orthonormal")$control$mixing, "orthonormal")
+  paper <- kind(NULL, preset = "paper")
+  expect_identical(c(paper$init, paper$control$mixing), c("pca", "orthonormal"))
+})
