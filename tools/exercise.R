@@ -39,6 +39,7 @@ exercise <- function(n, modes = c("orthonormal", "diagonal", "fixed"), threads =
     rotated = rotated[c(kept, "optima")],
     kernels = exercise_kernels(fit),
     predicted = predict(fit, sim$x[1:3, ], targets = c("z1", "z3"), type = "sd"),
+    compared = as.data.frame(crl_compare(fit = fit, again = fit, folds = 2)),
     errors = list(rel_mse(fit, sim, by = "env"), frobenius_error(fit, sim)),
     bayes = unclass(bayes_latents(sim, draws = 20, min_ess = 1)),
     refused = tryCatch(fit_crl(replace(sim$x, 1, NaN), env = sim$env, targets = sim$targets,
