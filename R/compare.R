@@ -16,7 +16,8 @@
 #' or another number of latents have it in common. The first two terms are the latents' part of
 #' (5.3), reported as `latent`; that alone must not be compared where A or \eqn{\sigma^2} differs.
 #' With damping (\eqn{\eta < 1}) the score that counts is \eqn{\eta s}, from which the latents are
-#' computed.
+#' computed. With correlated columns, \eqn{A = O \Lambda} and \eqn{y = \Lambda^{-1} O'x}, s
+#' stands for \eqn{\Lambda^{-1} s} and J for \eqn{\Lambda^{-1} J \Lambda^{-1}}.
 #'
 #' @section What the loss can and cannot tell:
 #' * Up to a constant of the data it is half the expected squared distance between the model's score
@@ -72,8 +73,7 @@
 #'   table, what it says in words, and why refits failed. `tidy()` and `as.data.frame()` give the
 #'   plain table; `tidy(x, "folds")` has one row a refit: `model`, `fold`, `rows` (held out),
 #'   `loss`, `latent`, `sigma2`, `iterations`, `converged`, `events` (solves that were jittered or
-#'   stopped early, floored noise variances, rank deficient updates), `failure` (the error, or
-#'   `NA`).
+#'   stopped early, floored variances, rank deficient updates), `failure` (the error, or `NA`).
 #' @section Errors:
 #' `ebcrl_error_type` for anything but fits, and for fewer than two; `ebcrl_error_range` for a name
 #' that is there twice or a number of folds that domains cannot fill; `ebcrl_error_data` if the fits
@@ -173,10 +173,6 @@ check_comparable <- function(fits, call = rlang::caller_env()) {
     if (identical(fits[[name]]$method, "g")) {
       abort_input(c("{.arg ...} must hold fits with a score, by {.code method = \"f\"}.",
                     "x" = "{.val {name}} has {.code method = \"g\"}."), "method", call = call)
-    }
-    if (is.matrix(fits[[name]]$scale)) {
-      abort_input(c("{.arg ...} must hold fits whose mixing matrix has orthogonal columns.",
-                    "x" = "The columns of {.val {name}} are correlated."), "mixing", call = call)
     }
     data <- fits[[name]]$data
     differs <- c(
@@ -288,12 +284,21 @@ held_out <- function(fit, kept, held, rows) {
   tryCatch({
     refit <- refit_rows(fit, kept, rows$kept)
     step <- estep(rows$held, fit$data$env[held], fit$data$targets, refit)
-    c(.Call(C_held_out_losses, rows$held, step, refit$sigma2,
-            as.double(refit$eta %||% refit$control$eta)),
-      list(fit = refit, failure = NA_character_))
+    c(row_losses(rows$held, step, refit), list(fit = refit, failure = NA_character_))
   }, ebcrl_error = function(error) {
     list(loss = failed, latent = failed, fit = NULL, failure = refusal(error))
   })
+}
+
+#' Loss of rows and its part in the latents, from their E-step
+#' @noRd
+row_losses <- function(x, step, fit) {
+  # where y = Lambda^-1 O'x, lengths are those of O'x and of its score
+  correlated <- is.matrix(fit$scale)
+  length <- if (correlated) crossprod(fit$scale)
+  noise <- if (correlated) solve(length)
+  .Call(C_held_out_losses, x, step, length, noise, fit$sigma2,
+        as.double(fit$eta %||% fit$control$eta))
 }
 
 #' The model of a fit, fitted anew to some of its rows
@@ -310,7 +315,8 @@ fold_line <- function(run, data, held, model, fold) {
   }
   fit <- run$fit
   failed <- is.null(fit)
-  events <- c("jittered", "cg_unconverged", "sigma2_floored", "rank_deficient")
+  events <- c("jittered", "cg_unconverged", "sigma2_floored", "rank_deficient", "scale_floored",
+              "reference_floored")
   tibble::tibble(
     model = model, fold = fold, rows = length(held),
     loss = if (failed) NA_real_ else mean_of(run$loss),
@@ -396,8 +402,8 @@ comparison_notes <- function(x, folds) {
     },
     if (slow > 0L) paste(slow, "of", total, "did not converge in `max_iter` iterations."),
     if (events > 0L) {
-      paste(events, "of", total, "met numerical events (jittered or unfinished solves, a floored",
-            "noise variance, a rank deficient update).")
+      paste(events, "of", total, "met numerical events (jittered or unfinished solves, floored",
+            "variances, rank deficient updates).")
     })
   })
   sprintf("%s: %s", rep(x$model, lengths(notes)), unlist(notes))

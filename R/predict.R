@@ -37,7 +37,8 @@
 #' posterior standard deviation: a normal approximation from the two moments that Tweedie's formulas
 #' give. It takes A, \eqn{\sigma^2} and the score as known: their own uncertainty, above all that of
 #' the rotation of A, is not in it, nor is the damping `eta`, which moves the mean only. A variance
-#' that came out negative and was floored gives an interval of length 0. Coverage is over rows and
+#' that came out negative and was floored gives an interval of length 0 (where columns of A are
+#' correlated, one that is too short). Coverage is over rows and
 #' latents together, not of all latents of a row at once.
 #' @section Warnings and errors:
 #' Outside the range of the training data the score is continued linearly. If more than a tenth of

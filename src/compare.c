@@ -4,9 +4,11 @@
  *   env        n            domain of each row, 1..M
  *   fold       n            out: fold of each row, 1..n_folds
  *   x          n x p        observations
- *   y          n x d        O'x
+ *   y          n x d        pseudo-latents O'x, or Lambda^-1 O'x (psd.h)
  *   score      n x d        s(y)
- *   dscore     n x d        ds_j / dy_j
+ *   divergence n            trace of the derivative of the score of O'x
+ *   length     d x d        Lambda^2: y'length y = |O'x|^2; NULL for the identity
+ *   noise      d x d        Lambda^-2: s'noise s = |score of O'x|^2; NULL for the identity
  *   value      n x columns  losses; NaN in rows that were not scored
  *   reference  n            subtracted from each column, or NULL
  *   weight     M            domain weights
@@ -50,27 +52,34 @@ void deal_folds(const int *env, size_t n, int n_domains, int n_folds, uint64_t s
   }
 }
 
+/* out[i] += factor * v_i' form v_i for the rows from start on; v_i: row i of v (n x d). */
+static void add_forms(const double *v, size_t n, int d, const double *form, size_t start, int rows,
+                      double factor, double *out) {
+  for (int j = 0; j < d; j++)
+    for (int k = form ? 0 : j; k < (form ? d : j + 1); k++) {
+      double weight = factor * (form ? form[j + k * d] : 1);
+      const double *a = v + (size_t)j * n + start, *b = v + (size_t)k * n + start;
+      for (int i = 0; i < rows; i++)
+        out[i] += weight * a[i] * b[i];
+    }
+}
+
 /* Where the model has density f(O'x) N(x - OO'x; 0, sigma2), the score of x is
  * eta O s - (x - OO'x) / sigma2, eta damping s as in (4.4); its loss |score|^2 / 2 + divergence is
  * a sum of the latents' part and of that of the p - d other dimensions. */
 void row_losses(const scored_rows *r, double *loss, double *latent) {
-  double noise = 1 / r->sigma2, other = (double)(r->p - r->d) * noise;
+  double precision = 1 / r->sigma2, other = (double)(r->p - r->d) * precision;
   for (size_t start = 0; start < r->n; start += BLOCK_ROWS) {
-    size_t end = start + BLOCK_ROWS < r->n ? start + BLOCK_ROWS : r->n;
+    int rows = r->n - start < BLOCK_ROWS ? (int)(r->n - start) : BLOCK_ROWS;
     double across[BLOCK_ROWS] = {0}; /* |x|^2 - |O'x|^2 */
-    for (int k = 0; k < r->p; k++)
-      for (size_t i = start, g = (size_t)k * r->n + start; i < end; i++, g++)
-        across[i - start] += r->x[g] * r->x[g];
-    for (size_t i = start; i < end; i++)
-      latent[i] = 0;
-    for (int j = 0; j < r->d; j++)
-      for (size_t i = start, g = (size_t)j * r->n + start; i < end; i++, g++) {
-        double s = r->eta * r->score[g];
-        across[i - start] -= r->y[g] * r->y[g];
-        latent[i] += 0.5 * s * s + r->eta * r->dscore[g];
-      }
-    for (size_t i = start; i < end; i++)
-      loss[i] = latent[i] + 0.5 * fmax(across[i - start], 0) * noise * noise - other;
+    double *part = latent + start;
+    add_forms(r->x, r->n, r->p, NULL, start, rows, 1, across);
+    add_forms(r->y, r->n, r->d, r->length, start, rows, -1, across);
+    for (int i = 0; i < rows; i++)
+      part[i] = r->eta * r->divergence[start + (size_t)i];
+    add_forms(r->score, r->n, r->d, r->noise, start, rows, 0.5 * r->eta * r->eta, part);
+    for (int i = 0; i < rows; i++)
+      loss[start + (size_t)i] = part[i] + 0.5 * fmax(across[i], 0) * precision * precision - other;
   }
 }
 

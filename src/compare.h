@@ -11,7 +11,8 @@ void deal_folds(const int *env, size_t n, int n_domains, int n_folds, uint64_t s
                 size_t *first, int *fold);
 
 typedef struct {
-  const double *x, *y, *score, *dscore; /* n x p, n x d: rows, y = O'x, their score */
+  const double *x, *y, *score, *divergence; /* n x p, n x d, n x d, n */
+  const double *length, *noise; /* Lambda^2, Lambda^-2 (d x d) where y = Lambda^-1 O'x, or NULL */
   size_t n;
   int p, d;
   double sigma2, eta;

@@ -181,6 +181,20 @@ static void psd_posterior_block(em_fit_state *em, int shard, size_t start, int r
   }
 }
 
+/* Trace of the derivative of the score of O'x: of J, or of Lambda^-1 J Lambda^-1. */
+static void divergence_block(const em_fit_state *em, const double *jacobian, const double *ds,
+                             int rows, double *out) {
+  int d = em->sample.d;
+  for (int i = 0; i < rows; i++)
+    out[i] = 0;
+  for (int g = 0; g < (em->psd ? d * d : d); g++) {
+    double weight = em->psd ? em->psd->noise[g] : 1;
+    const double *value = (em->psd ? jacobian : ds) + (size_t)g * BLOCK_ROWS;
+    for (int i = 0; i < rows; i++)
+      out[i] += weight * value[i];
+  }
+}
+
 static void posterior_shard(em_fit_state *em, int k, int first) {
   score_model *m = em->score;
   size_t n = em->sample.n, end = shard_start(&m->shards, k + 1);
@@ -202,6 +216,8 @@ static void posterior_shard(em_fit_state *em, int k, int first) {
       em->score_class->evaluate(m, &em->sample, t, at, rows, s, ds, jacobian, sum->loss);
       if (em->reference)
         reference_add(em->reference, &em->sample, at, rows, s, ds, jacobian, sum->loss);
+      if (em->out.divergence)
+        divergence_block(em, jacobian, ds, rows, em->out.divergence + at);
       if (em->psd)
         psd_posterior_block(em, k, at, rows, first, s, z + (at - start));
       else

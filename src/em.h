@@ -30,9 +30,10 @@ typedef struct {
   void *ctx;
 } em_settings;
 
-/* What is wanted of the E-step besides the sums; each n x d or NULL. */
+/* What is wanted of the E-step besides the sums; each n x d, the divergence n, or NULL. */
 typedef struct {
   double *latents, *sd, *score, *dscore;
+  double *divergence; /* of the score of O'x */
 } estep_output;
 
 typedef struct {

@@ -40,7 +40,7 @@ SEXP row_errors(SEXP estimate, SEXP truth, SEXP env, SEXP n_domains);
 
 /* r_compare.c: held-out losses */
 SEXP fold_rows(SEXP env, SEXP n_domains, SEXP n_folds, SEXP seed);
-SEXP held_out_losses(SEXP x, SEXP step, SEXP sigma2, SEXP eta);
+SEXP held_out_losses(SEXP x, SEXP step, SEXP length, SEXP noise, SEXP sigma2, SEXP eta);
 SEXP loss_means(SEXP losses, SEXP env, SEXP weights, SEXP reference);
 
 #endif

@@ -15,7 +15,7 @@ static const R_CallMethodDef call_entries[] = {
     CALLDEF(row_errors, 4),      CALLDEF(domain_moments, 3),
     CALLDEF(rotation_starts, 6), CALLDEF(rotation_refine, 7),
     CALLDEF(unmixing_starts, 8), CALLDEF(unmixing_value, 6),
-    CALLDEF(fold_rows, 4),       CALLDEF(held_out_losses, 4),
+    CALLDEF(fold_rows, 4),       CALLDEF(held_out_losses, 6),
     CALLDEF(loss_means, 4),      {NULL, NULL, 0}};
 
 void R_init_ebcrl(DllInfo *dll) {

@@ -16,17 +16,38 @@ SEXP fold_rows(SEXP env, SEXP n_domains, SEXP n_folds, SEXP seed) {
   return fold;
 }
 
-SEXP held_out_losses(SEXP x, SEXP step, SEXP sigma2, SEXP eta) {
+/* A d x d matrix, or NULL. */
+static const double *square_of(SEXP value, int d) {
+  if (Rf_isNull(value))
+    return NULL;
+  assert_double_matrix(value, "form");
+  if (Rf_nrows(value) != d || Rf_ncols(value) != d)
+    Rf_error("internal error: a form does not fit the latents");
+  return REAL(value);
+}
+
+/* step: as from estep; length, noise: Lambda^2 and Lambda^-2, or NULL. */
+SEXP held_out_losses(SEXP x, SEXP step, SEXP length, SEXP noise, SEXP sigma2, SEXP eta) {
   SEXP y = list_element(step, "y"), score = list_element(step, "score");
-  SEXP dscore = list_element(step, "dscore");
+  SEXP divergence = list_element(step, "divergence");
   assert_double_matrix(x, "x");
   assert_double_matrix(y, "y");
   assert_double_matrix(score, "score");
-  assert_double_matrix(dscore, "dscore");
-  scored_rows rows = {REAL(x),     REAL(y),     REAL(score),       REAL(dscore),  Rf_nrows(x),
-                      Rf_ncols(x), Rf_ncols(y), Rf_asReal(sigma2), Rf_asReal(eta)};
-  if (Rf_nrows(y) != Rf_nrows(x) || XLENGTH(score) != XLENGTH(y) || XLENGTH(dscore) != XLENGTH(y))
+  int d = Rf_ncols(y);
+  if (Rf_nrows(y) != Rf_nrows(x) || XLENGTH(score) != XLENGTH(y) || !Rf_isReal(divergence) ||
+      XLENGTH(divergence) != Rf_nrows(x))
     Rf_error("internal error: x and its score have different numbers of rows");
+  scored_rows rows = {.x = REAL(x),
+                      .y = REAL(y),
+                      .score = REAL(score),
+                      .divergence = REAL(divergence),
+                      .length = square_of(length, d),
+                      .noise = square_of(noise, d),
+                      .n = (size_t)Rf_nrows(x),
+                      .p = Rf_ncols(x),
+                      .d = d,
+                      .sigma2 = Rf_asReal(sigma2),
+                      .eta = Rf_asReal(eta)};
   const char *fields[] = {"loss", "latent", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   for (int k = 0; k < 2; k++)

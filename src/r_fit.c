@@ -253,7 +253,8 @@ static void load_theta(score_model *m, SEXP theta) {
 }
 
 SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP control) {
-  const char *fields[] = {"y", "score", "dscore", "latents", "latents_sd", "floored", ""};
+  const char *fields[] = {"y",          "score",   "dscore",     "latents",
+                          "latents_sd", "floored", "divergence", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   SEXP omega = PROTECT(Rf_allocVector(REALSXP, Rf_nrows(targets)));
   for (int e = 0; e < Rf_nrows(targets); e++)
@@ -269,6 +270,8 @@ SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP contro
   em.out.dscore = new_matrix(out, 2, n, d);
   em.out.latents = new_matrix(out, 3, n, d);
   em.out.sd = new_matrix(out, 4, n, d);
+  SET_VECTOR_ELT(out, 6, Rf_allocVector(REALSXP, (R_xlen_t)n));
+  em.out.divergence = REAL(VECTOR_ELT(out, 6));
   em.sample.y = em.y;
   SEXP reference = list_element(model, "reference");
   if (!Rf_isNull(reference))

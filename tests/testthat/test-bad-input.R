@@ -268,7 +268,6 @@ bad_input(
   "crl_compare: no fit" = crl_compare() ~ type,
   "crl_compare: one fit" = crl_compare(fit) ~ type,
   "crl_compare: no fits" = crl_compare(fit, x) ~ type,
-  "crl_compare: correlated columns" = crl_compare(fit, correlated) ~ mixing,
   "crl_compare: data" = crl_compare(sim, folds = 3) ~ type,
   "crl_compare: a list without names" = crl_compare(list(fit, other)) ~ type,
   "crl_compare: a name twice" = crl_compare(fit, fit = other) ~ range,

@@ -5,8 +5,8 @@ empty <- fit_crl(sim, dag = empty_dag(3), init = known(sim),
 folds <- rep_len(1:4, 240)
 comparison <- crl_compare(chain = fit, empty = empty, folds = folds)
 
-losses_of <- function(x, y, score, dscore, sigma2, eta = 1) {
-  .Call(C_held_out_losses, x, list(y = y, score = score, dscore = dscore), sigma2, eta)
+losses_of <- function(x, step, sigma2, eta = 1, scale = 1) {
+  row_losses(x, step, list(scale = scale, sigma2 = sigma2, eta = eta))
 }
 
 test_that("the loss of a row is |score|^2 / 2 + divergence in the space of x", {
@@ -16,7 +16,7 @@ test_that("the loss of a row is |score|^2 / 2 + divergence in the space of x", {
   step <- estep(x, as.integer(sim$env)[rows], fit$data$targets, fit)
   parents <- fit$score$parents
   for (eta in c(1, 0.4)) {
-    ours <- .Call(C_held_out_losses, x, step, 1.7, eta)
+    ours <- losses_of(x, step, 1.7, eta)
     slow <- vapply(1:3, function(i) {
       state <- fit$data$targets[as.integer(sim$env)[rows[i]], , drop = FALSE]
       score_of <- function(y) {
@@ -28,7 +28,27 @@ test_that("the loss of a row is |score|^2 / 2 + divergence in the space of x", {
     expect_close(ours$loss, slow, 1e-6)
     expect_close(ours$latent, rowSums(eta^2 * step$score^2 / 2 + eta * step$dscore), 1e-12)
   }
-  expect_equal(.Call(C_held_out_losses, x, step, 2, 0)$latent, numeric(3))
+  expect_equal(losses_of(x, step, 2, 0)$latent, numeric(3))
+})
+
+test_that("so it is where columns of A are correlated", {
+  skip_if_not_installed("numDeriv")
+  mixing <- withr::with_seed(14, matrix(stats::rnorm(24), 8))
+  rows <- c(2, 91, 201)
+  x <- sim$x[rows, ]
+  for (reference in c("gaussian", "none")) {
+    fit <- fit_crl(sim, init = list(mixing = mixing, sigma2 = 2),
+                   control = crl_control(mixing = "psd", reference = reference, max_iter = 0))
+    ours <- row_losses(x, estep(x, 1:3, fit$data$targets, fit), fit)
+    slow <- vapply(1:3, function(i) {
+      score_of <- function(y) {
+        point <- matrix(fit$orthonormal %*% y, 1)
+        solve(fit$scale, drop(estep(point, i, fit$data$targets, fit)$score))
+      }
+      ref_row_losses(x[i, , drop = FALSE], fit$orthonormal, score_of, 2)
+    }, 0)
+    expect_close(ours$loss, slow, 1e-6)
+  }
 })
 
 # x ~ N(0, S), S = A A' + sigma2 I, A with correlated columns: y = O'x, O an orthonormal basis, is
@@ -43,23 +63,28 @@ gaussian_case <- function(n = 7) {
   raw <- qr.Q(qr(matrix(stats::rnorm(n * p), n))) * sqrt(n)
   x <- raw %*% chol(covariance)
   y <- x %*% orthonormal
-  list(x = x, y = y, score = -y %*% precision,
-       dscore = matrix(-diag(precision), n, 2, byrow = TRUE), covariance = covariance)
+  list(x = x, covariance = covariance, precision = precision,
+       step = list(y = y, score = -y %*% precision, divergence = rep(-sum(diag(precision)), n)))
 }
 
 test_that("for a Gaussian the loss is that of its density, and its least value is known", {
   g <- withr::with_seed(4, gaussian_case())
-  losses <- losses_of(g$x, g$y, g$score, g$dscore, 0.8)$loss
+  losses <- losses_of(g$x, g$step, 0.8)$loss
   precision <- solve(g$covariance)
   expect_close(losses, rowSums((g$x %*% precision)^2) / 2 - sum(diag(precision)), 1e-12)
   expect_close(mean(losses), -sum(diag(precision)) / 2, 1e-12)
   # any other noise variance is worse, and so is any other scale of the score
   for (sigma2 in c(0.75, 0.85)) {
-    expect_gt(mean(losses_of(g$x, g$y, g$score, g$dscore, sigma2)$loss), mean(losses))
+    expect_gt(mean(losses_of(g$x, g$step, sigma2)$loss), mean(losses))
   }
   for (eta in c(0.95, 1.05)) {
-    expect_gt(mean(losses_of(g$x, g$y, g$score, g$dscore, 0.8, eta)$loss), mean(losses))
+    expect_gt(mean(losses_of(g$x, g$step, 0.8, eta)$loss), mean(losses))
   }
+  # and in the coordinates Lambda^-1 O'x
+  lambda <- rbind(c(2, 0.7), c(0.7, 0.5))
+  turned <- list(y = g$step$y %*% solve(lambda), score = g$step$score %*% lambda,
+                 divergence = g$step$divergence)
+  expect_close(losses_of(g$x, turned, 0.8, scale = lambda)$loss, losses, 1e-12)
 
   skip_if_not_installed("numDeriv")
   log_density <- function(row) -sum(row * (precision %*% row)) / 2
@@ -76,7 +101,7 @@ test_that("the latents' part is Stein's estimate of the squared error, damped or
   for (eta in c(1, 0.5)) {
     latents <- step$y + eta * sim$sigma2 * step$score
     risk <- 3 * sim$sigma2 + 2 * sim$sigma2^2 *
-      .Call(C_held_out_losses, fresh$x, step, sim$sigma2, eta)$latent
+      losses_of(fresh$x, step, sim$sigma2, eta)$latent
     off <- rowSums((latents - fresh$z)^2) - risk
     expect_lt(abs(mean(off)), 4 * stats::sd(off) / sqrt(9000))
     expect_lt(4 * stats::sd(off) / sqrt(9000), 0.05 * mean(risk))
