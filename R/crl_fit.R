@@ -25,7 +25,7 @@
 #'       whose posterior variance came out negative and was set to 0; not where columns of A are
 #'       correlated).}
 #'     \item{cells}{tibble with one row a (node, target state): `node`, `state` (0 or 1), `rows`,
-#'       `coefficients`, `solver`, `cg_iterations`, `loss` (the cell's share of the score-matching
+#'       `coefficients`, `solver`, `lambda`, `cg_iterations`, `loss` (the cell's share of the score-matching
 #'       loss, equation (5.3) of the paper).}
 #'     \item{notes}{character vector, empty if there is nothing to note: what the start leaves open,
 #'       then every numerical event in words.}
@@ -130,7 +130,6 @@ fit_size <- function(fit) {
 #' @noRd
 describe_model <- function(fit) {
   control <- fit$control
-  shrinkage <- if (control$eta < 1) paste0(", damping eta = ", format(control$eta))
   start <- fit$init
   if (start == "interventional") {
     optima <- fit$optima
@@ -138,9 +137,26 @@ describe_model <- function(fit) {
                     " searches ended in the best optimum)")
   }
   perfect <- if (control$intervention == "perfect") ", perfect interventions"
-  c(paste0("Score: ", control$score, perfect, ", ", control$penalty, " penalty with lambda = ",
-           format(control$lambda), ", ", control$knots, " knots", shrinkage),
+  c(paste0("Score: ", control$score, perfect, ", ", control$penalty, " penalty with ",
+           describe_lambda(fit), ", ", control$knots, " knots", describe_damping(fit)),
     paste0("Mixing: ", control$mixing, ", start: ", start))
+}
+
+#' @noRd
+describe_lambda <- function(fit) {
+  if (!identical(fit$control$lambda, "auto")) {
+    return(paste("lambda =", format(fit$control$lambda)))
+  }
+  ends <- unique(signif(range(fit$cells$lambda), 3L))
+  paste("lambda chosen:", paste(vapply(ends, format, ""), collapse = " - "))
+}
+
+#' @noRd
+describe_damping <- function(fit) {
+  if (identical(fit$control$eta, "auto")) {
+    return(paste0(", damping eta chosen: ", format(fit$eta, digits = 3L)))
+  }
+  if (fit$eta < 1) paste0(", damping eta = ", format(fit$eta))
 }
 
 #' Whether the iterations converged, the last relative change, and what to do if they did not

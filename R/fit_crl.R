@@ -47,6 +47,7 @@
 #'   out negative and was floored. [predict()][predict.crl_fit] turns them into intervals}
 #' \item{mixing}{(p x d) A}
 #' \item{sigma2}{noise variance of a coordinate of x}
+#' \item{eta}{damping of Tweedie's formula, given or chosen}
 #' \item{iterations, converged}{EM iterations done; did the last change fall below `tol`}
 #' \item{trace}{tibble by iteration: `sigma2`, `loss` (score matching, 5.4, per row),
 #'   `change_mixing` and `change_latents` (relative), `floored` (negative variances set to 0)}
@@ -58,7 +59,8 @@
 #' \item{orthonormal, scale}{(p x d) O and (d) the diagonal of D; where columns of A are correlated,
 #'   `scale` is the (d x d) matrix \eqn{\Lambda}, and `mixing` \eqn{O \Lambda}}
 #' \item{counts}{what was floored, jittered, unconverged, rank deficient or out of range}
-#' \item{cells}{tibble by (node, state): rows, coefficients, solver, iterations, loss per row}
+#' \item{cells}{tibble by (node, state): rows, coefficients, solver, penalty weight `lambda` (given
+#'   or chosen), iterations, loss per row}
 #' \item{data}{the checked input; `x` is shared, not copied}
 #' \item{optima}{of an interventional start: tibble of the distinct optima, best first (`objective`,
 #'   `starts` that ended there, squared `distance` to the best); else NULL}
@@ -139,6 +141,7 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
   check_engine_range(control$range, data$d, error_call)
   check_memory(data, control, error_call)
   start <- starting_values(init, data, control, error_call)
+  check_damping(control, start, error_call)
   learn_sigma2 <- control$sigma2 == "learned" ||
     (control$sigma2 == "auto" && !(control$mixing == "fixed" && start$sigma2_given))
   engine <- engine_control(control, data$d, learn_sigma2,
@@ -157,6 +160,16 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
     elapsed = proc.time()[["elapsed"]] - started
   ))
   structure(fit, class = "crl_fit")
+}
+
+#' Where columns of A are correlated, the squared error is no sum over latents
+#' @noRd
+check_damping <- function(control, start, call) {
+  if (identical(control$eta, "auto") && is.matrix(start$scale)) {
+    abort_input(c("{.arg eta} can be chosen from the data only if columns of A are orthogonal.",
+                  "x" = "With mixing {.val {control$mixing}} and this start they need not be.",
+                  "i" = "Give a number, such as {.code eta = 1}."), "control", call = call)
+  }
 }
 
 #' Weight of a row of each domain: n w_e / N_e, so that it is 1 by default (Appendix C)
@@ -178,7 +191,7 @@ named_results <- function(result, data) {
     latents = `dimnames<-`(result$latents, rows),
     latents_sd = `dimnames<-`(result$latents_sd, rows),
     mixing = `dimnames<-`(mixing, columns),
-    sigma2 = result$sigma2,
+    sigma2 = result$sigma2, eta = result$eta,
     iterations = result$iterations, converged = result$converged,
     trace = tibble::tibble(
       iteration = seq_len(result$iterations), sigma2 = trace[, 1L], loss = trace[, 2L],
@@ -219,7 +232,7 @@ cell_table <- function(data, control, result) {
     node = rep(data$latent_names, each = 2L), state = rep(0:1, data$d), rows = plan$rows,
     coefficients = plan$coefficients,
     solver = c("auto", "cholesky", "cg", "none")[plan$solver + 1L],
-    cg_iterations = result$cg_iterations, loss = result$loss / plan$rows
+    lambda = result$lambda, cg_iterations = result$cg_iterations, loss = result$loss / plan$rows
   )
   table[plan$rows > 0, ]
 }
@@ -320,7 +333,7 @@ estep <- function(x, codes, targets, object) {
   model <- c(object[c("orthonormal", "scale", "sigma2")],
              list(theta = object$score$theta, reference = reference_for(targets, object)))
   control <- object$control
-  control$range <- object$score$range
+  control[c("range", "lambda", "eta")] <- list(object$score$range, 0, object$eta)
   .Call(C_estep, x, codes, targets, unname(object$score$parents), model,
         engine_control(control, ncol(targets)))
 }

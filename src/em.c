@@ -244,13 +244,29 @@ void posterior_pass(em_fit_state *em, int first) {
     m->cell[c].loss = em->sums.loss[c];
 }
 
-/* y, the score and the posterior moments under the current A and sigma2. */
-static int e_step(em_fit_state *em, int first) {
+/* Is smoothing to be chosen in the E-step of iteration t? With A held the pseudo-latents stay as
+ * they are: once. Else at iterations 1, 2, 4, 8, ...: the EM is another map after each choice, and
+ * needs ever longer to settle between them. The E-step after the last iteration (t = 0) chooses
+ * only if there was none before it. */
+static int choice_due(const em_fit_state *em, int t) {
+  if (!em->smoothing)
+    return 0;
+  if (em->iterations == 0)
+    return 1;
+  return em->set.mixing != MIXING_FIXED && t > 0 && (t & (t - 1)) == 0;
+}
+
+/* y, the score and the posterior moments under the current A and sigma2. t: the iteration, or 0. */
+static int e_step(em_fit_state *em, int t, int first) {
   int status = STATUS_OK;
   pseudo_latents(em); /* y = O'x (4.2) */
   if (em->reference)
     status = reference_fit(em->reference, &em->sample, &em->score->shards, em->score->set.threads,
                            em->psd, em->scale, em->sigma2);
+  em->map_changed = status == STATUS_OK && choice_due(em, t);
+  if (em->map_changed)
+    status = smoothing_choose(em->smoothing, em->score_class, em->score, &em->sample, em->scale,
+                              &em->set.eta);
   if (status == STATUS_OK)
     status = em->score_class->fit(em->score, &em->sample); /* causal score matching (5.4) */
   if (status == STATUS_OK)
@@ -353,7 +369,7 @@ static void turn_signs(em_fit_state *em) {
 int em_run(em_fit_state *em) {
   double change_mixing, change_sigma2;
   for (int t = 1; t <= em->set.max_iter && !em->converged; t++) {
-    int status = e_step(em, t == 1);
+    int status = e_step(em, t, t == 1);
     if (status == STATUS_OK)
       status = m_step(em, &change_mixing, &change_sigma2);
     if (status != STATUS_OK)
@@ -364,5 +380,5 @@ int em_run(em_fit_state *em) {
   }
   if (em->set.turn_signs)
     turn_signs(em);
-  return e_step(em, 1);
+  return e_step(em, 0, 1);
 }

@@ -18,6 +18,7 @@
 #include "psd.h"
 #include "reference.h"
 #include "score.h"
+#include "smoothing.h"
 
 typedef struct {
   mixing_kind mixing;
@@ -51,6 +52,8 @@ typedef struct {
   latent_sample sample; /* y, and the rows' domains, targets and weights */
   const score_class *score_class;
   score_model *score;
+  smoothing *smoothing; /* NULL: lambda and eta are given */
+  int map_changed;      /* the last E-step chose lambda or eta anew */
   em_settings set;
   double *orthonormal, *scale, sigma2;
   psd_model *psd;                /* NULL: orthogonal columns */
@@ -69,8 +72,8 @@ typedef struct {
   int iterations, converged, sigma2_floored, rank_deficient, scale_floored;
 } em_fit_state;
 
-/* Allocates the work arrays; x, p, sample, score_class, score, set, orthonormal, scale, sigma2, y,
- * out, trace, psd (empty) and reference are the caller's. */
+/* Allocates the work arrays; x, p, sample, score_class, score, smoothing, set, orthonormal, scale,
+ * sigma2, y, out, trace, psd (empty) and reference are the caller's. */
 int em_prepare(em_fit_state *em, allocator alloc);
 
 /* Bytes that em_prepare allocates, and psd_model_new where columns may be correlated. */

@@ -27,6 +27,8 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
 SEXP bspline_basis(SEXP y, SEXP range, SEXP knots, SEXP deriv);
 SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP control,
                SEXP reference);
+SEXP smoothing_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP scale,
+                   SEXP control);
 SEXP polar_factor(SEXP m);
 SEXP mixing_update(SEXP m, SEXP second_moment, SEXP scale, SEXP mode);
 

@@ -79,6 +79,8 @@ SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features,
                  3 * n * d * sizeof(double);
   if (correlated)
     bytes += reference_doubles(n, d, s.n_domains) * sizeof(double);
+  if (set.cross_validate)
+    bytes += smoothing_bytes(n, d, s.n_domains);
   SET_VECTOR_ELT(out, 3, Rf_ScalarReal(bytes));
   UNPROTECT(1);
   return out;
@@ -164,7 +166,8 @@ static SEXP cell_values(const score_model *m, int what) {
   SEXP out = PROTECT(Rf_allocVector(REALSXP, 2 * m->d));
   for (int c = 0; c < 2 * m->d; c++) {
     const score_cell *cell = &m->cell[c];
-    const double value[] = {cell->loss, cell->cg_iterations, cell->jittered, cell->unconverged};
+    const double value[] = {cell->lambda, cell->loss, cell->cg_iterations, cell->jittered,
+                            cell->unconverged};
     REAL(out)[c] = value[what];
   }
   UNPROTECT(1);
@@ -183,6 +186,8 @@ enum {
   FIT_ITERATIONS,
   FIT_CONVERGED,
   FIT_COUNTS,
+  FIT_ETA,
+  FIT_LAMBDA,
   FIT_LOSS,
   FIT_CG_ITERATIONS,
   FIT_JITTERED,
@@ -191,9 +196,9 @@ enum {
   FIT_REFERENCE
 };
 static const char *fit_fields[] = {
-    "latents",       "latents_sd", "orthonormal", "scale",     "sigma2",    "range",
-    "theta",         "trace",      "iterations",  "converged", "counts",    "loss",
-    "cg_iterations", "jittered",   "unconverged", "status",    "reference", ""};
+    "latents",       "latents_sd", "orthonormal", "scale",  "sigma2",    "range",  "theta",
+    "trace",         "iterations", "converged",   "counts", "eta",       "lambda", "loss",
+    "cg_iterations", "jittered",   "unconverged", "status", "reference", ""};
 
 SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init, SEXP control,
             SEXP progress) {
@@ -208,6 +213,7 @@ SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init,
   em.trace = new_matrix(out, FIT_TRACE, (size_t)em.set.max_iter, TRACE_COLUMNS);
   em.y = (double *)R_alloc(n * (size_t)d, sizeof(double));
   em.sample.y = em.y;
+  em.smoothing = smoothing_from(&em.sample, control);
   if (em.psd)
     SET_VECTOR_ELT(out, FIT_REFERENCE, new_reference(&em, list_element(control, "reference")));
 
@@ -221,8 +227,9 @@ SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init,
   SET_VECTOR_ELT(out, FIT_THETA, theta_list(em.score));
   SET_VECTOR_ELT(out, FIT_ITERATIONS, Rf_ScalarInteger(em.iterations));
   SET_VECTOR_ELT(out, FIT_CONVERGED, Rf_ScalarLogical(em.converged));
-  for (int what = 0; what < 4; what++)
-    SET_VECTOR_ELT(out, FIT_LOSS + what, cell_values(em.score, what));
+  SET_VECTOR_ELT(out, FIT_ETA, Rf_ScalarReal(em.set.eta));
+  for (int what = 0; what < 5; what++)
+    SET_VECTOR_ELT(out, FIT_LAMBDA + what, cell_values(em.score, what));
   const char *counts[] = {"variance_floored",
                           "outside_range",
                           "sigma2_floored",

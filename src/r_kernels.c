@@ -3,6 +3,7 @@
 #include "linalg.h"
 #include "measurement.h"
 #include "r_util.h"
+#include "smoothing.h"
 
 #include <string.h>
 
@@ -65,6 +66,37 @@ SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP co
   memcpy(REAL(VECTOR_ELT(out, 3)), m->range, 2 * d * sizeof(double));
   SET_VECTOR_ELT(out, 4, Rf_ScalarReal(total / (double)n));
   SET_VECTOR_ELT(out, 5, Rf_ScalarInteger(status));
+  UNPROTECT(1);
+  return out;
+}
+
+/* The choice of smoothing for given pseudo-latents: the fold of each row, from 1; the held-out
+ * losses (2 d x N_WEIGHTS x N_FOLDS, under the chosen weights alone if only eta is chosen), and
+ * what is chosen. */
+SEXP smoothing_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP scale,
+                   SEXP control) {
+  assert_double_matrix(y, "y");
+  const char *fields[] = {"fold", "loss", "lambda", "eta", "status", ""};
+  latent_sample s = sample_from(env, targets, omega);
+  s.y = REAL(y);
+  score_model *m = score_model_from(&s, parents, control);
+  smoothing *c = smoothing_from(&s, control);
+  double eta = list_number(control, "eta");
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SET_VECTOR_ELT(out, 0, Rf_allocVector(INTSXP, (R_xlen_t)s.n));
+  SET_VECTOR_ELT(out, 1, Rf_alloc3DArray(REALSXP, 2 * s.d, N_WEIGHTS, N_FOLDS));
+  SET_VECTOR_ELT(out, 2, Rf_allocVector(REALSXP, 2 * s.d));
+  int status = smoothing_choose(c, &causal_score, m, &s, REAL(scale), &eta);
+  for (size_t i = 0; i < s.n; i++)
+    INTEGER(VECTOR_ELT(out, 0))[i] = (c->env[i] - 1) / s.n_domains + 1;
+  size_t size = 2 * (size_t)s.d * N_WEIGHTS;
+  for (size_t v = 0; v < N_FOLDS; v++)
+    for (size_t g = 0; g < size; g++)
+      REAL(VECTOR_ELT(out, 1))[v * size + g] = c->sum[v].square[g] / 2 + c->sum[v].slope[g];
+  for (int cell = 0; cell < 2 * s.d; cell++)
+    REAL(VECTOR_ELT(out, 2))[cell] = m->cell[cell].lambda;
+  SET_VECTOR_ELT(out, 3, Rf_ScalarReal(eta));
+  SET_VECTOR_ELT(out, 4, Rf_ScalarInteger(status));
   UNPROTECT(1);
   return out;
 }

@@ -60,6 +60,8 @@ score_settings score_settings_from(SEXP control) {
                         .solver = (solver_kind)list_int(control, "solver"),
                         .cg_tol = list_number(control, "cg_tol"),
                         .cg_max_iter = list_int(control, "cg_max_iter"),
+                        .cross_validate =
+                            list_int(control, "choose_lambda") || list_int(control, "choose_eta"),
                         .threads = list_int(control, "threads"),
                         .poll = R_CheckUserInterrupt};
   return set;
@@ -91,6 +93,12 @@ score_model *score_model_from(const latent_sample *s, SEXP parents, SEXP control
   score_settings set = score_settings_from(control);
   return score_model_new(s, families.coord, families.n_coord, Rf_isNull(range) ? NULL : REAL(range),
                          &set, r_allocator);
+}
+
+smoothing *smoothing_from(const latent_sample *s, SEXP control) {
+  int lambda = list_int(control, "choose_lambda"), eta = list_int(control, "choose_eta");
+  uint64_t seed = (uint64_t)list_number(control, "seed");
+  return lambda || eta ? smoothing_new(s, lambda, eta, seed, r_allocator) : NULL;
 }
 
 SEXP theta_list(const score_model *m) {

@@ -6,6 +6,7 @@
 #include <Rinternals.h>
 
 #include "score.h"
+#include "smoothing.h"
 
 /* Element of a named list, or an R error that names it. */
 SEXP list_element(SEXP list, const char *name);
@@ -35,6 +36,9 @@ family_coords family_coords_from(SEXP parents, int d);
 score_model *score_model_from(const latent_sample *s, SEXP parents, SEXP control);
 
 score_settings score_settings_from(SEXP control);
+
+/* What chooses lambda and eta; NULL if both are given. */
+smoothing *smoothing_from(const latent_sample *s, SEXP control);
 
 /* The coefficients, as a list over nodes of list(state0, state1), NULL where there are no rows. */
 SEXP theta_list(const score_model *m);

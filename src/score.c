@@ -27,10 +27,13 @@ cell_plan plan_cell(double n_rows, int n_coord, double n_total, const score_sett
     double copies = band <= SHARED_BAND ? fmin(MAX_SHARDS, ceil(n_total / SHARD_ROWS)) : 1;
     p.own_bytes = (copies * band + m) * sizeof(double);
     p.shared_bytes = band * sizeof(double);
+    p.own_bytes += set->cross_validate ? band * sizeof(double) : 0;
   } else if (p.solver == SOLVER_CG) {
     p.own_bytes = m * sizeof(double);
     p.shared_bytes = cg_work_bytes(n_rows, m, n_coord);
   }
+  if (set->cross_validate)
+    p.shared_bytes += 2 * m * sizeof(double);
   return p;
 }
 
@@ -62,7 +65,7 @@ int band_copies(const score_model *m, int cell) {
 
 /* Allocates what the cells' solvers need; the factor and the cg work are shared by all cells. */
 static void prepare_cells(score_model *m, const size_t *rows, allocator alloc) {
-  size_t cg_rows = 0, cg_coef = 0, factor = 0;
+  size_t cg_rows = 0, cg_coef = 0, factor = 0, most = 0;
   int cg_coord = 0;
   for (int c = 0; c < 2 * m->d; c++) {
     const family *f = &m->family[c];
@@ -75,9 +78,12 @@ static void prepare_cells(score_model *m, const size_t *rows, allocator alloc) {
       continue;
     cell->theta = alloc(f->n_coef, sizeof(double));
     memset(cell->theta, 0, f->n_coef * sizeof(double));
+    most = f->n_coef > most ? f->n_coef : most;
     if (cell->solver == SOLVER_CHOLESKY) {
       size_t total = band_shape_of(f, m->table.n_basis).total;
       cell->gram = alloc(total * (size_t)band_copies(m, c), sizeof(double));
+      if (m->set.cross_validate)
+        cell->test_gram = alloc(total, sizeof(double));
       factor = total > factor ? total : factor;
     } else {
       cg_rows = rows[c] > cg_rows ? rows[c] : cg_rows;
@@ -86,6 +92,7 @@ static void prepare_cells(score_model *m, const size_t *rows, allocator alloc) {
     }
   }
   m->factor = factor ? alloc(factor, sizeof(double)) : NULL;
+  m->trial = m->set.cross_validate ? alloc(2 * most, sizeof(double)) : NULL;
   m->cg = cg_coef ? cg_work_new(cg_rows, cg_coef, cg_coord, alloc) : NULL;
 }
 

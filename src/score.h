@@ -24,6 +24,7 @@ typedef struct {
   solver_kind solver; /* AUTO: by cost, cell by cell */
   double cg_tol;      /* relative residual */
   int cg_max_iter;
+  int cross_validate; /* held_out() will be called */
   int threads;
   void (*poll)(void); /* called between long steps, outside parallel regions; may not return */
 } score_settings;
@@ -55,6 +56,7 @@ typedef struct {
   solver_kind solver; /* SOLVER_NONE: no rows, hence no coefficients */
   double *theta;      /* K^q, kept between fits: the warm start of the next */
   double *gram;       /* band Cholesky: copies of lower band and right-hand side */
+  double *test_gram;  /* one more, of held-out rows; NULL without cross-validation */
   double loss;        /* sum of omega (s^2 / 2 + ds) over the cell's rows at the last evaluation */
   int cg_iterations, jittered, unconverged;
 } score_cell;
@@ -82,6 +84,7 @@ typedef struct {
   size_t max_run;  /* runs of the largest family */
   task_work *task; /* shards + d */
   double *factor;  /* Cholesky factor of the largest band */
+  double *trial;   /* 2 K^q of the largest family; NULL without cross-validation */
   cg_work *cg;     /* NULL if no cell needs it */
 } score_model;
 
@@ -129,6 +132,13 @@ int band_copies(const score_model *m, int cell);
 /* Checks that the pseudo-latents are finite and, with data_range, takes the ranges from them. */
 int score_update_range(score_model *m, const latent_sample *s);
 
+/* Sums over held-out rows, by cell (fastest) and penalty weight. Where the equations could not be
+ * solved, square is infinite. */
+typedef struct {
+  double *square; /* omega s^2 */
+  double *slope;  /* omega (ds + s g), g the reference score or 0 */
+} held_out_sums;
+
 typedef struct {
   const char *name;
   int (*fit)(score_model *m, const latent_sample *s);
@@ -137,6 +147,11 @@ typedef struct {
    * component k in coordinate l at [(l * d + k) * BLOCK_ROWS + row]. All without the reference. */
   void (*evaluate)(const score_model *m, const latent_sample *s, task_work *t, size_t start,
                    int rows, double *score, double *dscore, double *jacobian, double *loss);
+  /* Fits the cells to `train` under weights lambda (2 d x n_weights, ascending) and sums over
+   * `test`. Both have the model's rows, in the ranges that the model has; only weights differ.
+   * Fitted coefficients are left as they were. */
+  int (*held_out)(score_model *m, const latent_sample *train, const latent_sample *test,
+                  const double *lambda, int n_weights, held_out_sums *sums);
 } score_class;
 
 extern const score_class causal_score;

@@ -148,7 +148,21 @@ static int in_task(const score_model *m, int cell, int k) {
   return k < n_shards ? sharded : !sharded && k - n_shards == cell / 2;
 }
 
-/* Normal equations of every band cell: a task a shard for small bands, one a node for large. */
+/* Sums the copies of every band cell's normal equations into the first. */
+static void add_copies(score_model *m) {
+  for (int c = 0; c < 2 * m->d; c++) {
+    if (m->cell[c].solver != SOLVER_CHOLESKY)
+      continue;
+    double *gram = m->cell[c].gram;
+    size_t total = band_shape_of(&m->family[c], m->table.n_basis).total;
+    for (int k = 1; k < band_copies(m, c); k++)
+      for (size_t g = 0; g < total; g++)
+        gram[g] += gram[(size_t)k * total + g];
+  }
+}
+
+/* Normal equations of every band cell, without penalty, in the first copy: a task a shard for small
+ * bands, one a node for large. */
 static void accumulate(score_model *m, const latent_sample *s) {
   int n_shards = m->shards.n_shards;
   for (int c = 0; c < 2 * m->d; c++)
@@ -168,6 +182,7 @@ static void accumulate(score_model *m, const latent_sample *s) {
         accumulate_node(m, s, &m->task[k], k < n_shards ? k : 0, j, wanted, from, to);
     }
   }
+  add_copies(m);
 }
 
 static int solve_band_cell(score_model *m, int c) {
@@ -175,9 +190,6 @@ static int solve_band_cell(score_model *m, int c) {
   score_cell *cell = &m->cell[c];
   band_shape shape = band_shape_of(f, m->table.n_basis);
   double *rhs = cell->gram, *band = rhs + f->n_coef + BAND_PADDING;
-  for (int k = 1; k < band_copies(m, c); k++)
-    for (size_t g = 0; g < shape.total; g++)
-      cell->gram[g] += cell->gram[(size_t)k * shape.total + g];
   penalty_add_band(&m->penalty, cell->lambda, f, band, shape.ld);
   int status = band_solve(band, shape, m->factor, rhs, &cell->jittered);
   memcpy(cell->theta, rhs, f->n_coef * sizeof(double));
@@ -206,6 +218,52 @@ static int causal_fit(score_model *m, const latent_sample *s) {
       return status;
     if (!all_finite(cell->theta, m->family[c].n_coef))
       return STATUS_NOT_FINITE;
+    if (m->set.poll)
+      m->set.poll();
+  }
+  return STATUS_OK;
+}
+
+/* A band cell under each weight in turn; the band gains what the weight has grown by. */
+static void held_out_band(score_model *m, int c, const double *lambda, int n_weights,
+                          held_out_sums *sums) {
+  const family *f = &m->family[c];
+  const score_cell *cell = &m->cell[c];
+  band_shape shape = band_shape_of(f, m->table.n_basis);
+  double *band = cell->gram + f->n_coef + BAND_PADDING, *theta = m->trial, added = 0;
+  const double *test = cell->test_gram + f->n_coef + BAND_PADDING;
+  for (int k = 0; k < n_weights; k++) {
+    size_t at = (size_t)k * 2 * (size_t)m->d + (size_t)c;
+    int jittered;
+    penalty_add_band(&m->penalty, lambda[at] - added, f, band, shape.ld);
+    added = lambda[at];
+    memcpy(theta, cell->gram, f->n_coef * sizeof(double));
+    int status = band_solve(band, shape, m->factor, theta, &jittered);
+    sums->square[at] = band_quadratic(test, shape, theta, theta + f->n_coef);
+    sums->slope[at] = 0;
+    for (size_t g = 0; g < f->n_coef; g++)
+      sums->slope[at] -= cell->test_gram[g] * theta[g];
+    if (status != STATUS_OK)
+      sums->square[at] = INFINITY;
+  }
+}
+
+static int causal_held_out(score_model *m, const latent_sample *train, const latent_sample *test,
+                           const double *lambda, int n_weights, held_out_sums *sums) {
+  accumulate(m, test);
+  for (int c = 0; c < 2 * m->d; c++)
+    if (m->cell[c].solver == SOLVER_CHOLESKY)
+      memcpy(m->cell[c].test_gram, m->cell[c].gram,
+             band_shape_of(&m->family[c], m->table.n_basis).total * sizeof(double));
+  accumulate(m, train);
+  for (int c = 0; c < 2 * m->d; c++) {
+    if (m->cell[c].solver == SOLVER_CHOLESKY)
+      held_out_band(m, c, lambda, n_weights, sums);
+    else if (m->cell[c].solver == SOLVER_CG)
+      cg_held_out(m, train, test, c, lambda, n_weights, sums);
+    else
+      for (int k = 0; k < n_weights; k++)
+        sums->square[k * 2 * m->d + c] = sums->slope[k * 2 * m->d + c] = 0;
     if (m->set.poll)
       m->set.poll();
   }
@@ -295,4 +353,4 @@ WIDE_VECTORS static void causal_evaluate(const score_model *m, const latent_samp
   }
 }
 
-const score_class causal_score = {"causal", causal_fit, causal_evaluate};
+const score_class causal_score = {"causal", causal_fit, causal_evaluate, causal_held_out};

@@ -2,9 +2,14 @@
 
 #include "vectorize.h"
 
+#include <R_ext/BLAS.h>
 #include <R_ext/Lapack.h>
 #include <math.h>
 #include <string.h>
+
+/* When losses on held-out rows are wanted, not coefficients. */
+static const double HELD_OUT_TOL = 1e-4;
+enum { HELD_OUT_ITER = 100 };
 
 double family_bandwidth(int n_coord, int n_basis) {
   double kd = 0, stride = 1;
@@ -40,6 +45,17 @@ int band_solve(const double *band, band_shape shape, double *factor, double *rhs
     }
   }
   return STATUS_SINGULAR;
+}
+
+double band_quadratic(const double *band, band_shape shape, const double *theta, double *work) {
+  const int one = 1, ld = (int)shape.ld;
+  const double alpha = 1, beta = 0;
+  F77_CALL(dsbmv)
+  ("L", &shape.m, &shape.kd, &alpha, band, &ld, theta, &one, &beta, work, &one FCONE);
+  double sum = 0;
+  for (int g = 0; g < shape.m; g++)
+    sum += theta[g] * work[g];
+  return sum;
 }
 
 double cg_work_bytes(double max_rows, double max_coef, int max_coord) {
@@ -275,4 +291,38 @@ int cg_fit_cell(score_model *m, const latent_sample *s, int node, int state) {
   cell->cg_iterations = iteration;
   cell->unconverged = sqrt(dot(r, r, n_coef)) > goal;
   return STATUS_OK;
+}
+
+static void sum_held_out(score_model *m, const latent_sample *test, int cell, double *square,
+                         double *slope) {
+  const family *f = &m->family[cell];
+  const double *theta = m->cell[cell].theta;
+  cell_rows rows = {f, m->cg, shard_rows(gather_rows(m, test, cell / 2, cell % 2)), m->set.threads};
+  fill_rows(m, test, &rows);
+  gram_times(&rows, theta, m->cg->scaled);
+  *square = dot(theta, m->cg->scaled, f->n_coef);
+  *slope = -dot(theta, m->cg->rhs, f->n_coef);
+}
+
+void cg_held_out(score_model *m, const latent_sample *train, const latent_sample *test, int cell,
+                 const double *lambda, int n_weights, held_out_sums *sums) {
+  const score_settings set = m->set;
+  const score_cell before = m->cell[cell];
+  size_t n_coef = m->family[cell].n_coef;
+  memcpy(m->trial, before.theta, n_coef * sizeof(double));
+  m->set.cg_tol = fmax(set.cg_tol, HELD_OUT_TOL);
+  m->set.cg_max_iter = set.cg_max_iter < HELD_OUT_ITER ? set.cg_max_iter : HELD_OUT_ITER;
+  for (int k = n_weights - 1; k >= 0; k--) {
+    size_t at = (size_t)k * 2 * (size_t)m->d + (size_t)cell;
+    m->cell[cell].lambda = lambda[at];
+    int status = cg_fit_cell(m, train, cell / 2, cell % 2);
+    sum_held_out(m, test, cell, &sums->square[at], &sums->slope[at]);
+    if (status != STATUS_OK) {
+      sums->square[at] = INFINITY;
+      memcpy(before.theta, m->trial, n_coef * sizeof(double));
+    }
+  }
+  memcpy(before.theta, m->trial, n_coef * sizeof(double));
+  m->cell[cell] = before;
+  m->set = set;
 }

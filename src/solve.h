@@ -19,6 +19,9 @@ double family_bandwidth(int n_coord, int n_basis);
  * to three times, and *jittered is set. */
 int band_solve(const double *band, band_shape shape, double *factor, double *rhs, int *jittered);
 
+/* theta'G theta for a lower band matrix; work: m. */
+double band_quadratic(const double *band, band_shape shape, const double *theta, double *work);
+
 /* Operator of a cell's normal equations: rows compact, one basis quadruple a coordinate. */
 struct cg_work {
   size_t max_rows, max_coef;
@@ -37,5 +40,11 @@ double cg_work_bytes(double max_rows, double max_coef, int max_coord);
 
 /* Fits node's coefficients in one state by conjugate gradients, warm-started at cell->theta. */
 int cg_fit_cell(score_model *m, const latent_sample *s, int node, int state);
+
+/* score_class.held_out for a cell that is solved by conjugate gradients, from the largest weight
+ * down, each warm-started at the last. Losses need no more than a rough solution: they stop at a
+ * relative residual of 1e-4 and after 100 iterations. */
+void cg_held_out(score_model *m, const latent_sample *train, const latent_sample *test, int cell,
+                 const double *lambda, int n_weights, held_out_sums *sums);
 
 #endif

@@ -140,6 +140,64 @@ ref_eval_jacobian <- function(y, row_targets, parents, theta, range, knots, cont
   jacobian
 }
 
+# Cross-validated score matching: fold by fold the score of the other rows under
+# each weight, and on the fold's rows, cell by cell, the sums of omega s^2 / 2
+# and omega ds. An array cells x weights x folds of each.
+ref_held_out <- function(y, env, targets, parents, omega, control, fold, weights) {
+  range <- ref_range(y, control$range)
+  cells <- 2 * ncol(y)
+  half_square <- slope <- array(0, c(cells, length(weights), max(fold)))
+  for (v in seq_len(max(fold))) {
+    for (k in seq_along(weights)) {
+      settings <- utils::modifyList(control, list(range = range, lambda = weights[k]))
+      train <- fold != v
+      theta <- ref_score(y[train, ], env[train], targets, parents, omega, settings)$theta
+      on_fold <- ref_eval_score(y[!train, ], targets[env[!train], ], parents, theta, range,
+                                control$knots)
+      for (cell in seq_len(cells)) {
+        node <- (cell + 1) %/% 2
+        rows <- targets[env[!train], node] == (cell + 1) %% 2
+        w <- omega[env[!train]][rows]
+        half_square[cell, k, v] <- sum(w * on_fold$score[rows, node]^2) / 2
+        slope[cell, k, v] <- sum(w * on_fold$dscore[rows, node])
+      }
+    }
+  }
+  list(half_square = half_square, slope = slope, loss = half_square + slope)
+}
+
+# The weights that the held-out losses speak for: cells that do better with their
+# own than with the best of the others, by two standard errors over the folds,
+# take it, the clearest case first; the rest have the best in common. Between
+# grid points by a parabola in log lambda.
+ref_choose_lambda <- function(loss, weights) {
+  best <- function(curve) max(which(curve == min(curve)))
+  refined <- function(curve) {
+    k <- best(curve)
+    if (k == 1 || k == length(weights)) {
+      return(weights[k])
+    }
+    x <- log10(weights[k + -1:1])
+    parabola <- stats::lm.fit(cbind(1, x - x[2], (x - x[2])^2), curve[k + -1:1] - curve[k])
+    at <- parabola$coefficients
+    unname(10^(x[2] - at[2] / (2 * at[3])))
+  }
+  curve_of <- function(cells) apply(loss[cells, , , drop = FALSE], 2, sum)
+  together <- seq_len(dim(loss)[1])
+  repeat {
+    advantage <- vapply(together, function(cell) {
+      gain <- loss[cell, best(curve_of(setdiff(together, cell))), ] -
+        loss[cell, best(curve_of(cell)), ]
+      if (any(gain != 0)) sum(gain) / (stats::sd(gain) * sqrt(length(gain))) else 0
+    }, 0)
+    if (length(together) == 0 || max(advantage) <= 2) break
+    together <- together[-which.max(advantage)]
+  }
+  chosen <- vapply(seq_len(dim(loss)[1]), function(cell) refined(curve_of(cell)), 0)
+  chosen[together] <- refined(curve_of(together))
+  chosen
+}
+
 # First- and second-order Tweedie, (4.4) and (4.5).
 ref_tweedie <- function(y, score, dscore, scale, sigma2, eta) {
   per_column <- function(m, by) sweep(m, 2, by, "/")

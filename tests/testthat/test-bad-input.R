@@ -191,6 +191,10 @@ bad_input(
   "control: an unknown setting" =
     fit_crl(x, env, targets, dag, control = list(lamda = 2)) ~ control,
   "control: a negative lambda" = crl_control(lambda = -1) ~ control,
+  "control: a lambda in words" = crl_control(lambda = "cv") ~ control,
+  "control: an eta in words" = crl_control(eta = c("auto", "auto")) ~ control,
+  "control: eta chosen with correlated columns" =
+    fit_crl(named, env, targets, dag, control = crl_control(mixing = "psd", eta = "auto")) ~ control,
   "control: one knot" = crl_control(knots = 1) ~ control,
   "control: a fraction of knots" = crl_control(knots = 7.5) ~ control,
   "control: eta above 1" = crl_control(eta = 1.5) ~ control,
