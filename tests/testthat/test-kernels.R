@@ -68,6 +68,7 @@ score_fit <- function(y, env, targets, parents, omega = rep(1, nrow(targets)), r
   control <- list(
     knots = as.integer(knots), penalty = match(penalty, c("ridge", "difference")) - 1L,
     lambda = lambda, solver = match(solver, c("auto", "cholesky", "cg")) - 1L,
+    choose_lambda = FALSE, choose_eta = FALSE,
     cg_tol = 1e-13, cg_max_iter = 5000L, threads = as.integer(threads),
     perfect = intervention == "perfect",
     range = if (!identical(range, "data")) matrix(as.double(range), 2, ncol(y))
