@@ -152,16 +152,18 @@ test_that("a given weight and a chosen one of the same size give the same fit", 
 
 test_that("with A held the choice is made once, else at iterations 1, 2, 4, 8, ...", {
   sim <- small_sim()
-  chosen <- function(iterations, ...) {
-    fit_crl(sim, control = crl_control(lambda = "auto", penalty = "ridge", max_iter = iterations,
-                                       tol = 0, ...))$cells$lambda
+  chosen <- function(iterations, mixing) {
+    control <- crl_control(lambda = "auto", penalty = "ridge", mixing = mixing, tol = 0,
+                           max_iter = iterations)
+    fit_crl(sim, init = "pca", control = control)$cells$lambda
   }
-  moving <- lapply(c(0, 1, 2, 3, 4, 7, 8), chosen)
+  moving <- lapply(c(0, 1, 2, 3, 4, 7, 8), chosen, "orthonormal")
   expect_identical(moving[[1]], moving[[2]])
   expect_identical(moving[[3]], moving[[4]])
   expect_identical(moving[[5]], moving[[6]])
   expect_equal(anyDuplicated(moving[c(2, 3, 5, 7)]), 0L)
-  expect_identical(chosen(0, mixing = "fixed"), chosen(6, mixing = "fixed"))
+  expect_identical(chosen(0, "fixed"), chosen(6, "fixed"))
+  expect_true(all(chosen(4, "psd") >= 0.01))
 })
 
 test_that("memory plans and baselines know of it", {
@@ -171,7 +173,7 @@ test_that("memory plans and baselines know of it", {
   expect_gt(bytes(lambda = "auto"), bytes() + 4 * data$n)
   expect_equal(bytes(eta = "auto"), bytes(lambda = "auto"))
   baselines <- crl_baselines(sim, methods = c("true", "no_shrinkage"),
-                             control = crl_control(max_iter = 2, lambda = "auto", eta = "auto"))
+                             control = crl_control(lambda = "auto", eta = "auto"))
   expect_equal(baselines$no_shrinkage$eta, 0)
   expect_gt(baselines$true$eta, 0)
 })
