@@ -188,7 +188,7 @@ last_change <- function(fit) {
 #' What a reader has to know: what the start leaves open, then the numerical events
 #' @noRd
 fit_notes <- function(fit) {
-  c(start_notes(fit), count_notes(fit))
+  c(start_notes(fit), drift_note(fit), count_notes(fit))
 }
 
 #' @noRd
@@ -209,6 +209,18 @@ start_notes <- function(fit) {
   c(untold, if (fit$control$mixing == "psd") shear_note(fit))
 }
 
+#' Updates of A = O Lambda have no anchor within the column space
+#' @noRd
+drift_note <- function(fit) {
+  if (fit$control$mixing != "psd" || fit$iterations == 0L) {
+    return(NULL)
+  }
+  condition <- format(kappa(fit$scale, exact = TRUE), digits = 3L)
+  paste0("The updates of A are neutral within its column space, and it may drift towards ",
+         "dependent columns (condition number ", condition, " after them): compare with `max_iter = 0`, ",
+         "which holds A at the start.")
+}
+
 #' Which latents correlated columns of A leave open, see shearable_pairs()
 #' @noRd
 shear_note <- function(fit) {
@@ -218,8 +230,8 @@ shear_note <- function(fit) {
     return(NULL)
   }
   names <- fit$data$latent_names
-  paste0("With columns of A free, the data cannot tell a latent from the same plus a multiple of a ",
-         "parent, for ",
+  paste0("With columns of A free, the data cannot tell a latent from the same plus a multiple of ",
+         "a parent, for ",
          paste0(names[pairs[, "node"]], " + c ", names[pairs[, "parent"]], collapse = ", "), ": ",
          if (perfect) "the first is never targeted." else
            "`intervention = \"perfect\"`, if it holds, tells them apart.")

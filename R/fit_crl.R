@@ -3,7 +3,8 @@
 #' Recovers latents, mixing matrix and noise variance from observations in several domains, each a
 #' known intervention on a known causal graph over the latents: Algorithm 1 (CRL f-modeling) of
 #' Wu, von Kügelgen and Blei. The model is \eqn{x = A z + \varepsilon}, \eqn{\varepsilon \sim N(0,
-#' \sigma^2 I_p)}, with a mixing \eqn{A = O D} of orthogonal columns. Each iteration projects the
+#' \sigma^2 I_p)}, with a mixing \eqn{A = O D} of orthogonal columns (or \eqn{A = O \Lambda}, any
+#' columns, see `mixing` in [crl_control()]). Each iteration projects the
 #' observations to pseudo-latents \eqn{y = O'x}, estimates the score of their density by causal
 #' score matching with cubic splines (5.4), takes posterior moments of the latents from Tweedie's
 #' formulas (4.4), (4.5), and updates A (Procrustes, 4.8) and \eqn{\sigma^2} (4.9).

@@ -140,8 +140,8 @@ split_mixing <- function(mixing, kind, call) {
   if (cosine > 1e-6) {
     abort_input(c("The columns of {.arg init$mixing} must be orthogonal.",
                   "x" = "Two have cosine {format(cosine, digits = 3)}.",
-                  "i" = paste("With {.code mixing = \"psd\"} or {.code \"fixed\"} they need not be;",
-                              "{.code \"orthonormal\"} takes the closest orthonormal matrix.")),
+                  "i" = paste("With {.code mixing = \"psd\"} or {.code \"fixed\"} they need not",
+                              "be; {.code \"orthonormal\"} takes the closest orthonormal matrix.")),
                 "init", call = call)
   }
   list(orthonormal = unit, scale = norms)

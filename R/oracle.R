@@ -15,8 +15,8 @@
 #' \eqn{\prod_j p(y_j | z_{pa(j)})}. Draws come in antithetic pairs, and a latent that drives no
 #' other in its domain enters by its conditional mean and variance instead of draws. Where no latent
 #' has an active parent the result is exact. That is for orthogonal columns of A. Where they are
-#' correlated, so is the noise of y; each latent is then proposed given the noise of those before it,
-#' too, and only the last enters by its conditional moments.
+#' correlated, so is the noise of y; each latent is then proposed given the noise of those before
+#' it, too, and only the last enters by its conditional moments.
 #'
 #' @param sim A [sim_crl()] object with positive `sigma2`.
 #' @param draws Draws per row. Default 2000: the Monte-Carlo error adds about 1/ESS to the RelMSE,
@@ -36,8 +36,9 @@
 #' One seed is drawn from R's generator, so `set.seed()` fixes the result; each row then has a
 #' counter-based stream of its own (Philox4x32-10).
 #' @section Errors:
-#' `ebcrl_error_range` if `sigma2` is 0, `ebcrl_error_ess` if too many rows have a small effective sample size, which happens with
-#' steep nonlinearities and, since weights multiply, with many latents.
+#' `ebcrl_error_range` if `sigma2` is 0, `ebcrl_error_ess` if too many rows have a small effective
+#' sample size, which happens with steep nonlinearities, with strongly correlated columns and, since
+#' weights multiply, with many latents.
 #' @source Salmon, Moraes, Dror and Shaw (2011) \doi{10.1145/2063384.2063405} for the generator.
 #' @seealso [sim_crl()], [rel_mse()]
 #' @examples

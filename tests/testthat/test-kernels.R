@@ -115,7 +115,7 @@ test_that("the causal score agrees with dense normal equations: 0 to 3 parents",
   }
 })
 
-test_that("the Jacobian of the causal score is that of its features, and of the score by differences", {
+test_that("the Jacobian of the causal score: of its features, and by differences", {
   withr::local_seed(21)
   s <- score_data(301, 4)
   dag <- matrix(0, 4, 4)
