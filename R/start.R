@@ -20,7 +20,8 @@ SAME_OPTIMUM <- 0.05
 #' @return As pca_start(), and `optima`: tibble of the distinct optima of the linear stage, best
 #'   first: `objective` (minus the profile log-likelihood of the linear-Gaussian model, up to a
 #'   constant), `starts` (how many ended there), `distance` (squared Frobenius distance to the best,
-#'   signs aside), `refined` (objective after the spline stage; NA where it did not go);
+#'   signs aside), `refined` (objective after the spline stage, which goes on to its end from the
+#'   optimum that is best after one sweep; NA where it did not go);
 #'   `indefinite`, how many regressions of the spline stage had to do without their parents
 #' @noRd
 interventional_start <- function(data, control, call = rlang::caller_env()) {
@@ -33,13 +34,15 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
   rotation <- matrix(found$rotation[, , optima$which[1L]], data$d)
   start$indefinite <- 0L
   if (control$mechanisms == "spline") {
-    refined <- lapply(utils::head(optima$which, REFINED_OPTIMA), function(k) {
-      refined_rotation(matrix(found$rotation[, , k], data$d), data, start, control)
+    tried <- lapply(utils::head(optima$which, REFINED_OPTIMA), function(k) {
+      refined_rotation(matrix(found$rotation[, , k], data$d), data, start, control, 0L, 1L)
     })
-    objective <- vapply(refined, `[[`, 0, "objective")
-    optima$refined[seq_along(refined)] <- objective
-    rotation <- refined[[which.min(objective)]]$rotation
-    start$indefinite <- sum(vapply(refined, `[[`, 0L, "indefinite"))
+    optima$refined[seq_along(tried)] <- vapply(tried, `[[`, 0, "objective")
+    best <- which.min(optima$refined)
+    refined <- refined_rotation(tried[[best]]$rotation, data, start, control, 1L)
+    optima$refined[best] <- refined$objective
+    rotation <- refined$rotation
+    start$indefinite <- sum(vapply(c(tried, list(refined)), `[[`, 0L, "indefinite"))
   }
   start$orthonormal <- start$orthonormal %*% rotation
   start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined")])
@@ -50,8 +53,10 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
 #'
 #' @return list: `rotation`, `objective`, `indefinite`
 #' @noRd
-refined_rotation <- function(rotation, data, start, control) {
-  settings <- c(REFINEMENT, noise = start$sigma2, variance_floor = VARIANCE_FLOOR * start$sigma2,
+refined_rotation <- function(rotation, data, start, control, first_sweep = 0L,
+                             max_sweeps = REFINEMENT$max_sweeps) {
+  settings <- c(replace(REFINEMENT, "max_sweeps", max_sweeps), first_sweep = first_sweep,
+                noise = start$sigma2, variance_floor = VARIANCE_FLOOR * start$sigma2,
                 threads = control$threads, perfect = control$intervention == "perfect")
   .Call(C_rotation_refine, data$x %*% start$orthonormal, rotation, data$env, data$targets,
         row_weights(data), parent_list(data$dag), settings)
@@ -80,8 +85,8 @@ rotation_cells <- function(data, start, perfect = FALSE) {
     second <- matrix(moments$second[, , domains], d * d) %*% part
     cov[, , k] <- matrix(second, d) - tcrossprod(mean) - diag(start$sigma2, d)
   }
-  list(cov = cov, weight = weight, coord = Map(function(j, c) c(j, if (!(perfect && c == 1L)) parents[[j]]), cells$node,
-                   cells$state))
+  family <- function(j, c) c(j, if (!(perfect && c == 1L)) parents[[j]])
+  list(cov = cov, weight = weight, coord = Map(family, cells$node, cells$state))
 }
 
 #' Principal components, mixed as is most likely: the start of `mixing = "psd"`

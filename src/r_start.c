@@ -188,6 +188,7 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
   F77_CALL(dgemm)
   ("N", "N", &rows, &s.d, &s.d, &one, REAL(y), &rows, r, &s.d, &zero, f.z, &rows FCONE FCONE);
   double value = refine_rotation(&f, r, list_number(settings, "width"), 1e-7,
+                                 list_int(settings, "first_sweep"),
                                  list_int(settings, "max_sweeps"), R_CheckUserInterrupt);
   SET_VECTOR_ELT(out, 1, Rf_ScalarReal(value));
   int indefinite = 0;

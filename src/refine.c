@@ -46,7 +46,7 @@ static void least_and_most(const double *v, size_t n, double *lo, double *hi) {
 /* The values of all parents of a row. With noise e of variance sigma2, E h(y) = E h(z + e) =
  * E h(z) + sigma2 / 2 E h''(z) + ..., so h - sigma2 / 2 h'' at y stands for h at z: exactly for
  * cubics, hence for linear and quadratic mechanisms in all sums below. */
-static void fill_parents(const refinement *f, int n_parents, const double *const *parent,
+INLINE void fill_parents(const refinement *f, int n_parents, const double *const *parent,
                          size_t row, const double *lo, const double *scale, parent_basis *b) {
   for (int k = 0; k < n_parents; k++)
     b->first[k] = bspline_at(&f->table, lo[k], scale[k], parent[k][row], b->value + k * ORDER,
@@ -56,13 +56,13 @@ static void fill_parents(const refinement *f, int n_parents, const double *const
 }
 
 /* The product of two functions of one parent, corrected in the same way. */
-static double clean_product(const parent_basis *b, int g, int h, double noise) {
+INLINE double clean_product(const parent_basis *b, int g, int h, double noise) {
   double curve =
       b->curve[g] * b->value[h] + 2 * b->slope[g] * b->slope[h] + b->value[g] * b->curve[h];
   return b->value[g] * b->value[h] - noise / 2 * curve;
 }
 
-static void add_row(state_sums *s, int m, int n_parents, int n_basis, const parent_basis *b,
+INLINE void add_row(state_sums *s, int m, int n_parents, int n_basis, const parent_basis *b,
                     double noise, double z, double w) {
   s->weight += w;
   s->sum += w * z;
@@ -110,7 +110,8 @@ static double residual_variance(const refinement *f, state_sums *s, int m, doubl
 
 /* Sums of a node's two states over the rows. Targeted rows have no parents under perfect
  * interventions. */
-static void sum_states(const refinement *f, int node, int a, int b, double *work, state_sums *s) {
+WIDE_VECTORS static void sum_states(const refinement *f, int node, int a, int b, double *work,
+                                    state_sums *s) {
   int n_parents = f->n_coord[node] - 1, n_basis = f->table.n_basis;
   int m = n_parents * n_basis, stride = n_parents * ORDER;
   parent_basis basis = {.value = work,
@@ -199,6 +200,26 @@ static double search_plane(refinement *f, int a, int b, double width, double *ga
   return *gain > 0 ? angle : 0;
 }
 
+/* The same near an optimum: the vertex of the parabola through three angles, or the best of them.
+ */
+static double step_in_plane(refinement *f, int a, int b, double width, double *gain) {
+  plane at = {f, a, b};
+  double here = turned_value(0, &at), left = turned_value(-width, &at);
+  double right = turned_value(width, &at), bend = left - 2 * here + right;
+  double angle = left < right ? -width : width, best = left < right ? left : right;
+  if (bend > 0) {
+    double vertex = width / 2 * (left - right) / bend;
+    vertex = fmax(-2 * width, fmin(2 * width, vertex));
+    double value = turned_value(vertex, &at);
+    if (value < best) {
+      best = value;
+      angle = vertex;
+    }
+  }
+  *gain = here > best ? here - best : 0;
+  return *gain > 0 ? angle : 0;
+}
+
 static void turn_pair(double *m, size_t rows, int a, int b, double angle) {
   double c = cos(angle), s = sin(angle), *u = m + (size_t)a * rows, *v = m + (size_t)b * rows;
   for (size_t i = 0; i < rows; i++) {
@@ -215,14 +236,15 @@ static double total_value(refinement *f) {
   return value;
 }
 
-double refine_rotation(refinement *f, double *r, double width, double tol, int max_sweeps,
-                       void (*poll)(void)) {
+double refine_rotation(refinement *f, double *r, double width, double tol, int first_sweep,
+                       int max_sweeps, void (*poll)(void)) {
   double value = total_value(f);
-  for (int sweep = 0; sweep < max_sweeps; sweep++, width /= 2) {
-    double gain = 0;
+  for (int sweep = first_sweep; sweep < max_sweeps; sweep++) {
+    double gain = 0, reach = ldexp(width, -sweep);
     for (int a = 0; a < f->d; a++)
       for (int b = a + 1; b < f->d; b++) {
-        double here, angle = search_plane(f, a, b, width, &here);
+        double here, angle = sweep == 0 ? search_plane(f, a, b, reach, &here)
+                                        : step_in_plane(f, a, b, reach, &here);
         turn_pair(f->z, f->rows->n, a, b, angle);
         turn_pair(r, (size_t)f->d, a, b, angle);
         gain += here;

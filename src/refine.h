@@ -38,9 +38,10 @@ int refine_coefficients(int n_coord, int n_basis);
 /* Doubles of scratch a node needs. */
 size_t refine_node_size(int max_coord, int n_basis);
 
-/* Turns z and r (d x d) plane by plane, within a width that halves with each sweep, until a sweep
- * gains less than tol |F|. Returns F. */
-double refine_rotation(refinement *f, double *r, double width, double tol, int max_sweeps,
-                       void (*poll)(void));
+/* Turns z and r (d x d) plane by plane: in sweep 0 by golden section within `width`, in later ones
+ * by parabolas of half the reach of the sweep before, until a sweep gains less than tol |F|. Sweeps
+ * go from first_sweep to max_sweeps - 1. Returns F. */
+double refine_rotation(refinement *f, double *r, double width, double tol, int first_sweep,
+                       int max_sweeps, void (*poll)(void));
 
 #endif

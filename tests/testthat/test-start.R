@@ -167,7 +167,7 @@ test_that("the spline stage's objective is that of corrected regressions, and it
         set <- replace(REFINEMENT, "max_sweeps", sweeps)
         .Call(C_rotation_refine, data$x %*% start$orthonormal, rotation, data$env, data$targets,
               row_weights(data), parent_list(dag),
-              c(set, noise = start$sigma2, variance_floor = 0.05 * start$sigma2, threads = 1L,
+              c(set, first_sweep = 0L, noise = start$sigma2, variance_floor = 0.05 * start$sigma2, threads = 1L,
                 perfect = perfect))
       }
       for (sweeps in c(0L, 2L)) {
