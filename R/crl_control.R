@@ -1,6 +1,9 @@
 #' Settings of a fit
 #'
 #' Collects and checks every setting of [fit_crl()]. A name that is not a setting is an error.
+#' `intervention`, `mixing`, `sigma2`, `mechanisms`, `starts`, `seed`, `threads`, `progress` and
+#' `max_memory` are read by both methods, those that say so by `method = "g"` only, the others by
+#' `method = "f"` only.
 #'
 #' @param score Score model. `"causal"` is the causal score function of the paper (5.2): the score
 #'   of latent j depends on its pseudo-latent, those of its parents, and the target state of j.
@@ -28,7 +31,9 @@
 #'   symmetric positive definite (Section 4.6 of the paper), for any columns, kept at length 1; see
 #'   Correlated columns below. `"fixed"` holds A, whatever its columns. `"auto"` (the default) is
 #'   `"orthonormal"` from `init = "pca"` and `"fixed"` from every other start: from a start that
-#'   knows the rotation, updates of A with an estimated score lead away from it.
+#'   knows the rotation, updates of A with an estimated score lead away from it. With
+#'   `method = "g"`, whose updates do not, `"auto"` is `"fixed"` where `init` gives A in numbers and
+#'   `"orthonormal"` else; in a fit that goes on from a g fit it is what that one had.
 #' @param reference Where columns of A are correlated (`mixing = "psd"`, or `"fixed"` with such an
 #'   A): the score that the spline score corrects. `"gaussian"` (the default): that of a Gaussian
 #'   with the mean and covariance of the pseudo-latents under each combination of targets. `"none"`:
@@ -50,8 +55,24 @@
 #'   mechanisms are linear.
 #' @param starts Rotations that `init = "interventional"` descends from: the principal axes and
 #'   `starts - 1` random ones.
-#' @param seed Seed of those random rotations and of the folds of `"auto"` (a whole number). R's own
-#'   random numbers are neither used nor changed, so that a fit is a function of its arguments.
+#' @param burn_in,iterations Of `method = "g"`: iterations of SAEM with step 1, in which the random
+#'   walks are tuned and knots follow the draws, and iterations t = 1, 2, ... after them with step
+#'   1/t, which average. From an interventional start the defaults (100 and 200) are ample; more are
+#'   needed from a start that is far off.
+#' @param draws Of `method = "g"`: draws of the latents of each row with the parameters held, for
+#'   posterior means, standard deviations and quantiles (default 400, at least 2). The fit reports
+#'   the Monte-Carlo error.
+#' @param mechanism_knots Of `method = "g"`: knots of a mechanism in each parent (default 20: more
+#'   than `knots`, since smoothing is chosen by the data and additive splines are cheap), equally
+#'   spaced over the range of the parent's draws; mechanisms continue linearly beyond.
+#' @param mechanism_lambda Of `method = "g"`: weight of the second-difference penalty of the
+#'   mechanisms, on the scale of `lambda`; or `"auto"` (the default): for each (node, state) and
+#'   parent, by the marginal likelihood (generalised Fellner-Schall steps, Wood and Fasiolo 2017).
+#' @param seed Seed (a whole number) of the random rotations of `init = "interventional"`, of the
+#'   folds of `"auto"`, and of the draws of `method = "g"`. NULL (the default): with `method = "f"` 1, so that a fit is a
+#'   function of its arguments; with `method = "g"` a seed that is taken from R's random numbers and
+#'   reported in the fit, so that `set.seed()` decides. With a number R's own random numbers are
+#'   neither used nor changed.
 #' @param threads Number of threads (default: option `ebcrl.threads`, else 1); at most one for each
 #'   4096 rows is used. Results have the same bits for every number. Threads wait actively for one
 #'   another: where other work keeps the processors busy, one is faster than several.
@@ -116,6 +137,9 @@
 #' @return A list of class `crl_control` with the settings above.
 #' @references Wu, B., von Kügelgen, J. and Blei, D. M. (2026). Multi-domain empirical Bayes for
 #'   linearly-mixed causal representations. \doi{10.48550/arXiv.2603.18404}
+#'
+#'   Wood, S. N. and Fasiolo, M. (2017). A generalized Fellner-Schall method for smoothing parameter
+#'   optimization. *Biometrics*, 73, 1071-1081. \doi{10.1111/biom.12666}
 #' @examples
 #' crl_control(lambda = 20, knots = 6)
 #' crl_control(lambda = "auto")
@@ -128,7 +152,8 @@ crl_control <- function(score = "causal", intervention = c("imperfect", "perfect
                         sigma2 = c("auto", "learned", "fixed"), eta = 1, max_iter = 1000,
                         tol = 1e-6, solver = c("auto", "cholesky", "cg"), cg_tol = 1e-9,
                         cg_max_iter = 2000, mechanisms = c("spline", "linear"),
-                        starts = 20, seed = 1,
+                        starts = 20, burn_in = 100, iterations = 200, draws = 400,
+                        mechanism_knots = 20, mechanism_lambda = "auto", seed = NULL,
                         threads = getOption("ebcrl.threads", 1L),
                         progress = NULL, max_memory = NULL, preset = c("default", "paper")) {
   preset <- check_choice(preset, c("default", "paper"), "preset", "control")
@@ -162,7 +187,17 @@ crl_control <- function(score = "causal", intervention = c("imperfect", "perfect
     cg_max_iter = number(cg_max_iter, "cg_max_iter", min = 1, max = 1e7, integer = TRUE),
     mechanisms = choice(mechanisms, c("spline", "linear"), "mechanisms"),
     starts = number(starts, "starts", min = 1, max = 1e5, integer = TRUE),
-    seed = number(seed, "seed", min = 0, max = 2^53, integer = TRUE),
+    burn_in = number(burn_in, "burn_in", min = 1, max = 1e7, integer = TRUE),
+    iterations = number(iterations, "iterations", min = 0, max = 1e7, integer = TRUE),
+    draws = number(draws, "draws", min = 2, max = 1e7, integer = TRUE),
+    mechanism_knots = number(mechanism_knots, "mechanism_knots", min = 2, max = 1000,
+                             integer = TRUE),
+    mechanism_lambda = if (identical(mechanism_lambda, "auto")) {
+      mechanism_lambda
+    } else {
+      number(mechanism_lambda, "mechanism_lambda", min = 0, open = "min")
+    },
+    seed = if (!is.null(seed)) number(seed, "seed", min = 0, max = 2^53, integer = TRUE),
     threads = number(threads, "threads", min = 1, max = 1024, integer = TRUE),
     progress = if (!is.null(progress)) check_flag(progress, "progress", class = "control"),
     max_memory = if (!is.null(max_memory)) {

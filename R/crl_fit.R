@@ -38,7 +38,7 @@
 #' summary(fit)
 #' @export
 print.crl_fit <- function(x, digits = 3L, ...) {
-  print_head(fit_size(x), describe_model(x), describe_convergence(x), x$sigma2, digits)
+  print_head(x$method, fit_size(x), describe_model(x), describe_convergence(x), x$sigma2, digits)
   print_notes(fit_notes(x))
   invisible(x)
 }
@@ -46,7 +46,7 @@ print.crl_fit <- function(x, digits = 3L, ...) {
 #' @rdname print.crl_fit
 #' @export
 summary.crl_fit <- function(object, ...) {
-  structure(list(size = fit_size(object), model = describe_model(object),
+  structure(list(method = object$method, size = fit_size(object), model = describe_model(object),
                  convergence = describe_convergence(object), converged = object$converged,
                  sigma2 = object$sigma2, domains = domain_table(object), cells = object$cells,
                  notes = fit_notes(object)),
@@ -56,10 +56,11 @@ summary.crl_fit <- function(object, ...) {
 #' @rdname print.crl_fit
 #' @export
 print.summary.crl_fit <- function(x, digits = 3L, ...) {
-  print_head(x$size, x$model, x$convergence, x$sigma2, digits)
+  print_head(x$method, x$size, x$model, x$convergence, x$sigma2, digits)
   cat("\nDomains:\n")
   print_table(x$domains, digits)
-  cat("\nScore components, by node and target state:\n")
+  part <- if (x$method == "g") "Mechanisms" else "Score components"
+  cat("\n", part, ", by node and target state:\n", sep = "")
   print_table(x$cells, digits)
   print_notes(x$notes)
   invisible(x)
@@ -129,17 +130,22 @@ fit_size <- function(fit) {
 #' Score, penalty, mixing and start in two lines
 #' @noRd
 describe_model <- function(fit) {
-  control <- fit$control
+  model <- if (fit$method == "g") describe_prior(fit) else describe_score(fit)
   start <- fit$init
   if (start == "interventional") {
     optima <- fit$optima
     start <- paste0(start, " (", optima$starts[1L], " of ", sum(optima$starts),
                     " searches ended in the best optimum)")
   }
+  c(model, paste0("Mixing: ", fit$control$mixing, ", start: ", start))
+}
+
+#' @noRd
+describe_score <- function(fit) {
+  control <- fit$control
   perfect <- if (control$intervention == "perfect") ", perfect interventions"
-  c(paste0("Score: ", control$score, perfect, ", ", control$penalty, " penalty with ",
-           describe_lambda(fit), ", ", control$knots, " knots", describe_damping(fit)),
-    paste0("Mixing: ", control$mixing, ", start: ", start))
+  paste0("Score: ", control$score, perfect, ", ", control$penalty, " penalty with ",
+         describe_lambda(fit), ", ", control$knots, " knots", describe_damping(fit))
 }
 
 #' @noRd
@@ -163,6 +169,9 @@ describe_damping <- function(fit) {
 #' @noRd
 describe_convergence <- function(fit) {
   control <- fit$control
+  if (fit$method == "g") {
+    return(describe_saem(fit))
+  }
   if (fit$iterations == 0L) {
     return("No EM iteration was run (max_iter = 0): the mixing matrix is the start.")
   }
@@ -270,6 +279,9 @@ count_note <- function(name, count, fit) {
     outside_range = paste("In", whole(count), "of", whole(pairs), "(row, latent) pairs the",
                           "pseudo-latent lies outside the knots, where the score is continued",
                           "linearly."),
+    noise_floored = paste("The noise variance of a (node, state) fell to its floor,",
+                          format(NOISE_FLOOR), "of the start's sigma2,", count_of(count, "time"),
+                          "and was held there: a latent follows from its parents without noise."),
     start_indefinite = paste("In the start's search,", count_of(count, "regression"), "on a node's",
                              "parents had to be left out: the parents vary little beside the",
                              "noise."),
@@ -290,15 +302,18 @@ floored_note <- function(count, pairs, directions = FALSE) {
 domain_table <- function(fit) {
   data <- fit$data
   per_pair <- 1 / (data$n_env * data$d)
-  floored <- rowsum((fit$latents_sd == 0) + 0L, data$env)
-  tibble::tibble(
+  table <- tibble::tibble(
     domain = data$env_names,
     targets = target_labels(data$targets),
     rows = data$n_env,
     weight = data$weights,
-    posterior_sd = unname(rowSums(rowsum(fit$latents_sd, data$env))) * per_pair,
-    floored = if (!is.matrix(fit$scale)) as.integer(rowSums(floored))
+    posterior_sd = unname(rowSums(rowsum(fit$latents_sd, data$env))) * per_pair
   )
+  if (fit$method == "f" && !is.matrix(fit$scale)) {
+    floored <- rowsum((fit$latents_sd == 0) + 0L, data$env)
+    table$floored <- as.integer(rowSums(floored))
+  }
+  table
 }
 
 #' "z1", "z1 + z3", "none": the target set of each row of a 0/1 target matrix (M x d)
@@ -311,8 +326,8 @@ target_labels <- function(targets) {
 }
 
 #' @noRd
-print_head <- function(size, model, convergence, sigma2, digits) {
-  cat("Causal representation by empirical-Bayes f-modeling\n")
+print_head <- function(method, size, model, convergence, sigma2, digits) {
+  cat("Causal representation by empirical-Bayes ", method, "-modeling\n", sep = "")
   cat(describe_size(size), "\n", sep = "")
   writeLines(c(model, convergence))
   cat("Noise variance sigma2: ", figures(sigma2, digits), "\n", sep = "")

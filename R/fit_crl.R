@@ -22,6 +22,26 @@
 #' the latents span the right space but are in general mixtures of the causal ones. Latents that are
 #' never targeted, or always in the same domains, are told apart by the graph alone, if at all.
 #'
+#' @section f or g:
+#' `method = "f"` models the density of the pseudo-latents by its score and never writes down a
+#' prior; `method = "g"` (CRL g-modeling, Section 6 of the paper) fits the prior itself: each latent
+#' is an additive function of its parents plus noise (6.2),
+#' \deqn{z_j = \sum_{k \in pa(j)} f_{jkc}(z_k) + u_j, \quad u_j \sim N(0, v_{jc}),}{z_j = sum_k
+#' f_jkc(z_k) + u_j, u_j ~ N(0, v_jc),} with f and v of their own for each target state c, f a cubic
+#' spline (a constant where a perfect intervention cut the parents off). A rotation of the latents
+#' is not neutral under such a prior, so that g learns A where f cannot, and posterior variances are
+#' those of a density. It costs draws instead of formulas, and relies on additive mechanisms with
+#' Gaussian noise.
+#'
+#' It is fitted by stochastic-approximation EM (SAEM): each iteration draws the latents of every row
+#' by Metropolis-within-Gibbs sweeps from their posterior under the present parameters, averages the
+#' sufficient statistics of the draws, and takes mechanisms, noise variances, A and
+#' \eqn{\sigma^2} from them in closed form. A second update turns A and the latents together, by
+#' the prior alone (parameter expansion), without which A would crawl. At the end, with all
+#' parameters held, further draws give posterior means, standard deviations and quantiles.
+#' `mixing = "diagonal"` holds the lengths of the columns of A at those of the start, since the
+#' latents' scale makes them arbitrary; `mixing = "psd"` learns a general A with columns of length 1.
+#'
 #' The model has no intercept: centre `x` if its mean is not the latents' doing.
 #'
 #' @param x Observations: a numeric matrix (n x p, rows are samples), a data frame of numbers, a
@@ -32,13 +52,16 @@
 #'   what [intervention_targets()] reads.
 #' @param dag Causal graph over the latents (d x d, 0/1, `dag[i, j] = 1` means i -> j), or what
 #'   [as_dag()] reads.
+#' @param method `"f"`: f-modeling by score matching (Algorithm 1). `"g"`: g-modeling, the prior
+#'   fitted by stochastic-approximation EM. See below.
 #' @param weights Weight of each domain in the fit (Appendix C); default: proportional to its rows.
 #' @param init Start. `"interventional"` (the default): principal components of the uncentred data,
 #'   rotated to the largest likelihood of a structural causal model with the given graph and
 #'   targets; \eqn{\sigma^2} the mean of the other eigenvalues. `"pca"`: the d leading components as
 #'   they are, the paper's start and that of `preset = "paper"`. Or `list(mixing = , sigma2 = )`, a
 #'   p x d matrix and a number (estimated if left out). Or a fit, whose `mixing` and `sigma2` are
-#'   taken.
+#'   taken; with `method = "g"`, a g fit of the same rows, domains and graph goes on where another
+#'   one ended, with its mechanisms and draws.
 #' @param control Settings, see [crl_control()]; a list of settings does as well.
 #' @param ... For the methods; an argument that no method reads is an error.
 #'
@@ -68,6 +91,26 @@
 #' \item{control, init, call, elapsed}{settings, kind of start, call, seconds}
 #' \item{start}{`init` as given, to fit the model again; of a fit, its `mixing` and `sigma2`}
 #'
+#' A fit by `method = "g"` has `method`, `latents`, `latents_sd`, `mixing`, `sigma2`, `data`,
+#' `optima`, `control`, `init`, `call`, `elapsed` as above, and
+#' \item{quantiles}{(n x d x 3) posterior quantiles at 5, 50 and 95 percent}
+#' \item{noise_var}{(d x 2) variances v of u by target state; NA for a state without rows}
+#' \item{mc_error}{(d) Monte-Carlo standard error of the latents, from two halves of the draws}
+#' \item{iterations}{iterations of SAEM, burn-in included}
+#' \item{drift, converged}{relative change of A over the second half of the averaging iterations;
+#'   is it below 1 percent?}
+#' \item{trace}{tibble by iteration: `sigma2`, `change_mixing` (relative), `acceptance` (mean share
+#'   of random-walk moves accepted), noise variances}
+#' \item{acceptance}{(d x M) share of random-walk moves accepted in the last iteration; NA where
+#'   no latent depends on the node}
+#' \item{cells}{tibble by (node, state): rows, coefficients, effective degrees of freedom, noise
+#'   variance}
+#' \item{prior}{coefficients of the mechanisms, read by [mechanisms()]}
+#' \item{counts}{what was floored or rank deficient}
+#' \item{seed}{of the draws}
+#' \item{gram, chains, walk_scale}{A'A, last draw of the latents and random-walk scales, from which
+#'   a fit with `init = fit` goes on}
+#'
 #' The latents are those of the final A and \eqn{\sigma^2}. Unless `init` gives A, the sign of a
 #' latent is such that its largest |loading| is positive; if it does, signs follow it.
 #'
@@ -77,6 +120,12 @@
 #'
 #' @references Wu, B., von Kügelgen, J. and Blei, D. M. (2026). Multi-domain empirical Bayes for
 #'   linearly-mixed causal representations. \doi{10.48550/arXiv.2603.18404}
+#'
+#'   Delyon, B., Lavielle, M. and Moulines, E. (1999). Convergence of a stochastic approximation
+#'   version of the EM algorithm. *Annals of Statistics*, 27, 94-128. \doi{10.1214/aos/1018031103}
+#'
+#'   Liu, C., Rubin, D. B. and Wu, Y. N. (1998). Parameter expansion to accelerate EM: the PX-EM
+#'   algorithm. *Biometrika*, 85, 755-770. \doi{10.1093/biomet/85.4.755}
 #' @seealso [crl_baselines()] for what to compare with, [rel_mse()] and [bayes_latents()] where the
 #'   truth is known, [predict.crl_fit()] for other rows.
 #' @examples
@@ -89,6 +138,10 @@
 #' # A and sigma2 known: only the latents are estimated
 #' known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
 #' rel_mse(fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag, init = known), sim)
+#'
+#' # g-modeling: A is learned
+#' g <- fit_crl(sim, method = "g", control = crl_control(burn_in = 30, iterations = 30, draws = 50))
+#' g
 #' @export
 fit_crl <- function(x, ...) {
   UseMethod("fit_crl")
@@ -96,12 +149,15 @@ fit_crl <- function(x, ...) {
 
 #' @rdname fit_crl
 #' @export
-fit_crl.default <- function(x, env = NULL, targets, dag, weights = NULL, init = NULL,
+fit_crl.default <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights = NULL,
+                            init = NULL,
                             control = crl_control(), ...) {
   check_dots_empty(...)
+  method <- check_choice(method, c("f", "g"), "method")
   control <- as_control(control)
   data <- crl_data(x, env, targets, dag, weights, control$knots)
-  fit_data(data, init, control, call = match.call())
+  engine <- if (method == "f") fit_data else fit_g
+  engine(data, init, control, call = match.call())
 }
 
 #' @rdname fit_crl
@@ -143,20 +199,19 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
   check_memory(data, control, error_call)
   start <- starting_values(init, data, control, error_call)
   check_damping(control, start, error_call)
-  learn_sigma2 <- control$sigma2 == "learned" ||
-    (control$sigma2 == "auto" && !(control$mixing == "fixed" && start$sigma2_given))
-  engine <- engine_control(control, data$d, learn_sigma2,
+  engine <- engine_control(control, data$d, learns_sigma2(control, start),
                            turn_signs = start$label %in% c("pca", "interventional"))
   engine["reference"] <- list(if (control$reference == "gaussian") target_groups(data$targets) - 1L)
   result <- .Call(C_em_fit, data$x, data$env, data$targets, parent_list(data$dag),
-                  row_weights(data), start, engine, progress_bar(control))
+                  row_weights(data), start, engine, progress_bar(control, "EM", control$max_iter))
   check_status(result$status, error_call)
   fit <- c(named_results(result, data), list(
     counts = c(result$counts, jittered = sum(result$jittered),
                cg_unconverged = sum(result$unconverged),
                start_indefinite = start$indefinite %||% 0L),
     cells = cell_table(data, control, result),
-    data = data, control = control, init = start$label, start = reusable_start(init),
+    method = "f", data = data, control = control, init = start$label,
+    start = reusable_start(init),
     optima = start$optima, call = call,
     elapsed = proc.time()[["elapsed"]] - started
   ))
@@ -173,6 +228,13 @@ check_damping <- function(control, start, call) {
   }
 }
 
+#' Is sigma2 updated? Not where it was given together with a mixing matrix that is held
+#' @noRd
+learns_sigma2 <- function(control, start) {
+  control$sigma2 == "learned" ||
+    (control$sigma2 == "auto" && !(control$mixing == "fixed" && start$sigma2_given))
+}
+
 #' Weight of a row of each domain: n w_e / N_e, so that it is 1 by default (Appendix C)
 #' @noRd
 row_weights <- function(data) {
@@ -185,8 +247,7 @@ named_results <- function(result, data) {
   rows <- list(rownames(data$x), latents)
   columns <- list(data$feature_names, latents)
   correlated <- is.matrix(result$scale)
-  mixing <- if (correlated) result$orthonormal %*% result$scale else
-    result$orthonormal * rep(result$scale, each = data$p)
+  mixing <- compose_mixing(result)
   trace <- result$trace[seq_len(result$iterations), , drop = FALSE]
   list(
     latents = `dimnames<-`(result$latents, rows),
@@ -219,6 +280,15 @@ target_groups <- function(targets) {
   match(pattern, unique(pattern))
 }
 
+#' A = O D, or O Lambda where columns are correlated
+#' @noRd
+compose_mixing <- function(parts) {
+  if (is.matrix(parts$scale)) {
+    return(parts$orthonormal %*% parts$scale)
+  }
+  parts$orthonormal * rep(parts$scale, each = nrow(parts$orthonormal))
+}
+
 #' What a fit will take: rows, coefficients and solver of each (node, state), bytes in all
 #' @noRd
 fit_plan <- function(data, control) {
@@ -246,13 +316,9 @@ MAX_COORDINATES <- 12L
 check_memory <- function(data, control, call) {
   parents <- lengths(parent_list(data$dag))
   widest <- data$latent_names[which.max(parents)]
-  if (max(parents) >= MAX_COORDINATES) {
-    abort_input(c("{.arg dag} must not give a latent more than {MAX_COORDINATES - 1L} parents.",
-                  "x" = "{.val {widest}} has {max(parents)}.",
-                  "i" = paste("Its spline would have {control$knots + 2}^{max(parents) + 1}",
-                              "coefficients.")),
-                "memory", call = call)
-  }
+  check_family_size(parents, data, call, hint = paste0(
+    "Its spline would have ", control$knots + 2, "^", max(parents) + 1, " coefficients."
+  ))
   bytes <- fit_plan(data, control)$bytes
   limit <- memory_limit(control)
   if (bytes > limit) {
@@ -271,6 +337,16 @@ check_memory <- function(data, control, call) {
 #' @noRd
 memory_limit <- function(control) {
   (control$max_memory %||% available_gigabytes()) * 1e9
+}
+
+#' @noRd
+check_family_size <- function(parents, data, call, hint) {
+  if (max(parents) >= MAX_COORDINATES) {
+    widest <- data$latent_names[which.max(parents)]
+    abort_input(c("{.arg dag} must not give a latent more than {MAX_COORDINATES - 1L} parents.",
+                  "x" = "{.val {widest}} has {max(parents)}.",
+                  "i" = hint), "memory", call = call)
+  }
 }
 
 #' @noRd
@@ -308,13 +384,14 @@ check_status <- function(status, call = rlang::caller_env()) {
 
 #' A function of (iteration, change) that moves a progress bar, or NULL
 #' @noRd
-progress_bar <- function(control, .envir = rlang::caller_env()) {
-  if (!(control$progress %||% interactive()) || control$max_iter < 2L) {
+progress_bar <- function(control, name, steps, .envir = rlang::caller_env()) {
+  if (!(control$progress %||% interactive()) || steps < 2L) {
     return(NULL)
   }
   bar <- cli::cli_progress_bar(
-    format = "EM {cli::pb_bar} {cli::pb_current}/{cli::pb_total}, change {cli::pb_extra$change}",
-    total = control$max_iter, .envir = .envir, extra = list(change = "")
+    format = paste(name, "{cli::pb_bar} {cli::pb_current}/{cli::pb_total},",
+                   "change {cli::pb_extra$change}"),
+    total = steps, .envir = .envir, extra = list(change = "")
   )
   function(iteration, change) {
     cli::cli_progress_update(set = iteration, id = bar, .envir = .envir,

@@ -28,8 +28,9 @@ generics::augment
 #'   column names), `latent`, `estimate` (entry of the mixing matrix).
 #'
 #'   `glance()`: a tibble with one row: `nobs` (n), `features` (p), `latents` (d), `domains`,
-#'   `sigma2`, `loss` (score-matching loss a row), `iterations`, `converged`,
-#'   `variance_floored` (number of floored posterior variances), `elapsed` (seconds).
+#'   `sigma2`, of an f fit `loss` (score-matching loss a row) and `variance_floored` (number of
+#'   floored posterior variances), of a g fit `drift`, `mc_error` (the largest over latents) and
+#'   `noise_floored` (see [fit_crl()]), then `iterations`, `converged`, `elapsed` (seconds).
 #'
 #'   `augment()`: a tibble with one row a row of data: the columns of `data` or `newdata` (or
 #'   `.domain`), then for every latent `.fitted_<latent>` (posterior mean) and `.sd_<latent>`
@@ -66,12 +67,18 @@ tidy_mixing <- function(fit) {
 glance.crl_fit <- function(x, ...) {
   check_dots_empty(...)
   data <- x$data
-  tibble::tibble(
-    nobs = data$n, features = data$p, latents = data$d, domains = data$n_domains,
-    sigma2 = x$sigma2, loss = sum(x$cells$loss * x$cells$rows) / data$n,
-    iterations = x$iterations, converged = x$converged,
-    variance_floored = x$counts[["variance_floored"]], elapsed = x$elapsed
+  shared <- tibble::tibble(
+    nobs = data$n, features = data$p, latents = data$d, domains = data$n_domains, sigma2 = x$sigma2,
+    iterations = x$iterations, converged = x$converged, elapsed = x$elapsed
   )
+  own <- if (x$method == "f") {
+    tibble::tibble(loss = sum(x$cells$loss * x$cells$rows) / data$n,
+                   variance_floored = x$counts[["variance_floored"]])
+  } else {
+    tibble::tibble(drift = x$drift, mc_error = max(x$mc_error),
+                   noise_floored = x$counts[["noise_floored"]])
+  }
+  tibble::add_column(shared, own, .after = "sigma2")
 }
 
 #' @rdname crl_fit-tidiers

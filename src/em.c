@@ -49,22 +49,20 @@ double em_work_bytes(double n, double p, double d, int correlated) {
   return sizeof(double) * count;
 }
 
-/* sum over rows of omega |x|^2, shard by shard. */
-static double weighted_square(const em_fit_state *em) {
-  const latent_sample *s = &em->sample;
+double weighted_square_sum(const double *x, int p, const latent_sample *s, int threads) {
   double total = 0, by_shard[MAX_SHARDS] = {0};
-  row_shards shards = em->score->shards;
+  row_shards shards = shard_rows(s->n);
 #ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic) num_threads(em->score->set.threads)
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
 #endif
   for (int k = 0; k < shards.n_shards; k++)
     for (size_t start = shard_start(&shards, k); start < shard_start(&shards, k + 1);
          start += BLOCK_ROWS) {
       size_t end = start + BLOCK_ROWS < s->n ? start + BLOCK_ROWS : s->n;
       double square[BLOCK_ROWS] = {0};
-      for (int col = 0; col < em->p; col++)
+      for (int col = 0; col < p; col++)
         for (size_t i = start; i < end; i++)
-          square[i - start] += em->x[(size_t)col * s->n + i] * em->x[(size_t)col * s->n + i];
+          square[i - start] += x[(size_t)col * s->n + i] * x[(size_t)col * s->n + i];
       for (size_t i = start; i < end; i++)
         by_shard[k] += row_weight(s, i) * square[i - start];
     }
@@ -94,7 +92,7 @@ int em_prepare(em_fit_state *em, allocator alloc) {
   em->ds_block = alloc(block, sizeof(double));
   em->scratch = alloc(2 * (size_t)em->p * (size_t)d, sizeof(double));
   em->polar = polar_work_new(em->p, d, alloc);
-  em->sum_sq = weighted_square(em);
+  em->sum_sq = weighted_square_sum(em->x, em->p, &em->sample, em->score->set.threads);
   em->sigma2_floor = 1e-10 * em->sum_sq / ((double)em->sample.n * em->p);
   if (!em->psd)
     return STATUS_OK;

@@ -23,6 +23,14 @@ SEXP unmixing_value(SEXP cov, SEXP weight, SEXP coord, SEXP noise, SEXP variance
 SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, SEXP parents,
                      SEXP settings);
 
+/* r_saem.c: g-modeling */
+SEXP saem_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init, SEXP control,
+              SEXP progress);
+SEXP saem_bytes(SEXP n_rows, SEXP n_features, SEXP n_domains, SEXP parents, SEXP knots, SEXP draws,
+                SEXP threads);
+SEXP latent_draws(SEXP projected, SEXP latents, SEXP env, SEXP targets, SEXP parents, SEXP model,
+                  SEXP control);
+
 /* r_kernels.c: kernels by themselves, for the tests */
 SEXP bspline_basis(SEXP y, SEXP range, SEXP knots, SEXP deriv);
 SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP control,

@@ -19,4 +19,17 @@ static inline double rng_unit(uint32_t high, uint32_t low) {
 /* out[n] = the first n standard normals of stream `stream` of row `row`. */
 void rng_normals(uint64_t seed, uint32_t stream, uint64_t row, double *out, size_t n);
 
+/* Random numbers of two Metropolis moves of up to RNG_ROWS consecutive rows: standard normals for
+ * the proposals, standard exponentials for the decisions. */
+enum { RNG_ROWS = 128 };
+
+struct rng_move {
+  double normal[2][RNG_ROWS], exponential[2][RNG_ROWS];
+};
+
+/* One block of the generator a row, at `position` of `stream`: words 0 and 1 make the normals, 2
+ * and 3 the exponentials. */
+void rng_moves(uint64_t seed, uint32_t stream, uint32_t position, uint64_t row, int rows,
+               struct rng_move *out);
+
 #endif

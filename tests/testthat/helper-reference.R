@@ -536,3 +536,204 @@ ref_unmixing_objective <- function(directions, cells, noise, floor) {
   }
   total
 }
+
+# G-modeling ---------------------------------------------------------------------------------------
+
+# The generator's block for (seed, stream, position, row), row from 0: two normals (Box-Muller of
+# words 0 and 1) and two exponentials (words 2 and 3). `words` is the generator itself, which has
+# a known-answer test of its own.
+ref_moves <- function(words, seed, stream, position, row) {
+  key <- c(seed %% 2^32, seed %/% 2^32)
+  unit <- (words(c(position, stream, row %% 2^32, row %/% 2^32), key) + 0.5) / 2^32
+  angle <- pi * (2 * unit[2] - 1)
+  list(normal = sqrt(-2 * log(unit[1])) * c(cos(angle), sin(angle)), exponential = -log(unit[3:4]))
+}
+
+# A prior of additive splines: coefficients `theta[[cell]]`, K for each parent, cell 2 (j - 1) + 1
+# in state 0, + 2 in state 1; NULL: the constant. Mean of node j of one row.
+ref_prior_mean <- function(prior, j, state, z, parents, knots) {
+  cell <- 2 * (j - 1) + state + 1
+  theta <- prior$theta[[cell]]
+  if (is.null(theta)) {
+    return(prior$constant[cell])
+  }
+  blocks <- matrix(theta, ncol = length(parents[[j]]))
+  sum(vapply(seq_along(parents[[j]]), function(k) {
+    at <- parents[[j]][k]
+    sum(ref_basis(z[at], prior$range[, at], knots) * blocks[, k])
+  }, 0))
+}
+
+# Log density of a row's latents under the prior, up to a constant.
+ref_log_prior <- function(prior, z, states, parents, knots) {
+  sum(vapply(seq_along(z), function(j) {
+    variance <- prior$variance[2 * (j - 1) + states[j] + 1]
+    gap <- z[j] - ref_prior_mean(prior, j, states[j], z, parents, knots)
+    -gap^2 / (2 * variance)
+  }, 0))
+}
+
+# One sweep of a row's latents: for each node, parents first, a draw from its Gaussian conditional
+# given parents and x, then a random walk, each accepted by the ratio of full densities.
+ref_sweep <- function(z, projected, gram, sigma2, prior, states, scale, parents, order, knots,
+                      moves) {
+  accepted <- rep(NA, length(z))
+  full <- function(z) {
+    ref_log_prior(prior, z, states, parents, knots) -
+      (sum(z * gram %*% z) - 2 * sum(projected * z)) / (2 * sigma2)
+  }
+  centre <- spread <- numeric(length(z))
+  for (j in order) {
+    chance <- moves(j)
+    precision <- 1 / prior$variance[2 * (j - 1) + states[j] + 1]
+    total <- precision + gram[j, j] / sigma2
+    mean <- ref_prior_mean(prior, j, states[j], z, parents, knots)
+    from_x <- projected[j] - sum(gram[j, -j] * z[-j])
+    centre[j] <- (precision * mean + from_x / sigma2) / total
+    spread[j] <- 1 / sqrt(total)
+    proposal <- function(at) stats::dnorm(at, centre[j], spread[j], log = TRUE)
+    trial <- replace(z, j, centre[j] + spread[j] * chance$normal[1])
+    ratio <- full(trial) - full(z) + proposal(z[j]) - proposal(trial[j])
+    # where nobody listens to the node the ratio is 0 but for rounding
+    if (ratio > -chance$exponential[1]) z <- trial
+    if (any(vapply(parents, function(p) j %in% p, NA))) {
+      trial <- replace(z, j, z[j] + scale[j] * spread[j] * chance$normal[2])
+      accepted[j] <- full(trial) - full(z) > -chance$exponential[2]
+      if (accepted[j]) z <- trial
+    }
+  }
+  list(z = z, centre = centre, spread = spread, accepted = accepted)
+}
+
+# Penalised regression of every cell on its parents' splines, with the Fellner-Schall update of
+# lambda where it is learned; `sums` holds gram, cross product and square of each cell.
+ref_mechanisms <- function(sums, lambda, parents, perfect, knots, learn, noise = 0, floor = 0) {
+  d <- length(parents)
+  difference <- crossprod(ref_difference(knots))
+  basis <- knots + 2
+  out <- list(theta = vector("list", 2 * d), constant = rep(0, 2 * d), variance = rep(NA, 2 * d),
+              lambda = lambda)
+  for (cell in seq_len(2 * d)) {
+    s <- sums[[cell]]
+    if (s$weight == 0) next
+    j <- (cell + 1) %/% 2
+    q <- if (perfect && cell %% 2 == 0) 0 else length(parents[[j]])
+    noise_j <- rep_len(noise, d)[j]
+    if (q == 0) {
+      out$constant[cell] <- s$cross / s$weight
+      out$variance[cell] <- max(floor, s$square / s$weight - out$constant[cell]^2 - noise_j)
+      next
+    }
+    penalty <- matrix(0, q * basis, q * basis)
+    block <- function(k) (k - 1) * basis + seq_len(basis)
+    for (k in seq_len(q)) penalty[block(k), block(k)] <- lambda[[cell]][k] * difference
+    inverse <- solve(s$gram + penalty + diag(1e-7 * s$weight, q * basis))
+    theta <- drop(inverse %*% s$cross)
+    rss <- s$square - 2 * sum(theta * s$cross) + sum(theta * s$gram %*% theta)
+    out$theta[[cell]] <- theta
+    out$variance[cell] <- max(floor, rss / s$weight - noise_j)
+    if (learn) {
+      out$lambda[[cell]] <- vapply(seq_len(q), function(k) {
+        used <- basis - 2 - lambda[[cell]][k] * sum(inverse[block(k), block(k)] * difference)
+        rough <- sum(theta[block(k)] * difference %*% theta[block(k)])
+        min(max(out$variance[cell] * max(used, 1e-3) / rough, 1e-3), 1e3 * s$weight)
+      }, 0)
+    }
+  }
+  out
+}
+
+# Sums of the cells from latents, with knots over `range`.
+ref_mechanism_sums <- function(z, states, weight, parents, perfect, range, knots) {
+  lapply(seq_len(2 * ncol(z)), function(cell) {
+    j <- (cell + 1) %/% 2
+    rows <- which(states[, j] == (cell + 1) %% 2)
+    w <- weight[rows]
+    pa <- if (perfect && cell %% 2 == 0) integer() else parents[[j]]
+    design <- do.call(cbind, lapply(pa, function(k) ref_basis(z[rows, k], range[, k], knots)))
+    if (length(pa) == 0) design <- matrix(1, length(rows), 1)
+    list(weight = sum(w), gram = crossprod(design, w * design),
+         cross = drop(crossprod(design, w * z[rows, j])), square = sum(w * z[rows, j]^2))
+  })
+}
+
+# SAEM with an orthonormal A from `start` = list(mixing, sigma2, latents).
+ref_saem <- function(x, env, targets, parents, order, omega, start, control, words) {
+  n <- nrow(x)
+  p <- ncol(x)
+  d <- ncol(targets)
+  knots <- control$knots
+  weight <- omega[env]
+  states <- targets[env, , drop = FALSE]
+  z <- start$latents
+  mixing <- start$mixing
+  sigma2 <- start$sigma2
+  scale <- matrix(1, d, nrow(targets))
+  range <- apply(z, 2, base::range)
+  lambda <- lapply(seq_len(2 * d), function(cell) {
+    rep(control$lambda, length(parents[[(cell + 1) %/% 2]]))
+  })
+  sums_of <- function(z, range) {
+    ref_mechanism_sums(z, states, weight, parents, control$perfect, range, knots)
+  }
+  fit <- ref_mechanisms(sums_of(z, range), lambda, parents, control$perfect, knots,
+                        control$learn_lambda, noise = sigma2, floor = 0.05 * sigma2)
+  fit$range <- range
+  average <- NULL
+  for (t in seq_len(control$burn_in + control$iterations)) {
+    step <- if (t <= control$burn_in) 1 else 1 / (t - control$burn_in)
+    projected <- x %*% mixing
+    accepted <- matrix(NA, n, d)
+    torque <- information <- matrix(0, d, d)
+    for (i in seq_len(n)) {
+      sweep <- ref_sweep(z[i, ], projected[i, ], diag(d), sigma2, fit, states[i, ], scale[, env[i]],
+                         parents, order, knots,
+                         function(j) ref_moves(words, control$seed, t, j - 1, i - 1))
+      z[i, ] <- sweep$z
+      accepted[i, ] <- sweep$accepted
+      u <- vapply(seq_len(d), function(j) {
+        h <- 1e-5
+        log_prior <- function(at) ref_log_prior(fit, replace(z[i, ], j, at), states[i, ], parents,
+                                                knots)
+        (log_prior(z[i, j] + h) - log_prior(z[i, j] - h)) / (2 * h)
+      }, 0)
+      turn <- outer(u, z[i, ]) - outer(z[i, ], u)
+      torque <- torque + weight[i] * turn
+      information <- information + weight[i] * turn^2
+    }
+    fresh <- list(cells = sums_of(z, range), cross = crossprod(x, weight * z),
+                  second = crossprod(z, weight * z))
+    average <- if (step == 1) fresh else ref_blend(average, fresh, step)
+    fit <- c(ref_mechanisms(average$cells, fit$lambda, parents, control$perfect, knots,
+                            control$learn_lambda), list(range = range))
+    mixing <- ref_polar(average$cross)
+    rotation <- diag(d)
+    for (a in seq_len(d)) for (b in seq_len(a - 1)) {
+      angle <- max(-0.1, min(0.1, step * torque[a, b] / information[a, b]))
+      pair <- rotation[, c(a, b)]
+      rotation[, a] <- cos(angle) * pair[, 1] + sin(angle) * pair[, 2]
+      rotation[, b] <- cos(angle) * pair[, 2] - sin(angle) * pair[, 1]
+    }
+    mixing <- mixing %*% rotation
+    z <- z %*% rotation
+    average$cross <- average$cross %*% rotation
+    average$second <- t(rotation) %*% average$second %*% rotation
+    sigma2 <- (sum(weight * rowSums(x^2)) - 2 * sum(mixing * average$cross) +
+                 sum(diag(average$second))) / (n * p)
+    if (t <= control$burn_in) {
+      for (e in seq_len(nrow(targets))) {
+        rate <- colMeans(accepted[env == e, , drop = FALSE])
+        driver <- vapply(seq_len(d), function(j) any(vapply(seq_len(d), function(c) {
+          j %in% parents[[c]] && !(control$perfect && targets[e, c] == 1)
+        }, NA)), NA)
+        scale[driver, e] <- scale[driver, e] * exp(2 * (rate[driver] - 0.4) / sqrt(t))
+      }
+    }
+    if (t < control$burn_in) range <- apply(z, 2, base::range)
+  }
+  list(mixing = mixing, sigma2 = sigma2, prior = fit, chains = z, walk_scale = scale)
+}
+
+ref_blend <- function(old, new, step) {
+  if (is.list(old)) Map(ref_blend, old, new, step) else old + step * (new - old)
+}

@@ -202,6 +202,16 @@ bad_input(
   "control: a range upside down" = crl_control(range = c(15, -15)) ~ control,
   "control: a range for other latents" =
     fit_crl(x, env, targets, dag, control = list(range = rbind(rep(-5, 3), 5))) ~ control,
+  "control: no burn-in" = crl_control(burn_in = 0) ~ control,
+  "control: fewer than no iterations" = crl_control(iterations = -1) ~ control,
+  "control: one draw" = crl_control(draws = 1) ~ control,
+  "control: one knot for mechanisms" = crl_control(mechanism_knots = 1) ~ control,
+  "control: lambda of mechanisms in words" = crl_control(mechanism_lambda = "some") ~ control,
+  "control: a negative seed" = crl_control(seed = -1) ~ control,
+  "control: too little memory for g" = fit_crl(
+    x, env, targets, dag, method = "g", control = crl_control(max_memory = 1e-6)
+  ) ~ memory,
+  "an unknown method" = fit_crl(x, env, targets, dag, method = "h") ~ range,
   "control: an unknown penalty" = crl_control(penalty = "lasso") ~ control,
   "control: an unknown intervention" = crl_control(intervention = "soft") ~ control,
   "control: an unknown preset" = crl_control(preset = "Paper") ~ control,

@@ -1,0 +1,242 @@
+# CRL g-modeling (Section 6 of the paper): the interventional prior on the latents, fitted by
+# stochastic-approximation EM (src/saem.c), and the posterior at held parameters (src/posterior.c).
+
+# Sweeps of fresh chains that are left out, before those that count.
+WARM_UP <- 50L
+
+# Probabilities of the posterior quantiles that a fit keeps.
+FIT_PROBS <- c(0.05, 0.5, 0.95)
+
+# SAEM has settled when A moves by less than this, relatively, over the second half of the averaging
+# iterations.
+SETTLED <- 0.01
+
+# The noise variance of a latent is held above this share of sigma2.
+NOISE_FLOOR <- 1e-3
+
+#' The engine of g-modeling on checked data: SAEM, then the posterior at its parameters
+#' @noRd
+fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_env()) {
+  started <- proc.time()[["elapsed"]]
+  check_g_memory(data, control, error_call)
+  init <- init %||% default_init(control)
+  control$mixing <- resolved_g_mixing(control$mixing, init)
+  seed <- control$seed %||% sample.int(.Machine$integer.max, 1L)
+  start <- starting_values(init, data, utils::modifyList(control, list(seed = seed)), error_call)
+  chains <- chain_start(init, start, data, control)
+  engine <- c(prior_control(control), list(
+    variance_floor = NOISE_FLOOR * start$sigma2,
+    mixing = switch(control$mixing, orthonormal = , diagonal = 0L, psd = 1L, fixed = 2L),
+    learn_sigma2 = learns_sigma2(control, start), burn_in = control$burn_in,
+    iterations = control$iterations, threads = control$threads, seed = seed
+  ))
+  steps <- control$burn_in + control$iterations
+  result <- .Call(C_saem_fit, data$x, data$env, data$targets, parent_list(data$dag),
+                  row_weights(data), chains, engine, progress_bar(control, "SAEM", steps))
+  check_status(result$status, error_call)
+  if (start$label %in% c("pca", "interventional")) {
+    result <- turn_latents(result, parent_list(data$dag))
+  }
+  result$gram <- gram_of(result$mixing)
+  posterior <- posterior_g(result, data$x %*% result$mixing, result$chains, data$env, data$targets,
+                           parent_list(data$dag), control, seed, stream = steps)
+  structure(c(named_g_results(result, posterior, data, start), list(
+    control = control, init = start$label, start = reusable_start(init),
+    optima = start$optima, seed = seed, call = call,
+    elapsed = proc.time()[["elapsed"]] - started
+  )), class = "crl_fit")
+}
+
+#' The mixing update that "auto" stands for: A is held where its value was given, and updated as
+#' before in a fit that goes on
+#' @noRd
+resolved_g_mixing <- function(mixing, init) {
+  if (mixing != "auto") {
+    return(mixing)
+  }
+  if (inherits(init, "crl_fit")) {
+    return(if (init$method == "g") init$control$mixing else "orthonormal")
+  }
+  if (is.list(init)) "fixed" else "orthonormal"
+}
+
+#' Refuse a fit that would not fit in memory, before it starts
+#' @noRd
+check_g_memory <- function(data, control, call) {
+  parents <- parent_list(data$dag)
+  check_family_size(lengths(parents), data, call, hint = "Use a sparser graph.")
+  bytes <- .Call(C_saem_bytes, data$n, data$p, data$n_domains, parents, control$mechanism_knots,
+                 control$draws, control$threads)
+  limit <- memory_limit(control)
+  if (bytes > limit) {
+    abort_input(c(paste("The fit needs about {format(bytes / 1e9, digits = 3)} GB beside {.arg x};",
+                        "{format(limit / 1e9, digits = 3)} GB may be taken."),
+                  "i" = paste("Use fewer {.code draws} or {.code mechanism_knots}, or raise",
+                              "{.code crl_control(max_memory = )}.")),
+                "memory", call = call)
+  }
+}
+
+#' What the C core has to know of the prior
+#' @noRd
+prior_control <- function(control) {
+  learn <- identical(control$mechanism_lambda, "auto")
+  list(perfect = control$intervention == "perfect", knots = control$mechanism_knots,
+       lambda = if (learn) 10 else control$mechanism_lambda, learn_lambda = learn)
+}
+
+#' A'A; what is 0 but for rounding is made 0
+#' @noRd
+gram_of <- function(mixing) {
+  gram <- unname(crossprod(mixing))
+  size <- sqrt(diag(gram))
+  gram[abs(gram) < 1e-13 * outer(size, size)] <- 0
+  gram
+}
+
+#' Where the chains begin: parameters of the start, least-squares latents, and from a g fit of as
+#' many rows and the same graph also its mechanisms, chains and random-walk scales
+#' @return list: `mixing`, `sigma2`, `latents`, `walk_scale`, `prior` (NULL: from the latents)
+#' @noRd
+chain_start <- function(init, start, data, control) {
+  mixing <- compose_mixing(start)
+  latents <- unname(data$x %*% mixing %*% solve(crossprod(mixing)))
+  begin <- list(mixing = unname(mixing), sigma2 = start$sigma2, latents = latents,
+                walk_scale = matrix(1, data$d, data$n_domains), prior = NULL)
+  if (continues(init, data, control)) {
+    begin[c("latents", "walk_scale", "prior")] <- init[c("chains", "walk_scale", "prior")]
+  }
+  begin
+}
+
+#' Can the chains of a fit go on in this one?
+#' @noRd
+continues <- function(init, data, control) {
+  inherits(init, "crl_fit") && identical(init$method, "g") &&
+    identical(dim(init$data$x), dim(data$x)) && identical(init$data$env, data$env) &&
+    identical(init$data$targets, data$targets) && identical(init$data$dag, data$dag) &&
+    identical(prior_control(init$control)[c("perfect", "knots")],
+              prior_control(control)[c("perfect", "knots")])
+}
+
+#' Posterior moments, quantiles and draws at the parameters of `model`
+#'
+#' @param model list: `gram`, `sigma2`, `walk_scale` (d x rows of `targets`), `prior`.
+#' @param projected X A (rows x d).
+#' @param latents Where the chains begin (rows x d).
+#' @param stream Number of the last stream of random numbers that is in use.
+#' @return list: `latents`, `latents_sd` (rows x d), `quantiles` (rows x d length(probs)), `draws`
+#'   (rows x d keep), `error` (d: Monte-Carlo standard error of the latents), `chains` (rows x d)
+#' @noRd
+posterior_g <- function(model, projected, latents, env, targets, parents, control, seed, stream,
+                        draws = control$draws, warm_up = 0L, probs = FIT_PROBS, keep = 0L) {
+  .Call(C_latent_draws, unname(projected), unname(latents), env, targets, unname(parents),
+        model[c("gram", "sigma2", "walk_scale", "prior")],
+        c(prior_control(control), list(
+          variance_floor = 0, warm_up = warm_up, draws = draws, probs = as.double(probs),
+          keep = keep, seed = seed, stream = stream, threads = control$threads
+        )))
+}
+
+#' Signs of the latents are ties: makes the largest |loading| of each positive
+#' @noRd
+turn_latents <- function(result, parents) {
+  largest <- apply(result$mixing, 2L, function(column) column[which.max(abs(column))])
+  sign <- ifelse(largest < 0, -1, 1)
+  prior <- result$prior
+  for (j in which(sign < 0)) {
+    prior$range[, j] <- -rev(prior$range[, j])
+  }
+  for (cell in which(lengths(prior$theta) > 0L)) {
+    j <- (cell + 1L) %/% 2L
+    blocks <- matrix(prior$theta[[cell]], ncol = length(parents[[j]]))
+    turned <- sign[parents[[j]]] < 0
+    blocks[, turned] <- blocks[rev(seq_len(nrow(blocks))), turned]
+    prior$theta[[cell]] <- as.vector(blocks) * sign[j]
+  }
+  prior$constant <- prior$constant * rep(sign, each = 2L)
+  result$prior <- prior
+  result$mixing <- result$mixing * rep(sign, each = nrow(result$mixing))
+  result$chains <- result$chains * rep(sign, each = nrow(result$chains))
+  result
+}
+
+#' @noRd
+named_g_results <- function(result, posterior, data, start) {
+  latents <- data$latent_names
+  rows <- list(rownames(data$x), latents)
+  states <- c("state0", "state1")
+  walks <- list(latents, data$env_names)
+  trace <- result$trace
+  variances <- trace[, -(1:3), drop = FALSE]
+  colnames(variances) <- paste0("noise_var_", rep(latents, each = 2L), "_", states)
+  steps <- nrow(trace)
+  list(
+    method = "g",
+    latents = `dimnames<-`(posterior$latents, rows),
+    latents_sd = `dimnames<-`(posterior$latents_sd, rows),
+    quantiles = array(posterior$quantiles, c(data$n, data$d, length(FIT_PROBS)),
+                      c(rows, list(format(FIT_PROBS, trim = TRUE)))),
+    mixing = `dimnames<-`(result$mixing, list(data$feature_names, latents)),
+    sigma2 = result$sigma2,
+    noise_var = `dimnames<-`(t(result$prior$variance), list(latents, states)),
+    iterations = steps, converged = result$drift < SETTLED,
+    trace = tibble::tibble(
+      iteration = seq_len(steps), sigma2 = trace[, 1L], change_mixing = trace[, 2L],
+      acceptance = trace[, 3L],
+      tibble::as_tibble(variances[, colSums(!is.na(variances)) > 0L, drop = FALSE])
+    ),
+    prior = result$prior, gram = result$gram, 
+    mc_error = stats::setNames(drop(posterior$error), latents), drift = result$drift,
+    acceptance = `dimnames<-`(result$acceptance, walks), walk_scale = result$walk_scale,
+    chains = posterior$chains,
+    counts = c(result$counts, start_indefinite = start$indefinite %||% 0L),
+    cells = g_cell_table(result, data), data = data
+  )
+}
+
+#' @noRd
+g_cell_table <- function(result, data) {
+  rows <- as.vector(vapply(seq_len(data$d), function(j) {
+    vapply(0:1, function(c) sum(data$n_env[data$targets[, j] == c]), 0)
+  }, c(0, 0)))
+  table <- tibble::tibble(
+    node = rep(data$latent_names, each = 2L), state = rep(0:1, data$d), rows = rows,
+    coefficients = pmax(lengths(result$prior$theta), 1L), df = as.vector(result$prior$df),
+    noise_var = as.vector(result$prior$variance)
+  )
+  table[rows > 0, ]
+}
+
+#' @noRd
+describe_prior <- function(fit) {
+  control <- fit$control
+  perfect <- if (control$intervention == "perfect") ", perfect interventions"
+  smoothing <- if (identical(control$mechanism_lambda, "auto")) {
+    "smoothed by marginal likelihood"
+  } else {
+    paste("lambda =", format(control$mechanism_lambda))
+  }
+  paste0("Prior: additive spline mechanisms, ", control$mechanism_knots, " knots, ", smoothing,
+         ", Gaussian noise", perfect)
+}
+
+#' Whether SAEM settled, its Monte-Carlo error, and what to do if it did not
+#' @noRd
+describe_saem <- function(fit) {
+  control <- fit$control
+  moved <- paste0("the mixing matrix moved by ", format(100 * fit$drift, digits = 2L),
+                  " percent over the second half of the latter")
+  error <- format(max(fit$mc_error / sqrt(colMeans(fit$latents_sd^2))), digits = 1L)
+  lines <- c(
+    paste0("SAEM: ", control$burn_in, " burn-in and ", control$iterations,
+           " averaging iterations; ", moved, "."),
+    paste0("Latents: ", control$draws, " draws a row, Monte-Carlo error up to ", error,
+           " posterior standard deviations.")
+  )
+  if (!fit$converged) {
+    lines <- c(lines, paste("Not settled: raise `burn_in` and `iterations` in crl_control(), or go",
+                            "on with `init = fit`."))
+  }
+  lines
+}

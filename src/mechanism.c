@@ -1,0 +1,342 @@
+#include "mechanism.h"
+
+#include "vectorize.h"
+
+#include <R_ext/Lapack.h>
+#include <math.h>
+#include <string.h>
+
+static const double JITTER = 1e-7; /* of w: constants of several parents are exchangeable */
+static const double LAMBDA_MIN = 1e-3;
+static const double LAMBDA_MAX = 1e3; /* of w: as good as linear */
+static const double LEAST_DF = 1e-3;
+
+enum { CURVE_INTERVALS_BEYOND = 2 }; /* linear pieces below and above the knots */
+
+static size_t curve_size(int knots) {
+  return (size_t)(knots - 1 + CURVE_INTERVALS_BEYOND) * ORDER;
+}
+
+static void count_weights(const latent_sample *s, mechanism_cell *cell) {
+  for (size_t i = 0; i < s->n; i++)
+    for (int j = 0; j < s->d; j++)
+      cell[2 * j + row_state(s, i, j)].weight += row_weight(s, i);
+}
+
+double mechanism_stats_count(const int *n_coord, int d, int knots) {
+  double total = 0;
+  for (int j = 0; j < d; j++) {
+    double m = n_coord[j] > 1 ? (n_coord[j] - 1.0) * (knots + 2) : 1;
+    total += 2 * (m * m + m + 1);
+  }
+  return total;
+}
+
+mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, int perfect, int knots,
+                          double lambda, int learn_lambda, double variance_floor, allocator alloc) {
+  size_t d = (size_t)g->d, largest = 1;
+  mechanisms m = {.graph = *g,
+                  .penalty = penalty_new(PENALTY_DIFFERENCE, knots, alloc),
+                  .learn_lambda = learn_lambda,
+                  .cell = alloc(2 * d, sizeof(mechanism_cell)),
+                  .constant = alloc(2 * d, sizeof(double)),
+                  .variance = alloc(2 * d, sizeof(double)),
+                  .listens = alloc(2 * d, sizeof(int)),
+                  .range = alloc(2 * d, sizeof(double)),
+                  .curve_range = alloc(2 * d, sizeof(double)),
+                  .curve = alloc((size_t)g->n_edges * 2 * curve_size(knots), sizeof(double)),
+                  .variance_floor = variance_floor};
+  m.table = bspline_table_fill(knots, alloc((size_t)bspline_table_size(knots), sizeof(double)));
+  memset(m.cell, 0, 2 * d * sizeof(mechanism_cell));
+  for (int c = 0; c < 2 * g->d; c++) {
+    mechanism_cell *cell = &m.cell[c];
+    int j = c / 2, cut = perfect && c % 2 == 1;
+    cell->parents = cut ? 0 : g->first_in[j + 1] - g->first_in[j];
+    cell->n_coef = cell->parents ? cell->parents * m.table.n_basis : 1;
+    cell->at = m.n_stats;
+    cell->theta = alloc((size_t)cell->n_coef, sizeof(double));
+    memset(cell->theta, 0, (size_t)cell->n_coef * sizeof(double));
+    cell->lambda = alloc((size_t)cell->parents + 1, sizeof(double));
+    for (int k = 0; k < cell->parents; k++)
+      cell->lambda[k] = lambda;
+    size_t size = (size_t)cell->n_coef;
+    m.n_stats += size * size + size + 1;
+    largest = size > largest ? size : largest;
+    m.listens[c] = cell->parents > 0;
+    m.constant[c] = 0;
+    m.variance[c] = 1;
+  }
+  count_weights(s, m.cell);
+  m.inverse = alloc(largest * largest, sizeof(double));
+  m.solution = alloc(largest, sizeof(double));
+  memset(m.curve, 0, (size_t)g->n_edges * 2 * curve_size(knots) * sizeof(double));
+  return m;
+}
+
+/* ---- curves -------------------------------------------------------------------------------- */
+
+/* Cubic by interval, linear beyond: interval 0 lies below the knots, interval `knots` above. */
+WIDE_VECTORS static void curve_values(const double *restrict curve, int stride, int knots,
+                                      double lo, double scale, const int *restrict state,
+                                      const double *restrict z, int rows, double *restrict out) {
+  double top = knots;
+  SIMD for (int i = 0; i < rows; i++) {
+    double u = (z[i] - lo) * scale + 1, inside = u > 0 ? u : 0;
+    int interval = (int)(inside < top ? inside : top);
+    const double *c = curve + state[i] * stride + interval * ORDER;
+    double t = u - interval;
+    out[i] = ((c[3] * t + c[2]) * t + c[1]) * t + c[0];
+  }
+}
+
+/* gradient += pull x slope of the curve at z. */
+WIDE_VECTORS static void add_slopes(const double *restrict curve, int stride, int knots, double lo,
+                                    double scale, const int *restrict state,
+                                    const double *restrict z, const double *restrict pull, int rows,
+                                    double *restrict gradient) {
+  double top = knots;
+  SIMD for (int i = 0; i < rows; i++) {
+    double u = (z[i] - lo) * scale + 1, inside = u > 0 ? u : 0;
+    int interval = (int)(inside < top ? inside : top);
+    const double *c = curve + state[i] * stride + interval * ORDER;
+    double t = u - interval;
+    gradient[i] += pull[i] * scale * ((3 * c[3] * t + 2 * c[2]) * t + c[1]);
+  }
+}
+
+void mechanism_gradient(const mechanisms *m, const sampler_block *b, double *gradient) {
+  const causal_graph *g = &m->graph;
+  int knots = m->table.knots;
+  size_t size = curve_size(knots);
+  for (int at = 0; at < g->d * BLOCK_ROWS; at += BLOCK_ROWS)
+    for (int i = at; i < at + b->rows; i++)
+      gradient[i] = b->precision[i] * (b->mean[i] - b->z[i]);
+  for (int edge = 0; edge < g->n_edges; edge++) {
+    int at = g->child[edge] * BLOCK_ROWS, from = g->parent[edge] * BLOCK_ROWS;
+    const double *range = m->curve_range + 2 * g->parent[edge];
+    for (int i = 0; i < b->rows; i++)
+      b->trial[i] = b->precision[at + i] * (b->z[at + i] - b->mean[at + i]);
+    add_slopes(m->curve + (size_t)edge * 2 * size, (int)size, knots, range[0],
+               (knots - 1) / (range[1] - range[0]), b->state + at, b->z + from, b->trial, b->rows,
+               gradient + from);
+  }
+}
+
+static void spline_effect(const void *context, int edge, const int *state, const double *z,
+                          int rows, double *out) {
+  const mechanisms *m = context;
+  int knots = m->table.knots, parent = m->graph.parent[edge];
+  const double *range = m->curve_range + 2 * parent;
+  size_t size = curve_size(knots);
+  curve_values(m->curve + (size_t)edge * 2 * size, (int)size, knots, range[0],
+               (knots - 1) / (range[1] - range[0]), state, z, rows, out);
+}
+
+causal_prior prior_of(const mechanisms *m) {
+  causal_prior prior = {.graph = m->graph,
+                        .effect = spline_effect,
+                        .context = m,
+                        .constant = m->constant,
+                        .variance = m->variance,
+                        .listens = m->listens};
+  return prior;
+}
+
+/* Polynomials of sum_g theta_g B_g on every interval, in u = position in units of the spacing. */
+static void fill_curve(const bspline_table *t, const double *theta, double *curve) {
+  int last = t->knots - 1;
+  double *above = curve + (size_t)t->knots * ORDER;
+  memset(curve, 0, curve_size(t->knots) * sizeof(double));
+  for (int interval = 0; interval < last; interval++)
+    for (int power = 0; power < ORDER; power++)
+      for (int f = 0; f < ORDER; f++)
+        curve[(size_t)(interval + 1) * ORDER + (size_t)power] +=
+            theta[interval + f] * t->piece[(interval * ORDER + power) * ORDER + f];
+  const double *lowest = curve + ORDER, *highest = curve + (size_t)last * ORDER;
+  curve[0] = lowest[0] - lowest[1]; /* u = 0 is one spacing below the first knot */
+  curve[1] = lowest[1];
+  above[0] = highest[0] + highest[1] + highest[2] + highest[3];
+  above[1] = highest[1] + 2 * highest[2] + 3 * highest[3];
+}
+
+void mechanism_curves(mechanisms *m) {
+  size_t size = curve_size(m->table.knots);
+  memcpy(m->curve_range, m->range, 2 * (size_t)m->graph.d * sizeof(double));
+  for (int edge = 0; edge < m->graph.n_edges; edge++) {
+    int j = m->graph.child[edge], k = edge - m->graph.first_in[j];
+    for (int state = 0; state < 2; state++) {
+      const mechanism_cell *cell = &m->cell[2 * j + state];
+      if (cell->parents > 0)
+        fill_curve(&m->table, cell->theta + k * m->table.n_basis,
+                   m->curve + (2 * (size_t)edge + (size_t)state) * size);
+    }
+  }
+}
+
+/* ---- statistics ---------------------------------------------------------------------------- */
+
+mechanism_basis mechanism_basis_new(int d, allocator alloc) {
+  mechanism_basis w = {alloc((size_t)d * BLOCK_ROWS, sizeof(int)),
+                       alloc((size_t)d * BLOCK_ROWS * ORDER, sizeof(double))};
+  return w;
+}
+
+static void fill_basis(const mechanisms *m, const mechanism_basis *w, const sampler_block *b,
+                       int k) {
+  const double *range = m->range + 2 * k, *z = b->z + k * BLOCK_ROWS;
+  double scale = (m->table.knots - 1) / (range[1] - range[0]);
+  for (int i = 0; i < b->rows; i++)
+    w->first[k * BLOCK_ROWS + i] = bspline_at(&m->table, range[0], scale, z[i],
+                                              w->value + (k * BLOCK_ROWS + i) * ORDER, NULL, NULL);
+}
+
+/* Row i's basis functions of all parents into the normal equations of a cell. */
+static void add_row(const mechanisms *m, const mechanism_basis *w, const mechanism_cell *cell,
+                    const int *parent, int i, double z, double weight, double *gram, double *rhs) {
+  int size = cell->n_coef, n_basis = m->table.n_basis;
+  for (int k = 0; k < cell->parents; k++) {
+    int at = parent[k] * BLOCK_ROWS + i, col = k * n_basis + w->first[at];
+    const double *value = w->value + at * ORDER;
+    for (int t = 0; t < ORDER; t++) {
+      double wv = weight * value[t], *column = gram + (size_t)(col + t) * (size_t)size;
+      rhs[col + t] += wv * z;
+      for (int u = t; u < ORDER; u++)
+        column[col + u] += wv * value[u];
+      for (int l = k + 1; l < cell->parents; l++) {
+        int other = parent[l] * BLOCK_ROWS + i;
+        double *to = column + l * n_basis + w->first[other];
+        for (int u = 0; u < ORDER; u++)
+          to[u] += wv * w->value[other * ORDER + u];
+      }
+    }
+  }
+}
+
+void mechanism_add(const mechanisms *m, const mechanism_basis *w, const latent_sample *s,
+                   const sampler_block *b, double *stats) {
+  const causal_graph *g = &m->graph;
+  for (int k = 0; k < g->d; k++)
+    if (g->first_out[k + 1] > g->first_out[k])
+      fill_basis(m, w, b, k);
+  for (int j = 0; j < g->d; j++)
+    for (int i = 0; i < b->rows; i++) {
+      const mechanism_cell *cell = &m->cell[2 * j + b->state[j * BLOCK_ROWS + i]];
+      size_t size = (size_t)cell->n_coef;
+      double z = b->z[j * BLOCK_ROWS + i], weight = s->omega[b->domain[i]];
+      double *gram = stats + cell->at, *rhs = gram + size * size;
+      rhs[size] += weight * z * z;
+      if (cell->parents > 0) {
+        add_row(m, w, cell, g->parent + g->first_in[j], i, z, weight, gram, rhs);
+      } else {
+        gram[0] += weight;
+        rhs[0] += weight * z;
+      }
+    }
+}
+
+/* ---- the regression ------------------------------------------------------------------------ */
+
+/* Sum over the lower triangle of a symmetric band matrix times the penalty's Gram D'D of block k.
+ */
+static double penalty_trace(const penalty *p, const double *a, int size, int k) {
+  double sum = 0;
+  for (int i = 0; i < p->n_basis; i++)
+    for (int lag = 0; lag < 3 && i + lag < p->n_basis; lag++) {
+      size_t col = (size_t)(k * p->n_basis + i);
+      sum += (lag ? 2 : 1) * p->gram[3 * i + lag] * a[col + (size_t)lag + col * (size_t)size];
+    }
+  return sum;
+}
+
+static double roughness(const penalty *p, const double *theta) {
+  double sum = 0;
+  for (int i = 0; i < p->n_basis - 2; i++) {
+    const double *c = p->difference + 3 * i;
+    double diff = c[0] * theta[i] + c[1] * theta[i + 1] + c[2] * theta[i + 2];
+    sum += diff * diff;
+  }
+  return sum;
+}
+
+/* Generalised Fellner-Schall step (Wood and Fasiolo 2017, eq. 3) towards the largest marginal
+ * likelihood, with the smoothing prior theta ~ N(0, (v / lambda) P^-). inverse: (G + P)^-1. */
+static void update_lambda(const mechanisms *m, mechanism_cell *cell, double variance) {
+  const penalty *p = &m->penalty;
+  double rank = p->n_basis - 2;
+  for (int k = 0; k < cell->parents; k++) {
+    double used = rank - cell->lambda[k] * penalty_trace(p, m->inverse, cell->n_coef, k);
+    double rough = roughness(p, cell->theta + k * p->n_basis);
+    double next = variance * fmax(used, LEAST_DF) / fmax(rough, 1e-300);
+    cell->lambda[k] = fmin(fmax(next, LAMBDA_MIN), LAMBDA_MAX * cell->weight);
+  }
+}
+
+/* G + P + jitter in m->inverse, lower triangle. */
+static void penalised_gram(const mechanisms *m, const mechanism_cell *cell, const double *gram) {
+  size_t size = (size_t)cell->n_coef;
+  const penalty *p = &m->penalty;
+  memcpy(m->inverse, gram, size * size * sizeof(double));
+  for (int k = 0; k < cell->parents; k++)
+    for (int i = 0; i < p->n_basis; i++) {
+      size_t col = (size_t)(k * p->n_basis + i);
+      for (int lag = 0; lag < 3 && i + lag < p->n_basis; lag++)
+        m->inverse[col + (size_t)lag + col * size] += cell->lambda[k] * p->gram[3 * i + lag];
+      m->inverse[col + col * size] += JITTER * cell->weight;
+    }
+}
+
+/* theta, and the residual sum of squares. */
+static int solve_cell(mechanisms *m, mechanism_cell *cell, const double *stats, double *rss) {
+  const int one = 1, size = cell->n_coef;
+  const double *gram = stats + cell->at, *rhs = gram + (size_t)size * (size_t)size;
+  const double unit = 1, zero = 0;
+  int info;
+  penalised_gram(m, cell, gram);
+  memcpy(cell->theta, rhs, (size_t)size * sizeof(double));
+  F77_CALL(dposv)("L", &size, &one, m->inverse, &size, cell->theta, &size, &info FCONE);
+  if (info != 0)
+    return STATUS_SINGULAR;
+  F77_CALL(dpotri)("L", &size, m->inverse, &size, &info FCONE);
+  if (info != 0)
+    return STATUS_SINGULAR;
+  F77_CALL(dsymv)
+  ("L", &size, &unit, gram, &size, cell->theta, &one, &zero, m->solution, &one FCONE);
+  *rss = rhs[size];
+  for (int g = 0; g < size; g++)
+    *rss += cell->theta[g] * (m->solution[g] - 2 * rhs[g]);
+  return STATUS_OK;
+}
+
+static int fit_cell(mechanisms *m, int c, const double *stats, double noise) {
+  mechanism_cell *cell = &m->cell[c];
+  const double *sum = stats + cell->at;
+  double rss = 0;
+  if (cell->parents == 0) {
+    m->constant[c] = sum[1] / sum[0];
+    rss = sum[2] - sum[1] * m->constant[c];
+  } else {
+    int status = solve_cell(m, cell, stats, &rss);
+    if (status != STATUS_OK)
+      return status;
+  }
+  double variance = rss / cell->weight - noise;
+  m->floored += !(variance > m->variance_floor);
+  m->variance[c] = variance > m->variance_floor ? variance : m->variance_floor;
+  if (cell->parents > 0) {
+    cell->df = cell->n_coef;
+    for (int k = 0; k < cell->parents; k++)
+      cell->df -= cell->lambda[k] * penalty_trace(&m->penalty, m->inverse, cell->n_coef, k);
+    if (m->learn_lambda)
+      update_lambda(m, cell, m->variance[c]);
+  }
+  return isfinite(variance) ? STATUS_OK : STATUS_NOT_FINITE;
+}
+
+int mechanism_fit(mechanisms *m, const double *stats, const double *noise) {
+  int status = STATUS_OK;
+  for (int c = 0; c < 2 * m->graph.d && status == STATUS_OK; c++)
+    if (m->cell[c].weight > 0)
+      status = fit_cell(m, c, stats, noise ? noise[c / 2] : 0);
+  mechanism_curves(m);
+  return status;
+}

@@ -1,0 +1,78 @@
+/* Additive spline mechanisms: E[z_j | parents] in state c is sum_k f_kjc(z_k), or a constant where
+ * j has no parents or a perfect intervention cut them off.
+ *
+ * Given the latents, coefficients and variance of a cell (node, state) are a penalised regression
+ *   theta = (G + sum_k lambda_k P + jitter I)^-1 r,  v = (s - 2 theta'r + theta'G theta) / w,
+ * with sums over the cell's rows G = sum omega b b', r = sum omega b z_j, s = sum omega z_j^2,
+ * w = sum omega, b the parents' basis functions one after another (1 without parents). G, r and s
+ * are the sufficient statistics that stochastic approximation averages: all of them stand in one
+ * vector.
+ */
+#ifndef EBCRL_MECHANISM_H
+#define EBCRL_MECHANISM_H
+
+#include "bspline.h"
+#include "penalty.h"
+#include "sampler.h"
+
+typedef struct {
+  int parents;    /* that act */
+  int n_coef;     /* m = parents x K, or 1 */
+  size_t at;      /* in the statistics: G (m x m, lower triangle), r (m), s */
+  double weight;  /* w; 0: no rows, no parameters */
+  double *theta;  /* m */
+  double *lambda; /* parents */
+  double df;      /* effective degrees of freedom, tr((G + P)^-1 G) */
+} mechanism_cell;
+
+typedef struct {
+  causal_graph graph;
+  bspline_table table;
+  penalty penalty;
+  int learn_lambda;            /* by generalised Fellner-Schall steps, else held */
+  mechanism_cell *cell;        /* 2 d */
+  double *constant, *variance; /* 2 d */
+  int *listens;                /* 2 d */
+  double *range;               /* 2 x d: knots of the statistics */
+  double *curve_range;         /* 2 x d: knots of the curves */
+  double *curve;               /* n_edges x 2 x (knots + 1) x ORDER: polynomials by interval */
+  double variance_floor;
+  int floored, jittered;      /* cells, counted over the fits */
+  size_t n_stats;             /* length of the statistics */
+  double *inverse, *solution; /* scratch: m x m, m of the largest cell */
+} mechanisms;
+
+/* perfect: parents do not act on a targeted node. */
+mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, int perfect, int knots,
+                          double lambda, int learn_lambda, double variance_floor, allocator alloc);
+
+/* Doubles of the statistics; 8 x n_edges x ... are not counted. */
+double mechanism_stats_count(const int *n_coord, int d, int knots);
+
+/* The prior that the mechanisms make. */
+causal_prior prior_of(const mechanisms *m);
+
+/* Basis functions of a block's latents: first index and four values of each. */
+typedef struct {
+  int *first;    /* d x BLOCK_ROWS */
+  double *value; /* d x BLOCK_ROWS x ORDER */
+} mechanism_basis;
+
+mechanism_basis mechanism_basis_new(int d, allocator alloc);
+
+/* Adds a block's rows to the statistics. */
+void mechanism_add(const mechanisms *m, const mechanism_basis *w, const latent_sample *s,
+                   const sampler_block *b, double *stats);
+
+/* gradient (d x BLOCK_ROWS) of the log density of the block's latents under the prior; the block's
+ * means must be up to date. */
+void mechanism_gradient(const mechanisms *m, const sampler_block *b, double *gradient);
+
+/* Coefficients, variances and curves from the statistics. noise: NULL, or for each node a variance
+ * of errors in z_j, which is taken off the residual variance. */
+int mechanism_fit(mechanisms *m, const double *stats, const double *noise);
+
+/* Curves from coefficients and range. */
+void mechanism_curves(mechanisms *m);
+
+#endif

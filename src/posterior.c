@@ -1,0 +1,147 @@
+#include "posterior.h"
+
+#include <R_ext/Utils.h>
+#include <math.h>
+#include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+enum { BLOCKS_BETWEEN_POLLS = 64 };
+
+/* Scratch of a thread. */
+typedef struct {
+  sampler_block block;
+  double *sum[2]; /* halves of the chain; d x BLOCK_ROWS */
+  double *square; /* d x BLOCK_ROWS: E z^2, summed */
+  double *draw;   /* draws x d x BLOCK_ROWS */
+  double *sorted; /* draws */
+} posterior_work;
+
+static posterior_work work_new(const latent_sampler *s, int draws, allocator alloc) {
+  size_t wide = (size_t)s->prior.graph.d * BLOCK_ROWS;
+  posterior_work w = {.block = sampler_block_new(&s->prior.graph, s->rows->n_domains, alloc),
+                      .sum = {alloc(wide, sizeof(double)), alloc(wide, sizeof(double))},
+                      .square = alloc(wide, sizeof(double)),
+                      .draw = alloc(wide * (size_t)draws, sizeof(double)),
+                      .sorted = alloc((size_t)draws, sizeof(double))};
+  return w;
+}
+
+double posterior_bytes(double n, double d, double n_domains, double draws, double threads) {
+  return threads * (sampler_block_bytes(d, d, n_domains) +
+                    sizeof(double) * (d * BLOCK_ROWS * (draws + 3) + draws)) +
+         sizeof(double) * d * (n / BLOCK_ROWS + 1);
+}
+
+/* Adds the moments of the latest sweep to a half. */
+static void add_sweep(const latent_sampler *s, posterior_work *w, int half) {
+  const sampler_block *b = &w->block;
+  int d = s->prior.graph.d;
+  for (int j = 0; j < d; j++)
+    for (int i = 0; i < b->rows; i++) {
+      int at = j * BLOCK_ROWS + i, drawn = s->driver[j + d * b->domain[i]];
+      double value = drawn ? b->z[at] : b->centre[at];
+      double variance = drawn ? 0 : b->spread[at] * b->spread[at];
+      w->sum[half][at] += value;
+      w->square[at] += value * value + variance;
+    }
+}
+
+/* Quantile of sorted-as-needed draws, linear between order statistics (type 7 of R). */
+static double quantile_of(double *draw, int n, double prob) {
+  double at = (n - 1) * prob;
+  int low = (int)at;
+  rPsort(draw, n, low);
+  double value = draw[low];
+  if (at > low) {
+    rPsort(draw, n, low + 1);
+    value += (at - low) * (draw[low + 1] - value);
+  }
+  return value;
+}
+
+static void write_quantiles(const latent_sampler *s, posterior_work *w,
+                            const latent_posterior *out) {
+  size_t n = s->rows->n, d = (size_t)s->prior.graph.d, wide = d * BLOCK_ROWS;
+  for (size_t j = 0; j < d; j++)
+    for (int i = 0; i < w->block.rows; i++) {
+      for (int t = 0; t < out->draws; t++)
+        w->sorted[t] = w->draw[(size_t)t * wide + j * BLOCK_ROWS + (size_t)i];
+      for (int q = 0; q < out->n_probs; q++)
+        out->quantile[((size_t)q * d + j) * n + w->block.start + (size_t)i] =
+            quantile_of(w->sorted, out->draws, out->probs[q]);
+    }
+}
+
+static void write_moments(const latent_sampler *s, const posterior_work *w,
+                          const latent_posterior *out, double *error) {
+  size_t n = s->rows->n;
+  int d = s->prior.graph.d, halves[2] = {out->draws / 2, out->draws - out->draws / 2};
+  for (int j = 0; j < d; j++) {
+    error[j] = 0;
+    for (int i = 0; i < w->block.rows; i++) {
+      int at = j * BLOCK_ROWS + i;
+      size_t to = (size_t)j * n + w->block.start + (size_t)i;
+      double mean = (w->sum[0][at] + w->sum[1][at]) / out->draws;
+      double gap = w->sum[0][at] / halves[0] - w->sum[1][at] / halves[1];
+      out->mean[to] = mean;
+      out->sd[to] = sqrt(fmax(w->square[at] / out->draws - mean * mean, 0));
+      error[j] += 0.25 * gap * gap;
+    }
+  }
+}
+
+static void draw_block(const latent_sampler *s, posterior_work *w, const latent_posterior *out,
+                       size_t start, double *error) {
+  size_t n = s->rows->n, d = (size_t)s->prior.graph.d, wide = d * BLOCK_ROWS;
+  int rows = n - start < BLOCK_ROWS ? (int)(n - start) : BLOCK_ROWS;
+  int spacing = out->keep > 0 ? out->draws / out->keep : 0;
+  sampler_load(s, &w->block, start, rows, out->z, out->projected);
+  sampler_refresh(s, &w->block);
+  memset(w->sum[0], 0, wide * sizeof(double));
+  memset(w->sum[1], 0, wide * sizeof(double));
+  memset(w->square, 0, wide * sizeof(double));
+  for (int t = 1; t <= out->warm_up + out->draws; t++) {
+    int number = t - out->warm_up; /* from 1 */
+    sampler_sweep(s, &w->block, out->stream + (uint32_t)t);
+    if (number < 1)
+      continue;
+    add_sweep(s, w, number > out->draws / 2);
+    if (out->n_probs > 0)
+      memcpy(w->draw + (size_t)(number - 1) * wide, w->block.z, wide * sizeof(double));
+    if (spacing > 0 && number % spacing == 0 && number / spacing <= out->keep)
+      sampler_store(&w->block, n, (int)d, out->kept + (size_t)(number / spacing - 1) * n * d);
+  }
+  sampler_store(&w->block, n, (int)d, out->z);
+  write_moments(s, w, out, error);
+  if (out->n_probs > 0)
+    write_quantiles(s, w, out);
+}
+
+void posterior_draws(const latent_sampler *s, const latent_posterior *out, allocator alloc) {
+  size_t n = s->rows->n, n_blocks = (n + BLOCK_ROWS - 1) / BLOCK_ROWS;
+  int d = s->prior.graph.d, threads = out->threads;
+  posterior_work *work = alloc((size_t)threads, sizeof(posterior_work));
+  double *error = alloc(n_blocks * (size_t)d, sizeof(double));
+  for (int k = 0; k < threads; k++)
+    work[k] = work_new(s, out->n_probs > 0 ? out->draws : 1, alloc);
+  for (size_t from = 0; from < n_blocks; from += BLOCKS_BETWEEN_POLLS) {
+    size_t to = from + BLOCKS_BETWEEN_POLLS < n_blocks ? from + BLOCKS_BETWEEN_POLLS : n_blocks;
+#ifdef _OPENMP
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
+    for (size_t k = from; k < to; k++)
+      draw_block(s, &work[omp_get_thread_num()], out, k * BLOCK_ROWS, error + k * (size_t)d);
+#else
+    for (size_t k = from; k < to; k++)
+      draw_block(s, work, out, k * BLOCK_ROWS, error + k * (size_t)d);
+#endif
+    out->poll();
+  }
+  for (int j = 0; j < d; j++) {
+    out->error[j] = 0;
+    for (size_t k = 0; k < n_blocks; k++)
+      out->error[j] += error[k * (size_t)d + (size_t)j];
+    out->error[j] = sqrt(out->error[j] / (double)n);
+  }
+}

@@ -1,0 +1,219 @@
+/* Glue for g-modeling: checks types, unpacks, allocates, calls, packs. */
+#include "entries.h"
+#include "posterior.h"
+#include "r_util.h"
+#include "saem.h"
+
+#include <math.h>
+#include <string.h>
+
+static SEXP own_copy(SEXP out, int at, SEXP value) {
+  SET_VECTOR_ELT(out, at, Rf_duplicate(value));
+  return VECTOR_ELT(out, at);
+}
+
+static double *new_numbers(SEXP out, int at, size_t rows, size_t cols) {
+  SET_VECTOR_ELT(out, at, Rf_allocMatrix(REALSXP, (int)rows, (int)cols));
+  double *v = REAL(VECTOR_ELT(out, at));
+  memset(v, 0, rows * cols * sizeof(double));
+  return v;
+}
+
+static mechanisms mechanisms_from(const latent_sample *s, SEXP parents, SEXP control) {
+  family_coords families = family_coords_from(parents, s->d);
+  causal_graph graph = causal_graph_new(families.coord, families.n_coord, s->d, r_allocator);
+  return mechanisms_new(s, &graph, list_int(control, "perfect"), list_int(control, "knots"),
+                        list_number(control, "lambda"), list_int(control, "learn_lambda"),
+                        list_number(control, "variance_floor"), r_allocator);
+}
+
+/* The fitted prior as R keeps it: `theta` and `lambda` are lists over cells. */
+enum { PRIOR_THETA, PRIOR_LAMBDA, PRIOR_DF, PRIOR_CONSTANT, PRIOR_VARIANCE, PRIOR_RANGE };
+static const char *prior_fields[] = {"theta", "lambda", "df", "constant", "variance", "range", ""};
+
+static SEXP prior_list(const mechanisms *m) {
+  size_t d = (size_t)m->graph.d;
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, prior_fields));
+  SEXP theta = Rf_allocVector(VECSXP, (R_xlen_t)(2 * d));
+  SET_VECTOR_ELT(out, PRIOR_THETA, theta);
+  SEXP lambda = Rf_allocVector(VECSXP, (R_xlen_t)(2 * d));
+  SET_VECTOR_ELT(out, PRIOR_LAMBDA, lambda);
+  double *df = new_numbers(out, PRIOR_DF, 2, d), *constant = new_numbers(out, PRIOR_CONSTANT, 2, d);
+  double *variance = new_numbers(out, PRIOR_VARIANCE, 2, d);
+  memcpy(new_numbers(out, PRIOR_RANGE, 2, d), m->curve_range, 2 * d * sizeof(double));
+  for (size_t c = 0; c < 2 * d; c++) {
+    const mechanism_cell *cell = &m->cell[c];
+    int seen = cell->weight > 0;
+    df[c] = !seen ? NA_REAL : cell->parents > 0 ? cell->df : 1;
+    constant[c] = seen ? m->constant[c] : NA_REAL;
+    variance[c] = seen ? m->variance[c] : NA_REAL;
+    if (!seen || cell->parents == 0)
+      continue;
+    SET_VECTOR_ELT(theta, (R_xlen_t)c, Rf_allocVector(REALSXP, cell->n_coef));
+    memcpy(REAL(VECTOR_ELT(theta, (R_xlen_t)c)), cell->theta,
+           (size_t)cell->n_coef * sizeof(double));
+    SET_VECTOR_ELT(lambda, (R_xlen_t)c, Rf_allocVector(REALSXP, cell->parents));
+    memcpy(REAL(VECTOR_ELT(lambda, (R_xlen_t)c)), cell->lambda,
+           (size_t)cell->parents * sizeof(double));
+  }
+  UNPROTECT(1);
+  return out;
+}
+
+static void load_prior(mechanisms *m, SEXP prior) {
+  size_t d = (size_t)m->graph.d;
+  SEXP theta = list_element(prior, "theta"), lambda = list_element(prior, "lambda");
+  memcpy(m->constant, REAL(list_element(prior, "constant")), 2 * d * sizeof(double));
+  memcpy(m->variance, REAL(list_element(prior, "variance")), 2 * d * sizeof(double));
+  memcpy(m->range, REAL(list_element(prior, "range")), 2 * d * sizeof(double));
+  for (size_t c = 0; c < 2 * d; c++) {
+    SEXP value = VECTOR_ELT(theta, (R_xlen_t)c), weight = VECTOR_ELT(lambda, (R_xlen_t)c);
+    if (m->cell[c].parents == 0 || Rf_isNull(value))
+      continue;
+    if (XLENGTH(value) != m->cell[c].n_coef)
+      Rf_error("internal error: node %d has the wrong number of coefficients", (int)(c / 2) + 1);
+    memcpy(m->cell[c].theta, REAL(value), (size_t)m->cell[c].n_coef * sizeof(double));
+    memcpy(m->cell[c].lambda, REAL(weight), (size_t)m->cell[c].parents * sizeof(double));
+  }
+  mechanism_curves(m);
+}
+
+static void tick(int iteration, double change, void *ctx) {
+  SEXP progress = (SEXP)ctx;
+  R_CheckUserInterrupt();
+  if (Rf_isFunction(progress)) {
+    SEXP at = PROTECT(Rf_ScalarInteger(iteration)), moved = PROTECT(Rf_ScalarReal(change));
+    SEXP call = PROTECT(Rf_lang3(progress, at, moved));
+    Rf_eval(call, R_GlobalEnv);
+    UNPROTECT(3);
+  }
+}
+
+static saem_settings saem_settings_from(SEXP control, SEXP progress) {
+  saem_settings set = {.mixing = (saem_mixing)list_int(control, "mixing"),
+                       .learn_sigma2 = list_int(control, "learn_sigma2"),
+                       .burn_in = list_int(control, "burn_in"),
+                       .iterations = list_int(control, "iterations"),
+                       .threads = list_int(control, "threads"),
+                       .tick = tick,
+                       .ctx = progress};
+  return set;
+}
+
+enum {
+  FIT_MIXING,
+  FIT_SIGMA2,
+  FIT_PRIOR,
+  FIT_CHAINS,
+  FIT_WALK_SCALE,
+  FIT_ACCEPTANCE,
+  FIT_TRACE,
+  FIT_COUNTS,
+  FIT_DRIFT,
+  FIT_STATUS
+};
+static const char *fit_fields[] = {"mixing",     "sigma2",     "prior", "chains",
+                                   "walk_scale", "acceptance", "trace", "counts",
+                                   "drift",      "status",     ""};
+
+static SEXP counts_of(const saem_state *s) {
+  const char *names[] = {"noise_floored", "sigma2_floored", "rank_deficient", ""};
+  SEXP out = Rf_mkNamed(REALSXP, names);
+  REAL(out)[0] = s->mech->floored;
+  REAL(out)[1] = s->sigma2_floored;
+  REAL(out)[2] = s->rank_deficient;
+  return out;
+}
+
+/* init: mixing (p x d), sigma2, latents (n x d), walk_scale (d x M), prior (NULL or a list). */
+SEXP saem_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init, SEXP control,
+              SEXP progress) {
+  assert_double_matrix(x, "x");
+  latent_sample rows = sample_from(env, targets, omega);
+  size_t d = (size_t)rows.d, domains = (size_t)rows.n_domains;
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fit_fields)), prior = list_element(init, "prior");
+  mechanisms mech = mechanisms_from(&rows, parents, control);
+  saem_state s = {.x = REAL(x),
+                  .p = Rf_ncols(x),
+                  .rows = &rows,
+                  .set = saem_settings_from(control, progress),
+                  .mech = &mech,
+                  .sampler = {.seed = (uint64_t)list_number(control, "seed")},
+                  .sigma2 = list_number(init, "sigma2")};
+  s.set.prior_given = !Rf_isNull(prior);
+  if (s.set.prior_given)
+    load_prior(&mech, prior);
+  s.mixing = REAL(own_copy(out, FIT_MIXING, list_element(init, "mixing")));
+  s.z = REAL(own_copy(out, FIT_CHAINS, list_element(init, "latents")));
+  s.walk_scale = REAL(own_copy(out, FIT_WALK_SCALE, list_element(init, "walk_scale")));
+  s.acceptance = new_numbers(out, FIT_ACCEPTANCE, d, domains);
+  s.trace = new_numbers(out, FIT_TRACE, (size_t)(s.set.burn_in + s.set.iterations),
+                        SAEM_VARIANCES + 2 * d);
+  s.projected = (double *)R_alloc(rows.n * d, sizeof(double));
+  saem_prepare(&s, r_allocator);
+
+  int status = saem_run(&s);
+
+  SET_VECTOR_ELT(out, FIT_STATUS, Rf_ScalarInteger(status));
+  SET_VECTOR_ELT(out, FIT_SIGMA2, Rf_ScalarReal(s.sigma2));
+  SET_VECTOR_ELT(out, FIT_DRIFT, Rf_ScalarReal(s.drift));
+  SET_VECTOR_ELT(out, FIT_PRIOR, prior_list(&mech));
+  SET_VECTOR_ELT(out, FIT_COUNTS, counts_of(&s));
+  UNPROTECT(1);
+  return out;
+}
+
+/* Bytes that a fit takes beside x, the results and one copy of the latents included. */
+SEXP saem_bytes(SEXP n_rows, SEXP n_features, SEXP n_domains, SEXP parents, SEXP knots, SEXP draws,
+                SEXP threads) {
+  double n = Rf_asReal(n_rows), d = Rf_length(parents), domains = Rf_asReal(n_domains);
+  family_coords families = family_coords_from(parents, Rf_length(parents));
+  double stats = mechanism_stats_count(families.n_coord, Rf_length(parents), Rf_asInteger(knots));
+  double rows = 9 * n * d * sizeof(double); /* latents, chains, projections, sds, quantiles */
+  return Rf_ScalarReal(saem_work_bytes(n, Rf_asReal(n_features), d, domains, stats) + rows +
+                       posterior_bytes(n, d, domains, Rf_asReal(draws), Rf_asReal(threads)));
+}
+
+/* Posterior at held parameters. projected: n x d, X A; latents: n x d, where the chains begin;
+ * model: gram (d x d), sigma2, walk_scale (d x M), prior; control: warm_up, draws, probs, keep,
+ * seed, stream, threads, and what the mechanisms need. */
+SEXP latent_draws(SEXP projected, SEXP latents, SEXP env, SEXP targets, SEXP parents, SEXP model,
+                  SEXP control) {
+  const char *fields[] = {"latents", "latents_sd", "quantiles", "draws", "error", "chains", ""};
+  assert_double_matrix(projected, "projected");
+  SEXP omega = PROTECT(Rf_allocVector(REALSXP, Rf_nrows(targets)));
+  for (int e = 0; e < Rf_nrows(targets); e++)
+    REAL(omega)[e] = 1;
+  latent_sample rows = sample_from(env, targets, omega);
+  size_t n = rows.n, d = (size_t)rows.d;
+  mechanisms mech = mechanisms_from(&rows, parents, control);
+  load_prior(&mech, list_element(model, "prior"));
+  int *driver = (int *)R_alloc(d * (size_t)rows.n_domains, sizeof(int));
+  latent_sampler sampler = {.prior = prior_of(&mech),
+                            .rows = &rows,
+                            .gram = REAL(list_element(model, "gram")),
+                            .sigma2 = list_number(model, "sigma2"),
+                            .walk_scale = REAL(list_element(model, "walk_scale")),
+                            .driver = driver,
+                            .seed = (uint64_t)list_number(control, "seed")};
+  find_drivers(&sampler.prior, rows.targets, rows.n_domains, driver);
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields)), probs = list_element(control, "probs");
+  latent_posterior post = {.warm_up = list_int(control, "warm_up"),
+                           .draws = list_int(control, "draws"),
+                           .stream = (uint32_t)list_number(control, "stream"),
+                           .n_probs = Rf_length(probs),
+                           .keep = list_int(control, "keep"),
+                           .threads = list_int(control, "threads"),
+                           .probs = REAL(probs),
+                           .poll = R_CheckUserInterrupt,
+                           .projected = REAL(projected)};
+  post.mean = new_numbers(out, 0, n, d);
+  post.sd = new_numbers(out, 1, n, d);
+  post.quantile = new_numbers(out, 2, n, d * (size_t)post.n_probs);
+  post.kept = new_numbers(out, 3, n, d * (size_t)post.keep);
+  post.error = new_numbers(out, 4, d, 1);
+  post.z = REAL(own_copy(out, 5, latents));
+  posterior_draws(&sampler, &post, r_allocator);
+  UNPROTECT(2);
+  return out;
+}

@@ -1,0 +1,434 @@
+#include "saem.h"
+
+#include "em.h"
+
+#include <math.h>
+#include <string.h>
+
+static const double TARGET_ACCEPTANCE = 0.4;
+static const double VARIANCE_START = 0.05; /* of the noise: least variance at the start */
+static const double SAME_DIRECTION = 1e-13;
+static const double MAX_TURN = 0.1;
+enum { MAX_COLUMN_STEPS = 100 };
+
+struct saem_shard {
+  sampler_block block;
+  mechanism_basis basis;
+  double *statistics;
+  double *weighted; /* d x X_ROWS: omega z */
+  double *gradient; /* d x BLOCK_ROWS: of the prior's log density */
+};
+
+static size_t cross_at(const saem_state *s) {
+  return s->mech->n_stats;
+}
+
+static size_t second_at(const saem_state *s) {
+  return s->mech->n_stats + (size_t)s->p * (size_t)s->rows->d;
+}
+
+static size_t turning_at(const saem_state *s) {
+  return s->n_statistics;
+}
+
+static size_t walks(const saem_state *s) {
+  return (size_t)s->rows->d * (size_t)s->rows->n_domains;
+}
+
+double saem_work_bytes(double n, double p, double d, double n_domains, double n_statistics) {
+  double shards = fmin(MAX_SHARDS, ceil(n / SHARD_ROWS));
+  double own = n_statistics + d * (2 * d + X_ROWS + BLOCK_ROWS * (ORDER + 2) + n_domains);
+  return sizeof(double) * ((shards + 1) * own + 6 * p * d) +
+         (shards + 1) * sampler_block_bytes(d, d, n_domains);
+}
+
+/* ---- set-up -------------------------------------------------------------------------------- */
+
+static saem_shard shard_new(const saem_state *s, allocator alloc) {
+  size_t d = (size_t)s->rows->d;
+  saem_shard k = {.block = sampler_block_new(&s->mech->graph, s->rows->n_domains, alloc),
+                  .basis = mechanism_basis_new(s->rows->d, alloc),
+                  .statistics = alloc(s->n_statistics + 2 * d * d, sizeof(double)),
+                  .weighted = aligned_doubles(d * X_ROWS, alloc),
+                  .gradient = aligned_doubles(d * BLOCK_ROWS, alloc)};
+  return k;
+}
+
+/* gram = A'A; what is 0 but for rounding is made 0, which the sampler skips. */
+static void update_gram(saem_state *s) {
+  int d = s->rows->d;
+  size_t p = (size_t)s->p;
+  for (int j = 0; j < d; j++)
+    for (int k = 0; k <= j; k++) {
+      double sum = 0;
+      for (size_t i = 0; i < p; i++)
+        sum += s->mixing[(size_t)j * p + i] * s->mixing[(size_t)k * p + i];
+      s->gram[j + k * d] = s->gram[k + j * d] = sum;
+    }
+  for (int j = 0; j < d; j++)
+    for (int k = 0; k < d; k++)
+      if (j != k &&
+          fabs(s->gram[j + k * d]) < SAME_DIRECTION * sqrt(s->gram[j + j * d] * s->gram[k + k * d]))
+        s->gram[j + k * d] = 0;
+}
+
+void saem_prepare(saem_state *s, allocator alloc) {
+  int d = s->rows->d;
+  size_t tall = (size_t)s->p * (size_t)d;
+  s->shards = shard_rows(s->rows->n);
+  s->n_statistics = second_at(s) + (size_t)d * (size_t)d;
+  s->statistics = alloc(s->n_statistics, sizeof(double));
+  s->turning = alloc(2 * (size_t)d * (size_t)d, sizeof(double));
+  s->rotation = alloc((size_t)d * (size_t)d, sizeof(double));
+  s->shard = alloc((size_t)s->shards.n_shards, sizeof(saem_shard));
+  for (int k = 0; k < s->shards.n_shards; k++)
+    s->shard[k] = shard_new(s, alloc);
+  s->gram = alloc((size_t)d * (size_t)d, sizeof(double));
+  s->length = alloc((size_t)d, sizeof(double));
+  s->polar = polar_work_new(s->p, d, alloc);
+  s->scratch = alloc(2 * tall, sizeof(double));
+  s->halfway = alloc(tall, sizeof(double));
+  s->sum_sq = weighted_square_sum(s->x, s->p, s->rows, s->set.threads);
+  s->sigma2_floor = 1e-10 * s->sum_sq / ((double)s->rows->n * s->p);
+  s->domain_rows = alloc((size_t)s->rows->n_domains, sizeof(double));
+  memset(s->domain_rows, 0, (size_t)s->rows->n_domains * sizeof(double));
+  for (size_t i = 0; i < s->rows->n; i++)
+    s->domain_rows[s->rows->env[i] - 1] += 1;
+  int *driver = alloc(walks(s), sizeof(int));
+  s->sampler.prior = prior_of(s->mech);
+  s->sampler.rows = s->rows;
+  s->sampler.gram = s->gram;
+  s->sampler.walk_scale = s->walk_scale;
+  find_drivers(&s->sampler.prior, s->rows->targets, s->rows->n_domains, driver);
+  s->sampler.driver = driver;
+  update_gram(s);
+  for (int j = 0; j < d; j++)
+    s->length[j] = sqrt(s->gram[j + j * d]);
+  s->turns = s->set.mixing == SAEM_ORTHOGONAL;
+  for (int j = 1; j < d; j++)
+    if (fabs(s->length[j] / s->length[0] - 1) > 1e-8)
+      s->turns = 0;
+}
+
+/* ---- simulation ---------------------------------------------------------------------------- */
+
+/* sum omega z z', and omega z of the block's rows from `at` on, for the cross products. */
+static void add_moments(const saem_state *s, saem_shard *k, int at) {
+  int d = s->rows->d, rows = k->block.rows;
+  double *second = k->statistics + second_at(s);
+  for (int j = 0; j < d; j++) {
+    const double *z = k->block.z + j * BLOCK_ROWS;
+    double *weighted = k->weighted + (size_t)j * X_ROWS + at;
+    for (int i = 0; i < rows; i++)
+      weighted[i] = s->rows->omega[k->block.domain[i]] * z[i];
+    for (int l = 0; l <= j; l++) {
+      const double *other = k->block.z + l * BLOCK_ROWS;
+      double sum = 0;
+      for (int i = 0; i < rows; i++)
+        sum += weighted[i] * other[i];
+      second[j + l * d] += sum;
+      if (l < j)
+        second[l + j * d] += sum;
+    }
+  }
+}
+
+/* What the prior says on turns of the block's latents. */
+static void add_turning(const saem_state *s, saem_shard *k) {
+  int d = s->rows->d;
+  const sampler_block *b = &k->block;
+  double *first = k->statistics + turning_at(s), *square = first + d * d;
+  mechanism_gradient(s->mech, b, k->gradient);
+  for (int a = 0; a < d; a++)
+    for (int c = 0; c < a; c++) {
+      const double *u = k->gradient + a * BLOCK_ROWS, *v = k->gradient + c * BLOCK_ROWS;
+      const double *y = b->z + a * BLOCK_ROWS, *z = b->z + c * BLOCK_ROWS;
+      for (int i = 0; i < b->rows; i++) {
+        double torque = u[i] * z[i] - v[i] * y[i], weight = s->rows->omega[b->domain[i]];
+        first[a + c * d] += weight * torque;
+        square[a + c * d] += weight * torque * torque;
+      }
+    }
+}
+
+/* One sweep of a shard's rows (none if sweep is 0) and their statistics. */
+static void simulate_shard(saem_state *s, int shard, uint32_t sweep) {
+  saem_shard *k = &s->shard[shard];
+  size_t n = s->rows->n, end = shard_start(&s->shards, shard + 1);
+  int d = s->rows->d;
+  memset(k->statistics, 0, (s->n_statistics + 2 * (size_t)(d * d)) * sizeof(double));
+  memset(k->block.accepted, 0, walks(s) * sizeof(double));
+  for (size_t start = shard_start(&s->shards, shard); start < end; start += X_ROWS) {
+    int many = end - start < X_ROWS ? (int)(end - start) : X_ROWS;
+    rows_times(s->x, n, s->p, start, many, s->mixing, d, s->projected + start, n);
+    for (int at = 0; at < many; at += BLOCK_ROWS) {
+      int rows = many - at < BLOCK_ROWS ? many - at : BLOCK_ROWS;
+      sampler_load(&s->sampler, &k->block, start + (size_t)at, rows, s->z, s->projected);
+      if (sweep > 0) {
+        sampler_refresh(&s->sampler, &k->block);
+        sampler_sweep(&s->sampler, &k->block, sweep);
+        sampler_store(&k->block, n, d, s->z);
+        if (s->turns)
+          add_turning(s, k);
+      }
+      mechanism_add(s->mech, &k->basis, s->rows, &k->block, k->statistics);
+      add_moments(s, k, at);
+    }
+    rows_cross(s->x, n, s->p, start, many, k->weighted, d, k->statistics + cross_at(s));
+  }
+}
+
+static void simulate(saem_state *s, uint32_t sweep) {
+  s->sampler.sigma2 = s->sigma2;
+#ifdef _OPENMP
+#pragma omp parallel for schedule(dynamic) num_threads(s->set.threads)
+#endif
+  for (int k = 0; k < s->shards.n_shards; k++)
+    simulate_shard(s, k, sweep);
+}
+
+/* ---- stochastic approximation -------------------------------------------------------------- */
+
+/* S += step (S(z) - S), shard by shard: sums in the same order for any number of threads. */
+static void approximate(saem_state *s, double step) {
+  for (size_t g = 0; g < s->n_statistics; g++) {
+    double sum = 0;
+    for (int k = 0; k < s->shards.n_shards; k++)
+      sum += s->shard[k].statistics[g];
+    s->statistics[g] = step == 1 ? sum : s->statistics[g] + step * (sum - s->statistics[g]);
+  }
+  for (size_t g = 0; g < 2 * (size_t)(s->rows->d * s->rows->d); g++) {
+    s->turning[g] = 0;
+    for (int k = 0; k < s->shards.n_shards; k++)
+      s->turning[g] += s->shard[k].statistics[turning_at(s) + g];
+  }
+}
+
+/* Share of accepted random walks of each (node, domain); in burn-in the scales follow it. */
+static double tune(saem_state *s, int t) {
+  int d = s->rows->d, counted = 0;
+  double overall = 0;
+  for (size_t w = 0; w < walks(s); w++) {
+    double accepted = 0;
+    for (int k = 0; k < s->shards.n_shards; k++)
+      accepted += s->shard[k].block.accepted[w];
+    s->acceptance[w] = s->sampler.driver[w] ? accepted / s->domain_rows[w / (size_t)d] : NAN;
+    if (!s->sampler.driver[w])
+      continue;
+    overall += s->acceptance[w];
+    counted++;
+    if (t <= s->set.burn_in)
+      s->walk_scale[w] *= exp((s->acceptance[w] - TARGET_ACCEPTANCE) / sqrt(t) * 2);
+  }
+  return counted ? overall / counted : NAN;
+}
+
+/* Knots cover the latest draws. */
+static void update_range(saem_state *s) {
+  size_t n = s->rows->n;
+  for (int j = 0; j < s->rows->d; j++) {
+    const double *z = s->z + (size_t)j * n;
+    double *range = s->mech->range + 2 * j;
+    range[0] = range[1] = z[0];
+    for (size_t i = 1; i < n; i++) {
+      range[0] = z[i] < range[0] ? z[i] : range[0];
+      range[1] = z[i] > range[1] ? z[i] : range[1];
+    }
+  }
+}
+
+/* ---- maximisation -------------------------------------------------------------------------- */
+
+static double product_of(const double *a, const double *b, size_t length) {
+  double sum = 0;
+  for (size_t i = 0; i < length; i++)
+    sum += a[i] * b[i];
+  return sum;
+}
+
+/* |after - before| / |before|. */
+static double relative_change(const double *before, const double *after, size_t length) {
+  double sum = 0;
+  for (size_t i = 0; i < length; i++)
+    sum += (after[i] - before[i]) * (after[i] - before[i]);
+  return sqrt(sum / product_of(before, before, length));
+}
+
+/* A = O D for given lengths D: O is the polar factor of cross D (Procrustes, 4.8). */
+static int orthogonal_columns(saem_state *s) {
+  size_t p = (size_t)s->p, tall = p * (size_t)s->rows->d;
+  const double *cross = s->statistics + cross_at(s);
+  double *target = s->scratch + tall;
+  int deficient;
+  for (size_t g = 0; g < tall; g++)
+    target[g] = cross[g] * s->length[g / p];
+  int status = polar_factor_of(target, &s->polar, s->mixing, &deficient);
+  s->rank_deficient += deficient;
+  for (size_t g = 0; g < tall; g++)
+    s->mixing[g] *= s->length[g / p];
+  return status;
+}
+
+/* m (rows x d) = m R. */
+static void turn_columns(double *m, size_t rows, const double *r, int d, double *row) {
+  for (size_t i = 0; i < rows; i++) {
+    for (int j = 0; j < d; j++) {
+      row[j] = 0;
+      for (int k = 0; k < d; k++)
+        row[j] += m[i + (size_t)k * rows] * r[k + j * d];
+    }
+    for (int j = 0; j < d; j++)
+      m[i + (size_t)j * rows] = row[j];
+  }
+}
+
+static void transpose(double *m, int d) {
+  for (int j = 0; j < d; j++)
+    for (int k = 0; k < j; k++) {
+      double swap = m[j + k * d];
+      m[j + k * d] = m[k + j * d];
+      m[k + j * d] = swap;
+    }
+}
+
+/* R = the product of turns by step x torque / information in each plane. The derivative of the
+ * prior's log density in the angle t at which z_a gains t z_c and z_c loses t z_a is the torque. */
+static void scoring_rotation(const saem_state *s, double step) {
+  int d = s->rows->d;
+  double *r = s->rotation, *information = s->turning + d * d;
+  memset(r, 0, (size_t)(d * d) * sizeof(double));
+  for (int j = 0; j < d; j++)
+    r[j + j * d] = 1;
+  for (int a = 0; a < d; a++)
+    for (int c = 0; c < a; c++) {
+      if (!(information[a + c * d] > 0))
+        continue;
+      double angle = step * s->turning[a + c * d] / information[a + c * d];
+      angle = fmax(-MAX_TURN, fmin(MAX_TURN, angle));
+      double cosine = cos(angle), sine = sin(angle);
+      for (int i = 0; i < d; i++) {
+        double u = r[i + a * d], v = r[i + c * d];
+        r[i + a * d] = cosine * u + sine * v;
+        r[i + c * d] = -sine * u + cosine * v;
+      }
+    }
+}
+
+/* A R, R'z, and the averages to match. Only for columns of one length, where A R stays orthogonal.
+ */
+static void turn_all(saem_state *s, double step) {
+  int d = s->rows->d;
+  double *row = s->scratch + (size_t)s->p * (size_t)d, *second = s->statistics + second_at(s);
+  scoring_rotation(s, step);
+  turn_columns(s->mixing, (size_t)s->p, s->rotation, d, row);
+  turn_columns(s->z, s->rows->n, s->rotation, d, row);
+  turn_columns(s->statistics + cross_at(s), (size_t)s->p, s->rotation, d, row);
+  turn_columns(second, (size_t)d, s->rotation, d, row);
+  transpose(second, d);
+  turn_columns(second, (size_t)d, s->rotation, d, row);
+}
+
+/* Least squares under unit columns, column by column: given the others, the best is the direction
+ * of cross_j - sum_k second_kj a_k. */
+static void unit_columns(saem_state *s) {
+  int d = s->rows->d;
+  size_t p = (size_t)s->p;
+  const double *cross = s->statistics + cross_at(s), *second = s->statistics + second_at(s);
+  double change = 1;
+  for (int step = 0; step < MAX_COLUMN_STEPS && change > 1e-20; step++) {
+    change = 0;
+    for (int j = 0; j < d; j++) {
+      double *column = s->mixing + (size_t)j * p, *next = s->scratch + (size_t)d * p;
+      memcpy(next, cross + (size_t)j * p, p * sizeof(double));
+      for (int k = 0; k < d; k++)
+        for (size_t i = 0; k != j && i < p; i++)
+          next[i] -= second[k + j * d] * s->mixing[(size_t)k * p + i];
+      double norm = sqrt(product_of(next, next, p));
+      for (size_t i = 0; i < p && norm > 0; i++) {
+        double to = next[i] / norm;
+        change += (to - column[i]) * (to - column[i]);
+        column[i] = to;
+      }
+    }
+  }
+}
+
+static void update_sigma2(saem_state *s) {
+  int d = s->rows->d;
+  const double *cross = s->statistics + cross_at(s), *second = s->statistics + second_at(s);
+  double sum = s->sum_sq - 2 * product_of(s->mixing, cross, (size_t)s->p * (size_t)d) +
+               product_of(s->gram, second, (size_t)d * (size_t)d);
+  s->sigma2 = sum / ((double)s->rows->n * s->p);
+  if (!(s->sigma2 > s->sigma2_floor)) {
+    s->sigma2 = s->sigma2_floor;
+    s->sigma2_floored++;
+  }
+}
+
+/* Mechanisms, A and sigma2 that maximise the expected complete-data likelihood; *change is the
+ * relative change of A. */
+static int maximise(saem_state *s, double step, double *change) {
+  size_t tall = (size_t)s->p * (size_t)s->rows->d;
+  double *before = s->scratch;
+  int status = mechanism_fit(s->mech, s->statistics, NULL);
+  memcpy(before, s->mixing, tall * sizeof(double));
+  if (status == STATUS_OK && s->set.mixing == SAEM_ORTHOGONAL)
+    status = orthogonal_columns(s);
+  if (status == STATUS_OK && s->turns)
+    turn_all(s, step);
+  if (s->set.mixing == SAEM_UNIT_COLUMNS)
+    unit_columns(s);
+  update_gram(s);
+  if (s->set.learn_sigma2)
+    update_sigma2(s);
+  *change = relative_change(before, s->mixing, tall);
+  return status;
+}
+
+/* ---- the algorithm ------------------------------------------------------------------------- */
+
+/* Mechanisms from the start's latents, whose errors have variance sigma2 / |a_j|^2 or more. */
+static int start_mechanisms(saem_state *s) {
+  int d = s->rows->d;
+  double *noise = s->scratch, floor = s->mech->variance_floor;
+  if (s->set.prior_given)
+    return STATUS_OK;
+  update_range(s);
+  simulate(s, 0);
+  approximate(s, 1);
+  for (int j = 0; j < d; j++)
+    noise[j] = s->sigma2 / s->gram[j + j * d];
+  s->mech->variance_floor = VARIANCE_START * s->sigma2;
+  int status = mechanism_fit(s->mech, s->statistics, noise);
+  s->mech->variance_floor = floor;
+  s->mech->floored = 0;
+  return status;
+}
+
+static void record(saem_state *s, int t, double change, double acceptance) {
+  size_t rows = (size_t)(s->set.burn_in + s->set.iterations), row = (size_t)t - 1;
+  s->trace[SAEM_SIGMA2 * rows + row] = s->sigma2;
+  s->trace[SAEM_CHANGE * rows + row] = change;
+  s->trace[SAEM_ACCEPTANCE * rows + row] = acceptance;
+  for (int c = 0; c < 2 * s->rows->d; c++)
+    s->trace[(size_t)(SAEM_VARIANCES + c) * rows + row] = s->mech->variance[c];
+}
+
+int saem_run(saem_state *s) {
+  int burn_in = s->set.burn_in, status = start_mechanisms(s);
+  size_t tall = (size_t)s->p * (size_t)s->rows->d;
+  for (int t = 1; t <= burn_in + s->set.iterations && status == STATUS_OK; t++) {
+    double change, step = t <= burn_in ? 1 : 1.0 / (t - burn_in);
+    simulate(s, (uint32_t)t);            /* z given x */
+    approximate(s, step);                /* sufficient statistics */
+    status = maximise(s, step, &change); /* f, v, A, sigma2 */
+    record(s, t, change, tune(s, t));
+    if (t < burn_in)
+      update_range(s);
+    if (t == burn_in + s->set.iterations / 2)
+      memcpy(s->halfway, s->mixing, tall * sizeof(double));
+    s->set.tick(t, change, s->set.ctx);
+  }
+  s->drift = relative_change(s->halfway, s->mixing, tall);
+  return status;
+}

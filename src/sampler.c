@@ -1,0 +1,202 @@
+#include "sampler.h"
+
+#include "vectorize.h"
+
+#include <math.h>
+#include <string.h>
+
+sampler_block sampler_block_new(const causal_graph *g, int n_domains, allocator alloc) {
+  size_t wide = (size_t)g->d * BLOCK_ROWS, edges = (size_t)(g->max_children + 1) * BLOCK_ROWS;
+  sampler_block b = {.domain = alloc(BLOCK_ROWS, sizeof(int)),
+                     .state = alloc(wide, sizeof(int)),
+                     .z = aligned_doubles(wide, alloc),
+                     .projected = aligned_doubles(wide, alloc),
+                     .mean = aligned_doubles(wide, alloc),
+                     .precision = aligned_doubles(wide, alloc),
+                     .centre = aligned_doubles(wide, alloc),
+                     .spread = aligned_doubles(wide, alloc),
+                     .effect = aligned_doubles(edges, alloc),
+                     .change = aligned_doubles(edges, alloc),
+                     .trial = aligned_doubles(BLOCK_ROWS, alloc),
+                     .ratio = aligned_doubles(BLOCK_ROWS, alloc),
+                     .taken = aligned_doubles(BLOCK_ROWS, alloc),
+                     .accepted = alloc((size_t)g->d * (size_t)n_domains, sizeof(double)),
+                     .move = alloc(1, sizeof(struct rng_move))};
+  return b;
+}
+
+double sampler_block_bytes(double d, double max_children, double n_domains) {
+  return sizeof(double) * (BLOCK_ROWS * (6.5 * d + 2 * max_children + 8) + d * n_domains);
+}
+
+void find_drivers(const causal_prior *prior, const int *targets, int n_domains, int *driver) {
+  const causal_graph *g = &prior->graph;
+  memset(driver, 0, (size_t)g->d * (size_t)n_domains * sizeof(int));
+  for (int edge = 0; edge < g->n_edges; edge++)
+    for (int e = 0; e < n_domains; e++) {
+      int j = g->child[edge], state = targets[e + (size_t)n_domains * (size_t)j];
+      if (prior->listens[2 * j + state])
+        driver[g->parent[edge] + (size_t)g->d * (size_t)e] = 1;
+    }
+}
+
+void sampler_load(const latent_sampler *s, sampler_block *b, size_t start, int rows,
+                  const double *z, const double *projected) {
+  size_t n = s->rows->n, bytes = (size_t)rows * sizeof(double);
+  b->start = start;
+  b->rows = rows;
+  for (int i = 0; i < rows; i++)
+    b->domain[i] = s->rows->env[start + (size_t)i] - 1;
+  for (int j = 0; j < s->prior.graph.d; j++) {
+    const double *variance = s->prior.variance + 2 * j;
+    int at = j * BLOCK_ROWS;
+    memcpy(b->z + at, z + (size_t)j * n + start, bytes);
+    memcpy(b->projected + at, projected + (size_t)j * n + start, bytes);
+    for (int i = 0; i < rows; i++) {
+      b->state[at + i] = row_state(s->rows, start + (size_t)i, j);
+      b->precision[at + i] = 1 / variance[b->state[at + i]];
+    }
+  }
+}
+
+void sampler_refresh(const latent_sampler *s, sampler_block *b) {
+  const causal_graph *g = &s->prior.graph;
+  for (int j = 0; j < g->d; j++) {
+    double *mean = b->mean + j * BLOCK_ROWS;
+    const int *state = b->state + j * BLOCK_ROWS;
+    for (int i = 0; i < b->rows; i++)
+      mean[i] = s->prior.constant[2 * j + state[i]];
+    for (int e = g->first_in[j]; e < g->first_in[j + 1]; e++) {
+      s->prior.effect(s->prior.context, e, state, b->z + g->parent[e] * BLOCK_ROWS, b->rows,
+                      b->change);
+      for (int i = 0; i < b->rows; i++)
+        mean[i] += b->change[i];
+    }
+  }
+}
+
+void sampler_store(const sampler_block *b, size_t n, int d, double *z) {
+  for (int j = 0; j < d; j++)
+    memcpy(z + (size_t)j * n + b->start, b->z + j * BLOCK_ROWS, (size_t)b->rows * sizeof(double));
+}
+
+/* Mean and standard deviation of node j given its parents, x, and the other latents that share
+ * features with it. */
+WIDE_VECTORS static void conditional_moments(const latent_sampler *s, sampler_block *b, int j) {
+  const double *restrict mean = b->mean + j * BLOCK_ROWS;
+  const double *restrict precision = b->precision + j * BLOCK_ROWS;
+  const double *restrict projected = b->projected + j * BLOCK_ROWS;
+  double *restrict centre = b->centre + j * BLOCK_ROWS;
+  double *restrict spread = b->spread + j * BLOCK_ROWS;
+  int d = s->prior.graph.d, rows = b->rows;
+  const double *gram = s->gram + (size_t)j * (size_t)d;
+  double scale = 1 / s->sigma2;
+  SIMD for (int i = 0; i < rows; i++) centre[i] = projected[i];
+  for (int k = 0; k < d; k++) {
+    if (k == j || gram[k] == 0)
+      continue;
+    const double *restrict other = b->z + k * BLOCK_ROWS;
+    SIMD for (int i = 0; i < rows; i++) centre[i] -= gram[k] * other[i];
+  }
+  SIMD for (int i = 0; i < rows; i++) {
+    double total = 1 / (precision[i] + gram[j] * scale);
+    centre[i] = total * (precision[i] * mean[i] + scale * centre[i]);
+    spread[i] = total;
+  }
+  for (int i = 0; i < rows; i++)
+    spread[i] = sqrt(spread[i]);
+}
+
+/* ratio += log density of a child at the trial less that at the present, given change of mean. */
+WIDE_VECTORS static void add_child(const double *restrict z, const double *restrict mean,
+                                   const double *restrict precision, const double *restrict effect,
+                                   int rows, double *restrict change, double *restrict ratio) {
+  SIMD for (int i = 0; i < rows; i++) {
+    double step = change[i] - effect[i];
+    change[i] = step;
+    ratio[i] += precision[i] * step * (z[i] - mean[i] - 0.5 * step);
+  }
+}
+
+WIDE_VECTORS static void decide(const double *restrict ratio, const double *restrict exponential,
+                                const double *restrict trial, int rows, double *restrict taken,
+                                double *restrict z) {
+  SIMD for (int i = 0; i < rows; i++) {
+    double yes = ratio[i] > -exponential[i] ? 1 : 0;
+    taken[i] = yes;
+    z[i] = yes > 0 ? trial[i] : z[i];
+  }
+}
+
+WIDE_VECTORS static void follow(const double *restrict taken, const double *restrict change,
+                                int rows, double *restrict effect, double *restrict mean) {
+  SIMD for (int i = 0; i < rows; i++) {
+    double step = taken[i] > 0 ? change[i] : 0;
+    effect[i] += step;
+    mean[i] += step;
+  }
+}
+
+/* Moves node j to b->trial where children's densities (added to b->ratio) and chance agree. */
+static void try_move(const latent_sampler *s, sampler_block *b, int j, const double *exponential) {
+  const causal_graph *g = &s->prior.graph;
+  int first = g->first_out[j], last = g->first_out[j + 1];
+  for (int o = first; o < last; o++) {
+    int edge = g->out[o], at = g->child[edge] * BLOCK_ROWS, slot = (o - first) * BLOCK_ROWS;
+    s->prior.effect(s->prior.context, edge, b->state + at, b->trial, b->rows, b->change + slot);
+    add_child(b->z + at, b->mean + at, b->precision + at, b->effect + slot, b->rows,
+              b->change + slot, b->ratio);
+  }
+  decide(b->ratio, exponential, b->trial, b->rows, b->taken, b->z + j * BLOCK_ROWS);
+  for (int o = first; o < last; o++) {
+    int slot = (o - first) * BLOCK_ROWS;
+    follow(b->taken, b->change + slot, b->rows, b->effect + slot,
+           b->mean + g->child[g->out[o]] * BLOCK_ROWS);
+  }
+}
+
+static void present_effects(const latent_sampler *s, sampler_block *b, int j) {
+  const causal_graph *g = &s->prior.graph;
+  for (int o = g->first_out[j]; o < g->first_out[j + 1]; o++)
+    s->prior.effect(s->prior.context, g->out[o], b->state + g->child[g->out[o]] * BLOCK_ROWS,
+                    b->z + j * BLOCK_ROWS, b->rows, b->effect + (o - g->first_out[j]) * BLOCK_ROWS);
+}
+
+/* Move 1: the conditional given parents and x proposes, so that only the children decide. */
+static void move_by_conditional(const latent_sampler *s, sampler_block *b, int j) {
+  const double *centre = b->centre + j * BLOCK_ROWS, *spread = b->spread + j * BLOCK_ROWS;
+  for (int i = 0; i < b->rows; i++) {
+    b->trial[i] = centre[i] + spread[i] * b->move->normal[0][i];
+    b->ratio[i] = 0;
+  }
+  try_move(s, b, j, b->move->exponential[0]);
+}
+
+/* Move 2: a random walk; the conditional's density and the children's decide. */
+static void move_by_walk(const latent_sampler *s, sampler_block *b, int j) {
+  const double *centre = b->centre + j * BLOCK_ROWS, *spread = b->spread + j * BLOCK_ROWS;
+  const double *z = b->z + j * BLOCK_ROWS;
+  int d = s->prior.graph.d;
+  for (int i = 0; i < b->rows; i++) {
+    double step = s->walk_scale[j + d * b->domain[i]] * b->move->normal[1][i];
+    double from = (z[i] - centre[i]) / spread[i];
+    b->trial[i] = z[i] + step * spread[i];
+    b->ratio[i] = -step * (from + 0.5 * step);
+  }
+  try_move(s, b, j, b->move->exponential[1]);
+  for (int i = 0; i < b->rows; i++)
+    b->accepted[j + d * b->domain[i]] += b->taken[i];
+}
+
+void sampler_sweep(const latent_sampler *s, sampler_block *b, uint32_t sweep) {
+  const causal_graph *g = &s->prior.graph;
+  for (int o = 0; o < g->d; o++) {
+    int j = g->order[o];
+    rng_moves(s->seed, sweep, (uint32_t)j, b->start, b->rows, b->move);
+    conditional_moments(s, b, j);
+    present_effects(s, b, j);
+    move_by_conditional(s, b, j);
+    if (g->first_out[j + 1] > g->first_out[j])
+      move_by_walk(s, b, j);
+  }
+}

@@ -1,0 +1,77 @@
+/* Metropolis-within-Gibbs draws of the latents given the observations.
+ *
+ *   z_j | z_pa(j) ~ N(constant_jc + sum_k effect_kjc(z_k), variance_jc),  c the target state of j
+ *   x | z         ~ N(A z, sigma2 I)
+ *
+ * All that x says about z is A'x and A'A. Rows are independent, and are drawn a block at a time.
+ * A sweep goes through the nodes, parents first, and moves each twice:
+ *   1. to a draw from its conditional given its parents and x, which is Gaussian; the children's
+ *      densities decide on acceptance (always yes where no child listens);
+ *   2. by a random walk with a scale of its own for each (node, domain).
+ */
+#ifndef EBCRL_SAMPLER_H
+#define EBCRL_SAMPLER_H
+
+#include "causal_graph.h"
+#include "rng.h"
+#include "score.h"
+
+/* Cells, here as elsewhere: node j in target state c at 2 j + c. */
+typedef struct {
+  causal_graph graph;
+  /* out[i] = effect of the edge's parent at z[i], its child being in state[i] */
+  void (*effect)(const void *context, int edge, const int *state, const double *z, int rows,
+                 double *out);
+  const void *context;
+  const double *constant, *variance; /* 2 d */
+  const int *listens;                /* 2 d: do parents have an effect on the cell? */
+} causal_prior;
+
+typedef struct {
+  causal_prior prior;
+  const latent_sample *rows;
+  const double *gram;       /* d x d: A'A */
+  double sigma2;            /* of x */
+  const double *walk_scale; /* d x n_domains, in units of the conditional's sd */
+  const int *driver;        /* d x n_domains: does a child listen to the node? */
+  uint64_t seed;
+} latent_sampler;
+
+/* A block of rows; d x BLOCK_ROWS arrays unless said otherwise. */
+typedef struct {
+  size_t start;
+  int rows;
+  int *domain;       /* BLOCK_ROWS, from 0 */
+  int *state;        /* target states */
+  double *z;         /* the draws */
+  double *projected; /* A'x */
+  double *mean;      /* E[z_j | parents] */
+  double *precision; /* 1 / variance_jc */
+  double *centre;    /* E[z_j | all other latents but the children, x], at the node's last move */
+  double *spread;    /* its standard deviation */
+  double *effect, *change;       /* max_children x BLOCK_ROWS: of the edges out of the node */
+  double *trial, *ratio, *taken; /* BLOCK_ROWS */
+  double *accepted;              /* d x n_domains: random-walk moves accepted, added to */
+  struct rng_move *move;
+} sampler_block;
+
+sampler_block sampler_block_new(const causal_graph *g, int n_domains, allocator alloc);
+double sampler_block_bytes(double d, double max_children, double n_domains);
+
+/* driver[d x n_domains] for a graph, targets and the cells that listen. */
+void find_drivers(const causal_prior *prior, const int *targets, int n_domains, int *driver);
+
+/* Domains, states and A'x of rows start .. start + rows - 1; z, projected: n x d. */
+void sampler_load(const latent_sampler *s, sampler_block *b, size_t start, int rows,
+                  const double *z, const double *projected);
+
+/* Conditional means of the block's z under the prior. */
+void sampler_refresh(const latent_sampler *s, sampler_block *b);
+
+/* One sweep; random numbers of stream `sweep`. */
+void sampler_sweep(const latent_sampler *s, sampler_block *b, uint32_t sweep);
+
+/* z (n x d) = the block's. */
+void sampler_store(const sampler_block *b, size_t n, int d, double *z);
+
+#endif

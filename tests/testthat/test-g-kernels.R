@@ -1,0 +1,158 @@
+# The sampler, the mechanisms and SAEM against the slow versions in helper-reference.R.
+
+words <- function(counter, key) .Call(ebcrl:::C_philox_words, counter, key)
+
+# A diamond with a perfect or imperfect intervention on its sink, noise in few features.
+g_case <- function(n_env = c(14, 10, 12), perfect = FALSE) {
+  withr::local_seed(7)
+  dag <- matrix(0L, 3, 3)
+  dag[1, 2:3] <- 1L
+  dag[2, 3] <- 1L
+  data <- ref_data(n_env, 6, dag)
+  targets <- rbind(c(0L, 0L, 0L), c(1L, 0L, 0L), c(0L, 1L, 1L))
+  data$targets <- targets
+  data$parents <- list(integer(), 1L, 1:2)
+  data$env <- as.integer(rep(1:3, n_env))
+  data$x <- data$x[seq_along(data$env), ]
+  data
+}
+
+g_settings <- function(...) {
+  utils::modifyList(list(
+    perfect = FALSE, knots = 5L, lambda = 3, learn_lambda = TRUE, variance_floor = 1e-6,
+    mixing = 0L, learn_sigma2 = TRUE, burn_in = 3L, iterations = 2L, threads = 1L, seed = 2^33 + 5,
+    warm_up = 1L, draws = 4L, probs = c(0.1, 0.5), keep = 2L, stream = 10
+  ), list(...))
+}
+
+start_of <- function(data, mixing = ref_polar(data$mixing + 0.05)) {
+  list(mixing = mixing, sigma2 = 0.6, latents = data$x %*% mixing,
+       walk_scale = matrix(1, 3, nrow(data$targets)), prior = NULL)
+}
+
+run_saem <- function(data, start, control, omega = c(1.2, 0.8, 1)) {
+  .Call(ebcrl:::C_saem_fit, data$x, data$env, data$targets, data$parents, omega, start, control,
+        NULL)
+}
+
+test_that("SAEM is the reference, draw for draw", {
+  data <- g_case()
+  for (perfect in c(FALSE, TRUE)) {
+    control <- g_settings(perfect = perfect)
+    start <- start_of(data)
+    fit <- run_saem(data, start, control)
+    slow <- ref_saem(data$x, data$env, data$targets, data$parents, 1:3, c(1.2, 0.8, 1), start,
+                     control, words)
+    expect_identical(fit$status, 0L)
+    expect_close(fit$chains, slow$chains, 1e-6)
+    expect_close(fit$mixing, slow$mixing, 1e-6)
+    expect_close(fit$sigma2, slow$sigma2, 1e-6)
+    expect_close(fit$walk_scale, slow$walk_scale, 1e-6)
+    expect_close(fit$prior$variance, matrix(slow$prior$variance, 2), 1e-6)
+    expect_close(fit$prior$range, slow$prior$range, 1e-6)
+    expect_close(fit$prior$theta, slow$prior$theta, 1e-5)
+    expect_close(fit$prior$lambda[lengths(fit$prior$lambda) > 0],
+                 slow$prior$lambda[lengths(fit$prior$lambda) > 0], 1e-5)
+  }
+})
+
+test_that("posterior draws are the reference, draw for draw, also for correlated columns of A", {
+  data <- g_case()
+  control <- g_settings()
+  fit <- run_saem(data, start_of(data), control)
+  mixing <- data$mixing %*% matrix(c(1, 0.4, 0, 0, 1, -0.3, 0.2, 0, 1), 3)
+  model <- list(gram = crossprod(mixing), sigma2 = 0.5, walk_scale = fit$walk_scale,
+                prior = fit$prior)
+  projected <- data$x %*% mixing
+  z <- data$x %*% mixing %*% solve(model$gram)
+  got <- .Call(ebcrl:::C_latent_draws, projected, z, data$env, data$targets, data$parents, model,
+               control)
+  n <- nrow(z)
+  draws <- means <- seconds <- array(0, c(n, 3, control$draws))
+  states <- data$targets[data$env, ]
+  listening <- cbind(TRUE, TRUE, rep(FALSE, n))
+  for (i in seq_len(n)) {
+    now <- z[i, ]
+    for (t in seq_len(control$warm_up + control$draws)) {
+      chance <- function(j) ref_moves(words, control$seed, control$stream + t, j - 1, i - 1)
+      sweep <- ref_sweep(now, projected[i, ], model$gram, 0.5, fit$prior, states[i, ],
+                         model$walk_scale[, data$env[i]], data$parents, 1:3, control$knots, chance)
+      now <- sweep$z
+      if (t > control$warm_up) {
+        at <- t - control$warm_up
+        draws[i, , at] <- now
+        means[i, , at] <- ifelse(listening[i, ], now, sweep$centre)
+        seconds[i, , at] <- means[i, , at]^2 + ifelse(listening[i, ], 0, sweep$spread^2)
+      }
+    }
+  }
+  mean <- apply(means, 1:2, mean)
+  expect_close(got$chains, draws[, , control$draws], 1e-8)
+  expect_close(got$latents, mean, 1e-8)
+  expect_close(got$latents_sd, sqrt(apply(seconds, 1:2, mean) - mean^2), 1e-7)
+  expect_close(got$draws, cbind(draws[, , 2], draws[, , 4]), 1e-8)
+  quantiles <- lapply(c(0.1, 0.5), function(p) apply(draws, 1:2, stats::quantile, p))
+  expect_close(got$quantiles, do.call(cbind, quantiles), 1e-8)
+  halves <- apply(means[, , 1:2], 1:2, base::mean) - apply(means[, , 3:4], 1:2, base::mean)
+  expect_close(drop(got$error), sqrt(colMeans(halves^2) / 4), 1e-8)
+})
+
+# Linear mechanisms as splines: the coefficients of a line are its values at Greville abscissae.
+linear_prior <- function(slope, variance, knots = 6L, range = c(-20, 20)) {
+  inner <- c(rep(0, 2), seq_len(knots) - 1, rep(knots - 1, 2))
+  abscissae <- range[1] + rowMeans(stats::embed(inner, 3)) * diff(range) / (knots - 1)
+  d <- nrow(slope)
+  theta <- unlist(lapply(seq_len(d), function(j) {
+    line <- unlist(lapply(which(slope[, j] != 0), function(k) slope[k, j] * abscissae))
+    list(line, NULL)
+  }), recursive = FALSE)
+  list(theta = theta, lambda = lapply(theta, function(t) rep(1, length(t) / (knots + 2))),
+       constant = matrix(0, 2, d), variance = rbind(variance, 1),
+       range = matrix(range, 2, d))
+}
+
+test_that("with linear mechanisms the draws have the moments of the exact Gaussian posterior", {
+  slope <- matrix(0, 3, 3)
+  slope[1, 2] <- 0.8
+  slope[1, 3] <- -0.5
+  slope[2, 3] <- 1.2
+  variance <- c(2, 1, 0.5)
+  gram <- matrix(c(1, 0.3, 0, 0.3, 1, -0.2, 0, -0.2, 0.8), 3)
+  sigma2 <- 0.7
+  precision <- (diag(3) - slope) %*% diag(1 / variance) %*% t(diag(3) - slope) + gram / sigma2
+  projected <- withr::with_seed(3, matrix(stats::rnorm(60 * 3, sd = 2), 60))
+  exact <- t(solve(precision, t(projected) / sigma2))
+  control <- g_settings(knots = 6L, warm_up = 50L, draws = 4000L, keep = 0L)
+  model <- list(gram = gram, sigma2 = sigma2, walk_scale = matrix(1.5, 3, 1),
+                prior = linear_prior(slope, variance))
+  got <- .Call(ebcrl:::C_latent_draws, projected, projected, rep(1L, 60), matrix(0L, 1, 3),
+               list(integer(), 1L, 1:2), model, control)
+  sd <- sqrt(diag(solve(precision)))
+  expect_lt(max(abs(t(got$latents - exact) / sd)), 0.15)
+  expect_lt(sqrt(mean((t(got$latents - exact) / sd)^2)), 0.04)
+  expect_equal(sqrt(colMeans(got$latents_sd^2)), sd, tolerance = 0.02)
+  median <- got$quantiles[, 4:6]
+  expect_lt(sqrt(mean((t(median - exact) / sd)^2)), 0.06)
+  expect_true(all(drop(got$error) / sd < 0.05))
+})
+
+test_that("SAEM with general columns keeps them at length 1 and near the truth", {
+  data <- g_case(c(200, 200, 200))
+  data$mixing <- data$mixing %*% matrix(c(1, 0.5, 0, 0, 1, 0, 0.4, 0, 1), 3)
+  data$mixing <- data$mixing / rep(sqrt(colSums(data$mixing^2)), each = 6)
+  data$x <- withr::with_seed(4, data$z[seq_len(600), ] %*% t(data$mixing) +
+                               sqrt(0.5) * matrix(stats::rnorm(3600), 600))
+  start <- start_of(data, mixing = data$mixing)
+  run <- function(mixing) {
+    start$mixing <- if (mixing == 0L) ref_polar(data$mixing) else data$mixing
+    start$latents <- data$x %*% start$mixing %*% solve(crossprod(start$mixing))
+    run_saem(data, start, g_settings(mixing = mixing, burn_in = 40L, iterations = 60L))
+  }
+  free <- run(1L)
+  expect_equal(colSums(free$mixing^2), rep(1, 3))
+  error <- function(fit) sum((fit$mixing - data$mixing)^2)
+  expect_lt(error(free), 0.05)
+  expect_gt(error(run(0L)), 2 * error(free))
+  held <- run(2L)
+  expect_identical(held$mixing, data$mixing)
+})

@@ -1,0 +1,132 @@
+# fit_crl(method = "g").
+
+small_sim <- function(n = 150, seed = 1, ...) {
+  withr::with_seed(seed, sim_crl(chain_dag(3), n = n, p = 12, sigma2 = 1, ...))
+}
+
+quick <- function(...) crl_control(burn_in = 20, iterations = 30, draws = 60, ...)
+
+test_that("a g fit is a crl_fit with its own fields", {
+  sim <- small_sim()
+  fit <- fit_crl(sim, method = "g", control = quick(seed = 1))
+  expect_s3_class(fit, "crl_fit")
+  expect_identical(fit$method, "g")
+  expect_identical(fit_crl(sim, control = crl_control(max_iter = 1))$method, "f")
+  expect_identical(fit$init, "interventional")
+  expect_identical(dim(fit$latents), c(450L, 3L))
+  expect_identical(dimnames(fit$quantiles)[[3]], c("0.05", "0.50", "0.95"))
+  expect_true(all(fit$quantiles[, , 1] < fit$quantiles[, , 2]))
+  expect_true(all(fit$latents_sd > 0))
+  expect_equal(unname(crossprod(fit$mixing)), diag(3))
+  expect_identical(nrow(fit$trace), 50L)
+  expect_named(fit$trace, c("iteration", "sigma2", "change_mixing", "acceptance",
+                            paste0("noise_var_z", rep(1:3, each = 2), "_state", 0:1)))
+  expect_identical(fit$noise_var[["z2", "state1"]], fit$trace$noise_var_z2_state1[50])
+  expect_identical(fit$cells$coefficients, c(1L, 1L, 22L, 22L, 22L, 22L))
+  expect_true(all(apply(fit$mixing, 2, function(column) column[which.max(abs(column))]) > 0))
+})
+
+test_that("set.seed() decides the run, unless control$seed does", {
+  sim <- small_sim()
+  run <- function(state, ...) {
+    withr::with_seed(state, fit_crl(sim, method = "g", control = quick(...)))
+  }
+  first <- run(1)
+  expect_identical(run(1)$latents, first$latents)
+  expect_false(identical(run(2)$latents, first$latents))
+  expect_identical(run(2, seed = first$seed)$latents, first$latents)
+  before <- withr::with_seed(1, stats::runif(1))
+  after <- withr::with_seed(1, {
+    fit_crl(sim, method = "g", control = quick(seed = 1))
+    stats::runif(1)
+  })
+  expect_identical(after, before)
+})
+
+test_that("the number of threads does not change a bit", {
+  sim <- small_sim(n = 3000)
+  run <- function(threads) {
+    fit <- fit_crl(sim, method = "g", init = list(mixing = sim$mixing),
+                   control = crl_control(burn_in = 3, iterations = 2, draws = 4, seed = 3,
+                                         mixing = "orthonormal", threads = threads))
+    fit[c("latents", "latents_sd", "quantiles", "mixing", "sigma2", "prior", "chains", "mc_error")]
+  }
+  expect_identical(run(3), run(1))
+})
+
+test_that("the fit is close to the Bayes optimum, its intervals cover, its variances are right", {
+  sim <- small_sim(n = 1000, seed = 2)
+  fit <- fit_crl(sim, method = "g", control = crl_control(seed = 1))
+  best <- withr::with_seed(1, bayes_latents(sim))
+  expect_lt(rel_mse(fit, sim) / rel_mse(best, sim), 1.06)
+  truth <- ebcrl:::truth_like(fit, sim)
+  expect_equal(mean(fit$quantiles[, , 1] < truth & truth < fit$quantiles[, , 3]), 0.9,
+               tolerance = 0.02)
+  expect_equal(unname(fit$noise_var), cbind(rep(4, 3), rep(1, 3)), tolerance = 0.1)
+  expect_true(fit$converged)
+})
+
+test_that("from A and sigma2 held, only the prior is learned", {
+  sim <- small_sim()
+  known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
+  fit <- fit_crl(sim, method = "g", init = known, control = quick(seed = 1))
+  expect_identical(fit$control$mixing, "fixed")
+  expect_identical(unname(fit$mixing), unname(sim$mixing))
+  expect_identical(fit$sigma2, sim$sigma2)
+  expect_identical(fit$drift, 0)
+})
+
+test_that("flipping signs of the latents at the end leaves the model as it was", {
+  sim <- small_sim()
+  fit <- fit_crl(sim, method = "g", control = quick(seed = 1))
+  parents <- list(integer(), 1L, 2L)
+  model <- fit[c("mixing", "chains", "prior", "sigma2", "walk_scale")]
+  model$mixing[, c(1, 3)] <- -model$mixing[, c(1, 3)]
+  model$chains[, c(1, 3)] <- -model$chains[, c(1, 3)]
+  turned <- ebcrl:::turn_latents(model, parents)
+  expect_identical(turned$mixing, fit$mixing)
+  # the prior of the flipped model, evaluated at flipped latents, is the prior
+  z <- withr::with_seed(1, matrix(stats::rnorm(30), 10))
+  sign <- c(-1, 1, -1)
+  for (j in 2:3) for (state in 0:1) for (i in 1:10) {
+    flipped <- ref_prior_mean(turned$prior, j, state, z[i, ] * sign, parents, 20)
+    expect_equal(flipped * sign[j], ref_prior_mean(fit$prior, j, state, z[i, ], parents, 20))
+  }
+})
+
+test_that("a g fit goes on from another, and f takes A from g", {
+  sim <- small_sim()
+  fit <- fit_crl(sim, method = "g", control = quick(seed = 1))
+  more <- update(fit, init = fit)
+  expect_identical(more$init, "fit")
+  expect_identical(more$control$mixing, "orthonormal")
+  expect_equal(more$noise_var, fit$noise_var, tolerance = 0.3)
+  held <- fit_crl(sim, init = fit, control = crl_control(mixing = "fixed"))
+  expect_identical(held$method, "f")
+  expect_equal(held$mixing, fit$mixing)
+  from_f <- fit_crl(sim, method = "g", init = held, control = quick(seed = 1))
+  expect_s3_class(from_f, "crl_fit")
+})
+
+test_that("a general A has columns of length 1", {
+  sim <- small_sim(mixing = withr::with_seed(5, {
+    a <- matrix(stats::rnorm(36), 12)
+    a / rep(sqrt(colSums(a^2)), each = 12)
+  }))
+  fit <- fit_crl(sim, method = "g", init = list(mixing = sim$mixing),
+                 control = quick(mixing = "psd", seed = 1))
+  expect_equal(unname(colSums(fit$mixing^2)), rep(1, 3))
+  expect_lt(frobenius_error(fit, sim), 0.05)
+})
+
+test_that("print, summary and glance speak of g-modeling", {
+  sim <- small_sim()
+  fit <- fit_crl(sim, method = "g", control = quick(seed = 1))
+  fit$elapsed <- 0
+  expect_output(print(fit), "g-modeling")
+  expect_output(print(fit), "20 burn-in and 30 averaging iterations")
+  expect_output(print(summary(fit)), "Mechanisms, by node and target state")
+  expect_named(glance(fit), c("nobs", "features", "latents", "domains", "sigma2", "drift",
+                              "mc_error", "noise_floored", "iterations", "converged", "elapsed"))
+  expect_named(tidy(fit, "cells"), c("node", "state", "rows", "coefficients", "df", "noise_var"))
+})
