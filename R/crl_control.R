@@ -282,7 +282,8 @@ engine_control <- function(control, d, learn_sigma2 = FALSE, turn_signs = FALSE)
     mixing = position(control$mixing, c("orthonormal", "diagonal", "fixed", "psd")),
     learn_sigma2 = learn_sigma2, turn_signs = turn_signs,
     eta = if (identical(control$eta, "auto")) 1 else control$eta,
-    choose_eta = identical(control$eta, "auto"), seed = control$seed, tol = control$tol,
+    choose_eta = identical(control$eta, "auto"), seed = control$seed %||% 1L,
+    tol = control$tol,
     max_iter = control$max_iter
   )
 }

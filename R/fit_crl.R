@@ -193,6 +193,7 @@ with_call <- function(fit, call) {
 #' @noRd
 fit_data <- function(data, init, control, call = NULL, error_call = rlang::caller_env()) {
   started <- proc.time()[["elapsed"]]
+  control$seed <- control$seed %||% 1L
   init <- init %||% default_init(control)
   control$mixing <- resolved_mixing(control$mixing, init)
   check_engine_range(control$range, data$d, error_call)

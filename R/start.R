@@ -28,7 +28,7 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
   start <- pca_start(data, call)
   cells <- rotation_cells(data, start, control$intervention == "perfect")
   found <- .Call(C_rotation_starts, cells$cov, cells$weight, cells$coord,
-                 VARIANCE_FLOOR * start$sigma2, control$starts, control$seed %||% 1L)
+                 VARIANCE_FLOOR * start$sigma2, control$starts, control$seed)
   optima <- distinct_optima(found)
   optima$refined <- rep(NA_real_, length(optima$which))
   rotation <- matrix(found$rotation[, , optima$which[1L]], data$d)
