@@ -116,7 +116,7 @@
 #' (5.4), which up to a constant is Stein's unbiased estimate of the squared error of the latents,
 #' so that no truth is needed. Candidates are the powers of ten from 0.01 to 1e6, refined by a
 #' parabola in log lambda. A (node, state) cell that does better with its own best weight than with
-#' that of the others, by more than two standard errors over the folds, takes it; the other cells
+#' that of the others, by more than three standard errors over the folds, takes it; the other cells
 #' have the best weight in common. (Held-out losses of single cells are noisy: with a few hundred
 #' rows a domain, a free choice in every cell costs more than it gains.) `fit$cells$lambda` has the
 #' result.

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Standard errors by which a cell's own weight has to be better than that of the others. */
-static const double DEPARTURE = 2;
+static const double DEPARTURE = 3;
 
 smoothing *smoothing_new(const latent_sample *s, int choose_lambda, int choose_eta, uint64_t seed,
                          allocator alloc) {

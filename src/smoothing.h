@@ -7,11 +7,12 @@
  * which up to a constant is Stein's unbiased estimate of the squared error of Tweedie's formula.
  *
  * lambda: a cell whose own best weight is better for its own rows than the best weight of the
- * others, by more than two standard errors over the folds, takes it; the others have one weight in
- * common, the one with the smallest loss over all their rows.
+ * others, by more than three standard errors over the folds, takes it; the others have one weight
+ * in common, the one with the smallest loss over all their rows.
+ *
  * eta: the squared error of z_j = (y_j + eta sigma2 s_j) / D_j is, up to a constant,
  *   sigma2^2 sum_j (eta^2 sum s_j^2 + 2 eta sum ds_j) / D_j^2,
- * which is smallest at eta = - sum_j (sum ds_j) / D_j^2 / sum_j (sum s_j^2) / D_j^2.
+ * which is smallest at eta = - sum_j (sum ds_j / D_j^2) / sum_j (sum s_j^2 / D_j^2).
  *
  * A fold's sample is the whole one with weights of 0: no row is moved, and the score's own
  * accumulation serves.

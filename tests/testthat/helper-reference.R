@@ -145,21 +145,25 @@ ref_eval_jacobian <- function(y, row_targets, parents, theta, range, knots, cont
 # and omega ds. An array cells x weights x folds of each.
 ref_held_out <- function(y, env, targets, parents, omega, control, fold, weights) {
   range <- ref_range(y, control$range)
-  cells <- 2 * ncol(y)
-  half_square <- slope <- array(0, c(cells, length(weights), max(fold)))
-  for (v in seq_len(max(fold))) {
-    for (k in seq_along(weights)) {
-      settings <- utils::modifyList(control, list(range = range, lambda = weights[k]))
-      train <- fold != v
-      theta <- ref_score(y[train, ], env[train], targets, parents, omega, settings)$theta
-      on_fold <- ref_eval_score(y[!train, ], targets[env[!train], ], parents, theta, range,
-                                control$knots)
-      for (cell in seq_len(cells)) {
-        node <- (cell + 1) %/% 2
-        rows <- targets[env[!train], node] == (cell + 1) %% 2
-        w <- omega[env[!train]][rows]
-        half_square[cell, k, v] <- sum(w * on_fold$score[rows, node]^2) / 2
-        slope[cell, k, v] <- sum(w * on_fold$dscore[rows, node])
+  d <- ncol(y)
+  half_square <- slope <- array(0, c(2 * d, length(weights), max(fold)))
+  for (j in seq_len(d)) {
+    family <- c(j, parents[[j]])
+    phi <- ref_features(y, family, range, control$knots)
+    dphi <- ref_features(y, family, range, control$knots, 1L)
+    penalty <- ref_penalty(length(family), control$knots, control$penalty, 1)
+    for (state in 0:1) {
+      for (v in seq_len(max(fold))) {
+        train <- targets[env, j] == state & fold != v
+        test <- targets[env, j] == state & fold == v
+        gram <- crossprod(phi[train, ], omega[env[train]] * phi[train, ])
+        right <- -colSums(omega[env[train]] * dphi[train, ])
+        for (k in seq_along(weights)) {
+          theta <- solve(gram + weights[k] * penalty, right)
+          cell <- 2 * j - 1 + state
+          half_square[cell, k, v] <- sum(omega[env[test]] * (phi[test, ] %*% theta)^2) / 2
+          slope[cell, k, v] <- sum(omega[env[test]] * (dphi[test, ] %*% theta))
+        }
       }
     }
   }
@@ -167,7 +171,7 @@ ref_held_out <- function(y, env, targets, parents, omega, control, fold, weights
 }
 
 # The weights that the held-out losses speak for: cells that do better with their
-# own than with the best of the others, by two standard errors over the folds,
+# own than with the best of the others, by three standard errors over the folds,
 # take it, the clearest case first; the rest have the best in common. Between
 # grid points by a parabola in log lambda.
 ref_choose_lambda <- function(loss, weights) {
@@ -190,7 +194,7 @@ ref_choose_lambda <- function(loss, weights) {
         loss[cell, best(curve_of(cell)), ]
       if (any(gain != 0)) sum(gain) / (stats::sd(gain) * sqrt(length(gain))) else 0
     }, 0)
-    if (length(together) == 0 || max(advantage) <= 2) break
+    if (length(together) == 0 || max(advantage) <= 3) break
     together <- together[-which.max(advantage)]
   }
   chosen <- vapply(seq_len(dim(loss)[1]), function(cell) refined(curve_of(cell)), 0)
