@@ -9,6 +9,7 @@
 #   check_numeric_matrix(x, arg, ...)    small matrix of finite numbers       -> double matrix
 #   check_finite_matrix(x, arg)          the scan of a large double matrix    -> list
 #   check_class(x, class, arg, maker)    an object of a class of this package -> x
+#   check_method(fit, method, what)      a fit by "f" or by "g"           -> fit
 #   check_dots_empty(..., call =)        no argument left over in `...`
 #   check_package(package, purpose)      a suggested package is installed
 #   describe(x)                          what x is, in words: "a character vector of length 3"
@@ -198,6 +199,17 @@ check_class <- function(x, class, arg, maker, call = rlang::caller_env()) {
                   "i" = "Make one by {.code {maker}}."), "type", call = call)
   }
   x
+}
+
+#' A fit by the method that has what is asked for
+#' @param what The code that asks for it.
+#' @noRd
+check_method <- function(fit, method, what, call = rlang::caller_env()) {
+  if (fit$method != method) {
+    abort_input(c("{.code {what}} needs a fit by {.code method = \"{method}\"}.",
+                  "x" = "This one is by {.code method = \"{fit$method}\"}."), "method", call = call)
+  }
+  invisible(fit)
 }
 
 #' Refuse arguments that nothing reads, which are most often misspelt names

@@ -4,6 +4,9 @@
 # Sweeps of fresh chains that are left out, before those that count.
 WARM_UP <- 50L
 
+# Random numbers of new rows: streams that no fit reaches.
+NEW_ROWS_STREAM <- 2^31
+
 # Probabilities of the posterior quantiles that a fit keeps.
 FIT_PROBS <- c(0.05, 0.5, 0.95)
 

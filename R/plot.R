@@ -12,15 +12,20 @@ ggplot2::autoplot
 #' @param object,x A `crl_fit`, from [fit_crl()].
 #' @param type What is drawn:
 #'   * `"convergence"`: noise variance, score-matching loss and relative changes by iteration, and
-#'     the share of floored variances if there were any. The dotted line is the tolerance.
+#'     the share of floored variances if there were any. The dotted line is the tolerance. Of a g
+#'     fit: noise variances of x and of the latents, and change of A; the dotted line is the end of
+#'     burn-in.
 #'   * `"loadings"`: the mixing matrix, as a heat map for up to 40 features, else as one panel a
 #'     latent.
 #'   * `"latents"`: posterior means with intervals for `rows` rows, one panel a latent. With
 #'     `truth`, the true latents as crosses.
-#'   * `"scores"`: the fitted score components \eqn{s_j} (equation 5.2 of the paper) against their
+#'   * `"scores"`, of an f fit: the fitted score components \eqn{s_j} (equation 5.2 of the paper)
+#'     against their
 #'     own pseudo-latent, with the parents held at their medians, for both target states. Curves end
 #'     where the data of their state end. The data are up to 2000 evenly spaced rows, which the
 #'     rug shows.
+#'   * `"mechanisms"`, of a g fit: the fitted mechanisms of [mechanisms()], a panel for each latent
+#'     and parent, over the posterior means of up to 2000 evenly spaced rows.
 #'   * `"env"`: relative mean squared error of the latents by domain. Needs `truth`.
 #' @param truth For `"env"` and `"latents"`, a [sim_crl()] object, or what else [rel_mse()] takes as
 #'   one.
@@ -33,7 +38,8 @@ ggplot2::autoplot
 #' @param ... Not used.
 #' @return `autoplot()`: a ggplot object. `plot()`: the same, invisibly.
 #' @section Errors:
-#' `ebcrl_error_truth` if `type = "env"` comes without `truth`.
+#' `ebcrl_error_truth` if `type = "env"` comes without `truth`, `ebcrl_error_method` for scores of a
+#' g fit or mechanisms of an f fit.
 #' @examples
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
 #' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)
@@ -42,9 +48,10 @@ ggplot2::autoplot
 #' plot(fit, type = "env", truth = sim)
 #' @export
 autoplot.crl_fit <- function(object,
-                             type = c("convergence", "loadings", "latents", "scores", "env"),
+                             type = c("convergence", "loadings", "latents", "scores", "mechanisms",
+                                      "env"),
                              truth = NULL, bayes = NULL, rows = 60, level = 0.9, ...) {
-  types <- c("convergence", "loadings", "latents", "scores", "env")
+  types <- c("convergence", "loadings", "latents", "scores", "mechanisms", "env")
   type <- check_choice(type, types, "type")
   check_dots_empty(...)
   switch(type,
@@ -52,7 +59,8 @@ autoplot.crl_fit <- function(object,
     loadings = plot_loadings(object),
     latents = plot_latents(object, truth, check_number(rows, "rows", min = 1, integer = TRUE),
                            check_level(level)),
-    scores = plot_scores(object),
+    scores = plot_scores(check_method(object, "f", "type = \"scores\"")),
+    mechanisms = plot_mechanisms(check_method(object, "g", "type = \"mechanisms\"")),
     env = plot_env(env_errors(list("this fit" = object), needs_truth(truth)), bayes, truth)
   )
 }
@@ -144,6 +152,9 @@ needs_truth <- function(truth, call = rlang::caller_env()) {
 
 #' @noRd
 plot_convergence <- function(fit) {
+  if (fit$method == "g") {
+    return(plot_saem(fit))
+  }
   if (fit$iterations == 0L) {
     abort_input(c("There are no iterations to draw.", "x" = "The fit has {.code max_iter = 0}."),
                 "range", call = rlang::caller_env())

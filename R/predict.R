@@ -8,6 +8,10 @@
 #' depends on the state of that node alone, so a combination that no training domain has is composed
 #' from the fitted components, as long as each node's state was seen in training.
 #'
+#' For a fit by `method = "g"` chains of draws with the parameters held take the place of the
+#' formulas: as many draws a row as the fit's `draws`, after 50 more that are left out. Their seed
+#' is that of the fit, so that predictions are a function of the fit and the rows.
+#'
 #' @param object A `crl_fit`, from [fit_crl()].
 #' @param newdata Numeric matrix (n_new x p) or data frame, rows = samples, in the units of the `x`
 #'   that was fitted (and, if that was centred or scaled, in the same way). If both it and the
@@ -40,7 +44,10 @@
 #' that came out negative and was floored gives an interval of length 0 (where columns of A are
 #' correlated, one that is too short). Coverage is over rows and
 #' latents together, not of all latents of a row at once.
+#' With a g fit the moments are those of the posterior draws. Quantiles of the training rows are in
+#' the fit, and draws come from [simulate()][simulate.crl_fit].
 #' @section Warnings and errors:
+#' `type = "score"` of a g fit is an error of class `ebcrl_error_method`.
 #' Outside the range of the training data the score is continued linearly. If more than a tenth of
 #' the rows leave the range in some coordinate, a warning of class `ebcrl_warning_extrapolation`
 #' says so: most often `newdata` was not centred or scaled as the training data was. With
@@ -66,6 +73,7 @@ predict.crl_fit <- function(object, newdata = NULL, targets = NULL, env = NULL,
                             type = c("latents", "sd", "score", "x"),
                             interval = c("none", "credible"), level = 0.9, ...) {
   type <- check_choice(type, c("latents", "sd", "score", "x"), "type")
+  if (type == "score") check_method(object, "f", "type = \"score\"")
   interval <- check_interval(interval, type)
   level <- check_level(level)
   check_dots_empty(...)
@@ -102,6 +110,9 @@ posterior_of_rows <- function(object, newdata, targets, env, call = rlang::calle
   x <- check_newdata(newdata, object$data, call)
   design <- row_design(targets, env, nrow(x), object$data, call)
   check_seen_states(design$targets, object, call)
+  if (object$method == "g") {
+    return(c(posterior_of_new(object, x, design), list(row_names = rownames(x))))
+  }
   check_seen_targets(design$targets, object, call)
   step <- estep(x, design$codes, design$targets, object)
   warn_extrapolation(step$y, object$score$range)
@@ -251,17 +262,31 @@ target_table <- function(targets, n_new, latents, call) {
 check_seen_states <- function(targets, object, call) {
   for (node in seq_len(object$data$d)) {
     for (state in unique(targets[, node])) {
-      if (is.null(object$score$theta[[node]][[paste0("state", state)]])) {
+      if (!has_state(object, node, state)) {
         label <- object$data$latent_names[node]
         word <- if (state == 1L) "targeted" else "not targeted"
         abort_input(c("No training row has latent {.val {label}} {word} (state {state}).",
                       "x" = paste("{.arg targets} (or {.arg env}) asks for it:",
-                                  "its score component is unknown."),
+                                  "its {part_of_model(object)} is unknown."),
                       "i" = "Add a training domain in which {.val {label}} is {word}."),
                     "unseen_state", node = label, state = state, call = call)
       }
     }
   }
+}
+
+#' Were there training rows with this node in this state?
+#' @noRd
+has_state <- function(object, node, state) {
+  if (object$method == "g") {
+    return(!is.na(object$noise_var[node, state + 1L]))
+  }
+  !is.null(object$score$theta[[node]][[paste0("state", state)]])
+}
+
+#' @noRd
+part_of_model <- function(object) {
+  if (object$method == "g") "mechanism" else "score component"
 }
 
 #' With a Gaussian reference, every combination of targets must have been seen as a whole

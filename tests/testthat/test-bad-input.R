@@ -12,6 +12,8 @@ known <- qr.Q(qr(x[1:5, 1:2]))
 quick <- crl_control(max_iter = 2)
 fit <- fit_crl(named, env, targets, dag, control = quick)
 correlated <- fit_crl(named, env, targets, dag, control = crl_control(mixing = "psd", max_iter = 0))
+by_g <- fit_crl(named, env, targets, dag, method = "g",
+                control = crl_control(burn_in = 1, iterations = 1, draws = 2, seed = 1))
 never <- fit_crl(x[1:40, ], env[1:40], targets[1:2, ], dag, control = quick)
 sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 20, p = 5))
 
@@ -211,6 +213,13 @@ bad_input(
   "control: too little memory for g" = fit_crl(
     x, env, targets, dag, method = "g", control = crl_control(max_memory = 1e-6)
   ) ~ memory,
+  "scores of a g fit" = predict(by_g, type = "score") ~ method,
+  "mechanisms of an f fit" = mechanisms(fit) ~ method,
+  "mechanisms of no fit" = mechanisms(1) ~ type,
+  "mechanisms: one point" = mechanisms(by_g, points = 1) ~ range,
+  "no draws" = simulate(by_g, nsim = 0) ~ range,
+  "a domain of an f fit" = simulate_domain(fit, "none", 5) ~ method,
+  "a domain with unknown targets" = simulate_domain(by_g, "b9", 5) ~ targets,
   "an unknown method" = fit_crl(x, env, targets, dag, method = "h") ~ range,
   "control: an unknown penalty" = crl_control(penalty = "lasso") ~ control,
   "control: an unknown intervention" = crl_control(intervention = "soft") ~ control,

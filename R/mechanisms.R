@@ -1,0 +1,245 @@
+# What a g fit says beyond the latents: mechanisms, posterior draws, draws of other domains.
+
+#' Fitted mechanisms
+#'
+#' The curves \eqn{f_{jkc}} of a fit by `method = "g"` (6.2), by node, target state and parent, with
+#' the parent on the x axis.
+#'
+#' @param object A `crl_fit`, from [fit_crl()] with `method = "g"`.
+#' @param points Points of a curve (default 101), equally spaced over the range of the parent's
+#'   posterior means among the rows of the state.
+#' @param ... Not used.
+#' @return A tibble with one row a point: `node`, `state` (0 or 1), `parent`, `z` (value of the
+#'   parent), `mean` (of the node): the parent's effect there plus the average effect of the node's
+#'   other parents over the rows of the state, so that the curve goes through the middle of the
+#'   data. A node without parents, or cut off from them by a perfect intervention, has one row a
+#'   state, with `parent` and `z` NA and its mean.
+#' @section Errors:
+#' `ebcrl_error_method` for an f fit.
+#' @seealso [autoplot()][autoplot.crl_fit] with `type = "mechanisms"`.
+#' @examples
+#' set.seed(1)
+#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
+#' quick <- crl_control(burn_in = 30, iterations = 30, draws = 50)
+#' fit <- fit_crl(sim, method = "g", control = quick)
+#' mechanisms(fit, points = 5)
+#' plot(fit, type = "mechanisms")
+#' @export
+mechanisms <- function(object, points = 101, ...) {
+  check_class(object, "crl_fit", "object", "fit_crl(..., method = \"g\")")
+  check_method(object, "g", "mechanisms()")
+  points <- check_number(points, "points", min = 2, integer = TRUE)
+  check_dots_empty(...)
+  cells <- expand.grid(state = 0:1, node = seq_len(object$data$d))
+  do.call(rbind, Map(function(node, state) cell_curves(object, node, state, points),
+                     cells$node, cells$state))
+}
+
+#' The curves of a cell, or its mean; NULL for a state without rows
+#' @noRd
+cell_curves <- function(fit, node, state, points) {
+  if (!has_state(fit, node, state)) {
+    return(NULL)
+  }
+  names <- fit$data$latent_names
+  curve <- function(parent, z, mean) {
+    tibble::tibble(node = names[node], state = state, parent = parent, z = z, mean = mean)
+  }
+  cell <- 2L * (node - 1L) + state + 1L
+  if (is.null(fit$prior$theta[[cell]])) {
+    return(curve(NA_character_, NA_real_, fit$prior$constant[cell]))
+  }
+  parents <- parent_list(fit$data$dag)[[node]]
+  rows <- fit$data$targets[fit$data$env, node] == state
+  average <- vapply(seq_along(parents), function(k) {
+    mean(effect_of(fit, node, state, k, fit$latents[rows, parents[k]]))
+  }, 0)
+  do.call(rbind, lapply(seq_along(parents), function(k) {
+    ends <- range(fit$latents[rows, parents[k]])
+    z <- seq(ends[1L], ends[2L], length.out = points)
+    curve(names[parents[k]], z, effect_of(fit, node, state, k, z) + sum(average[-k]))
+  }))
+}
+
+#' Effect of the k-th parent of a node at values z of the parent
+#' @noRd
+effect_of <- function(fit, node, state, k, z) {
+  knots <- fit$control$mechanism_knots
+  parent <- parent_list(fit$data$dag)[[node]][k]
+  theta <- fit$prior$theta[[2L * (node - 1L) + state + 1L]][(k - 1L) * (knots + 2L) +
+                                                              seq_len(knots + 2L)]
+  drop(.Call(C_bspline_basis, as.double(z), as.double(fit$prior$range[, parent]), knots, 0L) %*%
+         theta)
+}
+
+#' Mean of a node in a state given latents (rows x d)
+#' @noRd
+mean_of_node <- function(fit, node, state, latents) {
+  cell <- 2L * (node - 1L) + state + 1L
+  if (is.null(fit$prior$theta[[cell]])) {
+    return(rep(fit$prior$constant[cell], nrow(latents)))
+  }
+  parents <- parent_list(fit$data$dag)[[node]]
+  Reduce(`+`, lapply(seq_along(parents), function(k) {
+    effect_of(fit, node, state, k, latents[, parents[k]])
+  }))
+}
+
+#' @noRd
+plot_mechanisms <- function(fit) {
+  curves <- mechanisms(fit)
+  curves <- curves[!is.na(curves$parent), ]
+  if (nrow(curves) == 0L) {
+    abort_input(c("There are no mechanisms to draw.", "x" = "No latent has a parent."), "range",
+                call = rlang::caller_env())
+  }
+  panel <- function(node, parent) factor(paste0(node, " given ", parent),
+                                         unique(paste0(curves$node, " given ", curves$parent)))
+  rows <- spaced_rows(fit$data, 2000L)
+  drawn <- unique(curves[c("node", "parent")])
+  points <- do.call(rbind, Map(function(node, parent) {
+    state <- state_factor(fit$data$targets[fit$data$env[rows], node])
+    tibble::tibble(z = fit$latents[rows, parent], mean = fit$latents[rows, node], state = state,
+                   node = node, parent = parent)
+  }, drawn$node, drawn$parent))
+  points$panel <- panel(points$node, points$parent)
+  curves$panel <- panel(curves$node, curves$parent)
+  curves$state <- state_factor(curves$state)
+  ggplot2::ggplot(curves, ggplot2::aes(.data$z, .data$mean, colour = .data$state)) +
+    ggplot2::geom_point(data = points, size = 0.4, alpha = 0.25) +
+    ggplot2::geom_line(linewidth = 0.9) +
+    ggplot2::facet_wrap(ggplot2::vars(.data$panel), scales = "free") +
+    scale_colour_state() +
+    ggplot2::labs(title = "Fitted mechanisms", subtitle = "Points: posterior means of the rows",
+                  x = "Parent", y = "Latent", colour = "The latent is") +
+    theme_crl()
+}
+
+#' Traces of SAEM
+#' @noRd
+plot_saem <- function(fit) {
+  trace <- fit$trace
+  panels <- c("Noise variance", "Noise variances of the latents",
+              "Relative change of the mixing matrix, log10")
+  variances <- grep("^noise_var_", names(trace), value = TRUE)
+  line <- function(panel, value, series = "") {
+    tibble::tibble(iteration = trace$iteration, value = value, series = series,
+                   panel = factor(panels[panel], panels))
+  }
+  change <- ifelse(trace$change_mixing > 0, trace$change_mixing, NA)
+  lines <- do.call(rbind, c(
+    list(line(1L, trace$sigma2), line(3L, log10(change))),
+    lapply(variances, function(name) line(2L, trace[[name]], name))
+  ))
+  ggplot2::ggplot(lines[!is.na(lines$value), ],
+                  ggplot2::aes(.data$iteration, .data$value, group = .data$series)) +
+    ggplot2::geom_vline(xintercept = fit$control$burn_in, linetype = "dotted", colour = "grey20") +
+    ggplot2::geom_line(colour = "grey20") +
+    ggplot2::facet_wrap(ggplot2::vars(.data$panel), ncol = 1L, scales = "free_y") +
+    ggplot2::scale_x_continuous(breaks = whole_breaks) +
+    ggplot2::labs(title = "Convergence", subtitle = paste0(
+      fit$control$burn_in, " burn-in and ", fit$control$iterations, " averaging iterations"
+    ), x = "Iteration", y = NULL) +
+    theme_crl()
+}
+
+#' Posterior draws of the latents
+#'
+#' Draws from the posterior of the latents of the training rows under the fitted parameters, which
+#' are taken as known: chains of Metropolis-within-Gibbs sweeps that go on from the fit's.
+#'
+#' @param object A `crl_fit`, from [fit_crl()] with `method = "g"`.
+#' @param nsim Number of draws of each row.
+#' @param seed Seed of the draws (a whole number). NULL (the default): from R's random numbers.
+#' @param thin Sweeps from one draw to the next (default 5): neighbouring sweeps are alike.
+#' @param ... Not used.
+#' @return n x d x nsim array.
+#' @section Errors:
+#' `ebcrl_error_method` for an f fit, whose prior is implicit.
+#' @seealso [simulate_domain()] for rows of another domain.
+#' @examples
+#' set.seed(1)
+#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
+#' quick <- crl_control(burn_in = 30, iterations = 30, draws = 50)
+#' fit <- fit_crl(sim, method = "g", control = quick)
+#' draws <- simulate(fit, nsim = 20)
+#' # posterior of the difference of two latents in the first row
+#' quantile(draws[1, "z1", ] - draws[1, "z2", ])
+#' @importFrom stats simulate
+#' @export
+simulate.crl_fit <- function(object, nsim = 1, seed = NULL, thin = 5, ...) {
+  check_method(object, "g", "simulate()")
+  nsim <- check_number(nsim, "nsim", min = 1, integer = TRUE)
+  thin <- check_number(thin, "thin", min = 1, integer = TRUE)
+  seed <- if (is.null(seed)) {
+    sample.int(.Machine$integer.max, 1L)
+  } else {
+    check_number(seed, "seed", min = 0, max = 2^53, integer = TRUE)
+  }
+  check_dots_empty(...)
+  data <- object$data
+  posterior <- posterior_g(object, data$x %*% object$mixing, object$chains, data$env, data$targets,
+                           parent_list(data$dag), object$control, seed, stream = 0,
+                           draws = max(2L, nsim * thin), warm_up = thin, probs = numeric(),
+                           keep = nsim)
+  array(posterior$draws, c(data$n, data$d, nsim),
+        list(rownames(data$x), data$latent_names, NULL))
+}
+
+#' Posterior of rows that have no chains: these begin at the least-squares latents
+#' @noRd
+posterior_of_new <- function(object, x, design) {
+  projected <- x %*% object$mixing
+  scale <- exp(rowMeans(log(object$walk_scale)))
+  model <- object[c("gram", "sigma2", "prior")]
+  model$walk_scale <- matrix(scale, length(scale), nrow(design$targets))
+  posterior <- posterior_g(model, projected, projected %*% solve(object$gram), design$codes,
+                           target_matrix(design$targets), parent_list(object$data$dag),
+                           object$control, object$seed, stream = NEW_ROWS_STREAM,
+                           warm_up = WARM_UP, probs = numeric())
+  c(posterior[c("latents", "latents_sd")], list(floored = 0))
+}
+
+#' Rows of a domain that was not observed
+#'
+#' Draws latents from the fitted prior under any intervention, and observations from them: what the
+#' model expects of an experiment that was not made.
+#'
+#' @param object A `crl_fit`, from [fit_crl()] with `method = "g"`.
+#' @param targets Which latents are targeted, as for [predict()][predict.crl_fit]: names, a vector
+#'   of d zeros and ones, or an n x d matrix of them.
+#' @param n Number of rows.
+#' @return A list: `x` (n x p matrix of observations), `z` (n x d matrix of latents).
+#' @section Random numbers:
+#' R's generator: `set.seed()` fixes the result.
+#' @section Errors:
+#' `ebcrl_error_method` for an f fit; `ebcrl_error_unseen_state` for a latent in a state without
+#' training rows; `ebcrl_error_targets` and `ebcrl_error_shape` for `targets`.
+#' @examples
+#' set.seed(1)
+#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
+#' quick <- crl_control(burn_in = 30, iterations = 30, draws = 50)
+#' fit <- fit_crl(sim, method = "g", control = quick)
+#' both <- simulate_domain(fit, targets = c("z1", "z2"), n = 100)
+#' colMeans(both$z)
+#' @export
+simulate_domain <- function(object, targets, n) {
+  check_class(object, "crl_fit", "object", "fit_crl(..., method = \"g\")")
+  check_method(object, "g", "simulate_domain()")
+  n <- check_number(n, "n", min = 1, integer = TRUE)
+  data <- object$data
+  table <- target_table(targets, n, data$latent_names, rlang::current_env())
+  check_seen_states(table, object, rlang::current_env())
+  state <- table[rep_len(seq_len(nrow(table)), n), , drop = FALSE]
+  z <- matrix(0, n, data$d, dimnames = list(NULL, data$latent_names))
+  for (j in topological_order(data$dag)) {
+    for (s in unique(state[, j])) {
+      rows <- which(state[, j] == s)
+      z[rows, j] <- mean_of_node(object, j, s, z[rows, , drop = FALSE]) +
+        sqrt(object$noise_var[j, s + 1L]) * stats::rnorm(length(rows))
+    }
+  }
+  x <- tcrossprod(z, object$mixing) +
+    sqrt(object$sigma2) * matrix(stats::rnorm(n * data$p), n, data$p)
+  list(x = x, z = z)
+}

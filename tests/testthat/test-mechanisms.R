@@ -1,0 +1,97 @@
+# mechanisms(), simulate(), simulate_domain(), predict() and plots of g fits.
+
+dag <- matrix(c(0, 0, 0, 1, 0, 0, 1, 1, 0), 3)
+sim <- withr::with_seed(1, sim_crl(dag, n = 200, p = 12, sigma2 = 1))
+fit <- fit_crl(sim, method = "g",
+               control = crl_control(burn_in = 20, iterations = 30, draws = 100, seed = 1))
+parents <- list(integer(), 1L, 1:2)
+
+test_that("curves are the prior's means", {
+  curves <- mechanisms(fit, points = 4)
+  expect_identical(unique(curves$node), c("z1", "z2", "z3"))
+  expect_identical(nrow(curves), 2L + 8L + 16L)
+  one <- curves[curves$node == "z2" & curves$state == 1, ]
+  expect_equal(one$mean, vapply(one$z, function(z) {
+    ref_prior_mean(fit$prior, 2, 1, c(z, 0, 0), parents, 20)
+  }, 0))
+  first <- curves[1, ]
+  expect_identical(first$parent, NA_character_)
+  expect_identical(first$mean, fit$prior$constant[1, 1])
+  # of two parents: the average over the other one's effects at the rows of the state
+  two <- curves[curves$node == "z3" & curves$state == 0 & curves$parent == "z2", ]
+  rows <- which(sim$targets[as.integer(sim$env), 3] == 0)
+  average <- function(z2) mean(vapply(rows, function(i) {
+    ref_prior_mean(fit$prior, 3, 0, c(fit$latents[i, 1], z2, 0), parents, 20)
+  }, 0))
+  expect_equal(two$mean[c(1, 3)], vapply(two$z[c(1, 3)], average, 0))
+})
+
+test_that("draws have the moments of the fit, and a seed", {
+  draws <- simulate(fit, nsim = 150, seed = 4)
+  expect_identical(dim(draws), c(600L, 3L, 150L))
+  expect_identical(simulate(fit, nsim = 150, seed = 4), draws)
+  expect_identical(withr::with_seed(1, simulate(fit)), withr::with_seed(1, simulate(fit)))
+  error <- (apply(draws, 1:2, mean) - fit$latents) / fit$latents_sd
+  expect_lt(sqrt(mean(error^2)), 0.25)
+  expect_equal(mean(apply(draws, 1:2, stats::sd)), mean(fit$latents_sd), tolerance = 0.03)
+})
+
+test_that("predict() on the training rows gives the fit's latents but for Monte-Carlo error", {
+  again <- predict(fit, sim$x, env = sim$env)
+  expect_identical(predict(fit, sim$x, env = sim$env), again)
+  expect_identical(predict(fit), fit$latents)
+  expect_identical(predict(fit, type = "sd"), fit$latents_sd)
+  error <- (again - fit$latents) / fit$latents_sd
+  expect_lt(sqrt(mean(error^2)), 0.35)
+  expect_equal(unname(predict(fit, sim$x, env = sim$env, type = "x")),
+               unname(tcrossprod(again, fit$mixing)))
+  both <- predict(fit, sim$x[1:3, ], targets = c("z1", "z3"), type = "sd")
+  expect_true(all(both > 0))
+  ends <- predict(fit, sim$x[1:3, ], env = sim$env[1:3], interval = "credible")
+  expect_true(all(ends[, , "lwr"] < ends[, , "upr"]))
+  expect_s3_class(augment(fit, newdata = sim$x[1:3, ], env = sim$env[1:3]), "tbl_df")
+})
+
+test_that("rows of another domain follow the prior", {
+  new <- withr::with_seed(1, simulate_domain(fit, targets = c("z1", "z2"), n = 20000))
+  expect_identical(dim(new$x), c(20000L, 12L))
+  expect_equal(mean(new$z[, 1]), fit$prior$constant[2, 1], tolerance = 0.02)
+  expect_equal(stats::var(new$z[, 1]), fit$noise_var[["z1", "state1"]], tolerance = 0.05)
+  at <- 1:50
+  mean <- vapply(at, function(i) ref_prior_mean(fit$prior, 2, 1, new$z[i, ], parents, 20), 0)
+  gap <- (new$z[at, 2] - mean) / sqrt(fit$noise_var[["z2", "state1"]])
+  expect_gt(stats::ks.test(gap, "pnorm")$p.value, 0.001)
+  noise <- new$x - tcrossprod(new$z, fit$mixing)
+  expect_equal(mean(noise^2), fit$sigma2, tolerance = 0.02)
+  rows <- withr::with_seed(1, simulate_domain(fit, rbind(c(0, 0, 0), c(1, 0, 0)), n = 2))
+  expect_gt(rows$z[2, 1], 5)
+})
+
+test_that("plots of a g fit", {
+  expect_s3_class(autoplot(fit), "ggplot")
+  plot <- autoplot(fit, type = "mechanisms")
+  expect_identical(levels(plot$data$panel), c("z2 given z1", "z3 given z1", "z3 given z2"))
+  expect_silent(ggplot2::ggplot_build(plot))
+  expect_silent(ggplot2::ggplot_build(autoplot(fit)))
+  expect_silent(ggplot2::ggplot_build(autoplot(fit, type = "latents")))
+})
+
+test_that("what only one method has is refused for the other", {
+  f <- fit_crl(sim, control = crl_control(max_iter = 1))
+  expect_error(mechanisms(f), class = "ebcrl_error_method")
+  expect_error(simulate(f), class = "ebcrl_error_method")
+  expect_error(simulate_domain(f, "none", 5), class = "ebcrl_error_method")
+  expect_error(autoplot(f, type = "mechanisms"), class = "ebcrl_error_method")
+  expect_error(autoplot(fit, type = "scores"), class = "ebcrl_error_method")
+  expect_error(predict(fit, type = "score"), class = "ebcrl_error_method")
+})
+
+test_that("states without training rows are refused", {
+  one <- fit_crl(sim$x[1:400, ], env = sim$env[1:400], targets = sim$targets[1:2, ],
+                 dag = sim$dag, method = "g", init = list(mixing = sim$mixing),
+                 control = crl_control(burn_in = 5, iterations = 5, draws = 10, seed = 1))
+  expect_true(is.na(one$noise_var[["z3", "state1"]]))
+  expect_error(simulate_domain(one, "z3", 5), class = "ebcrl_error_unseen_state")
+  expect_error(predict(one, sim$x[1:2, ], targets = "z3"), class = "ebcrl_error_unseen_state")
+  expect_identical(sum(mechanisms(one)$node == "z3" & mechanisms(one)$state == 1), 0L)
+})
