@@ -43,8 +43,17 @@
 #' @param eta Damping of Tweedie's formula (4.4), between 0 (no shrinkage) and 1 (the default), or
 #'   `"auto"`, see Smoothing.
 #' @param max_iter Largest number of EM iterations. 0 leaves the start as it is and only denoises.
-#' @param tol The EM stops when the relative changes of A, of \eqn{\sigma^2} and of the latents are
-#'   all below it. 0 runs all `max_iter` iterations.
+#' @param tol The EM stops when the relative distances that A, \eqn{\sigma^2} and the latents still
+#'   have to go are all estimated below it, in two successive iterations. If changes shrink by a
+#'   factor r an iteration, a change c leaves c r / (1 - r) to go; where the EM is accelerated, the
+#'   extrapolated step is the estimate. The default, 1e-5, lies far below any statistical error. 0
+#'   runs all `max_iter` iterations.
+#' @param acceleration `"anderson"` (the default) accelerates the EM map (A, \eqn{\sigma^2}) by
+#'   Anderson's method with five differences, which leaves its fixed points where they are. It begins
+#'   once the changes fall steadily and the limit is near; a step that goes against the EM's own is
+#'   not taken, and one that makes the next change grow is taken back and counted. With `mixing` of
+#'   `"diagonal"` or `"psd"`, where the EM drifts, it does nothing. `"none"` runs the EM as it is,
+#'   which ends at the same limit.
 #' @param solver Solver of the normal equations of a (node, state): `"cholesky"` (banded),
 #'   `"cg"` (conjugate gradients, no Gram matrix), or `"auto"` (the default): by cost.
 #' @param cg_tol,cg_max_iter Relative residual at which conjugate gradients stop, and their largest
@@ -81,9 +90,10 @@
 #'   needs more is refused before it starts. NULL (the default): what the system says is
 #'   available, or 8 where it does not say.
 #' @param preset `"default"`, or `"paper"`: the settings of Appendix D of the paper (ridge penalty,
-#'   range -15 to 15, 8 knots, \eqn{\eta = 1}, 1000 iterations, A updated at every one), and its
-#'   start, principal components, where [fit_crl()] is given none. The paper does not give its
-#'   \eqn{\lambda}; 1 is used. Settings given by name take precedence over the preset.
+#'   range -15 to 15, 8 knots, \eqn{\eta = 1}, 1000 iterations, A updated at every one, without
+#'   acceleration), and its start, principal components, where [fit_crl()] is given none. The paper
+#'   does not give its \eqn{\lambda}; 1 is used. Settings given by name take precedence over the
+#'   preset.
 #'
 #' @section Correlated columns:
 #' With `mixing = "psd"` the pseudo-latents are \eqn{y = \Lambda^{-1} O'x = (A'A)^{-1} A'x = z +}
@@ -150,7 +160,8 @@ crl_control <- function(score = "causal", intervention = c("imperfect", "perfect
                         mixing = c("auto", "orthonormal", "diagonal", "psd", "fixed"),
                         reference = c("gaussian", "none"),
                         sigma2 = c("auto", "learned", "fixed"), eta = 1, max_iter = 1000,
-                        tol = 1e-6, solver = c("auto", "cholesky", "cg"), cg_tol = 1e-9,
+                        tol = 1e-5, acceleration = c("anderson", "none"),
+                        solver = c("auto", "cholesky", "cg"), cg_tol = 1e-9,
                         cg_max_iter = 2000, mechanisms = c("spline", "linear"),
                         starts = 20, burn_in = 100, iterations = 200, draws = 400,
                         mechanism_knots = 20, mechanism_lambda = "auto", seed = NULL,
@@ -163,6 +174,7 @@ crl_control <- function(score = "causal", intervention = c("imperfect", "perfect
     if (missing(range)) range <- c(-15, 15)
     if (missing(reference)) reference <- "none"
     if (missing(mixing)) mixing <- "orthonormal"
+    if (missing(acceleration)) acceleration <- "none"
   }
   number <- function(x, arg, ...) check_number(x, arg, ..., class = "control",
                                                call = rlang::caller_env())
@@ -182,6 +194,7 @@ crl_control <- function(score = "causal", intervention = c("imperfect", "perfect
     eta = auto(eta, "eta", min = 0, max = 1),
     max_iter = number(max_iter, "max_iter", min = 0, max = 1e7, integer = TRUE),
     tol = number(tol, "tol", min = 0, max = 1),
+    acceleration = choice(acceleration, c("anderson", "none"), "acceleration"),
     solver = choice(solver, c("auto", "cholesky", "cg"), "solver"),
     cg_tol = number(cg_tol, "cg_tol", min = 1e-15, max = 0.1),
     cg_max_iter = number(cg_max_iter, "cg_max_iter", min = 1, max = 1e7, integer = TRUE),
@@ -266,6 +279,12 @@ print.crl_control <- function(x, ...) {
   invisible(x)
 }
 
+#' Updates of D or Lambda drift along directions that are neutral; there is no limit to hasten to.
+#' @noRd
+is_accelerated <- function(control) {
+  control$acceleration == "anderson" && control$mixing %in% c("orthonormal", "fixed")
+}
+
 #' The settings in the form the C core reads: numbers for choices, a range for every latent
 #' @noRd
 engine_control <- function(control, d, learn_sigma2 = FALSE, turn_signs = FALSE) {
@@ -283,7 +302,6 @@ engine_control <- function(control, d, learn_sigma2 = FALSE, turn_signs = FALSE)
     learn_sigma2 = learn_sigma2, turn_signs = turn_signs,
     eta = if (identical(control$eta, "auto")) 1 else control$eta,
     choose_eta = identical(control$eta, "auto"), seed = control$seed %||% 1L,
-    tol = control$tol,
-    max_iter = control$max_iter
+    tol = control$tol, max_iter = control$max_iter, acceleration = is_accelerated(control)
   )
 }

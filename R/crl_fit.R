@@ -16,7 +16,8 @@
 #'   \describe{
 #'     \item{size}{named integers: `n` rows, `p` features, `d` latents, `n_domains` domains.}
 #'     \item{model}{character vector: the lines that describe score, penalty, mixing and start.}
-#'     \item{convergence}{character vector: whether the iterations converged, what to do if not.}
+#'     \item{convergence}{character vector: whether the iterations converged, how far they are from
+#'       their limit by estimate; if not, what moves, and what to do.}
 #'     \item{converged}{`TRUE` or `FALSE`.}
 #'     \item{sigma2}{noise variance, in the squared units of `x`.}
 #'     \item{domains}{tibble with one row a domain: `domain`; `targets` (names of the latents it
@@ -165,35 +166,6 @@ describe_damping <- function(fit) {
   if (fit$eta < 1) paste0(", damping eta = ", format(fit$eta))
 }
 
-#' Whether the iterations converged, the last relative change, and what to do if they did not
-#' @noRd
-describe_convergence <- function(fit) {
-  control <- fit$control
-  if (fit$method == "g") {
-    return(describe_saem(fit))
-  }
-  if (fit$iterations == 0L) {
-    return("No EM iteration was run (max_iter = 0): the mixing matrix is the start.")
-  }
-  figures <- paste0(": last relative change ", format(last_change(fit), digits = 2L),
-                    ", tolerance ", format(control$tol), ".")
-  if (fit$converged) {
-    return(paste0("Converged after ", count_of(fit$iterations, "iteration"), figures))
-  }
-  c(paste0("Not converged in ", count_of(fit$iterations, "iteration"), figures),
-    "Raise `max_iter` or `tol` in crl_control(); plot(fit) shows whether the changes still fall.")
-}
-
-#' The largest relative change (mixing, latents, sigma2) in the last iteration, which `tol` is
-#' compared with
-#' @noRd
-last_change <- function(fit) {
-  last <- fit$iterations
-  sigma2 <- fit$trace$sigma2
-  change_sigma2 <- if (last > 1L) abs(sigma2[last] / sigma2[last - 1L] - 1)
-  max(fit$trace$change_mixing[last], fit$trace$change_latents[last], change_sigma2, na.rm = TRUE)
-}
-
 #' What a reader has to know: what the start leaves open, then the numerical events
 #' @noRd
 fit_notes <- function(fit) {
@@ -274,6 +246,8 @@ count_note <- function(name, count, fit) {
                      "small multiple of the identity was added; a larger `lambda` avoids this."),
     cg_unconverged = paste(in_cells, "conjugate gradients stopped before `cg_tol` was reached;",
                            "raise `cg_max_iter`."),
+    steps_rejected = paste("In", count_of(count, "iteration"), "an accelerated step had made the",
+                           "next change grow and was taken back."),
     rank_deficient = paste("In", count_of(count, "iteration"), "the update of the mixing matrix",
                            "was rank deficient: some latents carry no signal of their own."),
     outside_range = paste("In", whole(count), "of", whole(pairs), "(row, latent) pairs the",

@@ -72,9 +72,16 @@
 #' \item{mixing}{(p x d) A}
 #' \item{sigma2}{noise variance of a coordinate of x}
 #' \item{eta}{damping of Tweedie's formula, given or chosen}
-#' \item{iterations, converged}{EM iterations done; did the last change fall below `tol`}
+#' \item{iterations, converged}{EM iterations done; is the distance left below `tol`, see
+#'   [crl_control()]}
 #' \item{trace}{tibble by iteration: `sigma2`, `loss` (score matching, 5.4, per row),
-#'   `change_mixing` and `change_latents` (relative), `floored` (negative variances set to 0)}
+#'   `change_mixing`, `change_sigma2`, `change_latents` (relative: of the iteration's step in A and
+#'   \eqn{\sigma^2}, and of the latents since the iteration before), `remaining` (estimated relative
+#'   distance to the limit, `Inf` where the trace does not tell), `step` (what followed: the
+#'   `"plain"` EM step; an `"accelerated"` one; or `"rejected"`: the iteration itself was dropped,
+#'   since its accelerated start had made the changes grow), `floored` (negative variances set to
+#'   0)}
+#' \item{diagnosis}{how the iterations stood when they ended, see [crl_diagnosis]}
 #' \item{score}{the fitted score: `theta` (coefficients by node and state), `range` (2 x d) that the
 #'   knots cover, `parents` of each latent, which with
 #'   `intervention = "perfect"` count in state 0 only; `reference`: NULL, or the Gaussian that the
@@ -90,6 +97,7 @@
 #'   `starts` that ended there, squared `distance` to the best); else NULL}
 #' \item{control, init, call, elapsed}{settings, kind of start, call, seconds}
 #' \item{start}{`init` as given, to fit the model again; of a fit, its `mixing` and `sigma2`}
+#' \item{learned}{named logical: were `mixing` and `sigma2` updated}
 #'
 #' A fit by `method = "g"` has `method`, `latents`, `latents_sd`, `mixing`, `sigma2`, `data`,
 #' `optima`, `control`, `init`, `call`, `elapsed` as above, and
@@ -200,23 +208,39 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
   check_memory(data, control, error_call)
   start <- starting_values(init, data, control, error_call)
   check_damping(control, start, error_call)
-  engine <- engine_control(control, data$d, learns_sigma2(control, start),
+  learned <- c(mixing = control$mixing != "fixed", sigma2 = learns_sigma2(control, start))
+  fit <- run_em(data, start, control, learned, error_call)
+  fit$start <- reusable_start(init)
+  fit$call <- call
+  fit$elapsed <- proc.time()[["elapsed"]] - started
+  fit
+}
+
+#' Algorithm 1 from a start, or on from where a fit stopped
+#'
+#' @param start As from starting_values(). To go on, it also has `resume`: a list of `trace`
+#'   (matrix, see trace_matrix()), `change_latents` and `theta` of the earlier fit.
+#' @param learned Named logical: are `mixing` and `sigma2` updated?
+#' @return A `crl_fit` without call and elapsed time
+#' @noRd
+run_em <- function(data, start, control, learned, error_call) {
+  engine <- engine_control(control, data$d, learned[["sigma2"]],
                            turn_signs = start$label %in% c("pca", "interventional"))
   engine["reference"] <- list(if (control$reference == "gaussian") target_groups(data$targets) - 1L)
+  start["resume"] <- list(start$resume)
   result <- .Call(C_em_fit, data$x, data$env, data$targets, parent_list(data$dag),
                   row_weights(data), start, engine, progress_bar(control, "EM", control$max_iter))
   check_status(result$status, error_call)
-  fit <- c(named_results(result, data), list(
+  fit <- named_results(result, data)
+  structure(c(fit, list(
+    diagnosis = diagnose(fit, result, control, data$latent_names),
     counts = c(result$counts, jittered = sum(result$jittered),
                cg_unconverged = sum(result$unconverged),
                start_indefinite = start$indefinite %||% 0L),
     cells = cell_table(data, control, result),
-    method = "f", data = data, control = control, init = start$label,
-    start = reusable_start(init),
-    optima = start$optima, call = call,
-    elapsed = proc.time()[["elapsed"]] - started
-  ))
-  structure(fit, class = "crl_fit")
+    method = "f", data = data, control = control, learned = learned, init = start$label,
+    optima = start$optima
+  )), class = "crl_fit")
 }
 
 #' Where columns of A are correlated, the squared error is no sum over latents
@@ -249,17 +273,13 @@ named_results <- function(result, data) {
   columns <- list(data$feature_names, latents)
   correlated <- is.matrix(result$scale)
   mixing <- compose_mixing(result)
-  trace <- result$trace[seq_len(result$iterations), , drop = FALSE]
   list(
     latents = `dimnames<-`(result$latents, rows),
     latents_sd = `dimnames<-`(result$latents_sd, rows),
     mixing = `dimnames<-`(mixing, columns),
     sigma2 = result$sigma2, eta = result$eta,
     iterations = result$iterations, converged = result$converged,
-    trace = tibble::tibble(
-      iteration = seq_len(result$iterations), sigma2 = trace[, 1L], loss = trace[, 2L],
-      change_mixing = trace[, 3L], change_latents = trace[, 4L], floored = trace[, 5L]
-    ),
+    trace = trace_table(result$trace[seq_len(result$iterations), , drop = FALSE]),
     score = list(
       theta = stats::setNames(result$theta, latents),
       range = `dimnames<-`(result$range, list(c("lo", "hi"), latents)),

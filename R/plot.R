@@ -180,10 +180,12 @@ plot_convergence <- function(fit) {
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), ncol = 1L, scales = "free_y") +
     ggplot2::scale_x_continuous(breaks = whole_breaks) +
     ggplot2::scale_y_continuous(n.breaks = 4L, guide = ggplot2::guide_axis(check.overlap = TRUE)) +
-    ggplot2::scale_colour_manual(values = okabe_ito(c("blue", "vermillion"))) +
-    ggplot2::scale_linetype_manual(values = c("solid", "dashed")) +
+    ggplot2::scale_colour_manual(values = okabe_ito(c("blue", "green", "vermillion", "purple"))) +
+    ggplot2::scale_linetype_manual(values = c("solid", "dotdash", "dashed", "longdash")) +
     ggplot2::labs(title = "Convergence", subtitle = describe_convergence(fit)[1L], x = "Iteration",
-                  y = NULL, colour = "Change of", linetype = "Change of") +
+                  y = NULL, colour = NULL, linetype = NULL) +
+    ggplot2::guides(colour = ggplot2::guide_legend(nrow = 2L),
+                    linetype = ggplot2::guide_legend(nrow = 2L)) +
     theme_crl()
 }
 
@@ -192,20 +194,25 @@ plot_convergence <- function(fit) {
 convergence_lines <- function(fit) {
   trace <- fit$trace
   pairs <- fit$data$n * fit$data$d
-  panels <- c("Noise variance", "Score-matching loss a row", "Relative change, log10",
+  panels <- c("Noise variance", "Score-matching loss a row", "Relative change and distance, log10",
               "Floored variances, % of (row, latent) pairs")
   series <- function(panel, value, quantity = NA_character_) {
     tibble::tibble(iteration = trace$iteration, value = value, panel = panels[panel],
                    quantity = quantity)
   }
-  log_change <- function(change) log10(ifelse(change > 0, change, NA))
+  quantities <- c("change of mixing matrix", "change of noise variance", "change of latents",
+                  "distance to the limit, estimated")
+  # relative distances above 1 say nothing
+  log_change <- function(change) log10(ifelse(change > 0 & change <= 1, change, NA))
   lines <- rbind(series(1L, trace$sigma2), series(2L, trace$loss),
-                 series(3L, log_change(trace$change_mixing), "mixing matrix"),
-                 series(3L, log_change(trace$change_latents), "latents"),
+                 series(3L, log_change(trace$change_mixing), quantities[1L]),
+                 series(3L, log_change(trace$change_sigma2), quantities[2L]),
+                 series(3L, log_change(trace$change_latents), quantities[3L]),
+                 series(3L, log_change(trace$remaining), quantities[4L]),
                  if (any(trace$floored > 0)) series(4L, 100 * trace$floored / pairs))
   lines <- lines[!is.na(lines$value), ]
   lines$panel <- factor(lines$panel, panels[panels %in% lines$panel])
-  lines$quantity <- factor(lines$quantity, c("mixing matrix", "latents"))
+  lines$quantity <- factor(lines$quantity, quantities)
   lines
 }
 

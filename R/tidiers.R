@@ -28,8 +28,9 @@ generics::augment
 #'   column names), `latent`, `estimate` (entry of the mixing matrix).
 #'
 #'   `glance()`: a tibble with one row: `nobs` (n), `features` (p), `latents` (d), `domains`,
-#'   `sigma2`, of an f fit `loss` (score-matching loss a row) and `variance_floored` (number of
-#'   floored posterior variances), of a g fit `drift`, `mc_error` (the largest over latents) and
+#'   `sigma2`, of an f fit `loss` (score-matching loss a row), `variance_floored` (number of
+#'   floored posterior variances), `change` (largest relative change of the last iteration) and
+#'   `remaining` (estimated relative distance to the limit; both `NA` without iterations), of a g fit `drift`, `mc_error` (the largest over latents) and
 #'   `noise_floored` (see [fit_crl()]), then `iterations`, `converged`, `elapsed` (seconds).
 #'
 #'   `augment()`: a tibble with one row a row of data: the columns of `data` or `newdata` (or
@@ -73,7 +74,8 @@ glance.crl_fit <- function(x, ...) {
   )
   own <- if (x$method == "f") {
     tibble::tibble(loss = sum(x$cells$loss * x$cells$rows) / data$n,
-                   variance_floored = x$counts[["variance_floored"]])
+                   variance_floored = x$counts[["variance_floored"]], change = last_change(x),
+                   remaining = if (x$iterations > 0L) x$diagnosis$remaining else NA_real_)
   } else {
     tibble::tibble(drift = x$drift, mc_error = max(x$mc_error),
                    noise_floored = x$counts[["noise_floored"]])

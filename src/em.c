@@ -1,7 +1,10 @@
 #include "em.h"
 
+#include "convergence.h"
 #include "tweedie.h"
 
+#include <R_ext/BLAS.h>
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -40,10 +43,15 @@ static void sums_add(posterior_sums *total, const posterior_sums *s, int p, int 
   total->outside += s->outside;
 }
 
+/* Entries of a point of the EM map: O, log D, log sigma2; or A, d zeros, log sigma2. */
+static double point_size(double p, double d) {
+  return p * d + d + 1;
+}
+
 double em_work_bytes(double n, double p, double d, int correlated) {
-  double shards = fmin(MAX_SHARDS, ceil(n / SHARD_ROWS));
-  double count =
-      (shards + 1) * (p * d + 3 * d) + shards * d * (X_ROWS + 3 * BLOCK_ROWS) + 6 * p * d;
+  double shards = fmin(MAX_SHARDS, ceil(n / SHARD_ROWS)), point = point_size(p, d);
+  double count = (shards + 1) * (p * d + 3 * d) + shards * d * (X_ROWS + 3 * BLOCK_ROWS) +
+                 6 * p * d + accelerator_doubles(point) + 3 * point;
   if (correlated)
     count += psd_model_doubles(p, d) + shards * psd_scratch_doubles(d) + (shards + 1) * d * d;
   return sizeof(double) * count;
@@ -92,6 +100,11 @@ int em_prepare(em_fit_state *em, allocator alloc) {
   em->ds_block = alloc(block, sizeof(double));
   em->scratch = alloc(2 * (size_t)em->p * (size_t)d, sizeof(double));
   em->polar = polar_work_new(em->p, d, alloc);
+  size_t point = (size_t)point_size(em->p, d);
+  em->ahead = accelerator_new(point, sqrt(d), alloc);
+  em->point = alloc(point, sizeof(double));
+  em->image = alloc(point, sizeof(double));
+  em->goal = alloc(point, sizeof(double));
   em->sum_sq = weighted_square_sum(em->x, em->p, &em->sample, em->score->set.threads);
   em->sigma2_floor = 1e-10 * em->sum_sq / ((double)em->sample.n * em->p);
   if (!em->psd)
@@ -249,9 +262,9 @@ void posterior_pass(em_fit_state *em, int first) {
 static int choice_due(const em_fit_state *em, int t) {
   if (!em->smoothing)
     return 0;
-  if (em->iterations == 0)
-    return 1;
-  return em->set.mixing != MIXING_FIXED && t > 0 && (t & (t - 1)) == 0;
+  if (t == 0)
+    return em->iterations == 0;
+  return t == 1 || (em->set.mixing != MIXING_FIXED && (t & (t - 1)) == 0);
 }
 
 /* y, the score and the posterior moments under the current A and sigma2. t: the iteration, or 0. */
@@ -269,6 +282,8 @@ static int e_step(em_fit_state *em, int t, int first) {
     status = em->score_class->fit(em->score, &em->sample); /* causal score matching (5.4) */
   if (status == STATUS_OK)
     posterior_pass(em, first); /* Tweedie (4.4), (4.5) */
+  if (!first)
+    em->change_latents = sqrt(em->sums.moved) / fmax(sqrt(em->sums.norm), CHANGE_FLOOR);
   return status;
 }
 
@@ -328,20 +343,111 @@ static int m_step(em_fit_state *em, double *change_mixing, double *change_sigma2
   return status;
 }
 
+/* What the EM map moves, as a vector. */
+static void pack_point(const em_fit_state *em, double *point) {
+  size_t d = (size_t)em->sample.d, tall = (size_t)em->p * d;
+  memcpy(point, em->psd ? em->psd->mixing : em->orthonormal, tall * sizeof(double));
+  for (size_t j = 0; j < d; j++)
+    point[tall + j] = em->psd ? 0 : log(fmax(em->scale[j], DBL_MIN));
+  point[tall + d] = log(em->sigma2);
+}
+
+/* The way back, for D that does not move: an extrapolated O has to be made orthonormal, and signs
+ * are ties. */
+static int unpack_point(em_fit_state *em, const double *point) {
+  int d = em->sample.d, deficient, status = STATUS_OK;
+  if (em->set.mixing != MIXING_FIXED) {
+    status = polar_factor_of(point, &em->polar, em->orthonormal, &deficient);
+    match_signs(point, em->orthonormal, em->p, d);
+  }
+  if (em->set.learn_sigma2)
+    em->sigma2 = exp(point[em->ahead.size - 1]);
+  return status;
+}
+
+/* Where to go on from, given the point before the EM's step and the one after. */
+static int accelerate(em_fit_state *em, step_kind *step) {
+  pack_point(em, em->image);
+  if (!em->set.accelerate)
+    return STATUS_OK;
+  if (em->map_changed)
+    accelerator_restart(&em->ahead);
+  *step = accelerator_step(&em->ahead, em->point, em->image, em->goal);
+  em->rejected += *step == STEP_REJECTED;
+  return *step == STEP_PLAIN ? STATUS_OK : unpack_point(em, em->goal);
+}
+
+/* Relative length of an extrapolation, in A or in sigma2. */
+static double extrapolated_distance(const em_fit_state *em) {
+  size_t last = em->ahead.size - 1;
+  double square = 0;
+  for (size_t g = 0; g < last; g++)
+    square += (em->goal[g] - em->point[g]) * (em->goal[g] - em->point[g]);
+  return fmax(sqrt(square) / em->ahead.unit, fabs(expm1(em->goal[last] - em->point[last])));
+}
+
+/* Rates of the three changes as they are known at a row of the trace. */
+static void update_rates(em_fit_state *em, int row) {
+  size_t rows = (size_t)em->set.max_iter;
+  const double *step = em->trace + TRACE_STEP * rows;
+  if (row == 0 || choice_due(em, row + 1))
+    em->same_map = row;
+  for (int k = 0; k < N_CHANGES; k++)
+    em->rate[k] = plain_rate(em->trace + (size_t)(TRACE_CHANGE_MIXING + k) * rows, step,
+                             em->same_map, row, k == CHANGE_LATENTS, row > 0 ? em->rate[k] : NAN);
+}
+
+/* Largest of the relative distances that A, sigma2 and the latents have to go at a row of the
+ * trace. An extrapolation itself estimates what was left. */
+static double distance_to_go(em_fit_state *em, int row) {
+  size_t rows = (size_t)em->set.max_iter;
+  const double *step = em->trace + TRACE_STEP * rows;
+  double change[N_CHANGES], left = 0;
+  for (int k = 0; k < N_CHANGES; k++)
+    change[k] = em->trace[(size_t)(TRACE_CHANGE_MIXING + k) * rows + (size_t)row];
+  update_rates(em, row);
+  if (change[CHANGE_MIXING] == 0 && change[CHANGE_SIGMA2] == 0)
+    return 0;
+  if (step[row] == STEP_REJECTED)
+    return INFINITY;
+  if (step[row] == STEP_EXTRAPOLATED)
+    left = extrapolated_distance(em);
+  for (int k = 0; k < CHANGE_LATENTS; k++)
+    left = fmax(left, distance_left(change[k], em->rate[k]));
+  if (row == 0)
+    return left;
+  return fmax(left, step[row - 1] == STEP_EXTRAPOLATED
+                        ? change[CHANGE_LATENTS]
+                        : distance_left(change[CHANGE_LATENTS], em->rate[CHANGE_LATENTS]));
+}
+
+/* Does the trace say that the limit is reached? Twice in a row, lest a fast change that has just
+ * ended hides a slow one; or nothing moves at all. */
+static int limit_reached(const em_fit_state *em) {
+  const double *left = em->trace + TRACE_REMAINING * (size_t)em->set.max_iter;
+  int row = em->iterations - 1;
+  return row >= 0 && left[row] < em->set.tol &&
+         (left[row] == 0 || (row > 0 && left[row - 1] < em->set.tol));
+}
+
 /* Writes a line of the trace; returns the largest relative change of the iteration. */
-static double record(em_fit_state *em, int t, double change_mixing, double change_sigma2) {
-  size_t rows = (size_t)em->set.max_iter, row = (size_t)t - 1;
-  double loss = 0, change_latents = sqrt(em->sums.moved) / fmax(sqrt(em->sums.norm), CHANGE_FLOOR);
+static double record(em_fit_state *em, step_kind step, double change_mixing, double change_sigma2,
+                     double sigma2) {
+  size_t rows = (size_t)em->set.max_iter, row = (size_t)em->iterations++;
+  double loss = 0;
   for (int c = 0; c < 2 * em->sample.d; c++)
     loss += em->sums.loss[c];
-  em->trace[TRACE_SIGMA2 * rows + row] = em->sigma2;
-  em->trace[TRACE_LOSS * rows + row] = loss / (double)em->sample.n;
-  em->trace[TRACE_MIXING * rows + row] = change_mixing;
-  em->trace[TRACE_LATENTS * rows + row] = t == 1 ? NAN : change_latents;
-  em->trace[TRACE_FLOORED * rows + row] = (double)em->sums.floored;
-  em->iterations = t;
-  double change = fmax(change_mixing, change_sigma2);
-  return t == 1 ? change : fmax(change, change_latents);
+  const double line[TRACE_COLUMNS] = {[TRACE_SIGMA2] = sigma2,
+                                      [TRACE_LOSS] = loss / (double)em->sample.n,
+                                      [TRACE_CHANGE_MIXING] = change_mixing,
+                                      [TRACE_CHANGE_SIGMA2] = change_sigma2,
+                                      [TRACE_CHANGE_LATENTS] = em->change_latents,
+                                      [TRACE_STEP] = step,
+                                      [TRACE_FLOORED] = (double)em->sums.floored};
+  for (int k = 0; k < TRACE_COLUMNS; k++)
+    em->trace[(size_t)k * rows + row] = line[k];
+  em->trace[TRACE_REMAINING * rows + row] = distance_to_go(em, (int)row);
+  return fmax(fmax(change_mixing, change_sigma2), em->change_latents);
 }
 
 static double largest_entry(const double *v, size_t count) {
@@ -351,32 +457,71 @@ static double largest_entry(const double *v, size_t count) {
   return largest;
 }
 
+static void negate(double *v, size_t count) {
+  for (size_t k = 0; k < count; k++)
+    v[k] = -v[k];
+}
+
 /* Signs of the latents are ties (Appendix A.2): choose the one with the largest |loading| > 0. */
 static void turn_signs(em_fit_state *em) {
-  size_t p = (size_t)em->p;
+  size_t p = (size_t)em->p, n = em->sample.n;
   for (int j = 0; j < em->sample.d; j++) {
-    double *o = em->orthonormal + (size_t)j * p;
-    if (em->psd && largest_entry(em->psd->mixing + (size_t)j * p, p) < 0)
-      psd_turn(em->psd, j, em->orthonormal, em->scale);
-    if (!em->psd && largest_entry(o, p) < 0)
-      for (size_t k = 0; k < p; k++)
-        o[k] = -o[k];
+    double *column = (em->psd ? em->psd->mixing : em->orthonormal) + (size_t)j * p;
+    if (largest_entry(column, p) < 0) {
+      if (em->psd)
+        psd_turn(em->psd, j, em->orthonormal, em->scale);
+      else
+        negate(column, p);
+      negate(em->out.latents + (size_t)j * n, n);
+    }
   }
 }
 
-int em_run(em_fit_state *em) {
-  double change_mixing, change_sigma2;
-  for (int t = 1; t <= em->set.max_iter && !em->converged; t++) {
-    int status = e_step(em, t, t == 1);
-    if (status == STATUS_OK)
-      status = m_step(em, &change_mixing, &change_sigma2);
-    if (status != STATUS_OK)
-      return status;
-    double change = record(em, t, change_mixing, change_sigma2);
-    em->converged = change < em->set.tol;
-    em->set.tick(t, change, em->set.ctx);
+/* One iteration of Algorithm 1, or more than one where it is accelerated. */
+static int em_iteration(em_fit_state *em, int first) {
+  double change_mixing, change_sigma2, sigma2 = 0;
+  step_kind step = STEP_PLAIN;
+  pack_point(em, em->point);
+  int status = e_step(em, em->iterations + 1, first);
+  if (status == STATUS_OK)
+    status = m_step(em, &change_mixing, &change_sigma2);
+  if (status == STATUS_OK) {
+    sigma2 = em->sigma2;
+    status = accelerate(em, &step);
   }
+  if (status == STATUS_OK) {
+    double change = record(em, step, change_mixing, change_sigma2, sigma2);
+    em->set.tick(em->iterations, change, em->set.ctx);
+  }
+  return status;
+}
+
+int em_run(em_fit_state *em) {
+  int status = STATUS_OK, first = 1;
+  pack_point(em, em->point);
+  pack_point(em, em->image);
+  for (int row = 0; row < em->iterations; row++)
+    update_rates(em, row);
+  while (status == STATUS_OK && em->iterations < em->set.max_iter && !limit_reached(em)) {
+    status = em_iteration(em, first);
+    first = 0;
+  }
+  em->converged = limit_reached(em);
+  /* an extrapolation that no iteration has checked is given up for the EM's step */
+  if (status == STATUS_OK && !em->converged && em->ahead.last == STEP_EXTRAPOLATED)
+    status = unpack_point(em, em->image);
+  if (status != STATUS_OK)
+    return status;
   if (em->set.turn_signs)
     turn_signs(em);
-  return e_step(em, 0, 1);
+  return e_step(em, 0, first);
+}
+
+void em_last_step(const em_fit_state *em, double *turn, double *growth) {
+  int p = em->p, d = em->sample.d;
+  const double one = 1, zero = 0;
+  F77_CALL(dgemm)
+  ("T", "N", &d, &d, &p, &one, em->point, &p, em->image, &p, &zero, turn, &d FCONE FCONE);
+  for (size_t j = 0, at = (size_t)p * (size_t)d; j < (size_t)d; j++, at++)
+    growth[j] = em->image[at] - em->point[at];
 }

@@ -13,6 +13,7 @@
 #ifndef EBCRL_EM_H
 #define EBCRL_EM_H
 
+#include "accelerate.h"
 #include "linalg.h"
 #include "measurement.h"
 #include "psd.h"
@@ -23,9 +24,10 @@
 typedef struct {
   mixing_kind mixing;
   int learn_sigma2;
-  double eta; /* damping of Tweedie's formula (4.4) */
-  double tol; /* stop when the largest relative change falls below */
-  int max_iter;
+  double eta;     /* damping of Tweedie's formula (4.4) */
+  double tol;     /* stop when the relative distance still to go is estimated below */
+  int max_iter;   /* of all, those that em_fit_state starts with included */
+  int accelerate; /* only where D or Lambda does not move */
   int turn_signs; /* at the end, make the largest |loading| of a latent positive */
   void (*tick)(int iteration, double change, void *ctx); /* once an iteration; may not return */
   void *ctx;
@@ -44,7 +46,22 @@ typedef struct {
   size_t floored, outside;
 } posterior_sums;
 
-enum { TRACE_SIGMA2, TRACE_LOSS, TRACE_MIXING, TRACE_LATENTS, TRACE_FLOORED, TRACE_COLUMNS };
+/* CHANGE: relative size of the EM's step in A and sigma2, and of the move of the latents since the
+ * row before; REMAINING: the largest of their distances still to go; STEP: step_kind. */
+enum {
+  TRACE_SIGMA2,
+  TRACE_LOSS,
+  TRACE_CHANGE_MIXING,
+  TRACE_CHANGE_SIGMA2,
+  TRACE_CHANGE_LATENTS,
+  TRACE_REMAINING,
+  TRACE_STEP,
+  TRACE_FLOORED,
+  TRACE_COLUMNS
+};
+
+/* Changes in the order of the trace. */
+enum { CHANGE_MIXING, CHANGE_SIGMA2, CHANGE_LATENTS, N_CHANGES };
 
 typedef struct {
   const double *x;
@@ -68,15 +85,21 @@ typedef struct {
   double sum_sq, sigma2_floor;
   polar_work polar;
   double *scratch; /* 2 p x d */
-  double *trace;   /* max_iter x TRACE_COLUMNS */
-  int iterations, converged, sigma2_floored, rank_deficient, scale_floored;
+  accelerator ahead;
+  double *point, *image, *goal; /* what the EM map moves, as a vector: before, after, where next */
+  double *trace;                /* max_iter x TRACE_COLUMNS */
+  int iterations;               /* done, the trace's first rows; not 0 where a fit goes on */
+  int same_map;                 /* row of the trace since which the EM map is the same */
+  double rate[N_CHANGES];       /* by which changes shrink; see plain_rate() */
+  double change_latents;        /* of the last E-step; NAN: no E-step before it */
+  int converged, sigma2_floored, rank_deficient, scale_floored, rejected;
 } em_fit_state;
 
 /* sum over rows of omega |x|^2. */
 double weighted_square_sum(const double *x, int p, const latent_sample *s, int threads);
 
 /* Allocates the work arrays; x, p, sample, score_class, score, smoothing, set, orthonormal, scale,
- * sigma2, y, out, trace, psd (empty) and reference are the caller's. */
+ * sigma2, y, out, trace, iterations, change_latents, psd (empty) and reference are the caller's. */
 int em_prepare(em_fit_state *em, allocator alloc);
 
 /* Bytes that em_prepare allocates, and psd_model_new where columns may be correlated. */
@@ -84,6 +107,9 @@ double em_work_bytes(double n, double p, double d, int correlated);
 
 /* Algorithm 1, then one E-step under the final A and sigma2. */
 int em_run(em_fit_state *em);
+
+/* The last EM step: turn (d x d) = O'O of before and after; growth (d) = that of log D. */
+void em_last_step(const em_fit_state *em, double *turn, double *growth);
 
 /* y = X O. */
 void pseudo_latents(em_fit_state *em);

@@ -76,7 +76,7 @@ SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features,
   int correlated = mixing == MIXING_PSD || mixing == MIXING_FIXED;
   double bytes = own + shared + task_bytes(n, s.d, max_coord, set.knots) +
                  em_work_bytes(n, Rf_asReal(n_features), d, correlated) +
-                 3 * n * d * sizeof(double);
+                 (3 * n * d + list_number(control, "max_iter") * TRACE_COLUMNS) * sizeof(double);
   if (correlated)
     bytes += reference_doubles(n, d, s.n_domains) * sizeof(double);
   if (set.cross_validate)
@@ -103,6 +103,7 @@ static em_settings em_settings_from(SEXP control, SEXP progress) {
                      .eta = list_number(control, "eta"),
                      .tol = list_number(control, "tol"),
                      .max_iter = list_int(control, "max_iter"),
+                     .accelerate = list_int(control, "acceleration"),
                      .turn_signs = list_int(control, "turn_signs"),
                      .tick = tick,
                      .ctx = progress};
@@ -185,6 +186,9 @@ enum {
   FIT_TRACE,
   FIT_ITERATIONS,
   FIT_CONVERGED,
+  FIT_CHANGE_LATENTS,
+  FIT_TURN,
+  FIT_GROWTH,
   FIT_COUNTS,
   FIT_ETA,
   FIT_LAMBDA,
@@ -195,10 +199,63 @@ enum {
   FIT_STATUS,
   FIT_REFERENCE
 };
-static const char *fit_fields[] = {
-    "latents",       "latents_sd", "orthonormal", "scale",  "sigma2",    "range",  "theta",
-    "trace",         "iterations", "converged",   "counts", "eta",       "lambda", "loss",
-    "cg_iterations", "jittered",   "unconverged", "status", "reference", ""};
+static const char *fit_fields[] = {"latents",
+                                   "latents_sd",
+                                   "orthonormal",
+                                   "scale",
+                                   "sigma2",
+                                   "range",
+                                   "theta",
+                                   "trace",
+                                   "iterations",
+                                   "converged",
+                                   "change_latents",
+                                   "turn",
+                                   "growth",
+                                   "counts",
+                                   "eta",
+                                   "lambda",
+                                   "loss",
+                                   "cg_iterations",
+                                   "jittered",
+                                   "unconverged",
+                                   "status",
+                                   "reference",
+                                   ""};
+
+/* Copies fitted coefficients into a score model and marks the cells that have them. */
+static void load_theta(score_model *m, SEXP theta) {
+  for (int c = 0; c < 2 * m->d; c++) {
+    SEXP value = VECTOR_ELT(VECTOR_ELT(theta, c / 2), c % 2);
+    if (m->cell[c].n_rows == 0)
+      continue;
+    if (!Rf_isReal(value) || (size_t)XLENGTH(value) != m->family[c].n_coef)
+      Rf_error("internal error: node %d has no coefficients for state %d", c / 2 + 1, c % 2);
+    memcpy(m->cell[c].theta, REAL(value), m->family[c].n_coef * sizeof(double));
+  }
+}
+
+/* Goes on from an earlier fit: its trace, the move of its last E-step, and coefficients, which
+ * conjugate gradients start from, and smoothing. */
+static void resume(em_fit_state *em, SEXP earlier) {
+  em->change_latents = NA_REAL;
+  if (Rf_isNull(earlier))
+    return;
+  SEXP trace = list_element(earlier, "trace");
+  size_t done = (size_t)Rf_nrows(trace);
+  if (!Rf_isReal(trace) || Rf_ncols(trace) != TRACE_COLUMNS || done > (size_t)em->set.max_iter)
+    Rf_error("internal error: not the trace of an earlier fit");
+  for (int k = 0; k < TRACE_COLUMNS; k++)
+    memcpy(em->trace + (size_t)k * (size_t)em->set.max_iter, REAL(trace) + (size_t)k * done,
+           done * sizeof(double));
+  em->iterations = (int)done;
+  em->change_latents = list_number(earlier, "change_latents");
+  em->set.eta = list_number(earlier, "eta");
+  SEXP lambda = list_element(earlier, "lambda");
+  for (int c = 0; c < 2 * em->sample.d; c++)
+    em->score->cell[c].lambda = REAL(lambda)[c];
+  load_theta(em->score, list_element(earlier, "theta"));
+}
 
 SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init, SEXP control,
             SEXP progress) {
@@ -216,6 +273,7 @@ SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init,
   em.smoothing = smoothing_from(&em.sample, control);
   if (em.psd)
     SET_VECTOR_ELT(out, FIT_REFERENCE, new_reference(&em, list_element(control, "reference")));
+  resume(&em, list_element(init, "resume"));
 
   int status = em_prepare(&em, r_allocator);
   if (status == STATUS_OK)
@@ -227,36 +285,27 @@ SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init,
   SET_VECTOR_ELT(out, FIT_THETA, theta_list(em.score));
   SET_VECTOR_ELT(out, FIT_ITERATIONS, Rf_ScalarInteger(em.iterations));
   SET_VECTOR_ELT(out, FIT_CONVERGED, Rf_ScalarLogical(em.converged));
+  SET_VECTOR_ELT(out, FIT_CHANGE_LATENTS, Rf_ScalarReal(em.change_latents));
+  em_last_step(&em, new_matrix(out, FIT_TURN, (size_t)d, d),
+               new_matrix(out, FIT_GROWTH, (size_t)d, 1));
   SET_VECTOR_ELT(out, FIT_ETA, Rf_ScalarReal(em.set.eta));
   for (int what = 0; what < 5; what++)
     SET_VECTOR_ELT(out, FIT_LAMBDA + what, cell_values(em.score, what));
-  const char *counts[] = {"variance_floored",
-                          "outside_range",
-                          "sigma2_floored",
-                          "rank_deficient",
-                          "scale_floored",
-                          "reference_floored",
-                          ""};
-  const double count[] = {(double)em.sums.floored, (double)em.sums.outside,
-                          em.sigma2_floored,       em.rank_deficient,
-                          em.scale_floored,        em.reference ? em.reference->floored : 0};
+  const char *counts[] = {
+      "variance_floored", "outside_range", "sigma2_floored",    "rank_deficient",
+      "steps_rejected",   "scale_floored", "reference_floored", ""};
+  const double count[] = {(double)em.sums.floored,
+                          (double)em.sums.outside,
+                          em.sigma2_floored,
+                          em.rank_deficient,
+                          em.rejected,
+                          em.scale_floored,
+                          em.reference ? em.reference->floored : 0};
   SEXP counted = Rf_mkNamed(REALSXP, counts);
   SET_VECTOR_ELT(out, FIT_COUNTS, counted);
   memcpy(REAL(counted), count, sizeof count);
   UNPROTECT(1);
   return out;
-}
-
-/* Copies fitted coefficients into a score model and marks the cells that have them. */
-static void load_theta(score_model *m, SEXP theta) {
-  for (int c = 0; c < 2 * m->d; c++) {
-    SEXP value = VECTOR_ELT(VECTOR_ELT(theta, c / 2), c % 2);
-    if (m->cell[c].n_rows == 0)
-      continue;
-    if (!Rf_isReal(value) || (size_t)XLENGTH(value) != m->family[c].n_coef)
-      Rf_error("internal error: node %d has no coefficients for state %d", c / 2 + 1, c % 2);
-    memcpy(m->cell[c].theta, REAL(value), m->family[c].n_coef * sizeof(double));
-  }
 }
 
 SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP control) {

@@ -259,12 +259,112 @@ ref_start <- function(x, d, init, mixing) {
   list(orthonormal = orthonormal, scale = scale, sigma2 = init$sigma2)
 }
 
+# What the EM map moves, as a vector, and back: O has to be made orthonormal.
+ref_point <- function(now) c(now$orthonormal, log(now$scale), log(now$sigma2))
+
+ref_state <- function(point, now, mixing, hold_sigma2) {
+  tall <- length(now$orthonormal)
+  d <- length(now$scale)
+  if (mixing != "fixed") {
+    now$orthonormal <- ref_polar(matrix(point[seq_len(tall)], ncol = d))
+  }
+  if (!hold_sigma2) now$sigma2 <- exp(point[tall + d + 1])
+  now
+}
+
+# Anderson acceleration with five differences. `ahead`: columns of `x` and `f` are the points and
+# their images since the last restart; `near` once the residuals have fallen five times in a row
+# and their rate puts the limit within 0.3.
+ref_anderson <- function(ahead, x, f, unit) {
+  size <- function(v) sqrt(sum(v^2))
+  residual <- f - x
+  last <- ncol(ahead$f)
+  rounding <- 1e-12 * unit
+  before <- if (!is.null(last)) size((ahead$f - ahead$x)[, last])
+  if (ahead$last == "accelerated" && size(residual) > max(1.5 * before, rounding)) {
+    return(list(last = "rejected", goal = ahead$f[, last]))
+  }
+  ahead$x <- cbind(ahead$x, x)
+  ahead$f <- cbind(ahead$f, f)
+  ahead$last <- "plain"
+  ahead$goal <- f
+  residuals <- ahead$f - ahead$x
+  norms <- utils::tail(apply(residuals, 2, size), 6)
+  rate <- (norms[6] / norms[1])^(1 / 5)
+  falling <- length(norms) == 6 && all(diff(norms) < 0)
+  ahead$near <- isTRUE(ahead$near) || (falling && norms[6] * rate / (1 - rate) < 0.3 * unit)
+  if (!ahead$near || size(residual) <= rounding) {
+    return(ahead)
+  }
+  differences <- function(m) {
+    m <- m[, utils::tail(seq_len(ncol(m)), 6)]
+    m[, -1, drop = FALSE] - m[, -ncol(m), drop = FALSE]
+  }
+  lengths <- apply(differences(residuals), 2, size)
+  by_length <- diag(1 / lengths, length(lengths))
+  d_residual <- differences(residuals) %*% by_length
+  d_image <- differences(ahead$f) %*% by_length
+  m <- ncol(d_residual)
+  ridge <- qr(rbind(d_residual, 1e-3 * diag(m)))
+  beyond <- -drop(d_image %*% qr.coef(ridge, c(residual, numeric(m))))
+  if (sum(beyond * residual) < 0) {
+    return(list(last = "plain", goal = f))
+  }
+  ahead$goal <- f + beyond * min(1, 0.1 * unit / size(beyond))
+  ahead$last <- "accelerated"
+  ahead
+}
+
+# Distance left if changes go on to shrink at the rate that plain steps have shown: over the last
+# five of them, or fewer and then not below the rate known before. The change of a row is made by
+# the step of the row before and, with `lag`, by the one before that.
+ref_left <- function(change, step, lag) {
+  plain <- vapply(seq_along(change), function(row) {
+    made_by <- seq.int(row - 1 - lag, row - 1)
+    all(made_by > 0) && all(step[made_by] == "plain")
+  }, NA)
+  rate <- NA
+  for (row in seq_along(change)) {
+    count <- min(5, row - max(0, which(!plain[seq_len(row)])))
+    if (count == 0 || change[row - 1] == 0 || change[row - count] == 0) next
+    told <- max(change[row] / change[row - 1], (change[row] / change[row - count])^(1 / count))
+    rate <- min(0.9999, if (count < 5) max(told, rate, na.rm = TRUE) else told)
+  }
+  now <- change[length(change)]
+  if (now == 0) 0 else if (is.na(rate)) Inf else now * rate / (1 - rate)
+}
+
+# Largest relative distance that A, sigma2 and the latents have to go at the last row of a trace.
+# `jump`: the extrapolated step.
+ref_remaining <- function(trace, jump, unit) {
+  now <- nrow(trace)
+  if (trace$change_mixing[now] == 0 && trace$change_sigma2[now] == 0) {
+    return(0)
+  }
+  if (trace$step[now] == "rejected") {
+    return(Inf)
+  }
+  left <- c(ref_left(trace$change_mixing, trace$step, 0),
+            ref_left(trace$change_sigma2, trace$step, 0))
+  last <- length(jump)
+  if (trace$step[now] == "accelerated") {
+    left <- c(left, sqrt(sum(jump[-last]^2)) / unit, abs(exp(jump[last]) - 1))
+  }
+  if (now > 1) {
+    by_jump <- trace$step[now - 1] == "accelerated"
+    latents <- trace$change_latents
+    left <- c(left, if (by_jump) latents[now] else ref_left(latents, trace$step, 1))
+  }
+  max(left)
+}
+
 # Algorithm 1. `env`: domain code of each row; `weights`: NULL or one per
 # domain, summing to 1; `init`: "pca" or list(mixing, sigma2).
 ref_fit <- function(x, env, targets, dag, weights = NULL, init = "pca", control = list()) {
   control <- utils::modifyList(list(
     penalty = "difference", lambda = 5, knots = 8L, range = "data", mixing = "orthonormal",
-    sigma2 = "auto", eta = 1, max_iter = 20, tol = 0, intervention = "imperfect"
+    sigma2 = "auto", eta = 1, max_iter = 20, tol = 0, intervention = "imperfect",
+    acceleration = "anderson"
   ), control)
   n <- nrow(x)
   p <- ncol(x)
@@ -290,9 +390,11 @@ ref_fit <- function(x, env, targets, dag, weights = NULL, init = "pca", control 
 
   trace <- data.frame(
     iteration = numeric(), sigma2 = numeric(), loss = numeric(), change_mixing = numeric(),
-    change_latents = numeric(), floored = numeric()
+    change_sigma2 = numeric(), change_latents = numeric(), remaining = numeric(),
+    step = character(), floored = numeric()
   )
   latents <- NULL
+  ahead <- list(last = "plain")
   sigma2_floored <- 0
   converged <- FALSE
   iteration <- 0
@@ -315,19 +417,25 @@ ref_fit <- function(x, env, targets, dag, weights = NULL, init = "pca", control 
     # signs are ties (A.2): those of the previous columns, for the latents to come
     against <- colSums(now$orthonormal * old$orthonormal) < 0
     now$orthonormal[, against] <- -now$orthonormal[, against]
+    point <- ref_point(old)
+    plain <- now
+    if (control$acceleration == "anderson" && control$mixing %in% c("orthonormal", "fixed")) {
+      ahead <- ref_anderson(ahead, point, ref_point(now), sqrt(d))
+      if (ahead$last != "plain") now <- ref_state(ahead$goal, now, control$mixing, hold_sigma2)
+    }
     trace <- rbind(trace, data.frame(
-      iteration = iteration, sigma2 = now$sigma2, loss = e$loss,
-      change_mixing = change(mixing_of(now), mixing_of(old)),
+      iteration = iteration, sigma2 = plain$sigma2, loss = e$loss,
+      change_mixing = change(mixing_of(plain), mixing_of(old)),
+      change_sigma2 = abs(plain$sigma2 - old$sigma2) / max(old$sigma2, 1e-8),
       change_latents = if (is.null(latents)) NA_real_ else change(e$latents, latents),
-      floored = e$floored
+      remaining = NA, step = ahead$last, floored = e$floored
     ))
+    trace$remaining[iteration] <- ref_remaining(trace, ahead$goal - point, sqrt(d))
     latents <- e$latents
-    moved <- c(
-      trace$change_mixing[iteration], trace$change_latents[iteration],
-      abs(now$sigma2 - old$sigma2) / max(old$sigma2, 1e-8)
-    )
-    converged <- max(moved, na.rm = TRUE) < control$tol
+    left <- trace$remaining[c(iteration, max(1, iteration - 1))]
+    converged <- left[1] < control$tol && (left[1] == 0 || (iteration > 1 && left[2] < control$tol))
   }
+  if (!converged && ahead$last == "accelerated") now <- plain
   if (identical(init, "pca")) now$orthonormal <- ref_canonical_signs(now$orthonormal)
   e <- estep(now)
   list(

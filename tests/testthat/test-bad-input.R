@@ -221,6 +221,8 @@ bad_input(
   "a domain of an f fit" = simulate_domain(fit, "none", 5) ~ method,
   "a domain with unknown targets" = simulate_domain(by_g, "b9", 5) ~ targets,
   "an unknown method" = fit_crl(x, env, targets, dag, method = "h") ~ range,
+  "control: an unknown acceleration" = crl_control(acceleration = "squarem") ~ control,
+  "control: a negative tol" = crl_control(tol = -1e-6) ~ control,
   "control: an unknown penalty" = crl_control(penalty = "lasso") ~ control,
   "control: an unknown intervention" = crl_control(intervention = "soft") ~ control,
   "control: an unknown preset" = crl_control(preset = "Paper") ~ control,
@@ -250,6 +252,14 @@ bad_input(
     fit_crl(x, env, targets, dag, init = list(mixing = known, sigma2 = -1)) ~ init,
   "init: an unknown part" =
     fit_crl(x, env, targets, dag, init = list(mixing = known, sigma = 1)) ~ init
+)
+
+bad_input(
+  "update: a setting that changes the model" = update(fit, lambda = 20, knots = 4) ~ control,
+  "update: no setting" = update(fit, dag = dag) ~ control,
+  "update: a setting without a name" = update(fit, 100, 1e-6) ~ control,
+  "update: a setting out of range" = update(fit, tol = 2) ~ control,
+  "update: a fraction of iterations" = update(fit, max_iter = 2.5) ~ control
 )
 
 bad_input(

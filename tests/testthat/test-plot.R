@@ -23,9 +23,11 @@ test_that("convergence draws the trace", {
   points <- drawn$GeomPoint
   expect_equal(points$y[points$PANEL == 1], fit$trace$sigma2)
   expect_equal(points$y[points$PANEL == 2], fit$trace$loss)
+  trace <- fit$trace
   expect_setequal(points$y[points$PANEL == 3],
-                  log10(c(fit$trace$change_mixing, fit$trace$change_latents[-1])))
-  expect_equal(drawn$GeomHline$yintercept, -6)
+                  log10(c(trace$change_mixing, trace$change_sigma2, trace$change_latents[-1],
+                          trace$remaining[trace$remaining <= 1])))
+  expect_equal(drawn$GeomHline$yintercept, -5)
   expect_equal(as.integer(drawn$GeomHline$PANEL), 3L)
   expect_identical(nlevels(points$PANEL), 3L)
 

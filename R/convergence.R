@@ -1,0 +1,287 @@
+# Did the iterations converge, and if not, what still moves: the trace, the diagnosis, its words,
+# and update(), which goes on.
+
+TRACE_STEPS <- c("plain", "accelerated", "rejected")
+
+#' The C core's trace, one row an iteration, as a tibble
+#' @noRd
+trace_table <- function(trace) {
+  tibble::tibble(
+    iteration = seq_len(nrow(trace)), sigma2 = trace[, 1L], loss = trace[, 2L],
+    change_mixing = trace[, 3L], change_sigma2 = trace[, 4L], change_latents = trace[, 5L],
+    remaining = trace[, 6L], step = TRACE_STEPS[trace[, 7L] + 1L], floored = trace[, 8L]
+  )
+}
+
+#' And back
+#' @noRd
+trace_matrix <- function(trace) {
+  trace$step <- match(trace$step, TRACE_STEPS) - 1
+  matrix(as.double(unlist(trace[-1L])), nrow(trace), length(trace) - 1L)
+}
+
+# Changes that shrink by less than this factor an iteration are called a drift.
+DRIFT_RATE <- 0.999
+
+# Rows of the trace that the rate is taken over.
+RATE_ROWS <- 10L
+
+# Changes that have to be there before the iterations are said to tell anything.
+RATE_TOLD <- 5L
+
+#' How the iterations stood when they ended
+#'
+#' Every [fit_crl()] object has a `diagnosis`, on which [print()][print.crl_fit] says in words
+#' whether the EM converged, and if not, what still moves and what can be done.
+#'
+#' f-modeling has no likelihood to watch: the EM is a fixed-point iteration, which here converges
+#' linearly, so that small changes do not mean a short way to go. Where successive changes shrink by
+#' a factor r, a change c leaves c r / (1 - r).
+#'
+#' @format A list of class `crl_diagnosis`:
+#' \item{state}{`"converged"`; `"converging"`; `"drifting"` (changes shrink by less than 0.001 of
+#'   their size an iteration, or grow); `"early"` (too few iterations to tell); `"none"` (no
+#'   iterations)}
+#' \item{rate}{r: factor by which the changes of A and \eqn{\sigma^2} shrank an iteration, mean over
+#'   the last 10 (with acceleration: what it achieved)}
+#' \item{remaining}{estimated relative distance to the limit, the largest of A, \eqn{\sigma^2} and
+#'   latents; `Inf` if the iterations do not tell}
+#' \item{iterations_needed}{estimated number of further iterations until `remaining` is below `tol`;
+#'   0 if converged, `Inf` if drifting, `NA` if the iterations do not tell or `tol` is 0}
+#' \item{change}{relative changes in the last iteration, named `mixing`, `sigma2`, `latents`; the
+#'   last is that of the latents returned}
+#' \item{moving}{relative size of the parts of the last EM step, named: `sigma2`; `scale` (of the
+#'   columns of A); `rotation` (of the latents among themselves); `other` (of A, such as its
+#'   column space)}
+#' \item{pair, angle}{the two latents that turn most into each other, and by how many degrees in the
+#'   last iteration}
+#' @seealso [update.crl_fit()] to go on, [plot.crl_fit()] for the trace.
+#' @name crl_diagnosis
+NULL
+
+#' @noRd
+diagnose <- function(fit, result, control, latents) {
+  trace <- fit$trace
+  last <- fit$iterations
+  change <- if (last > 0L) {
+    c(mixing = trace$change_mixing[last], sigma2 = trace$change_sigma2[last],
+      latents = result$change_latents)
+  }
+  skew <- (result$turn - t(result$turn)) / 2
+  largest <- which.max(abs(skew))
+  rate <- recent_rate(trace)
+  state <- iteration_state(fit, rate)
+  remaining <- c(trace$remaining[is.finite(trace$remaining)], Inf)
+  remaining <- remaining[max(1L, length(remaining) - 1L)]
+  structure(list(
+    state = state, rate = rate, remaining = remaining,
+    iterations_needed = iterations_needed(state, rate, remaining, control$tol), change = change,
+    moving = moving_parts(change, skew, result$growth),
+    pair = if (any(skew != 0)) latents[sort(arrayInd(largest, dim(skew)))],
+    angle = abs(skew[largest]) * 180 / pi
+  ), class = "crl_diagnosis")
+}
+
+#' The factor by which changes shrank an iteration of late; NA if that cannot be told
+#' @noRd
+recent_rate <- function(trace) {
+  kept <- trace[trace$step != "rejected", ]
+  change <- utils::tail(pmax(kept$change_mixing, kept$change_sigma2), RATE_ROWS + 1L)
+  steps <- length(change) - 1L
+  told <- steps >= RATE_TOLD && all(change > 0)
+  if (told) (change[steps + 1L] / change[1L])^(1 / steps) else NA_real_
+}
+
+#' @noRd
+iteration_state <- function(fit, rate) {
+  if (fit$iterations == 0L) {
+    "none"
+  } else if (fit$converged) {
+    "converged"
+  } else if (is.na(rate)) {
+    "early"
+  } else if (rate > DRIFT_RATE) {
+    "drifting"
+  } else {
+    "converging"
+  }
+}
+
+#' @noRd
+iterations_needed <- function(state, rate, remaining, tol) {
+  switch(state, converged = 0, drifting = Inf,
+         converging = if (tol > 0) max(1, ceiling(log(tol / remaining) / log(rate))) else NA_real_,
+         NA_real_)
+}
+
+#' Relative sizes of what the last EM step moved
+#' @noRd
+moving_parts <- function(change, skew, growth) {
+  if (is.null(change)) {
+    return(NULL)
+  }
+  rotation <- sqrt(sum(skew^2) / ncol(skew))
+  scale <- sqrt(mean(growth^2))
+  c(sigma2 = change[["sigma2"]], scale = scale, rotation = rotation,
+    other = sqrt(max(0, change[["mixing"]]^2 - scale^2 - rotation^2)))
+}
+
+# In words ----------------------------------------------------------------------------------------
+
+#' Whether the iterations converged; if not, how they stand and what to do
+#' @noRd
+describe_convergence <- function(fit) {
+  if (fit$method == "g") {
+    return(describe_saem(fit))
+  }
+  if (fit$iterations == 0L) {
+    return("No EM iteration was run (max_iter = 0): the mixing matrix is the start.")
+  }
+  diagnosis <- fit$diagnosis
+  # a relative distance above 1 says nothing
+  left <- if (diagnosis$remaining == 0) {
+    ": nothing moves"
+  } else if (diagnosis$remaining <= 1) {
+    paste0(": estimated relative distance to the limit ", format(diagnosis$remaining, digits = 2L),
+           ", tolerance ", format(fit$control$tol))
+  }
+  done <- count_of(fit$iterations, "iteration")
+  if (fit$converged) {
+    return(paste0("Converged after ", done, left, "."))
+  }
+  c(paste0("Not converged in ", done, left, "."),
+    describe_rate(diagnosis), describe_moving(diagnosis), describe_advice(fit))
+}
+
+#' @noRd
+describe_rate <- function(diagnosis) {
+  factor <- format(diagnosis$rate, digits = 3L)
+  switch(diagnosis$state,
+    early = "These are too few to tell how many more are needed.",
+    drifting = paste0("The changes do not shrink (factor ", factor,
+                      " an iteration): the iterations drift, or are far from a limit."),
+    paste0("The changes shrink by the factor ", factor, " an iteration",
+           if (!is.na(diagnosis$iterations_needed)) {
+             paste0(": about ", whole(signif(diagnosis$iterations_needed, 2L)),
+                    " more iterations are needed")
+           }, "."))
+}
+
+#' @noRd
+describe_moving <- function(diagnosis) {
+  words <- c(sigma2 = "the noise variance", scale = "the scale of the latents",
+             rotation = "a rotation of the latents", other = "A, other than by scale or rotation")
+  most <- names(which.max(diagnosis$moving))
+  mainly <- if (most == "rotation") {
+    paste0(", mainly of ", paste(diagnosis$pair, collapse = " and "), " (",
+           format(diagnosis$angle, digits = 2L), " degrees an iteration)")
+  }
+  paste0("What moves most is ", words[[most]], mainly, ".")
+}
+
+#' @noRd
+describe_advice <- function(fit) {
+  needed <- fit$diagnosis$iterations_needed
+  further <- if (is.finite(needed)) {
+    paste0("update(fit, max_iter = ", whole(signif(1.2 * needed, 2L)), ")")
+  }
+  hold <- if (fit$learned[["mixing"]]) "mixing = \"fixed\" in crl_control() holds A at its start"
+  paste0(further %||% "update(fit)", " goes on from here", if (!is.null(hold)) paste0("; ", hold),
+         ".")
+}
+
+#' The largest relative change (mixing, sigma2, latents) of the last iteration
+#' @noRd
+last_change <- function(fit) {
+  if (fit$iterations == 0L) NA_real_ else max(fit$diagnosis$change, na.rm = TRUE)
+}
+
+# update() ----------------------------------------------------------------------------------------
+
+# Settings that leave the problem as it is.
+CONTINUED <- c("tol", "acceleration", "solver", "cg_tol", "cg_max_iter", "threads", "progress",
+               "max_memory")
+
+#' Go on with the iterations of a fit
+#'
+#' Takes up the EM where a fit stopped, which is the same as if it had been allowed more iterations
+#' at once. (Acceleration starts anew, so that with it the two agree at the limit, not before.) A fit
+#' by `method = "g"` is fitted anew from its call, changed by the arguments given, as
+#' [stats::update()] does; `update(object, init = object)` goes on with its chains.
+#'
+#' @param object A `crl_fit`, from [fit_crl()].
+#' @param max_iter Largest number of further iterations (whole number, at least 0).
+#' @param ... Settings of [crl_control()] to change: `tol`, `acceleration`, `solver`, `cg_tol`,
+#'   `cg_max_iter`, `threads`, `progress` or `max_memory`. Others, the graph and the data belong to
+#'   the model: for these, fit anew, and start from this fit by `fit_crl(init = object)`.
+#' @return A `crl_fit`. `trace` and `iterations` go on from those of `object`, `elapsed` adds up,
+#'   and `control` has the `max_iter` that would have given the fit in one go. Where `object` has
+#'   converged to `tol`, no iteration is added.
+#' @section Errors:
+#' A setting that would change the model, or that does not exist, is an error of class
+#' `ebcrl_error_control`.
+#' @seealso [crl_diagnosis]
+#' @examples
+#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
+#' fit <- fit_crl(sim, init = "interventional", control = crl_control(max_iter = 10))
+#' fit
+#' update(fit, max_iter = 500)
+#' @importFrom stats update
+#' @export
+update.crl_fit <- function(object, max_iter = 1000, ...) {
+  if (object$method == "g") {
+    return(NextMethod())
+  }
+  started <- proc.time()[["elapsed"]]
+  control <- continued_control(object$control, ...)
+  further <- check_number(max_iter, "max_iter", min = 0, max = 1e7, integer = TRUE,
+                          class = "control")
+  control$max_iter <- object$iterations + further
+  check_memory(object$data, control, rlang::current_env())
+  start <- list(
+    orthonormal = unname(object$orthonormal), scale = unname(object$scale), sigma2 = object$sigma2,
+    label = object$init, optima = object$optima, indefinite = object$counts[["start_indefinite"]],
+    resume = list(trace = trace_matrix(object$trace), theta = object$score$theta,
+                  eta = object$eta, lambda = lambda_of_cells(object),
+                  change_latents = object$diagnosis$change[["latents"]] %||% NA_real_)
+  )
+  fit <- run_em(object$data, start, control, object$learned, rlang::current_env())
+  if (fit$iterations == object$iterations) {
+    fit$diagnosis <- object$diagnosis
+  }
+  summed <- c("sigma2_floored", "rank_deficient", "scale_floored", "steps_rejected")
+  fit$counts[summed] <- fit$counts[summed] + object$counts[summed]
+  fit["start"] <- object["start"]
+  fit$call <- object$call
+  fit$elapsed <- object$elapsed + proc.time()[["elapsed"]] - started
+  fit
+}
+
+#' Penalty weight of every (node, state), states fastest; 0 where there are no rows
+#' @noRd
+lambda_of_cells <- function(object) {
+  lambda <- matrix(0, 2L, object$data$d, dimnames = list(0:1, object$data$latent_names))
+  lambda[cbind(as.character(object$cells$state), object$cells$node)] <- object$cells$lambda
+  as.vector(lambda)
+}
+
+#' The settings of a fit that goes on
+#' @noRd
+continued_control <- function(control, ..., call = rlang::caller_env()) {
+  settings <- list(...)
+  given <- rlang::names2(settings)
+  unknown <- setdiff(given, names(control))
+  if (length(unknown) > 0L) {
+    abort_input(c("{.arg ...} must name settings of {.fn crl_control}.",
+                  "x" = "Not among them: {some(unknown)}."), "control", call = call)
+  }
+  changed <- setdiff(given, CONTINUED)
+  if (length(changed) > 0L) {
+    abort_input(c("{.fn update} goes on with the same model.",
+                  "x" = "{.arg {changed}} would change it.",
+                  "i" = "Fit anew, and start from this fit: {.code fit_crl(..., init = fit)}."),
+                "control", call = call)
+  }
+  control[given] <- do.call("crl_control", settings)[given]
+  control
+}
