@@ -25,8 +25,7 @@ labels_right <- function(fit, sim) {
 }
 
 held <- function(sim, mechanisms) {
-  fit_crl(sim, init = "interventional",
-          control = crl_control(mixing = "fixed", mechanisms = mechanisms))
+  fit_crl(sim, control = crl_control(mechanisms = mechanisms))
 }
 
 one_seed <- function(nonlinearity, seed) {
@@ -35,11 +34,10 @@ one_seed <- function(nonlinearity, seed) {
   # the strong mechanism is hard on importance sampling: more draws
   draws <- if (nonlinearity == "strong") 8000 else 2000
   bayes <- rel_mse(bayes_latents(sim, draws = draws), sim)
-  known <- fit_crl(sim, init = list(mixing = sim$mixing, sigma2 = sim$sigma2),
-                   control = crl_control(mixing = "fixed"))
+  known <- fit_crl(sim, init = list(mixing = sim$mixing, sigma2 = sim$sigma2))
   spline <- held(sim, "spline")
   linear <- held(sim, "linear")
-  moved <- fit_crl(sim, init = "interventional", control = crl_control(max_iter = 200))
+  moved <- fit_crl(sim, control = crl_control(mixing = "orthonormal", max_iter = 200))
   inside <- function(fit, level = 0.9) {
     matched <- align_latents(fit$mixing, sim$mixing)
     z <- fit$latents[, matched$permutation] * rep(matched$signs, each = nrow(sim$z))
@@ -61,7 +59,7 @@ start_ten <- function(seed) {
   sim <- sim_crl(chain_dag(10), n = 500, p = 100, nonlinearity = "linear")
   seconds <- system.time(
     fit <- fit_crl(sim, init = "interventional",
-                   control = crl_control(mixing = "fixed", mechanisms = "linear", max_iter = 0))
+                   control = crl_control(mechanisms = "linear", max_iter = 0))
   )[["elapsed"]]
   data.frame(seed = seed, ratio = frobenius_error(fit, sim) / subspace_floor(sim),
              seconds = seconds)

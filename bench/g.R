@@ -1,0 +1,115 @@
+# What it measures: g-modeling in the learned setting (A and sigma2 unknown) against the Bayes
+# optimum of the same rows: error of the latents and of A, noise variances, mechanisms, coverage of
+# 90 % intervals, an f fit that holds g's A, seconds. d = 4, 2000 rows a domain, p = 100,
+# sigma2 = 2, three mechanisms; then d = 10 and 20, 500 rows a domain, chain and random graphs,
+# against g with A and sigma2 known.
+# How to run: Rscript bench/g.R [--seeds=40] [--quick]; about 15 minutes (quick: 2). Goes on from
+# what is done.
+# Results: g.csv (a row a seed), g-large.csv.
+
+library(ebcrl)
+here <- dirname(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE)[1]))
+source(file.path(here, "common.R"))
+
+found <- grep("^--seeds=", commandArgs(TRUE), value = TRUE)
+seeds <- if (length(found) > 0) as.numeric(sub(".*=", "", found)) else if (quick) 3 else 40
+large_seeds <- min(seeds, 8)
+cores <- min(2L, parallel::detectCores())
+suffix <- if (quick) "-quick.csv" else ".csv"
+
+subspace_floor <- function(sim) {
+  pca <- eigen(crossprod(sim$x), symmetric = TRUE)$vectors[, seq_len(ncol(sim$z))]
+  overlap <- svd(crossprod(pca, sim$mixing))
+  sum((pca %*% overlap$u %*% t(overlap$v) - sim$mixing)^2)
+}
+
+# Largest distance of a curve from the true mechanism over the central 95 % of its parent, in units
+# of the node's noise sd; over the curves of untargeted nodes.
+curve_error <- function(fit, sim) {
+  signs <- align_latents(fit$mixing, sim$mixing)$signs
+  names(signs) <- colnames(sim$z)
+  g <- switch(sim$scm$nonlinearity,
+    linear = identity,
+    bounded = function(z) tanh(3 * z) + tanh(3 * z)^3,
+    strong = function(z) {
+      x <- pmin(pmax(3 * z, -2), 2)
+      tanh(x) + x^3
+    }
+  )
+  curves <- mechanisms(fit)
+  curves <- curves[curves$state == 0 & !is.na(curves$parent), ]
+  max(vapply(split(curves, curves$node), function(curve) {
+    node <- curve$node[1]
+    parent <- curve$parent[1]
+    rows <- sim$targets[as.integer(sim$env), node] == 0
+    ends <- stats::quantile(sim$z[rows, parent], c(0.025, 0.975))
+    z <- curve$z * signs[parent]
+    inside <- z > ends[1] & z < ends[2]
+    truth <- sim$scm$edge_weights[parent, node] * g(z)
+    max(abs(curve$mean * signs[node] - truth)[inside])
+  }, 0)) / sqrt(sim$scm$noise_var[1])
+}
+
+coverage <- function(fit, sim, level = 0.9) {
+  matched <- align_latents(fit$mixing, sim$mixing)
+  z <- fit$latents[, matched$permutation] * rep(matched$signs, each = nrow(sim$z))
+  mean(abs(z - sim$z) <= stats::qnorm(0.5 + level / 2) * fit$latents_sd[, matched$permutation])
+}
+
+one_seed <- function(nonlinearity, seed) {
+  set.seed(seed)
+  sim <- sim_crl(chain_dag(4), n = 2000, p = 100, nonlinearity = nonlinearity)
+  draws <- if (nonlinearity == "strong") 8000 else 2000
+  bayes <- rel_mse(bayes_latents(sim, draws = draws), sim)
+  seconds <- cpu_seconds(g <- fit_crl(sim, method = "g"))
+  f <- fit_crl(sim, init = g, control = crl_control(mixing = "fixed"))
+  data.frame(
+    nonlinearity = nonlinearity, seed = seed, g = rel_mse(g, sim) / bayes,
+    f_from_g = rel_mse(f, sim) / bayes, frobenius = frobenius_error(g, sim) / subspace_floor(sim),
+    coverage = coverage(g, sim), noise_error = max(abs(g$noise_var / rep(c(4, 1), each = 4) - 1)),
+    curve_error = curve_error(g, sim), converged = g$converged, seconds = seconds
+  )
+}
+
+one_large <- function(d, graph, seed) {
+  set.seed(seed)
+  dag <- if (graph == "chain") chain_dag(d) else random_dag(d, 1, max_parents = 3)
+  sim <- sim_crl(dag, n = 500, p = 100)
+  known <- fit_crl(sim, method = "g", init = list(mixing = sim$mixing, sigma2 = sim$sigma2))
+  seconds <- cpu_seconds(g <- fit_crl(sim, method = "g"))
+  data.frame(d = d, graph = graph, seed = seed, ratio = rel_mse(g, sim) / rel_mse(known, sim),
+             frobenius = frobenius_error(g, sim) / subspace_floor(sim), seconds = seconds)
+}
+
+# Runs fun over the rows of grid that the result file lacks, a few at a time, and keeps the file.
+resume <- function(grid, fun, name) {
+  done <- if (file.exists(result_path(name))) utils::read.csv(result_path(name)) else NULL
+  key <- function(t) do.call(paste, t[names(grid)])
+  todo <- which(!key(grid) %in% key(done))
+  for (some in split(todo, ceiling(seq_along(todo) / 12))) {
+    found <- parallel::mclapply(some, function(k) do.call(fun, grid[k, ]), mc.cores = cores,
+                                mc.preschedule = FALSE)
+    broken <- vapply(found, inherits, NA, "try-error")
+    if (any(broken)) print(found[broken])
+    done <- rbind(done, do.call(rbind, found[!broken]))
+    write_result(done, name)
+  }
+  done
+}
+
+cat(machine(), "\n\n")
+grid <- expand.grid(nonlinearity = c("bounded", "linear", "strong"), seed = seq_len(seeds),
+                    stringsAsFactors = FALSE)
+result <- resume(grid, one_seed, paste0("g", suffix))
+for (r in split(result, result$nonlinearity)) {
+  quantiles <- function(v) sprintf("%.3f / %.3f / %.3f", stats::median(v),
+                                   stats::quantile(v, 0.9, names = FALSE), max(v))
+  cat(sprintf("%s, %d seeds, median / 90th percentile / worst:\n", r$nonlinearity[1], nrow(r)),
+      paste0("  ", names(r)[c(3:5, 7:8, 10)], ": ", vapply(r[c(3:5, 7:8, 10)], quantiles, ""), "\n"),
+      sprintf("  coverage %.1f %% (%.1f to %.1f); converged in %d\n", 100 * mean(r$coverage),
+              100 * min(r$coverage), 100 * max(r$coverage), sum(r$converged)), sep = "")
+}
+grid <- expand.grid(d = c(10, 20), graph = c("chain", "random"), seed = seq_len(large_seeds),
+                    stringsAsFactors = FALSE)
+large <- resume(grid, one_large, paste0("g-large", suffix))
+print(stats::aggregate(cbind(ratio, frobenius, seconds) ~ d + graph, large, stats::median))
