@@ -46,7 +46,7 @@ sachs_fits <- function(methods, ...) {
 
 paragraph("1. A and sigma2 known.")
 start <- list(mixing = mixing, sigma2 = sigma2)
-oracle <- sachs_fits(c("true", "empty", "pooled", "no_shrinkage", "pca"), mixing = "fixed")
+oracle <- sachs_fits(c("true", "empty", "pooled", "no_shrinkage", "pca"))
 show_errors(oracle, truth, subtitle = "Sachs proteins, A known", file = "sachs-oracle.png")
 
 paragraph("2. A and sigma2 learned from principal components, in 20 iterations.")
@@ -62,7 +62,7 @@ paragraph(
 
 paragraph("3. A learned by the interventional start, with linear mechanisms, and then held.")
 start <- "interventional"
-rotated <- sachs_fits(c("true", "pca"), mixing = "fixed", mechanisms = "linear")
+rotated <- sachs_fits(c("true", "pca"), mechanisms = "linear")
 show_errors(rotated, truth, subtitle = "Sachs proteins, A learned by the interventional start",
             file = "sachs-interventional.png")
 matched <- align_latents(coef(rotated$true), mixing)$agreement
