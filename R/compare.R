@@ -35,6 +35,9 @@
 #' * The causal score (5.2) is no gradient in general, so that the true graph need not have the
 #'   smallest loss: a graph with more edges may come closer to the score of the density. The more
 #'   rows, the less its greater variance holds it back.
+#' * A Gaussian reference score (`crl_control(reference = "gaussian")`, the default) has the linear
+#'   dependence of all latents on each other, whatever the graph, which then restricts the splines
+#'   alone. To compare graphs, fit with `reference = "none"`.
 #' * Fits are judged as they come out of fewer rows than all, with penalties of the same weight.
 #'   A start given by numbers (`init` a list or a fit) is the same in every fold, whatever rows the
 #'   numbers came from.

@@ -34,10 +34,9 @@
 #'   knows the rotation, updates of A with an estimated score lead away from it. With
 #'   `method = "g"`, whose updates do not, `"auto"` is `"fixed"` where `init` gives A in numbers and
 #'   `"orthonormal"` else; in a fit that goes on from a g fit it is what that one had.
-#' @param reference Where columns of A are correlated (`mixing = "psd"`, or `"fixed"` with such an
-#'   A): the score that the spline score corrects. `"gaussian"` (the default): that of a Gaussian
-#'   with the mean and covariance of the pseudo-latents under each combination of targets. `"none"`:
-#'   splines alone, as in the paper. Not used where columns are orthogonal.
+#' @param reference The score that the spline score corrects. `"gaussian"` (the default): that of a
+#'   Gaussian for each combination of targets, see Gaussian reference. `"none"`: splines alone, as in
+#'   the paper.
 #' @param sigma2 Noise variance: `"learned"` (4.9), `"fixed"` at its start, or `"auto"` (the
 #'   default): fixed where `mixing` is `"fixed"` and `init` gives `sigma2`, else learned.
 #' @param eta Damping of Tweedie's formula (4.4), between 0 (no shrinkage) and 1 (the default), or
@@ -94,6 +93,25 @@
 #'   acceleration), and its start, principal components, where [fit_crl()] is given none. The paper
 #'   does not give its \eqn{\lambda}; 1 is used. Settings given by name take precedence over the
 #'   preset.
+#'
+#' @section Gaussian reference:
+#' The causal score (5.2) of a latent leaves out what its children and the other latents' noise say
+#' about it. With `reference = "gaussian"`, an addition to the paper, the score is \eqn{s = g_a +
+#' \phi'\theta}: \eqn{g_a(y) = -P_a (y - m_a)}, the score of a Gaussian for the combination of
+#' targets a, has the linear part of all that, and score matching (5.4) fits the splines to what it
+#' leaves. \eqn{m_a} and \eqn{P_a^{-1}} lie between mean and covariance of the pseudo-latents of the
+#' rows with targets a and those that a linear structural causal model implies (a regression of each
+#' latent on its parents in each target state, from moments less the noise variance): the posterior
+#' means under a normal-inverse-Wishart prior around the linear model, which counts as
+#' \eqn{\kappa} rows. One \eqn{\kappa} for all combinations maximises the marginal likelihood: it is
+#' large where mechanisms are linear or rows few. A combination that no domain has, in
+#' [predict()][predict.crl_fit], has the linear model's mean and covariance.
+#'
+#' With A and \eqn{\sigma^2} known, d = 4 or 10 and 100 to 2000 rows a domain, the error of the
+#' latents was 0.94 to 0.98 times that of splines alone with linear mechanisms (where it is within
+#' 1 \% of the Bayes optimum at 2000 rows), 0.98 to 1.00 times with bounded ones, 0.95 to 0.97 times
+#' with strong ones (medians of six seeds, see [sim_crl()] for the mechanisms). An iteration takes
+#' about a fifth longer with 4 latents, half as long again with 50.
 #'
 #' @section Correlated columns:
 #' With `mixing = "psd"` the pseudo-latents are \eqn{y = \Lambda^{-1} O'x = (A'A)^{-1} A'x = z +}
@@ -298,6 +316,7 @@ engine_control <- function(control, d, learn_sigma2 = FALSE, turn_signs = FALSE)
     range = if (!identical(range, "data")) matrix(range, 2L, d),
     solver = position(control$solver, c("auto", "cholesky", "cg")),
     cg_tol = control$cg_tol, cg_max_iter = control$cg_max_iter, threads = control$threads,
+    gaussian = control$reference == "gaussian",
     mixing = position(control$mixing, c("orthonormal", "diagonal", "fixed", "psd")),
     learn_sigma2 = learn_sigma2, turn_signs = turn_signs,
     eta = if (identical(control$eta, "auto")) 1 else control$eta,

@@ -145,8 +145,17 @@ describe_model <- function(fit) {
 describe_score <- function(fit) {
   control <- fit$control
   perfect <- if (control$intervention == "perfect") ", perfect interventions"
-  paste0("Score: ", control$score, perfect, ", ", control$penalty, " penalty with ",
-         describe_lambda(fit), ", ", control$knots, " knots", describe_damping(fit))
+  c(paste0("Score: ", control$score, perfect, ", ", control$penalty, " penalty with ",
+           describe_lambda(fit), ", ", control$knots, " knots", describe_damping(fit)),
+    describe_reference(fit$score$reference))
+}
+
+#' @noRd
+describe_reference <- function(reference) {
+  if (!is.null(reference)) {
+    paste0("Reference score: Gaussian by combination of targets, a linear causal model worth ",
+           format(signif(reference$kappa, 2L), big.mark = ",", scientific = FALSE), " rows")
+  }
 }
 
 #' @noRd
@@ -235,10 +244,9 @@ count_note <- function(name, count, fit) {
     scale_floored = paste("In the updates of A,", count_of(count, "eigenvalue"), "of Lambda fell",
                           "to the floor, 1e-6 of the largest: columns of A all but depend on each",
                           "other."),
-    reference_floored = paste("Of the covariances of the Gaussian reference,",
-                              count_of(count, "eigenvalue"), "lay below the noise variance and",
-                              "took its place: in those directions latents hardly vary, or their",
-                              "domains have few rows."),
+    reference_floored = paste("In the Gaussian reference,", count_of(count, "variance"), "came out",
+                              "below the noise variance, which took its place: there latents",
+                              "hardly vary, or their domains have few rows."),
     sigma2_floored = paste("The noise variance fell to its floor, 1e-10 of the mean square of x,",
                            "in", count_of(count, "iteration"), "and was held there: x may lie in",
                            "d dimensions without noise."),

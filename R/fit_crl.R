@@ -85,8 +85,10 @@
 #' \item{score}{the fitted score: `theta` (coefficients by node and state), `range` (2 x d) that the
 #'   knots cover, `parents` of each latent, which with
 #'   `intervention = "perfect"` count in state 0 only; `reference`: NULL, or the Gaussian that the
-#'   splines correct, a list of `mean` (d x G) and `precision` (d x d x G) for the G combinations
-#'   of targets, and of `group` (M), which of them is that of a domain}
+#'   splines correct (see [crl_control()]), a list of `mean` (d x G) and `precision` (d x d x G) for
+#'   the G combinations of targets, of `group` (M), which of them is that of a domain, of `kappa`, the
+#'   rows that its linear model counts as, and of that model by (node, state): `intercept`,
+#'   `variance` (2 x d, states in rows) and `coefficients` (d x 2 x d, parents first)}
 #' \item{orthonormal, scale}{(p x d) O and (d) the diagonal of D; where columns of A are correlated,
 #'   `scale` is the (d x d) matrix \eqn{\Lambda}, and `mixing` \eqn{O \Lambda}}
 #' \item{counts}{what was floored, jittered, unconverged, rank deficient or out of range}
@@ -285,13 +287,22 @@ named_results <- function(result, data) {
       range = `dimnames<-`(result$range, list(c("lo", "hi"), latents)),
       parents = stats::setNames(parent_list(data$dag), latents),
       reference = if (!is.null(result$reference)) {
-        c(list(group = target_groups(data$targets)), result$reference)
+        c(list(group = target_groups(data$targets)), named_reference(result$reference, latents))
       }
     ),
     orthonormal = `dimnames<-`(result$orthonormal, columns),
     scale = if (correlated) `dimnames<-`(result$scale, list(latents, latents)) else
       stats::setNames(result$scale, latents)
   )
+}
+
+#' @noRd
+named_reference <- function(reference, latents) {
+  states <- c("state0", "state1")
+  names <- list(mean = list(latents, NULL), precision = list(latents, latents, NULL),
+                intercept = list(states, latents), variance = list(states, latents),
+                coefficients = list(latents, states, latents), kappa = NULL)
+  Map(`dimnames<-`, reference, names[names(reference)])
 }
 
 #' Domains with the same targets, numbered in order of appearance
@@ -437,7 +448,8 @@ estep <- function(x, codes, targets, object) {
         engine_control(control, ncol(targets)))
 }
 
-#' The reference of a fit, laid out for the rows of another table of targets
+#' The reference of a fit, laid out for the rows of another table of targets: combinations of targets
+#' that the fit has not seen have the numbers after those that it has
 #' @noRd
 reference_for <- function(targets, object) {
   reference <- object$score$reference
@@ -445,7 +457,10 @@ reference_for <- function(targets, object) {
     return(NULL)
   }
   group <- reference$group[match_targets(targets, object$data$targets)]
-  list(group = group - 1L, mean = reference$mean, precision = reference$precision)
+  unseen <- is.na(group)
+  group[unseen] <- ncol(reference$mean) + target_groups(targets[unseen, , drop = FALSE])
+  reference$group <- group - 1L
+  reference
 }
 
 #' For each row of a table of targets the first domain of the fit with the same targets, or NA

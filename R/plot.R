@@ -343,54 +343,60 @@ plot_scores <- function(fit) {
     rug(by_state[["targeted"]], "t") +
     ggplot2::facet_wrap(ggplot2::vars(.data$node), scales = "free") +
     scale_colour_state() +
-    ggplot2::labs(title = if (is.null(fit$score$reference)) "Fitted score components" else
-                    "Fitted score components: what splines add to the Gaussian reference",
-                  subtitle = "Parents held at their medians; rugs: the data of each state",
+    ggplot2::labs(title = "Fitted score components",
+                  subtitle = paste0(if (is.null(fit$score$reference)) "Parents held at their medians" else
+                    "Other latents held at their medians, under the most frequent targets",
+                    "; rugs: the data of each state"),
                   x = "Own pseudo-latent y", y = "Score component s", colour = "The latent is") +
     theme_crl()
 }
 
 #' Pseudo-latents of up to 2000 evenly spaced rows, with their target states
-#' @return list(y = m x d, state = m x d integer)
+#' @return list(y = m x d, state = m x d integer, group = m, the target set of a row)
 #' @noRd
 score_sample <- function(fit) {
   rows <- spaced_rows(fit$data, 2000L)
   codes <- fit$data$env[rows]
   step <- estep(fit$data$x[rows, , drop = FALSE], codes, fit$data$targets, fit)
-  list(y = step$y, state = fit$data$targets[codes, , drop = FALSE])
+  list(y = step$y, state = fit$data$targets[codes, , drop = FALSE],
+       group = target_groups(fit$data$targets)[codes])
 }
 
 #' The curves of one node, one for each target state that has rows
+#'
+#' With a Gaussian reference, s_node depends on all latents and on the whole combination of targets:
+#' that of most rows in the state is shown.
 #' @noRd
 score_curves <- function(node, fit, sample, points = 101L) {
-  parents <- fit$score$parents[[node]]
+  whole <- !is.null(fit$score$reference)
+  held <- if (whole) seq_len(fit$data$d)[-node] else fit$score$parents[[node]]
   curve <- function(state) {
     rows <- sample$state[, node] == state
     if (!any(rows)) {
       return(NULL)
     }
+    group <- which.max(tabulate(sample$group[rows]))
+    if (whole) {
+      rows <- rows & sample$group == group
+    }
     own <- range(sample$y[rows, node])
     at <- matrix(0, points, fit$data$d)
     at[, node] <- seq(own[1L], own[2L], length.out = points)
-    at[, parents] <- rep(apply(sample$y[rows, parents, drop = FALSE], 2L, stats::median),
-                        each = points)
-    score <- score_at(at, node, state, fit)[, node]
+    at[, held] <- rep(apply(sample$y[rows, held, drop = FALSE], 2L, stats::median), each = points)
+    targets <- fit$data$targets[match(group, target_groups(fit$data$targets)), , drop = FALSE]
+    score <- score_at(at, targets, fit)[, node]
     tibble::tibble(y = at[, node], score = score, state = state_factor(state),
                    node = factor(fit$data$latent_names[node], fit$data$latent_names))
   }
   rbind(curve(0L), curve(1L))
 }
 
-#' The score of pseudo-latents (m x d) with `node` in `state`: the engine's E-step under O = I. The
-#' other nodes do not enter s_node, so each is put in a state that it was seen in.
+#' The score of pseudo-latents (m x d) under targets of the fit (1 x d): the engine's E-step under
+#' O = I
 #' @noRd
-score_at <- function(y, node, state, fit) {
-  seen0 <- vapply(fit$score$theta, function(theta) !is.null(theta$state0), NA)
-  targets <- matrix(as.integer(!seen0), 1L)
-  targets[node] <- state
+score_at <- function(y, targets, fit) {
   fit$orthonormal <- diag(fit$data$d)
   fit$scale <- rep(1, fit$data$d)
-  fit$score["reference"] <- list(NULL)
   estep(y, rep(1L, nrow(y)), targets, fit)$score
 }
 

@@ -52,10 +52,8 @@
 #' the rows leave the range in some coordinate, a warning of class `ebcrl_warning_extrapolation`
 #' says so: most often `newdata` was not centred or scaled as the training data was. With
 #' `type = "sd"` or intervals, a warning of class `ebcrl_warning_variance` counts the floored
-#' variances. A target state without training rows is an error of class `ebcrl_error_unseen_state`,
-#' and where columns of A are correlated and the score has a Gaussian reference, a combination of
-#' targets that no training domain has one of class `ebcrl_error_unseen_targets`; wrong columns are
-#' errors of class `ebcrl_error_shape`, values that are not finite `ebcrl_error_missing`, unknown
+#' variances. A target state without training rows is an error of class `ebcrl_error_unseen_state`;
+#' wrong columns are errors of class `ebcrl_error_shape`, values that are not finite `ebcrl_error_missing`, unknown
 #' domains `ebcrl_error_domain`, targets outside 0 and 1 or with unknown names
 #' `ebcrl_error_targets`.
 #' @examples
@@ -113,7 +111,6 @@ posterior_of_rows <- function(object, newdata, targets, env, call = rlang::calle
   if (object$method == "g") {
     return(c(posterior_of_new(object, x, design), list(row_names = rownames(x))))
   }
-  check_seen_targets(design$targets, object, call)
   step <- estep(x, design$codes, design$targets, object)
   warn_extrapolation(step$y, object$score$range)
   c(step, list(row_names = rownames(x)))
@@ -287,24 +284,6 @@ has_state <- function(object, node, state) {
 #' @noRd
 part_of_model <- function(object) {
   if (object$method == "g") "mechanism" else "score component"
-}
-
-#' With a Gaussian reference, every combination of targets must have been seen as a whole
-#' @noRd
-check_seen_targets <- function(targets, object, call) {
-  if (is.null(object$score$reference)) {
-    return(invisible())
-  }
-  unseen <- which(is.na(match_targets(targets, object$data$targets)))
-  if (length(unseen) > 0L) {
-    asked <- target_labels(matrix(targets[unseen[1L], ], 1L,
-                                  dimnames = list(NULL, object$data$latent_names)))
-    abort_input(c("No training domain has the targets {.val {asked}}.",
-                  "x" = paste("Where columns of the mixing matrix are correlated, the score starts",
-                              "from a Gaussian for each combination of targets that was seen."),
-                  "i" = "Fit with {.code crl_control(reference = \"none\")} to do without it."),
-                "unseen_targets", call = call)
-  }
 }
 
 #' @noRd

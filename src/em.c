@@ -255,6 +255,21 @@ void posterior_pass(em_fit_state *em, int first) {
     m->cell[c].loss = em->sums.loss[c];
 }
 
+static pseudo_noise noise_of(const em_fit_state *em) {
+  pseudo_noise noise = {em->sigma2, em->psd ? em->scale : NULL, em->psd ? em->psd->noise : NULL};
+  return noise;
+}
+
+int complete_reference(em_fit_state *em, int n_known) {
+  pseudo_noise noise = noise_of(em);
+  int status = STATUS_OK;
+  for (int g = n_known; g < em->reference->n_groups && status == STATUS_OK; g++)
+    status = reference_implied(em->reference, g, &noise);
+  if (status == STATUS_OK)
+    reference_score(em->reference, &em->sample, &em->score->shards, em->score->set.threads);
+  return status;
+}
+
 /* Is smoothing to be chosen in the E-step of iteration t? With A held the pseudo-latents stay as
  * they are: once. Else at iterations 1, 2, 4, 8, ...: the EM is another map after each choice, and
  * needs ever longer to settle between them. The E-step after the last iteration (t = 0) chooses
@@ -270,14 +285,15 @@ static int choice_due(const em_fit_state *em, int t) {
 /* y, the score and the posterior moments under the current A and sigma2. t: the iteration, or 0. */
 static int e_step(em_fit_state *em, int t, int first) {
   int status = STATUS_OK;
+  pseudo_noise noise = noise_of(em);
   pseudo_latents(em); /* y = O'x (4.2) */
   if (em->reference)
     status = reference_fit(em->reference, &em->sample, &em->score->shards, em->score->set.threads,
-                           em->psd, em->scale, em->sigma2);
+                           &noise);
   em->map_changed = status == STATUS_OK && choice_due(em, t);
   if (em->map_changed)
-    status = smoothing_choose(em->smoothing, em->score_class, em->score, &em->sample, em->scale,
-                              &em->set.eta);
+    status = smoothing_choose(em->smoothing, em->score_class, em->score, &em->sample, em->reference,
+                              em->scale, &em->set.eta);
   if (status == STATUS_OK)
     status = em->score_class->fit(em->score, &em->sample); /* causal score matching (5.4) */
   if (status == STATUS_OK)

@@ -114,6 +114,10 @@ void em_last_step(const em_fit_state *em, double *turn, double *growth);
 /* y = X O. */
 void pseudo_latents(em_fit_state *em);
 
+/* The reference of target sets from n_known on, from its structural causal model, and its score at
+ * the pseudo-latents. */
+int complete_reference(em_fit_state *em, int n_known);
+
 /* The E-step's pass over the rows, under the fitted score. first: no previous latents to compare.
  */
 void posterior_pass(em_fit_state *em, int first);

@@ -39,6 +39,7 @@ SEXP smoothing_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEX
                    SEXP control);
 SEXP polar_factor(SEXP m);
 SEXP mixing_update(SEXP m, SEXP second_moment, SEXP scale, SEXP mode);
+SEXP shrinkage(SEXP rows, SEXP spectrum, SEXP gap, SEXP kappa);
 
 /* r_scm.c: the structural causal model, its Bayes optimum, random numbers */
 SEXP bayes_latents(SEXP y, SEXP env, SEXP targets, SEXP scm, SEXP sigma2, SEXP coef, SEXP draws,

@@ -14,7 +14,8 @@ static const R_CallMethodDef call_entries[] = {
     CALLDEF(domain_moments, 3),  CALLDEF(rotation_starts, 6), CALLDEF(rotation_refine, 7),
     CALLDEF(unmixing_starts, 8), CALLDEF(unmixing_value, 6),  CALLDEF(fold_rows, 4),
     CALLDEF(held_out_losses, 6), CALLDEF(loss_means, 4),      CALLDEF(saem_fit, 8),
-    CALLDEF(latent_draws, 7),    CALLDEF(saem_bytes, 7),      {NULL, NULL, 0}};
+    CALLDEF(latent_draws, 7),    CALLDEF(saem_bytes, 7),      CALLDEF(shrinkage, 4),
+    {NULL, NULL, 0}};
 
 void R_init_ebcrl(DllInfo *dll) {
   R_registerRoutines(dll, NULL, call_entries, NULL, NULL);

@@ -77,7 +77,7 @@ SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features,
   double bytes = own + shared + task_bytes(n, s.d, max_coord, set.knots) +
                  em_work_bytes(n, Rf_asReal(n_features), d, correlated) +
                  (3 * n * d + list_number(control, "max_iter") * TRACE_COLUMNS) * sizeof(double);
-  if (correlated)
+  if (list_int(control, "gaussian"))
     bytes += reference_doubles(n, d, s.n_domains) * sizeof(double);
   if (set.cross_validate)
     bytes += smoothing_bytes(n, d, s.n_domains);
@@ -127,28 +127,67 @@ static em_fit_state em_state_from(SEXP x, SEXP env, SEXP targets, SEXP parents, 
   return em;
 }
 
-/* list(group, mean, precision): target set of each domain from 0, and what belongs to the sets. */
-static gaussian_reference *reference_from(const em_fit_state *em, SEXP group, SEXP mean,
-                                          SEXP precision) {
-  return reference_new(&em->sample, INTEGER(group), Rf_ncols(mean), REAL(mean), REAL(precision),
-                       em->score->shards.n_shards, r_allocator);
-}
-
-/* A reference to be fitted, its mean and precision in a list of their own; group: NULL for none. */
-static SEXP new_reference(em_fit_state *em, SEXP group) {
+/* An empty reference for `least` target sets or more. group: that of each domain, from 0; NULL for
+ * no reference. */
+static gaussian_reference *reference_from(const em_fit_state *em, SEXP group, int least,
+                                          SEXP parents) {
   if (Rf_isNull(group))
-    return R_NilValue;
-  const char *fields[] = {"mean", "precision", ""};
-  int d = em->sample.d, n_groups = 0;
+    return NULL;
+  int n_groups = least;
   for (int e = 0; e < Rf_length(group); e++)
     n_groups = INTEGER(group)[e] >= n_groups ? INTEGER(group)[e] + 1 : n_groups;
-  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, d, n_groups));
-  SET_VECTOR_ELT(out, 1, Rf_alloc3DArray(REALSXP, d, d, n_groups));
-  em->reference = reference_from(em, group, VECTOR_ELT(out, 0), VECTOR_ELT(out, 1));
-  em->sample.reference = em->reference->score;
+  family_coords families = family_coords_from(parents, em->sample.d);
+  return reference_new(&em->sample, INTEGER(group), n_groups, families.coord, families.n_coord,
+                       em->score->set.perfect, em->score->shards.n_shards, r_allocator);
+}
+
+/* The parts of a reference that the fit keeps, in the order of reference_fields. */
+enum { REFERENCE_PARTS = 5 };
+static const char *reference_fields[] = {"mean",         "precision", "intercept", "variance",
+                                         "coefficients", "kappa",     ""};
+
+static void reference_parts(const gaussian_reference *r, double *parts[REFERENCE_PARTS]) {
+  double *found[] = {r->mean, r->precision, r->scm.intercept, r->scm.variance, r->scm.coef};
+  memcpy(parts, found, sizeof found);
+}
+
+static SEXP reference_list(const gaussian_reference *r) {
+  if (!r)
+    return R_NilValue;
+  int d = r->d;
+  double *part[REFERENCE_PARTS];
+  reference_parts(r, part);
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, reference_fields));
+  SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, d, r->n_groups));
+  SET_VECTOR_ELT(out, 1, Rf_alloc3DArray(REALSXP, d, d, r->n_groups));
+  SET_VECTOR_ELT(out, 2, Rf_allocMatrix(REALSXP, 2, d));
+  SET_VECTOR_ELT(out, 3, Rf_allocMatrix(REALSXP, 2, d));
+  SET_VECTOR_ELT(out, 4, Rf_alloc3DArray(REALSXP, d, 2, d));
+  for (int k = 0; k < REFERENCE_PARTS; k++) {
+    SEXP value = VECTOR_ELT(out, k);
+    memcpy(REAL(value), part[k], (size_t)XLENGTH(value) * sizeof(double));
+  }
+  SET_VECTOR_ELT(out, REFERENCE_PARTS, Rf_ScalarReal(r->kappa));
   UNPROTECT(1);
   return out;
+}
+
+/* The reference of a fit (or NULL) for other rows: `fitted` has its parts and the group of each
+ * domain, numbers from the fit's number of target sets on standing for sets that it has not seen.
+ */
+static void use_reference(em_fit_state *em, SEXP fitted, SEXP parents) {
+  if (Rf_isNull(fitted))
+    return;
+  int n_known = Rf_ncols(list_element(fitted, "mean"));
+  em->reference = reference_from(em, list_element(fitted, "group"), n_known, parents);
+  double *part[REFERENCE_PARTS];
+  reference_parts(em->reference, part);
+  for (int k = 0; k < REFERENCE_PARTS; k++) {
+    SEXP value = list_element(fitted, reference_fields[k]);
+    memcpy(part[k], REAL(value), (size_t)XLENGTH(value) * sizeof(double));
+  }
+  if (complete_reference(em, n_known) != STATUS_OK)
+    Rf_error("internal error: the reference of a target set is not finite");
 }
 
 /* A copy of an R matrix or vector as a component of the result, for the kernels to write on. */
@@ -271,8 +310,8 @@ SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init,
   em.y = (double *)R_alloc(n * (size_t)d, sizeof(double));
   em.sample.y = em.y;
   em.smoothing = smoothing_from(&em.sample, control);
-  if (em.psd)
-    SET_VECTOR_ELT(out, FIT_REFERENCE, new_reference(&em, list_element(control, "reference")));
+  em.reference = reference_from(&em, list_element(control, "reference"), 0, parents);
+  em.sample.reference = em.reference ? em.reference->score : NULL;
   resume(&em, list_element(init, "resume"));
 
   int status = em_prepare(&em, r_allocator);
@@ -280,6 +319,7 @@ SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init,
     status = em_run(&em);
 
   SET_VECTOR_ELT(out, FIT_STATUS, Rf_ScalarInteger(status));
+  SET_VECTOR_ELT(out, FIT_REFERENCE, reference_list(em.reference));
   SET_VECTOR_ELT(out, FIT_SIGMA2, Rf_ScalarReal(em.sigma2));
   memcpy(new_matrix(out, FIT_RANGE, 2, d), em.score->range, 2 * (size_t)d * sizeof(double));
   SET_VECTOR_ELT(out, FIT_THETA, theta_list(em.score));
@@ -329,15 +369,11 @@ SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP contro
   SET_VECTOR_ELT(out, 6, Rf_allocVector(REALSXP, (R_xlen_t)n));
   em.out.divergence = REAL(VECTOR_ELT(out, 6));
   em.sample.y = em.y;
-  SEXP reference = list_element(model, "reference");
-  if (!Rf_isNull(reference))
-    em.reference =
-        reference_from(&em, list_element(reference, "group"), list_element(reference, "mean"),
-                       list_element(reference, "precision"));
   if (em_prepare(&em, r_allocator) != STATUS_OK)
     Rf_error("internal error: the scale matrix has no eigenvalues");
 
   pseudo_latents(&em);
+  use_reference(&em, list_element(model, "reference"), parents);
   posterior_pass(&em, 1);
 
   SET_VECTOR_ELT(out, 5, Rf_ScalarReal((double)em.sums.floored));

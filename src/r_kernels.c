@@ -3,6 +3,7 @@
 #include "linalg.h"
 #include "measurement.h"
 #include "r_util.h"
+#include "shrinkage.h"
 #include "smoothing.h"
 
 #include <string.h>
@@ -86,7 +87,7 @@ SEXP smoothing_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEX
   SET_VECTOR_ELT(out, 0, Rf_allocVector(INTSXP, (R_xlen_t)s.n));
   SET_VECTOR_ELT(out, 1, Rf_alloc3DArray(REALSXP, 2 * s.d, N_WEIGHTS, N_FOLDS));
   SET_VECTOR_ELT(out, 2, Rf_allocVector(REALSXP, 2 * s.d));
-  int status = smoothing_choose(c, &causal_score, m, &s, REAL(scale), &eta);
+  int status = smoothing_choose(c, &causal_score, m, &s, NULL, REAL(scale), &eta);
   for (size_t i = 0; i < s.n; i++)
     INTEGER(VECTOR_ELT(out, 0))[i] = (c->env[i] - 1) / s.n_domains + 1;
   size_t size = 2 * (size_t)s.d * N_WEIGHTS;
@@ -126,6 +127,22 @@ SEXP mixing_update(SEXP m, SEXP second_moment, SEXP scale, SEXP mode) {
                          REAL(VECTOR_ELT(out, 0)), REAL(VECTOR_ELT(out, 1)),
                          &deficient) != STATUS_OK)
     Rf_error("the singular value decomposition did not converge");
+  UNPROTECT(1);
+  return out;
+}
+
+/* Log marginal likelihood and its slope at kappa, and the best kappa; spectrum, gap: d x sets. */
+SEXP shrinkage(SEXP rows, SEXP spectrum, SEXP gap, SEXP kappa) {
+  assert_double_matrix(spectrum, "spectrum");
+  assert_double_matrix(gap, "gap");
+  const char *fields[] = {"evidence", "slope", "kappa", ""};
+  const shrinkage_problem p = {Rf_nrows(spectrum), Rf_ncols(spectrum), REAL(rows), REAL(spectrum),
+                               REAL(gap)};
+  double at = Rf_asReal(kappa);
+  const double value[] = {shrinkage_evidence(&p, at), shrinkage_slope(&p, at), shrinkage_kappa(&p)};
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  for (int k = 0; k < 3; k++)
+    SET_VECTOR_ELT(out, k, Rf_ScalarReal(value[k]));
   UNPROTECT(1);
   return out;
 }

@@ -1,44 +1,73 @@
-/* The Gaussian reference score of pseudo-latents with correlated noise.
+/* The Gaussian reference score of the pseudo-latents.
  *
- * With noise of covariance sigma2 Lambda^-2 a pseudo-latent depends on all the others, not only on
- * its parents, and a causal score (5.2) misses most of what denoising needs. The reference is the
- * score of a Gaussian with the mean and covariance of the rows of a target set (the domains that
- * share their targets),
+ * A causal score (5.2) sees a node, its parents and its own target state: not what the children say
+ * about the node, nor what noise of covariance sigma2 Lambda^-2 (psd.h) couples. The reference is
+ * the score of a Gaussian for each combination of targets a,
  *   g_a(y) = -P_a (y - m_a),
- * which the score class then corrects: score matching fits phi'theta to what g leaves. The
- * covariance is that of the latents plus the noise, so its excess over the noise is kept positive
- * semi-definite: in the coordinates O'x, where the noise is sigma2 I, eigenvalues are at least
- * sigma2.
+ * which has the linear part of all that, and which the score class then corrects: score matching
+ * (5.4) fits phi'theta to what g leaves. The paper has no such term.
+ *
+ * m_a and P_a^-1 lie between those of the rows with these targets and those that a linear
+ * structural causal model implies (linear_scm.h), by empirical Bayes (shrinkage.h); a combination
+ * without rows has the latter. The covariance is that of the latents plus the noise, so its excess
+ * over the noise is kept positive semi-definite: in the coordinates O'x, where the noise is
+ * sigma2 I, eigenvalues are at least sigma2.
  */
 #ifndef EBCRL_REFERENCE_H
 #define EBCRL_REFERENCE_H
 
-#include "psd.h"
+#include "linear_scm.h"
 #include "score.h"
 
+/* Noise of the pseudo-latents: covariance sigma2 N, N = Lambda^-2; both NULL where Lambda = I. */
 typedef struct {
-  int d, n_groups;
-  const int *group;  /* n_domains: the target set of a domain, from 0 */
+  double sigma2;
+  const double *lambda, *shape; /* d x d: Lambda, N */
+} pseudo_noise;
+
+typedef struct {
+  int d, n_groups, n_shards, lwork;
+  const int *group; /* n_domains: the target set of a domain, from 0 */
+  int *targets;     /* n_groups x d */
+  linear_scm scm;
+  double kappa;      /* rows that the structured moments are worth */
   double *mean;      /* d x n_groups */
   double *precision; /* d x d x n_groups */
   double *score;     /* n x d */
-  double *sums;      /* shards x n_groups x (1 + d + d d): weights, weighted y, weighted yy' */
-  int floored;       /* eigenvalues kept at sigma2 */
+  double *weight;    /* n_groups: sum of omega */
+  double *rows;      /* n_groups: effective number of rows, (sum omega)^2 / sum omega^2 */
+  double *own_mean, *second, *spectrum, *gap; /* of the rows; see linear_scm.h and shrinkage.h */
+  double *sums, *row;                         /* by shard: sums of y and yy'; scratch of a row */
+  double *cov, *vectors, *square;             /* d x d each */
+  double *values, *work;                      /* of eigenvalue problems */
+  int floored;                                /* eigenvalues kept at sigma2, variances at 0 */
 } gaussian_reference;
 
-/* mean and precision are the caller's. group: n_domains codes from 0. */
+/* group: n_domains codes from 0; coord, n_coord: as score_model_new has them. */
 gaussian_reference *reference_new(const latent_sample *s, const int *group, int n_groups,
-                                  double *mean, double *precision, int n_shards, allocator alloc);
+                                  const int *const *coord, const int *n_coord, int perfect,
+                                  int n_shards, allocator alloc);
 
 /* Doubles that reference_new allocates. */
 double reference_doubles(double n, double d, double n_groups);
 
 /* m_a and P_a from the pseudo-latents, and the score at every row. */
 int reference_fit(gaussian_reference *r, const latent_sample *s, const row_shards *shards,
-                  int threads, const psd_model *m, const double *lambda, double sigma2);
+                  int threads, const pseudo_noise *noise);
 
-/* Adds the reference to what a score class evaluated for a block of rows. */
+/* The mean and precision that r->scm implies for target set g. */
+int reference_implied(gaussian_reference *r, int g, const pseudo_noise *noise);
+
+/* The score at every row, from mean and precision. */
+void reference_score(gaussian_reference *r, const latent_sample *s, const row_shards *shards,
+                     int threads);
+
+/* Adds the reference to what a score class evaluated for a block of rows; jacobian: or NULL. */
 void reference_add(const gaussian_reference *r, const latent_sample *s, size_t start, int rows,
                    double *score, double *dscore, double *jacobian, double *loss);
+
+/* square[j], slope[j]: sums over the rows of omega g_j^2 and omega dg_j. */
+void reference_sums(const gaussian_reference *r, const latent_sample *s, double *square,
+                    double *slope);
 
 #endif

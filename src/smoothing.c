@@ -28,6 +28,7 @@ smoothing *smoothing_new(const latent_sample *s, int choose_lambda, int choose_e
   c->test = alloc(N_FOLDS * domains, sizeof(double));
   c->lambda = alloc(grid, sizeof(double));
   c->departed = alloc(2 * d, sizeof(int));
+  c->known = alloc(2 * d, sizeof(double));
   c->sum = alloc(N_FOLDS, sizeof(held_out_sums));
   for (int v = 0; v < N_FOLDS; v++) {
     c->sum[v].square = alloc(grid, sizeof(double));
@@ -38,13 +39,15 @@ smoothing *smoothing_new(const latent_sample *s, int choose_lambda, int choose_e
 
 double smoothing_bytes(double n, double d, double n_domains) {
   return (n + N_FOLDS * n_domains * d + 2 * d) * sizeof(int) +
-         (2 * N_FOLDS * n_domains + (2 * N_FOLDS + 1) * 2 * d * N_WEIGHTS) * sizeof(double) +
+         (2 * N_FOLDS * n_domains + (2 * N_FOLDS + 1) * 2 * d * N_WEIGHTS + 2 * d) *
+             sizeof(double) +
          (n + n_domains + 1) * sizeof(size_t);
 }
 
-/* Fills c->sum, under the first n_weights columns of c->lambda. */
+/* Fills c->sum, under the first n_weights columns of c->lambda. tested: the reference that counts
+ * in the held-out rows, or NULL. */
 static int cross_validate(smoothing *c, const score_class *kind, score_model *m,
-                          const latent_sample *s, int n_weights) {
+                          const latent_sample *s, const double *tested, int n_weights) {
   latent_sample train = *s, test;
   train.env = c->env;
   train.n_domains = N_FOLDS * s->n_domains;
@@ -52,6 +55,7 @@ static int cross_validate(smoothing *c, const score_class *kind, score_model *m,
   train.omega = c->train;
   test = train;
   test.omega = c->test;
+  test.reference = tested;
   for (int v = 0; v < N_FOLDS; v++) {
     for (int e = 0; e < train.n_domains; e++) {
       double omega = s->omega[e % s->n_domains];
@@ -161,36 +165,58 @@ static void choose_weights(smoothing *c, score_model *m) {
   }
 }
 
-/* From c->sum under a single weight. */
-static double choose_damping(const smoothing *c, int n_cells, const double *scale) {
-  double square = 0, slope = 0;
+/* Sums over folds and cells of c->sum under a single weight, in the units of the latents. */
+static void total_sums(const smoothing *c, int n_cells, const double *scale, double *square,
+                       double *slope) {
+  *square = *slope = 0;
   for (int v = 0; v < N_FOLDS; v++)
     for (int cell = 0; cell < n_cells; cell++) {
       double share = 1 / (scale[cell / 2] * scale[cell / 2]);
-      square += share * c->sum[v].square[cell];
-      slope += share * c->sum[v].slope[cell];
+      *square += share * c->sum[v].square[cell];
+      *slope += share * c->sum[v].slope[cell];
     }
-  double eta = -slope / square;
-  return eta > 0 ? fmin(eta, 1) : 0; /* 0 also where there is no score */
+}
+
+/* eta, from the held-out sums of s^2 and ds. With a reference g the sums of the splines alone are
+ * those of (phi'theta)^2, and of d phi'theta + g phi'theta where the held-out rows have the
+ * reference, of d phi'theta where they do not. */
+static int choose_damping(smoothing *c, const score_class *kind, score_model *m,
+                          const latent_sample *s, const gaussian_reference *r, const double *scale,
+                          double *eta) {
+  double square, slope, ignored;
+  int status = cross_validate(c, kind, m, s, s->reference, 1), d = m->d;
+  total_sums(c, 2 * d, scale, &square, &slope);
+  if (r && status == STATUS_OK) {
+    double with = slope;
+    status = cross_validate(c, kind, m, s, NULL, 1);
+    total_sums(c, 2 * d, scale, &ignored, &slope);
+    square += 2 * (with - slope);
+    reference_sums(r, s, c->known, c->known + d);
+    for (int j = 0; j < d; j++) {
+      square += c->known[j] / (scale[j] * scale[j]);
+      slope += c->known[d + j] / (scale[j] * scale[j]);
+    }
+  }
+  *eta = -slope / square;
+  *eta = *eta > 0 ? fmin(*eta, 1) : 0; /* 0 also where there is no score */
+  return status;
 }
 
 int smoothing_choose(smoothing *c, const score_class *kind, score_model *m, const latent_sample *s,
-                     const double *scale, double *eta) {
+                     const gaussian_reference *r, const double *scale, double *eta) {
   int n_cells = 2 * m->d, status = score_update_range(m, s);
   if (status == STATUS_OK && c->choose_lambda) {
     for (int k = 0; k < N_WEIGHTS; k++)
       for (int cell = 0; cell < n_cells; cell++)
         c->lambda[k * n_cells + cell] = pow(10, FIRST_DECADE + k);
-    status = cross_validate(c, kind, m, s, N_WEIGHTS);
+    status = cross_validate(c, kind, m, s, s->reference, N_WEIGHTS);
     if (status == STATUS_OK)
       choose_weights(c, m);
   }
   if (status == STATUS_OK && c->choose_eta) {
     for (int cell = 0; cell < n_cells; cell++)
       c->lambda[cell] = m->cell[cell].lambda;
-    status = cross_validate(c, kind, m, s, 1);
-    if (status == STATUS_OK)
-      *eta = choose_damping(c, n_cells, scale);
+    status = choose_damping(c, kind, m, s, r, scale, eta);
   }
   return status;
 }

@@ -14,12 +14,16 @@
  *   sigma2^2 sum_j (eta^2 sum s_j^2 + 2 eta sum ds_j) / D_j^2,
  * which is smallest at eta = - sum_j (sum ds_j / D_j^2) / sum_j (sum s_j^2 / D_j^2).
  *
+ * A reference score g (reference.h), fitted to all rows, joins the spline score phi'theta: theta in
+ * the right-hand sides, and s = phi'theta + g in the sums for eta.
+ *
  * A fold's sample is the whole one with weights of 0: no row is moved, and the score's own
  * accumulation serves.
  */
 #ifndef EBCRL_SMOOTHING_H
 #define EBCRL_SMOOTHING_H
 
+#include "reference.h"
 #include "score.h"
 
 #include <stdint.h>
@@ -35,6 +39,7 @@ typedef struct {
   double *test;       /* N_FOLDS n_domains: weights of the fold alone */
   double *lambda;     /* 2 d x N_WEIGHTS */
   int *departed;      /* 2 d: has the cell a weight of its own? */
+  double *known;      /* 2 x d: sums of omega g^2 and omega dg */
   held_out_sums *sum; /* N_FOLDS, each 2 d x N_WEIGHTS */
 } smoothing;
 
@@ -44,8 +49,8 @@ smoothing *smoothing_new(const latent_sample *s, int choose_lambda, int choose_e
 double smoothing_bytes(double n, double d, double n_domains);
 
 /* Chooses the cells' lambda and *eta, as far as they are to be chosen, for the present
- * pseudo-latents. scale: D. */
+ * pseudo-latents. r: the reference in s, or NULL; scale: D. */
 int smoothing_choose(smoothing *c, const score_class *kind, score_model *m, const latent_sample *s,
-                     const double *scale, double *eta);
+                     const gaussian_reference *r, const double *scale, double *eta);
 
 #endif

@@ -364,7 +364,7 @@ ref_fit <- function(x, env, targets, dag, weights = NULL, init = "pca", control 
   control <- utils::modifyList(list(
     penalty = "difference", lambda = 5, knots = 8L, range = "data", mixing = "orthonormal",
     sigma2 = "auto", eta = 1, max_iter = 20, tol = 0, intervention = "imperfect",
-    acceleration = "anderson"
+    acceleration = "anderson", reference = "none"
   ), control)
   n <- nrow(x)
   p <- ncol(x)
@@ -381,8 +381,16 @@ ref_fit <- function(x, env, targets, dag, weights = NULL, init = "pca", control 
     (control$sigma2 == "auto" && control$mixing == "fixed" && !identical(init, "pca"))
   estep <- function(now) {
     y <- x %*% now$orthonormal
-    fit <- ref_score(y, env, targets, parents, omega, control)
-    c(fit, ref_tweedie(y, fit$score, fit$dscore, now$scale, now$sigma2, control$eta))
+    known <- list(score = 0 * y, precision = array(0, c(dim(y), d)), floored = 0)
+    if (control$reference == "gaussian") {
+      known <- ref_reference(y, env, targets, parents, omega, diag(d), now$sigma2, control)
+    }
+    fit <- ref_score(y, env, targets, parents, omega, control, known$score)
+    fit$score <- fit$score + known$score
+    for (j in seq_len(d)) fit$dscore[, j] <- fit$dscore[, j] - known$precision[, j, j]
+    fit$loss <- sum(weight * (fit$score^2 / 2 + fit$dscore)) / n
+    c(fit, ref_tweedie(y, fit$score, fit$dscore, now$scale, now$sigma2, control$eta),
+      list(reference_floored = known$floored, kappa = known$kappa))
   }
   mixing_of <- function(now) now$orthonormal %*% diag(now$scale, d)
   frobenius <- function(m) sqrt(sum(m^2))
@@ -443,7 +451,9 @@ ref_fit <- function(x, env, targets, dag, weights = NULL, init = "pca", control 
     orthonormal = now$orthonormal, scale = now$scale, sigma2 = now$sigma2,
     iterations = iteration, converged = converged, trace = trace,
     theta = e$theta, range = e$range, parents = parents,
-    counts = c(variance_floored = e$floored, sigma2_floored = sigma2_floored)
+    kappa = e$kappa,
+    counts = c(variance_floored = e$floored, sigma2_floored = sigma2_floored,
+               reference_floored = e$reference_floored)
   )
 }
 
@@ -521,6 +531,110 @@ ref_cross_validate <- function(x, env, targets, dag, weights, init, control, fol
   list(loss = loss, sigma2 = mean(sigma2))
 }
 
+# The Gaussian reference score ---------------------------------------------------
+
+# Linear structural causal model of the latents, one regression a (node,
+# state): moments of the rows in that state, less the noise, by solve().
+ref_linear_scm <- function(y, env, targets, parents, omega, noise, control) {
+  cells <- list()
+  for (j in seq_len(ncol(y))) {
+    for (state in 0:1) {
+      rows <- targets[env, j] == state
+      if (!any(rows)) next
+      moments <- stats::cov.wt(y[rows, , drop = FALSE], omega[env][rows], method = "ML")
+      s <- moments$cov - noise
+      pa <- ref_family(j, state, parents, control)[-1]
+      coef <- if (length(pa) > 0) solve(s[pa, pa, drop = FALSE], s[pa, j]) else numeric()
+      cells[[paste(j, state)]] <- list(
+        parents = pa, coef = coef, intercept = moments$center[j] - sum(coef * moments$center[pa]),
+        variance = s[j, j] - sum(coef * s[pa, j])
+      )
+    }
+  }
+  cells
+}
+
+# Mean and covariance under a combination of targets, by (I - B)^-1.
+ref_scm_moments <- function(cells, targets) {
+  d <- length(targets)
+  b <- matrix(0, d, d)
+  intercept <- variance <- numeric(d)
+  for (j in seq_len(d)) {
+    cell <- cells[[paste(j, targets[j])]]
+    b[j, cell$parents] <- cell$coef
+    intercept[j] <- cell$intercept
+    variance[j] <- max(cell$variance, 0)
+  }
+  total <- solve(diag(d) - b)
+  list(mean = drop(total %*% intercept), cov = total %*% diag(variance, d) %*% t(total))
+}
+
+# Log marginal likelihood of rows with mean m and scatter s under the
+# normal-inverse-Wishart prior with mean m0, scale kappa c0, kappa + d + 1
+# degrees of freedom and kappa prior rows.
+ref_log_marginal <- function(kappa, n, m, s, m0, c0) {
+  d <- length(m)
+  log_gamma <- function(a) d * (d - 1) / 4 * log(pi) + sum(lgamma(a + (1 - seq_len(d)) / 2))
+  log_det <- function(a) as.numeric(determinant(a)$modulus)
+  freedom <- kappa + d + 1
+  scale <- kappa * c0
+  posterior <- scale + s + kappa * n / (kappa + n) * tcrossprod(m - m0)
+  -n * d / 2 * log(pi) + log_gamma((freedom + n) / 2) - log_gamma(freedom / 2) +
+    freedom / 2 * log_det(scale) - (freedom + n) / 2 * log_det(posterior) +
+    d / 2 * log(kappa / (kappa + n))
+}
+
+# kappa by maximising the sum of `evidence` over sets: a grid, then optimize()
+# and the zero of a numerical derivative.
+ref_kappa <- function(evidence, most) {
+  grid <- exp(seq(log(0.1), log(1e4 * most), length.out = 60))
+  values <- vapply(grid, evidence, 0)
+  best <- which.max(values)
+  if (best == length(grid)) {
+    return(grid[best])
+  }
+  around <- log(grid[c(max(best - 1, 1), best + 1)])
+  slope <- function(at, h = 1e-2) { # five points
+    f <- function(by) evidence(exp(at + by * h))
+    (8 * (f(1) - f(-1)) - (f(2) - f(-2))) / (12 * h)
+  }
+  exp(stats::uniroot(slope, around, tol = 1e-12)$root)
+}
+
+# Score of the Gaussians of all combinations of targets, between the moments of
+# their rows and those of the linear model; eigenvalues of the covariance of
+# O'x = Lambda y at least sigma2.
+ref_reference <- function(y, env, targets, parents, omega, lambda, sigma2, control) {
+  noise <- sigma2 * solve(lambda %*% lambda)
+  cells <- ref_linear_scm(y, env, targets, parents, omega, noise, control)
+  pattern <- apply(targets, 1, paste, collapse = "")
+  sets <- lapply(unique(pattern), function(set) {
+    rows <- pattern[env] == set
+    w <- omega[env][rows]
+    moments <- stats::cov.wt(y[rows, , drop = FALSE], w, method = "ML")
+    implied <- ref_scm_moments(cells, targets[match(set, pattern), ])
+    list(rows = rows, n = sum(w)^2 / sum(w^2), m = moments$center, s = moments$cov,
+         m0 = implied$mean, c0 = implied$cov + noise)
+  })
+  kappa <- ref_kappa(function(kappa) {
+    sum(vapply(sets, function(g) ref_log_marginal(kappa, g$n, g$m, g$n * g$s, g$m0, g$c0), 0))
+  }, max(vapply(sets, `[[`, 0, "n")))
+  score <- 0 * y
+  precision <- array(0, c(nrow(y), ncol(y), ncol(y)))
+  floored <- sum(vapply(cells, function(cell) cell$variance < 0, NA))
+  for (g in sets) {
+    w <- kappa / (kappa + g$n)
+    mean <- w * g$m0 + (1 - w) * g$m
+    cov <- w * g$c0 + (1 - w) * g$s + w * (1 - w) * tcrossprod(g$m - g$m0)
+    e <- eigen(lambda %*% cov %*% lambda, symmetric = TRUE)
+    floored <- floored + sum(e$values < sigma2)
+    p <- lambda %*% e$vectors %*% (1 / pmax(e$values, sigma2) * t(e$vectors)) %*% lambda
+    score[g$rows, ] <- -sweep(y[g$rows, , drop = FALSE], 2, mean) %*% p
+    for (i in which(g$rows)) precision[i, , ] <- p
+  }
+  list(score = score, precision = precision, floored = floored, kappa = kappa, cells = cells)
+}
+
 # Correlated columns, A = O Lambda (Section 4.6) --------------------------------
 
 # Square root of a symmetric positive definite matrix, or another power of it.
@@ -545,26 +659,6 @@ ref_psd_alternation <- function(m, s, mixing, steps) {
     lambda <- e$vectors %*% (pmax(e$values, 0) * t(e$vectors))
   }
   orthonormal %*% lambda
-}
-
-# Score of the Gaussian with the moments of the rows of each combination of
-# targets; eigenvalues of the covariance of O'x = Lambda y at least sigma2.
-ref_reference <- function(y, env, targets, omega, mixing, sigma2) {
-  lambda <- ref_power(crossprod(mixing), 1 / 2)
-  pattern <- apply(targets, 1, paste, collapse = "")[env]
-  score <- 0 * y
-  precision <- array(0, c(nrow(y), ncol(y), ncol(y)))
-  floored <- 0
-  for (group in unique(pattern)) {
-    rows <- pattern == group
-    moments <- stats::cov.wt(y[rows, , drop = FALSE], omega[env][rows], method = "ML")
-    e <- eigen(lambda %*% moments$cov %*% lambda, symmetric = TRUE)
-    floored <- floored + sum(e$values < sigma2)
-    p <- lambda %*% e$vectors %*% (1 / pmax(e$values, sigma2) * t(e$vectors)) %*% lambda
-    score[rows, ] <- -sweep(y[rows, , drop = FALSE], 2, moments$center) %*% p
-    for (i in which(rows)) precision[i, , ] <- p
-  }
-  list(score = score, precision = precision, floored = floored)
 }
 
 # Tweedie's formulas with noise of covariance sigma2 (A'A)^-1, row by row.
@@ -601,7 +695,8 @@ ref_fit_psd <- function(x, env, targets, dag, init, weights = NULL, control = li
     y <- x %*% mixing %*% solve(crossprod(mixing))
     reference <- list(score = 0 * y, precision = array(0, c(dim(y), d)), floored = 0)
     if (control$reference == "gaussian") {
-      reference <- ref_reference(y, env, targets, omega, mixing, sigma2)
+      lambda <- ref_power(crossprod(mixing), 1 / 2)
+      reference <- ref_reference(y, env, targets, parents, omega, lambda, sigma2, control)
     }
     fit <- ref_score(y, env, targets, parents, omega, control, reference$score)
     splines <- ref_eval_jacobian(y, targets[env, ], parents, fit$theta, fit$range, control$knots,

@@ -11,7 +11,6 @@ parts <- list(obs = x[1:20, ], a = x[21:40, ], b = x[41:60, ])
 known <- qr.Q(qr(x[1:5, 1:2]))
 quick <- crl_control(max_iter = 2)
 fit <- fit_crl(named, env, targets, dag, control = quick)
-correlated <- fit_crl(named, env, targets, dag, control = crl_control(mixing = "psd", max_iter = 0))
 by_g <- fit_crl(named, env, targets, dag, method = "g",
                 control = crl_control(burn_in = 1, iterations = 1, draws = 2, seed = 1))
 never <- fit_crl(x[1:40, ], env[1:40], targets[1:2, ], dag, control = quick)
@@ -272,8 +271,6 @@ bad_input(
   "predict: targets without rows" = predict(fit, targets = "raf") ~ targets,
   "predict: an unknown domain" = predict(fit, named, env = "c") ~ domain,
   "predict: env of another length" = predict(fit, named, env = c("a", "b")) ~ shape,
-  "predict: targets unseen together, correlated columns" =
-    predict(correlated, named, targets = c("raf", "mek")) ~ unseen_targets,
   "predict: targets outside 0 and 1" = predict(fit, named, targets = c(0, 2)) ~ targets,
   "predict: an unknown latent" = predict(fit, named, targets = "erk") ~ targets,
   "predict: targets for other rows" =

@@ -11,6 +11,7 @@ losses_of <- function(x, step, sigma2, eta = 1, scale = 1) {
 
 test_that("the loss of a row is |score|^2 / 2 + divergence in the space of x", {
   skip_if_not_installed("numDeriv")
+  fit <- oracle_fit(sim, reference = "none")
   rows <- c(1, 90, 200)
   x <- sim$x[rows, ]
   step <- estep(x, as.integer(sim$env)[rows], fit$data$targets, fit)
@@ -173,7 +174,7 @@ test_that("the comparison is that of slow refits: learned and held A, weights, g
   )
   fits <- lapply(models, function(model) {
     fit_crl(data$x, data$env, data$targets, model$dag, weights = weights, init = model$init,
-            control = utils::modifyList(list(tol = 0), model$control))
+            control = utils::modifyList(list(tol = 0, reference = "none"), model$control))
   })
   ours <- tidy(crl_compare(fits, folds = fold))
   slow <- lapply(models, function(model) {
@@ -254,7 +255,8 @@ test_that("the true graph and targets have the smallest loss where they matter m
   data <- withr::with_seed(10, sim_crl(chain_dag(2), n = 500, p = 10, nonlinearity = "linear",
                                        edge_weights = rbind(c(0, 0.95), 0),
                                        targets = list(none = integer(), a = 1, b = 2)))
-  baselines <- crl_baselines(data, init = known(data), control = crl_control(mixing = "fixed"),
+  baselines <- crl_baselines(data, init = known(data),
+                             control = crl_control(mixing = "fixed", reference = "none"),
                              methods = c("true", "empty", "pooled", "no_shrinkage"))
   compared <- crl_compare(baselines)
   expect_identical(compared$model, c("true graph", "empty graph", "pooled", "no shrinkage"))

@@ -6,8 +6,9 @@ conv_sim <- function(seed, n = 200, p = 12, nonlinearity = "bounded", d = 3) {
   withr::with_seed(seed, sim_crl(chain_dag(d), n = n, p = p, nonlinearity = nonlinearity))
 }
 
-conv_fit <- function(sim, ..., init = known(sim), mixing = "orthonormal") {
-  fit_crl(sim, init = init, control = crl_control(mixing = mixing, ...))
+# Without a reference score the way to the limit is long, which these tests are about.
+conv_fit <- function(sim, ..., init = known(sim), mixing = "orthonormal", reference = "none") {
+  fit_crl(sim, init = init, control = crl_control(mixing = mixing, reference = reference, ...))
 }
 
 distance <- function(a, b) sqrt(sum((a - b)^2) / sum(b^2))
@@ -55,6 +56,22 @@ test_that("so it does from principal components, over a long way", {
   expect_gt(distance(plain$mixing, pca_start(plain$data)$orthonormal), 0.3)
   expect_lt(max(distance_of_fits(fit, plain)), 1e-6)
   expect_lt(fit$iterations, plain$iterations)
+})
+
+test_that("so it does with a reference score, and the accelerated iteration is the reference's", {
+  plain <- conv_fit(sim, reference = "gaussian", acceleration = "none", tol = 1e-8,
+                    max_iter = 3000)
+  fit <- conv_fit(sim, reference = "gaussian", tol = 1e-8)
+  expect_true(plain$converged && fit$converged)
+  expect_lt(max(distance_of_fits(fit, plain)), 1e-6)
+  expect_lt(fit$iterations, plain$iterations)
+  settings <- list(max_iter = 10, tol = 0, knots = 5, sigma2 = "learned", reference = "gaussian",
+                   mixing = "orthonormal")
+  fit <- do.call(conv_fit, c(list(sim), settings))
+  slow <- ref_fit(sim$x, as.integer(sim$env), sim$targets, unclass(sim$dag), init = known(sim),
+                  control = settings)
+  expect_identical(fit$trace$step, slow$trace$step)
+  expect_close(fit$latents, slow$latents, 1e-6)
 })
 
 test_that("so it does where only sigma2 moves", {

@@ -19,7 +19,7 @@ em_data <- function(n_env = c(143, 101, 128, 117), p = 7, d = 3, parents_of_3 = 
 
 fit_em <- function(s, ..., weights = NULL, init = s$start) {
   settings <- utils::modifyList(
-    list(tol = 0, max_iter = 20, knots = 4, mixing = "orthonormal"), list(...)
+    list(tol = 0, max_iter = 20, knots = 4, mixing = "orthonormal", reference = "none"), list(...)
   )
   fit_crl(s$x,
     env = s$env, targets = s$targets, dag = s$dag, weights = weights, init = init,

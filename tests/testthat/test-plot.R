@@ -90,6 +90,7 @@ test_that("few rows leave at least one a domain, many take them all", {
 })
 
 test_that("score curves are the fitted score at the parents' medians, within the data", {
+  fit <- oracle_fit(sim, reference = "none")
   curves <- autoplot(fit, type = "scores")$data
   y <- sim$x %*% fit$orthonormal
   for (state in 0:1) {
@@ -103,6 +104,27 @@ test_that("score curves are the fitted score at the parents' medians, within the
     by_hand <- ref_eval_score(at, targets, parent_list(sim$dag), fit$score$theta,
                               fit$score$range, 8)
     expect_equal(curve$score, by_hand$score[, 2])
+  }
+})
+
+test_that("with a reference, score curves are of the most frequent targets, all others at medians", {
+  sim <- small_sim(9, targets = list(none = integer(), a = 1, b = 2, ab = 1:2, b2 = 2),
+                   dag = chain_dag(3))
+  fit <- oracle_fit(sim)
+  curves <- autoplot(fit, type = "scores")$data
+  y <- sim$x %*% fit$orthonormal
+  for (state in 0:1) { # of z1: together with no other, and with z2
+    rows <- if (state == 0) sim$env %in% c("b", "b2") else sim$env == "a"
+    curve <- curves[curves$node == "z1" & curves$state == state_factor(state), ]
+    expect_equal(range(curve$y), range(y[rows, 1]))
+    at <- cbind(curve$y, median(y[rows, 2]), median(y[rows, 3]))
+    targets <- matrix(if (state == 0) c(0, 1, 0) else c(1, 0, 0), nrow(curve), 3, byrow = TRUE)
+    splines <- ref_eval_score(at, targets, parent_list(sim$dag), fit$score$theta,
+                              fit$score$range, 8)$score[, 1]
+    group <- fit$score$reference$group[match(if (state == 0) "b" else "a", levels(sim$env))]
+    known <- -(at - rep(fit$score$reference$mean[, group], each = nrow(at))) %*%
+      fit$score$reference$precision[, 1, group]
+    expect_equal(curve$score, splines + drop(known))
   }
 })
 

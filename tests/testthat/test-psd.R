@@ -96,7 +96,7 @@ test_that("with Lambda = I and no reference it is the orthonormal model", {
   s <- psd_data(cosine = 0)
   init <- list(mixing = ref_polar(s$start$mixing), sigma2 = 0.7)
   psd <- fit_psd(s, reference = "none", init = init, max_iter = 0)
-  plain <- fit_psd(s, mixing = "orthonormal", init = init, max_iter = 0)
+  plain <- fit_psd(s, mixing = "orthonormal", reference = "none", init = init, max_iter = 0)
   expect_close(psd$latents, plain$latents, 1e-10)
   kept <- plain$latents_sd > 0
   rows <- rowSums(kept) == 3 # a floored eigenvalue is not a floored variance
@@ -113,10 +113,13 @@ test_that("Gaussian latents and the exact linear score give the conjugate poster
   z <- matrix(stats::rnorm(3 * n), n) %*% t(root) + rep(c(1, -2, 0.5), each = n)
   mixing <- matrix(stats::rnorm(3 * p), p)
   x <- z %*% t(mixing) + sqrt(2) * matrix(stats::rnorm(n * p), n)
-  # no edges, heavy smoothing: the splines add nothing, and the reference is the whole score
-  fit <- fit_crl(x, rep(c("a", "b"), n / 2), rbind(a = c(0, 0, 0), b = c(0, 0, 0)), empty_dag(3),
+  # a heavy ridge: the splines add nothing, and the reference is the whole score; all edges: the
+  # linear causal model has every covariance
+  dag <- upper.tri(diag(3)) + 0L
+  fit <- fit_crl(x, rep(c("a", "b"), n / 2), rbind(a = c(0, 0, 0), b = c(0, 0, 0)), dag,
                  init = list(mixing = mixing, sigma2 = 2),
-                 control = crl_control(mixing = "fixed", lambda = 1e9, max_iter = 0, knots = 4))
+                 control = crl_control(mixing = "fixed", penalty = "ridge", lambda = 1e13,
+                                       max_iter = 0, knots = 4))
   y <- x %*% mixing %*% solve(crossprod(mixing))
   noise <- 2 * solve(crossprod(mixing))
   mean <- colMeans(y)
@@ -172,17 +175,24 @@ test_that("methods: coef, fitted, residuals, predict, summary, plot, a refit fro
   }
   expect_equal(predict(fit, s$x[s$env == 2, ], targets = s$targets[2, ]),
                predict(fit)[s$env == 2, ], tolerance = 1e-10, ignore_attr = TRUE)
-  expect_error(predict(fit, s$x[1:3, ], targets = c(1, 1, 0)),
-               class = "ebcrl_error_unseen_targets")
-  alone <- fit_psd(s, reference = "none")
-  expect_identical(dim(predict(alone, s$x[1:3, ], targets = c(1, 1, 0))), c(3L, 3L))
+  # a combination of targets without rows
+  y <- s$x %*% fit$mixing %*% solve(crossprod(fit$mixing))
+  noise <- fit$sigma2 * solve(crossprod(fit$mixing))
+  parents <- fit$score$parents
+  moments <- ref_scm_moments(ref_linear_scm(y, s$env, s$targets, parents, rep(1, 4), noise, list()),
+                             c(1, 1, 0))
+  splines <- ref_eval_score(y[1:3, ], matrix(c(1, 1, 0), 3, 3, TRUE), parents, fit$score$theta,
+                            fit$score$range, 4)$score
+  known <- -sweep(y[1:3, ], 2, moments$mean) %*% solve(moments$cov + noise)
+  expect_close(predict(fit, s$x[1:3, ], targets = c(1, 1, 0), type = "score"), splines + known)
   expect_output(print(summary(fit)), "Mixing: psd")
   expect_output(print(fit), "drift towards dependent")
   expect_false(any(grepl("drift", fit_notes(fit_psd(s, max_iter = 0)))))
   expect_s3_class(ggplot2::autoplot(fit, "scores"), "ggplot")
   held <- fit_psd(s, init = fit, mixing = "fixed", max_iter = 0)
   expect_close(held$latents, fit$latents, 1e-10)
-  compared <- crl_compare(fit, wrong = fit_psd(s, mixing = "orthonormal"), folds = 2)
+  compared <- crl_compare(fit, wrong = fit_psd(s, mixing = "orthonormal", reference = "none"),
+                          folds = 2)
   expect_identical(compared$model[1], "fit")
   expect_gt(compared$difference[2], 2 * compared$se_difference[2])
 })

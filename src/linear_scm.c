@@ -1,0 +1,162 @@
+#include "linear_scm.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A parent's residual variance given those before it, at least this share of the noise variance, or
+ * it is left out. */
+static const double COLLINEAR = 0.05;
+
+/* Parents before children, of several possible orders the one by number. */
+static void causal_order(const int *const *coord, const int *n_coord, int d, int *order) {
+  for (int placed = 0, at = 0; placed < d; at = (at + 1) % d) {
+    int waits = 0;
+    for (int q = 0; q < n_coord[at]; q++) { /* for its parents, or it has been placed */
+      int found = 0;
+      for (int k = 0; k < placed; k++)
+        found |= order[k] == coord[at][q];
+      waits |= q == 0 ? found : !found;
+    }
+    if (!waits)
+      order[placed++] = at;
+  }
+}
+
+linear_scm linear_scm_new(int d, int perfect, const int *const *coord, const int *n_coord,
+                          allocator alloc) {
+  size_t cells = 2 * (size_t)d, coef = cells * (size_t)d;
+  linear_scm m = {.d = d,
+                  .perfect = perfect,
+                  .coord = coord,
+                  .n_coord = n_coord,
+                  .order = alloc((size_t)d, sizeof(int)),
+                  .intercept = alloc(cells, sizeof(double)),
+                  .variance = alloc(cells, sizeof(double)),
+                  .coef = alloc(coef, sizeof(double)),
+                  .moments = alloc(2 * MAX_COORD * MAX_COORD, sizeof(double))};
+  causal_order(coord, n_coord, d, m.order);
+  for (size_t c = 0; c < cells; c++)
+    m.intercept[c] = m.variance[c] = NAN; /* a state without rows */
+  memset(m.coef, 0, coef * sizeof(double));
+  return m;
+}
+
+double linear_scm_doubles(double d) {
+  return 2 * d * d + 5 * d + 2 * MAX_COORD * MAX_COORD;
+}
+
+static int family_size(const linear_scm *m, int node, int state) {
+  return m->perfect && state == 1 ? 1 : m->n_coord[node];
+}
+
+/* Mean and covariance (q x q) of a family over the target sets in which its node has the state,
+ * less the noise; returns their weight. */
+static double family_moments(const linear_scm *m, const group_moments *y, const double *noise,
+                             double sigma2, int node, int state, double *mean, double *cov) {
+  size_t d = (size_t)m->d, q = (size_t)family_size(m, node, state);
+  const int *coord = m->coord[node];
+  double weight = 0;
+  memset(mean, 0, q * sizeof(double));
+  memset(cov, 0, q * q * sizeof(double));
+  for (size_t g = 0; g < (size_t)y->n_groups; g++) {
+    if (y->targets[g + (size_t)node * (size_t)y->n_groups] != state)
+      continue;
+    const double *second = y->second + g * d * d;
+    weight += y->weight[g];
+    for (size_t a = 0; a < q; a++) {
+      mean[a] += y->weight[g] * y->mean[(size_t)coord[a] + g * d];
+      for (size_t b = 0; b < q; b++)
+        cov[a + b * q] += y->weight[g] * second[(size_t)coord[a] + (size_t)coord[b] * d];
+    }
+  }
+  for (size_t a = 0; a < q; a++)
+    mean[a] /= weight;
+  for (size_t a = 0; a < q; a++)
+    for (size_t b = 0; b < q; b++) {
+      double unit = noise ? noise[(size_t)coord[a] + (size_t)coord[b] * d] : a == b;
+      cov[a + b * q] = cov[a + b * q] / weight - mean[a] * mean[b] - sigma2 * unit;
+    }
+  return weight;
+}
+
+/* Regression of the first variable of a q x q covariance on the others, by Cholesky of theirs in
+ * place; coef (q) from the second entry on. least: of a parent's residual variance. Returns the
+ * residual variance of the first. */
+static double regress(double *cov, size_t q, const double *least, double *coef) {
+  double rest = cov[0];
+  for (size_t j = 1; j < q; j++) { /* column 0 becomes L^-1 cov(parents, node) */
+    double pivot = cov[j + j * q];
+    for (size_t l = 1; l < j; l++)
+      pivot -= cov[j + l * q] * cov[j + l * q];
+    double root = pivot > least[j] ? sqrt(pivot) : INFINITY;
+    for (size_t i = j; i <= q; i++) { /* i = q stands for the node */
+      double *entry = i == q ? cov + j : cov + i + j * q;
+      for (size_t l = 1; l < j; l++)
+        *entry -= (i == q ? cov[l] : cov[i + l * q]) * cov[j + l * q];
+      *entry = i == j ? root : *entry / root;
+    }
+    rest -= cov[j] * cov[j];
+  }
+  for (size_t j = q; j-- > 1;) {
+    double sum = cov[j];
+    for (size_t i = j + 1; i < q; i++)
+      sum -= cov[i + j * q] * coef[i];
+    coef[j] = sum / cov[j + j * q];
+  }
+  return rest;
+}
+
+static void fit_cell(linear_scm *m, const group_moments *y, const double *noise, double sigma2,
+                     int node, int state) {
+  size_t d = (size_t)m->d, q = (size_t)family_size(m, node, state);
+  size_t at = (size_t)state + 2 * (size_t)node;
+  const int *coord = m->coord[node];
+  double *mean = m->moments, *cov = mean + MAX_COORD, least[MAX_COORD], coef[MAX_COORD];
+  double weight = family_moments(m, y, noise, sigma2, node, state, mean, cov);
+  if (!(weight > 0))
+    return;
+  for (size_t a = 0; a < q; a++) {
+    size_t k = (size_t)coord[a];
+    least[a] = COLLINEAR * sigma2 * (noise ? noise[k + k * d] : 1);
+  }
+  double variance = regress(cov, q, least, coef);
+  m->floored += variance < 0;
+  m->variance[at] = fmax(variance, 0);
+  m->intercept[at] = mean[0];
+  for (size_t a = 1; a < q; a++) {
+    m->intercept[at] -= coef[a] * mean[a];
+    m->coef[(size_t)coord[a] + d * at] = coef[a];
+  }
+}
+
+void linear_scm_fit(linear_scm *m, const group_moments *y, const double *noise, double sigma2) {
+  m->floored = 0;
+  for (int j = 0; j < m->d; j++)
+    for (int c = 0; c < 2; c++)
+      fit_cell(m, y, noise, sigma2, j, c);
+}
+
+void linear_scm_moments(const linear_scm *m, const int *targets, int stride, double *mean,
+                        double *cov) {
+  size_t d = (size_t)m->d;
+  for (size_t at = 0; at < d; at++) {
+    size_t j = (size_t)m->order[at], cell = (size_t)targets[j * (size_t)stride] + 2 * j;
+    int q = family_size(m, (int)j, (int)(cell % 2));
+    const int *coord = m->coord[j];
+    const double *coef = m->coef + d * cell;
+    mean[j] = m->intercept[cell];
+    for (int a = 1; a < q; a++)
+      mean[j] += coef[coord[a]] * mean[coord[a]];
+    double variance = m->variance[cell];
+    for (size_t before = 0; before < at; before++) {
+      size_t k = (size_t)m->order[before];
+      double sum = 0;
+      for (int a = 1; a < q; a++)
+        sum += coef[coord[a]] * cov[(size_t)coord[a] + k * d];
+      cov[j + k * d] = cov[k + j * d] = sum;
+    }
+    for (int a = 1; a < q; a++)
+      variance += coef[coord[a]] * cov[(size_t)coord[a] + j * d];
+    cov[j + j * d] = variance;
+  }
+}

@@ -1,0 +1,51 @@
+/* The linear structural causal model of the latents, and the moments it implies.
+ *
+ * Each (node j, target state c) has
+ *   z_j = intercept + coefficients' z_pa(j) + u,   Var u = v_jc,
+ * from the pooled moments of the pseudo-latents of the domains in that state, less the noise
+ * variance (which removes the errors-in-variables bias), as the interventional start has them. The
+ * nodes of any combination of targets, seen or not, then have a mean and a covariance.
+ *
+ *   intercept  2 x d      row c, column j
+ *   variance   2 x d
+ *   coef       d x 2 x d  of parent k at [k + d (c + 2 j)]; 0 for other latents
+ */
+#ifndef EBCRL_LINEAR_SCM_H
+#define EBCRL_LINEAR_SCM_H
+
+#include "family.h"
+
+typedef struct {
+  int d, perfect;
+  const int *const *coord; /* d: the node, then its parents */
+  const int *n_coord;      /* d */
+  int *order;              /* d: parents before children */
+  double *intercept, *variance, *coef;
+  double *moments; /* scratch of one family: mean, then covariance */
+  int floored;     /* residual variances kept at 0 at the last fit */
+} linear_scm;
+
+linear_scm linear_scm_new(int d, int perfect, const int *const *coord, const int *n_coord,
+                          allocator alloc);
+
+double linear_scm_doubles(double d);
+
+/* Weighted moments of the pseudo-latents by target set: weight, mean and mean of yy'. */
+typedef struct {
+  int d, n_groups;
+  const int *targets;   /* n_groups x d */
+  const double *weight; /* n_groups */
+  const double *mean;   /* d x n_groups */
+  const double *second; /* d x d x n_groups */
+} group_moments;
+
+/* noise: covariance of the noise as a multiple of sigma2 (d x d), NULL for the identity. Parents
+ * that the others determine, up to a small share of the noise, are left out of a regression. */
+void linear_scm_fit(linear_scm *m, const group_moments *y, const double *noise, double sigma2);
+
+/* Mean (d) and covariance (d x d) of the latents under a combination of targets: that of node j at
+ * targets[j * stride]. */
+void linear_scm_moments(const linear_scm *m, const int *targets, int stride, double *mean,
+                        double *cov);
+
+#endif
