@@ -26,8 +26,8 @@
 #'       whose posterior variance came out negative and was set to 0; not where columns of A are
 #'       correlated).}
 #'     \item{cells}{tibble with one row a (node, target state): `node`, `state` (0 or 1), `rows`,
-#'       `coefficients`, `solver`, `lambda`, `cg_iterations`, `loss` (the cell's share of the score-matching
-#'       loss, equation (5.3) of the paper).}
+#'       `coefficients`, `solver`, `lambda`, `cg_iterations`, `loss` (the score-matching loss,
+#'       equation (5.3) of the paper, of the node's score component, per row in that state).}
 #'     \item{notes}{character vector, empty if there is nothing to note: what the start leaves open,
 #'       then every numerical event in words.}
 #'   }
@@ -145,7 +145,8 @@ describe_model <- function(fit) {
 describe_score <- function(fit) {
   control <- fit$control
   perfect <- if (control$intervention == "perfect") ", perfect interventions"
-  c(paste0("Score: ", control$score, perfect, ", ", control$penalty, " penalty with ",
+  sums <- if (control$interaction != "tensor") paste0(", ", control$interaction, " in the parents")
+  c(paste0("Score: ", control$score, sums, perfect, ", ", control$penalty, " penalty with ",
            describe_lambda(fit), ", ", control$knots, " knots", describe_damping(fit)),
     describe_reference(fit$score$reference))
 }

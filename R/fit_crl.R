@@ -82,7 +82,9 @@
 #'   since its accelerated start had made the changes grow), `floored` (negative variances set to
 #'   0)}
 #' \item{diagnosis}{how the iterations stood when they ended, see [crl_diagnosis]}
-#' \item{score}{the fitted score: `theta` (coefficients by node and state), `range` (2 x d) that the
+#' \item{score}{the fitted score: `theta` (coefficients by node and state, term by term where a
+#'   spline is a sum, see `interaction` in [crl_control()]; with `score = "markov"` those of the
+#'   log-density, of which only the gradient is determined), `range` (2 x d) that the
 #'   knots cover, `parents` of each latent, which with
 #'   `intervention = "perfect"` count in state 0 only; `reference`: NULL, or the Gaussian that the
 #'   splines correct (see [crl_control()]), a list of `mean` (d x G) and `precision` (d x d x G) for
@@ -93,7 +95,9 @@
 #'   `scale` is the (d x d) matrix \eqn{\Lambda}, and `mixing` \eqn{O \Lambda}}
 #' \item{counts}{what was floored, jittered, unconverged, rank deficient or out of range}
 #' \item{cells}{tibble by (node, state): rows, coefficients, solver, penalty weight `lambda` (given
-#'   or chosen), iterations, loss per row}
+#'   or chosen), iterations, and the loss per row, of the node's score component over the rows in
+#'   that state: these sum to the loss of the fit. With `score = "markov"` a component has parts of
+#'   the children's cells too, and all cells share one solve}
 #' \item{data}{the checked input; `x` is shared, not copied}
 #' \item{optima}{of an interventional start: tibble of the distinct optima, best first (`objective`,
 #'   `starts` that ended there, squared `distance` to the best); else NULL}
@@ -340,28 +344,49 @@ cell_table <- function(data, control, result) {
   table[plan$rows > 0, ]
 }
 
-# Coordinates of a family (a node and its parents) that the C core has room for.
+# Coordinates that the C core has room for: of a tensor-product spline, and of a family (a node and
+# its parents), whose spline may be a sum of them.
 MAX_COORDINATES <- 12L
+MAX_FAMILY <- 64L
 
 #' Refuse a fit that would not fit in memory, before it starts
 #' @noRd
 check_memory <- function(data, control, call) {
-  parents <- lengths(parent_list(data$dag))
-  widest <- data$latent_names[which.max(parents)]
-  check_family_size(parents, data, call, hint = paste0(
-    "Its spline would have ", control$knots + 2, "^", max(parents) + 1, " coefficients."
-  ))
-  bytes <- fit_plan(data, control)$bytes
+  check_families(data, control, call)
+  plan <- fit_plan(data, control)
   limit <- memory_limit(control)
-  if (bytes > limit) {
-    size <- format((control$knots + 2)^(max(parents) + 1), big.mark = ",")
-    abort_input(c(paste("The fit needs about {format(bytes / 1e9, digits = 3)} GB beside {.arg x};",
-                        "{format(limit / 1e9, digits = 3)} GB may be taken."),
-                  "x" = paste("{.val {widest}} has {max(parents)} parent{?s}:",
+  if (plan$bytes > limit) {
+    largest <- which.max(plan$coefficients)
+    node <- (largest + 1L) %/% 2L
+    parents <- lengths(parent_list(data$dag))[node]
+    size <- format(plan$coefficients[largest], big.mark = ",")
+    abort_input(c(paste("The fit needs about {format(plan$bytes / 1e9, digits = 3)} GB beside",
+                        "{.arg x}; {format(limit / 1e9, digits = 3)} GB may be taken."),
+                  "x" = paste("{.val {data$latent_names[node]}} has {parents} parent{?s}:",
                               "{size} spline coefficients a state."),
+                  "i" = additive_hint(parents, control),
                   "i" = paste("Use a sparser {.arg dag} or fewer knots, or raise",
                               "{.code crl_control(max_memory = )}.")),
                 "memory", call = call)
+  }
+}
+
+#' @noRd
+check_families <- function(data, control, call) {
+  parents <- lengths(parent_list(data$dag))
+  tensor <- control$interaction == "tensor"
+  hint <- if (tensor) {
+    c("i" = paste0("Its spline would have ", control$knots + 2, "^", max(parents) + 1,
+                   " coefficients."),
+      "i" = additive_hint(max(parents), control))
+  }
+  check_family_size(parents, data, call, hint, limit = if (tensor) MAX_COORDINATES else MAX_FAMILY)
+}
+
+#' @noRd
+additive_hint <- function(parents, control) {
+  if (control$interaction == "tensor" && parents > 1L) {
+    "{.code crl_control(interaction = \"additive\")} takes far fewer coefficients."
   }
 }
 
@@ -372,12 +397,11 @@ memory_limit <- function(control) {
 }
 
 #' @noRd
-check_family_size <- function(parents, data, call, hint) {
-  if (max(parents) >= MAX_COORDINATES) {
+check_family_size <- function(parents, data, call, hint, limit = MAX_COORDINATES) {
+  if (max(parents) >= limit) {
     widest <- data$latent_names[which.max(parents)]
-    abort_input(c("{.arg dag} must not give a latent more than {MAX_COORDINATES - 1L} parents.",
-                  "x" = "{.val {widest}} has {max(parents)}.",
-                  "i" = hint), "memory", call = call)
+    abort_input(c("{.arg dag} must not give a latent more than {limit - 1L} parents.",
+                  "x" = "{.val {widest}} has {max(parents)}.", hint), "memory", call = call)
   }
 }
 

@@ -67,7 +67,7 @@ resolved_g_mixing <- function(mixing, init) {
 #' @noRd
 check_g_memory <- function(data, control, call) {
   parents <- parent_list(data$dag)
-  check_family_size(lengths(parents), data, call, hint = "Use a sparser graph.")
+  check_family_size(lengths(parents), data, call, hint = c("i" = "Use a sparser graph."))
   bytes <- .Call(C_saem_bytes, data$n, data$p, data$n_domains, parents, control$mechanism_knots,
                  control$draws, control$threads)
   limit <- memory_limit(control)

@@ -68,8 +68,8 @@ effect_of <- function(fit, node, state, k, z) {
   parent <- parent_list(fit$data$dag)[[node]][k]
   theta <- fit$prior$theta[[2L * (node - 1L) + state + 1L]][(k - 1L) * (knots + 2L) +
                                                               seq_len(knots + 2L)]
-  drop(.Call(C_bspline_basis, as.double(z), as.double(fit$prior$range[, parent]), knots, 0L) %*%
-         theta)
+  range <- as.double(fit$prior$range[, parent])
+  drop(.Call(C_bspline_basis, as.double(z), range, knots, 0L, FALSE) %*% theta)
 }
 
 #' Mean of a node in a state given latents (rows x d)

@@ -344,9 +344,11 @@ plot_scores <- function(fit) {
     ggplot2::facet_wrap(ggplot2::vars(.data$node), scales = "free") +
     scale_colour_state() +
     ggplot2::labs(title = "Fitted score components",
-                  subtitle = paste0(if (is.null(fit$score$reference)) "Parents held at their medians" else
-                    "Other latents held at their medians, under the most frequent targets",
-                    "; rugs: the data of each state"),
+                  subtitle = paste0(if (needs_all_targets(fit)) {
+                    "Other latents held at their medians, under the most frequent targets"
+                  } else {
+                    "Parents held at their medians"
+                  }, "; rugs: the data of each state"),
                   x = "Own pseudo-latent y", y = "Score component s", colour = "The latent is") +
     theme_crl()
 }
@@ -362,13 +364,18 @@ score_sample <- function(fit) {
        group = target_groups(fit$data$targets)[codes])
 }
 
+#' @noRd
+needs_all_targets <- function(fit) {
+  !is.null(fit$score$reference) || fit$control$score == "markov"
+}
+
 #' The curves of one node, one for each target state that has rows
 #'
-#' With a Gaussian reference, s_node depends on all latents and on the whole combination of targets:
-#' that of most rows in the state is shown.
+#' With a Gaussian reference, or of a Markov score, s_node depends on other latents than the parents
+#' and on the whole combination of targets: that of most rows in the state is shown.
 #' @noRd
 score_curves <- function(node, fit, sample, points = 101L) {
-  whole <- !is.null(fit$score$reference)
+  whole <- needs_all_targets(fit)
   held <- if (whole) seq_len(fit$data$d)[-node] else fit$score$parents[[node]]
   curve <- function(state) {
     rows <- sample$state[, node] == state

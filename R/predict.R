@@ -4,9 +4,12 @@
 #'
 #' Applies the fitted score and mixing matrix to rows of data: equation (4.4) of the paper for the
 #' posterior mean, second-order Tweedie for its standard deviation. Which latents are targeted in a
-#' row is said by `env` (a domain of the fit) or by `targets` (any combination). The score of a node
-#' depends on the state of that node alone, so a combination that no training domain has is composed
-#' from the fitted components, as long as each node's state was seen in training.
+#' row is said by `env` (a domain of the fit) or by `targets` (any combination). A combination that
+#' no training domain has is composed from the fitted components, as long as each node's state was
+#' seen in training: the causal score of a node depends on the state of that node alone. With
+#' `score = "markov"` the log-density is composed; the training domains must then also tell apart
+#' what a latent owes to its own and to its children's functions (with two latents in a chain and no
+#' domain without targets, for instance, they do not).
 #'
 #' For a fit by `method = "g"` chains of draws with the parameters held take the place of the
 #' formulas: as many draws a row as the fit's `draws`, after 50 more that are left out. Their seed
@@ -52,8 +55,9 @@
 #' the rows leave the range in some coordinate, a warning of class `ebcrl_warning_extrapolation`
 #' says so: most often `newdata` was not centred or scaled as the training data was. With
 #' `type = "sd"` or intervals, a warning of class `ebcrl_warning_variance` counts the floored
-#' variances. A target state without training rows is an error of class `ebcrl_error_unseen_state`;
-#' wrong columns are errors of class `ebcrl_error_shape`, values that are not finite `ebcrl_error_missing`, unknown
+#' variances. A target state without training rows, or a combination that the training domains do
+#' not determine, is an error of class `ebcrl_error_unseen_state`; wrong columns are errors of class
+#' `ebcrl_error_shape`, values that are not finite `ebcrl_error_missing`, unknown
 #' domains `ebcrl_error_domain`, targets outside 0 and 1 or with unknown names
 #' `ebcrl_error_targets`.
 #' @examples
@@ -111,6 +115,7 @@ posterior_of_rows <- function(object, newdata, targets, env, call = rlang::calle
   if (object$method == "g") {
     return(c(posterior_of_new(object, x, design), list(row_names = rownames(x))))
   }
+  check_determined(design$targets, object, call)
   step <- estep(x, design$codes, design$targets, object)
   warn_extrapolation(step$y, object$score$range)
   c(step, list(row_names = rownames(x)))
@@ -284,6 +289,34 @@ has_state <- function(object, node, state) {
 #' @noRd
 part_of_model <- function(object) {
   if (object$method == "g") "mechanism" else "score component"
+}
+
+#' With a Markov score, every combination must be determined by those of the training domains
+#'
+#' Functions of latent j may move between the cells that have it as a coordinate, as long as their
+#' sums in the training domains stay: the indicators of the active ones among these cells must lie
+#' in the span of those of the training domains.
+#' @noRd
+check_determined <- function(targets, object, call) {
+  parents <- object$score$parents
+  perfect <- object$control$intervention == "perfect"
+  for (j in if (object$control$score == "markov") seq_along(parents)) {
+    nodes <- c(j, which(vapply(parents, function(pa) j %in% pa, NA)))
+    active <- function(table) {
+      hit <- table[, nodes, drop = FALSE]
+      with_parents <- if (perfect) hit * rep(nodes == j, each = nrow(hit)) else hit
+      t(cbind(1L - hit, with_parents))
+    }
+    left <- qr.resid(qr(active(object$data$targets)), active(targets) + 0)
+    if (any(abs(left) > 1e-6)) {
+      label <- object$data$latent_names[j]
+      abort_input(c("The training domains do not determine the score of {.val {label}} there.",
+                    "x" = paste("{.arg targets} (or {.arg env}) asks for a combination of targets",
+                                "among it and its children that theirs do not add up to."),
+                    "i" = "Add a training domain without targets, or with this combination."),
+                  "unseen_state", node = label, call = call)
+    }
+  }
 }
 
 #' @noRd

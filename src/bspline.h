@@ -2,8 +2,9 @@
  *
  * A coordinate has `knots` knots from lo to hi, end knots repeated four times: K = knots + 2
  * functions, four of them non-zero at any point. With equal spacing the pieces do not depend on the
- * range, so one table serves all coordinates. Outside [lo, hi] each function continues linearly:
- * the score then stays linear in the tails and never jumps to 0.
+ * range, so one table serves all coordinates. Outside [lo, hi] each function of a score continues
+ * linearly: the score then stays linear in the tails and never jumps to 0. Functions of a
+ * log-density, whose gradient the score is, continue quadratically to the same end.
  */
 #ifndef EBCRL_BSPLINE_H
 #define EBCRL_BSPLINE_H
@@ -24,21 +25,31 @@ typedef struct {
 int bspline_table_size(int knots);
 bspline_table bspline_table_fill(int knots, double *storage);
 
-/* The non-zero functions at y: returns the index of the first of the four. value, slope and curve
- * (each of length 4; slope and curve may be NULL) receive the function and its first and second
- * derivative in y. scale = (knots - 1) / (hi - lo). */
-INLINE int bspline_at(const bspline_table *t, double lo, double scale, double y, double *value,
-                      double *slope, double *curve) {
+/* The interval that y belongs to; *pos is the position within it (0 to 1), *beyond how far y lies
+ * outside the range, both in units of the knot spacing. scale = (knots - 1) / (hi - lo). */
+INLINE int bspline_interval(const bspline_table *t, double lo, double scale, double y, double *pos,
+                            double *beyond) {
   double u = (y - lo) * scale;
   int m = u < 0 ? 0 : (u >= t->knots - 1 ? t->knots - 2 : (int)u);
-  double pos = u - m, beyond = 0;
-  if (pos < 0) {
-    beyond = pos;
-    pos = 0;
-  } else if (pos > 1) {
-    beyond = pos - 1;
-    pos = 1;
+  *pos = u - m;
+  *beyond = 0;
+  if (*pos < 0) {
+    *beyond = *pos;
+    *pos = 0;
+  } else if (*pos > 1) {
+    *beyond = *pos - 1;
+    *pos = 1;
   }
+  return m;
+}
+
+/* The non-zero functions at y, continued linearly: returns the index of the first of the four.
+ * value and slope (each of length 4; slope may be NULL) receive the function and its derivative in
+ * y. */
+INLINE int bspline_at(const bspline_table *t, double lo, double scale, double y, double *value,
+                      double *slope) {
+  double pos, beyond;
+  int m = bspline_interval(t, lo, scale, y, &pos, &beyond);
   const double *c = t->piece + m * ORDER * ORDER;
   double d[ORDER]; /* first derivative in pos */
   SIMD for (int f = 0; f < ORDER; f++) d[f] = (3 * c[12 + f] * pos + 2 * c[8 + f]) * pos + c[4 + f];
@@ -47,9 +58,23 @@ INLINE int bspline_at(const bspline_table *t, double lo, double scale, double y,
   if (slope) {
     SIMD for (int f = 0; f < ORDER; f++) slope[f] = d[f] * scale;
   }
-  if (curve)
-    for (int f = 0; f < ORDER; f++)
-      curve[f] = beyond != 0 ? 0 : (6 * c[12 + f] * pos + 2 * c[8 + f]) * scale * scale;
+  return m;
+}
+
+/* The same, continued quadratically, with the second derivative. */
+INLINE int bspline_curved_at(const bspline_table *t, double lo, double scale, double y,
+                             double *value, double *slope, double *curve) {
+  double pos, beyond;
+  int m = bspline_interval(t, lo, scale, y, &pos, &beyond);
+  const double *c = t->piece + m * ORDER * ORDER;
+  SIMD for (int f = 0; f < ORDER; f++) {
+    double d2 = 6 * c[12 + f] * pos + 2 * c[8 + f];
+    double d1 = (3 * c[12 + f] * pos + 2 * c[8 + f]) * pos + c[4 + f];
+    double inside = ((c[12 + f] * pos + c[8 + f]) * pos + c[4 + f]) * pos + c[f];
+    value[f] = inside + (d1 + 0.5 * d2 * beyond) * beyond;
+    slope[f] = (d1 + d2 * beyond) * scale;
+    curve[f] = d2 * scale * scale;
+  }
   return m;
 }
 

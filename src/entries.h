@@ -32,7 +32,7 @@ SEXP latent_draws(SEXP projected, SEXP latents, SEXP env, SEXP targets, SEXP par
                   SEXP control);
 
 /* r_kernels.c: kernels by themselves, for the tests */
-SEXP bspline_basis(SEXP y, SEXP range, SEXP knots, SEXP deriv);
+SEXP bspline_basis(SEXP y, SEXP range, SEXP knots, SEXP deriv, SEXP curved);
 SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP control,
                SEXP reference);
 SEXP smoothing_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP scale,

@@ -21,9 +21,10 @@ family family_new(const int *coord, int n_coord, int n_basis, allocator alloc) {
   return f;
 }
 
-basis_block basis_block_new(int d, allocator alloc) {
+basis_block basis_block_new(int d, int curved, allocator alloc) {
   size_t cells = (size_t)d * BLOCK_ROWS;
   basis_block b = {aligned_doubles(cells * ORDER, alloc), aligned_doubles(cells * ORDER, alloc),
+                   curved ? aligned_doubles(cells * ORDER, alloc) : NULL,
                    alloc(cells, sizeof(int))};
   return b;
 }
@@ -34,8 +35,10 @@ WIDE_VECTORS size_t basis_block_fill(basis_block *b, const bspline_table *t, con
   const double *yj = y + (size_t)j * n + start;
   size_t outside = 0, at = (size_t)j * BLOCK_ROWS;
   for (size_t i = 0; i < (size_t)rows; i++) {
-    b->first[at + i] = bspline_at(t, lo, scale, yj[i], b->value + (at + i) * ORDER,
-                                  b->slope + (at + i) * ORDER, NULL);
+    double *value = b->value + (at + i) * ORDER, *slope = b->slope + (at + i) * ORDER;
+    b->first[at + i] =
+        b->curve ? bspline_curved_at(t, lo, scale, yj[i], value, slope, b->curve + (at + i) * ORDER)
+                 : bspline_at(t, lo, scale, yj[i], value, slope);
     outside += yj[i] < lo || yj[i] > hi;
   }
   return outside;

@@ -8,7 +8,7 @@
 
 static const R_CallMethodDef call_entries[] = {
     CALLDEF(scan_matrix, 1),     CALLDEF(fit_plan, 6),        CALLDEF(em_fit, 8),
-    CALLDEF(estep, 6),           CALLDEF(bspline_basis, 4),   CALLDEF(score_fit, 7),
+    CALLDEF(estep, 6),           CALLDEF(bspline_basis, 5),   CALLDEF(score_fit, 7),
     CALLDEF(smoothing_fit, 7),   CALLDEF(polar_factor, 1),    CALLDEF(mixing_update, 4),
     CALLDEF(bayes_latents, 9),   CALLDEF(philox_words, 2),    CALLDEF(row_errors, 4),
     CALLDEF(domain_moments, 3),  CALLDEF(rotation_starts, 6), CALLDEF(rotation_refine, 7),

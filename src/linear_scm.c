@@ -33,7 +33,7 @@ linear_scm linear_scm_new(int d, int perfect, const int *const *coord, const int
                   .intercept = alloc(cells, sizeof(double)),
                   .variance = alloc(cells, sizeof(double)),
                   .coef = alloc(coef, sizeof(double)),
-                  .moments = alloc(2 * MAX_COORD * MAX_COORD, sizeof(double))};
+                  .moments = alloc(2 * MAX_FAMILY * MAX_FAMILY, sizeof(double))};
   causal_order(coord, n_coord, d, m.order);
   for (size_t c = 0; c < cells; c++)
     m.intercept[c] = m.variance[c] = NAN; /* a state without rows */
@@ -42,7 +42,7 @@ linear_scm linear_scm_new(int d, int perfect, const int *const *coord, const int
 }
 
 double linear_scm_doubles(double d) {
-  return 2 * d * d + 5 * d + 2 * MAX_COORD * MAX_COORD;
+  return 2 * d * d + 5 * d + 2 * MAX_FAMILY * MAX_FAMILY;
 }
 
 static int family_size(const linear_scm *m, int node, int state) {
@@ -111,7 +111,7 @@ static void fit_cell(linear_scm *m, const group_moments *y, const double *noise,
   size_t d = (size_t)m->d, q = (size_t)family_size(m, node, state);
   size_t at = (size_t)state + 2 * (size_t)node;
   const int *coord = m->coord[node];
-  double *mean = m->moments, *cov = mean + MAX_COORD, least[MAX_COORD], coef[MAX_COORD];
+  double *mean = m->moments, *cov = mean + MAX_FAMILY, least[MAX_FAMILY], coef[MAX_FAMILY];
   double weight = family_moments(m, y, noise, sigma2, node, state, mean, cov);
   if (!(weight > 0))
     return;

@@ -36,7 +36,7 @@ mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, int per
                           double lambda, int learn_lambda, double variance_floor, allocator alloc) {
   size_t d = (size_t)g->d, largest = 1;
   mechanisms m = {.graph = *g,
-                  .penalty = penalty_new(PENALTY_DIFFERENCE, knots, alloc),
+                  .penalty = penalty_new(PENALTY_DIFFERENCE, 2, knots, alloc),
                   .learn_lambda = learn_lambda,
                   .cell = alloc(2 * d, sizeof(mechanism_cell)),
                   .constant = alloc(2 * d, sizeof(double)),
@@ -186,8 +186,8 @@ static void fill_basis(const mechanisms *m, const mechanism_basis *w, const samp
   const double *range = m->range + 2 * k, *z = b->z + k * BLOCK_ROWS;
   double scale = (m->table.knots - 1) / (range[1] - range[0]);
   for (int i = 0; i < b->rows; i++)
-    w->first[k * BLOCK_ROWS + i] = bspline_at(&m->table, range[0], scale, z[i],
-                                              w->value + (k * BLOCK_ROWS + i) * ORDER, NULL, NULL);
+    w->first[k * BLOCK_ROWS + i] =
+        bspline_at(&m->table, range[0], scale, z[i], w->value + (k * BLOCK_ROWS + i) * ORDER, NULL);
 }
 
 /* Row i's basis functions of all parents into the normal equations of a cell. */

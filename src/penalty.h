@@ -6,28 +6,38 @@
  * inner knots), in units of the knot spacing:
  *   (theta_{i+2} - theta_{i+1}) / (xi_{i+2} - xi_{i+1}) - (theta_{i+1} - theta_i) / (xi_{i+1} -
  * xi_i), which is theta_{i+2} - 2 theta_{i+1} + theta_i away from the ends. A score that is linear
- * in each coordinate, that of a Gaussian marginal, is then not penalised at all.
+ * in each coordinate, that of a Gaussian marginal, is then not penalised at all. Of a log-density
+ * the third differences take their place, scaled to be the third derivative of the spline in each
+ * interval, per cubed knot spacing: a log-density that is quadratic in each coordinate, that of a
+ * Gaussian, is not penalised.
  */
 #ifndef EBCRL_PENALTY_H
 #define EBCRL_PENALTY_H
 
 #include "family.h"
+#include "kronecker.h"
 
 typedef enum { PENALTY_RIDGE = 0, PENALTY_DIFFERENCE = 1 } penalty_kind;
 
 typedef struct {
   penalty_kind kind;
   int n_basis;              /* K */
-  const double *difference; /* (K - 2) x 3, row by row: the second differences D */
-  const double *gram;       /* K x 3: entry (i, i + lag) of D'D, lag 0, 1, 2 */
-  const double *values;     /* K: eigenvalues of D'D */
-  const double *vectors;    /* K x K: eigenvectors in columns */
+  int order;                /* of the differences: 2 or 3 */
+  const double *difference; /* (K - order) x (order + 1), row by row: the differences D */
+  const double *gram;       /* K x (order + 1): entry (i, i + lag) of D'D, lag 0, ..., order */
+  spectrum spectrum;        /* of D'D */
 } penalty;
 
-penalty penalty_new(penalty_kind kind, int knots, allocator alloc);
+penalty penalty_new(penalty_kind kind, int order, int knots, allocator alloc);
 
 /* Adds lambda P to a lower band matrix: entry (i, j), i >= j, at band[(i - j) + j * ld]. */
 void penalty_add_band(const penalty *p, double lambda, const family *f, double *band, size_t ld);
+
+/* Trace of P. */
+double tensor_trace(const penalty *p, const family *f);
+
+/* Adds lambda D'D to the lower triangle of a K x K matrix. */
+void penalty_add_matrix(const penalty *p, double lambda, double *matrix);
 
 /* out += lambda P v. */
 void penalty_apply(const penalty *p, double lambda, const family *f, const double *v, double *out);

@@ -49,7 +49,6 @@ SEXP scan_matrix(SEXP x) {
  * fit needs beside x. */
 SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features, SEXP control) {
   latent_sample s = sample_from(env, targets, omega);
-  score_settings set = score_settings_from(control);
   const char *fields[] = {"rows", "coefficients", "solver", "bytes", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   SEXP rows = Rf_allocVector(REALSXP, 2 * s.d);
@@ -58,28 +57,20 @@ SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features,
   SET_VECTOR_ELT(out, 1, coefficients);
   SEXP solver = Rf_allocVector(INTSXP, 2 * s.d);
   SET_VECTOR_ELT(out, 2, solver);
-  size_t *count = (size_t *)R_alloc(2 * (size_t)s.d, sizeof(size_t));
-  count_cell_rows(&s, count);
-  double own = 0, shared = 0, n = (double)s.n, d = s.d;
-  int max_coord = 1;
+  const score_model *m = score_plan_from(&s, parents, control);
   for (int c = 0; c < 2 * s.d; c++) {
-    int n_coord = cell_coords(&set, 1 + Rf_length(VECTOR_ELT(parents, c / 2)), c % 2);
-    cell_plan plan = plan_cell((double)count[c], n_coord, n, &set);
-    REAL(rows)[c] = (double)count[c];
-    REAL(coefficients)[c] = plan.n_coef;
-    INTEGER(solver)[c] = (int)plan.solver;
-    own += plan.own_bytes;
-    shared = plan.shared_bytes > shared ? plan.shared_bytes : shared;
-    max_coord = n_coord > max_coord ? n_coord : max_coord;
+    REAL(rows)[c] = (double)m->cell[c].n_rows;
+    REAL(coefficients)[c] = (double)cell_coefficients(&m->cell[c]);
+    INTEGER(solver)[c] = (int)m->cell[c].solver;
   }
   mixing_kind mixing = (mixing_kind)list_int(control, "mixing");
   int correlated = mixing == MIXING_PSD || mixing == MIXING_FIXED;
-  double bytes = own + shared + task_bytes(n, s.d, max_coord, set.knots) +
-                 em_work_bytes(n, Rf_asReal(n_features), d, correlated) +
+  double n = (double)s.n, d = s.d;
+  double bytes = m->bytes + em_work_bytes(n, Rf_asReal(n_features), d, correlated) +
                  (3 * n * d + list_number(control, "max_iter") * TRACE_COLUMNS) * sizeof(double);
   if (list_int(control, "gaussian"))
     bytes += reference_doubles(n, d, s.n_domains) * sizeof(double);
-  if (set.cross_validate)
+  if (m->set.cross_validate)
     bytes += smoothing_bytes(n, d, s.n_domains);
   SET_VECTOR_ELT(out, 3, Rf_ScalarReal(bytes));
   UNPROTECT(1);
@@ -116,7 +107,7 @@ static em_fit_state em_state_from(SEXP x, SEXP env, SEXP targets, SEXP parents, 
   em_fit_state em = {.x = REAL(x),
                      .p = Rf_ncols(x),
                      .sample = sample_from(env, targets, omega),
-                     .score_class = &causal_score,
+                     .score_class = score_class_of((score_kind)list_int(control, "score")),
                      .set = em_settings_from(control, progress),
                      .sigma2 = list_number(model, "sigma2")};
   if ((size_t)Rf_nrows(x) != em.sample.n)
@@ -268,9 +259,10 @@ static void load_theta(score_model *m, SEXP theta) {
     SEXP value = VECTOR_ELT(VECTOR_ELT(theta, c / 2), c % 2);
     if (m->cell[c].n_rows == 0)
       continue;
-    if (!Rf_isReal(value) || (size_t)XLENGTH(value) != m->family[c].n_coef)
+    size_t n_coef = cell_coefficients(&m->cell[c]);
+    if (!Rf_isReal(value) || (size_t)XLENGTH(value) != n_coef)
       Rf_error("internal error: node %d has no coefficients for state %d", c / 2 + 1, c % 2);
-    memcpy(m->cell[c].theta, REAL(value), m->family[c].n_coef * sizeof(double));
+    memcpy(m->cell[c].theta, REAL(value), n_coef * sizeof(double));
   }
 }
 

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-SEXP bspline_basis(SEXP y, SEXP range, SEXP knots, SEXP deriv) {
+/* curved: continue quadratically beyond the range, not linearly. */
+SEXP bspline_basis(SEXP y, SEXP range, SEXP knots, SEXP deriv, SEXP curved) {
   int n = Rf_length(y), order = Rf_asInteger(deriv), n_knots = Rf_asInteger(knots);
   bspline_table t = bspline_table_fill(
       n_knots, (double *)R_alloc((size_t)bspline_table_size(n_knots), sizeof(double)));
@@ -17,7 +18,9 @@ SEXP bspline_basis(SEXP y, SEXP range, SEXP knots, SEXP deriv) {
   memset(REAL(out), 0, (size_t)n * (size_t)t.n_basis * sizeof(double));
   for (int i = 0; i < n; i++) {
     double v[3][ORDER];
-    int first = bspline_at(&t, lo, scale, REAL(y)[i], v[0], v[1], v[2]);
+    int first = Rf_asLogical(curved)
+                    ? bspline_curved_at(&t, lo, scale, REAL(y)[i], v[0], v[1], v[2])
+                    : bspline_at(&t, lo, scale, REAL(y)[i], v[0], v[1]);
     for (int f = 0; f < ORDER; f++)
       REAL(out)[i + (size_t)(first + f) * (size_t)n] = v[order][f];
   }
@@ -25,7 +28,7 @@ SEXP bspline_basis(SEXP y, SEXP range, SEXP knots, SEXP deriv) {
   return out;
 }
 
-/* Fits the causal score to given pseudo-latents and evaluates it at the same rows; reference: NULL,
+/* Fits a score to given pseudo-latents and evaluates it at the same rows; reference: NULL,
  * or the score (n x d) that it corrects. */
 SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP control,
                SEXP reference) {
@@ -47,12 +50,13 @@ SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP co
   SET_VECTOR_ELT(out, 3, Rf_allocMatrix(REALSXP, 2, s.d));
   SET_VECTOR_ELT(out, 6, Rf_alloc3DArray(REALSXP, (int)n, s.d, s.d));
 
-  int status = causal_score.fit(m, &s);
+  const score_class *class = score_class_of(m->set.score);
+  int status = class->fit(m, &s);
   for (size_t start = 0; start < n; start += BLOCK_ROWS) {
     int rows = n - start < BLOCK_ROWS ? (int)(n - start) : BLOCK_ROWS;
     for (int j = 0; j < s.d; j++)
       basis_block_fill(&m->task[0].block, &m->table, m->range + 2 * j, s.y, n, j, start, rows);
-    causal_score.evaluate(m, &s, &m->task[0], start, rows, score, dscore, jacobian, loss);
+    class->evaluate(m, &s, &m->task[0], start, rows, score, dscore, jacobian, loss);
     size_t bytes = (size_t)rows * sizeof(double);
     for (size_t e = 0; e < d * d; e++)
       memcpy(REAL(VECTOR_ELT(out, 6)) + e * n + start, jacobian + e * BLOCK_ROWS, bytes);
@@ -87,7 +91,7 @@ SEXP smoothing_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEX
   SET_VECTOR_ELT(out, 0, Rf_allocVector(INTSXP, (R_xlen_t)s.n));
   SET_VECTOR_ELT(out, 1, Rf_alloc3DArray(REALSXP, 2 * s.d, N_WEIGHTS, N_FOLDS));
   SET_VECTOR_ELT(out, 2, Rf_allocVector(REALSXP, 2 * s.d));
-  int status = smoothing_choose(c, &causal_score, m, &s, NULL, REAL(scale), &eta);
+  int status = smoothing_choose(c, score_class_of(m->set.score), m, &s, NULL, REAL(scale), &eta);
   for (size_t i = 0; i < s.n; i++)
     INTEGER(VECTOR_ELT(out, 0))[i] = (c->env[i] - 1) / s.n_domains + 1;
   size_t size = 2 * (size_t)s.d * N_WEIGHTS;

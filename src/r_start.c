@@ -167,7 +167,7 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
       .n_coord = families.n_coord,
       .table = bspline_table_fill(
           knots, (double *)r_allocator((size_t)bspline_table_size(knots), sizeof(double))),
-      .penalty = penalty_new(PENALTY_DIFFERENCE, knots, r_allocator),
+      .penalty = penalty_new(PENALTY_DIFFERENCE, 2, knots, r_allocator),
       .lambda = list_number(settings, "lambda"),
       .noise = list_number(settings, "noise"),
       .perfect = list_int(settings, "perfect"),

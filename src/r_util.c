@@ -53,7 +53,9 @@ latent_sample sample_from(SEXP env, SEXP targets, SEXP omega) {
 }
 
 score_settings score_settings_from(SEXP control) {
-  score_settings set = {.knots = list_int(control, "knots"),
+  score_settings set = {.score = (score_kind)list_int(control, "score"),
+                        .interaction = (interaction_kind)list_int(control, "interaction"),
+                        .knots = list_int(control, "knots"),
                         .perfect = list_int(control, "perfect"),
                         .penalty_kind = (penalty_kind)list_int(control, "penalty"),
                         .lambda = list_number(control, "lambda"),
@@ -75,8 +77,8 @@ family_coords family_coords_from(SEXP parents, int d) {
   for (int j = 0; j < d; j++) {
     SEXP pa = VECTOR_ELT(parents, j);
     n_coord[j] = 1 + Rf_length(pa);
-    if (n_coord[j] > MAX_COORD)
-      Rf_error("internal error: a family has more than %d coordinates", (int)MAX_COORD);
+    if (n_coord[j] > MAX_FAMILY)
+      Rf_error("internal error: a family has more than %d coordinates", (int)MAX_FAMILY);
     int *family = (int *)R_alloc((size_t)n_coord[j], sizeof(int));
     family[0] = j;
     for (int k = 1; k < n_coord[j]; k++)
@@ -87,12 +89,27 @@ family_coords family_coords_from(SEXP parents, int d) {
   return families;
 }
 
-score_model *score_model_from(const latent_sample *s, SEXP parents, SEXP control) {
+typedef score_model *(*model_maker)(const latent_sample *, const int *const *, const int *,
+                                    const double *, const score_settings *, allocator);
+
+static score_model *make_model(model_maker make, const latent_sample *s, SEXP parents,
+                               SEXP control) {
   family_coords families = family_coords_from(parents, s->d);
   SEXP range = list_element(control, "range");
   score_settings set = score_settings_from(control);
-  return score_model_new(s, families.coord, families.n_coord, Rf_isNull(range) ? NULL : REAL(range),
-                         &set, r_allocator);
+  for (int j = 0; j < s->d; j++)
+    if (term_size(set.interaction, families.n_coord[j]) > MAX_COORD)
+      Rf_error("internal error: a term has more than %d coordinates", (int)MAX_COORD);
+  return make(s, families.coord, families.n_coord, Rf_isNull(range) ? NULL : REAL(range), &set,
+              r_allocator);
+}
+
+score_model *score_plan_from(const latent_sample *s, SEXP parents, SEXP control) {
+  return make_model(score_model_plan, s, parents, control);
+}
+
+score_model *score_model_from(const latent_sample *s, SEXP parents, SEXP control) {
+  return make_model(score_model_new, s, parents, control);
 }
 
 smoothing *smoothing_from(const latent_sample *s, SEXP control) {
@@ -111,7 +128,7 @@ SEXP theta_list(const score_model *m) {
       const score_cell *cell = &m->cell[2 * j + c];
       if (cell->solver == SOLVER_NONE)
         continue;
-      size_t n_coef = m->family[2 * j + c].n_coef;
+      size_t n_coef = cell_coefficients(cell);
       SEXP theta = Rf_allocVector(REALSXP, (R_xlen_t)n_coef);
       SET_VECTOR_ELT(node, c, theta);
       memcpy(REAL(theta), cell->theta, n_coef * sizeof(double));

@@ -32,7 +32,9 @@ typedef struct {
 
 family_coords family_coords_from(SEXP parents, int d);
 
-/* Score model for the families `parents` (a list of parents, from 1, ascending). */
+/* Score model for the families `parents` (a list of parents, from 1, ascending), or what it will
+ * take. */
+score_model *score_plan_from(const latent_sample *s, SEXP parents, SEXP control);
 score_model *score_model_from(const latent_sample *s, SEXP parents, SEXP control);
 
 score_settings score_settings_from(SEXP control);

@@ -25,7 +25,7 @@ size_t refine_node_size(int max_coord, int n_basis) {
 /* The basis of a row's parents, four values each: functions of the noisy parents, and what stands
  * for the same functions of the parents themselves. */
 typedef struct {
-  int first[MAX_COORD];
+  int first[MAX_FAMILY];
   double *value, *slope, *curve, *clean;
 } parent_basis;
 
@@ -49,8 +49,9 @@ static void least_and_most(const double *v, size_t n, double *lo, double *hi) {
 INLINE void fill_parents(const refinement *f, int n_parents, const double *const *parent,
                          size_t row, const double *lo, const double *scale, parent_basis *b) {
   for (int k = 0; k < n_parents; k++)
-    b->first[k] = bspline_at(&f->table, lo[k], scale[k], parent[k][row], b->value + k * ORDER,
-                             b->slope + k * ORDER, b->curve + k * ORDER);
+    b->first[k] =
+        bspline_curved_at(&f->table, lo[k], scale[k], parent[k][row], b->value + k * ORDER,
+                          b->slope + k * ORDER, b->curve + k * ORDER);
   for (int g = 0; g < n_parents * ORDER; g++)
     b->clean[g] = b->value[g] - f->noise / 2 * b->curve[g];
 }
@@ -118,8 +119,8 @@ WIDE_VECTORS static void sum_states(const refinement *f, int node, int a, int b,
                         .slope = work + stride,
                         .curve = work + 2 * stride,
                         .clean = work + 3 * stride};
-  double lo[MAX_COORD], scale[MAX_COORD];
-  const double *own = column(f, node, a, b), *parent[MAX_COORD];
+  double lo[MAX_FAMILY], scale[MAX_FAMILY];
+  const double *own = column(f, node, a, b), *parent[MAX_FAMILY];
   for (int k = 0; k < n_parents; k++) {
     double hi;
     parent[k] = column(f, f->coord[node][k + 1], a, b);

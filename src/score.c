@@ -2,6 +2,7 @@
 #include "score.h"
 
 #include "solve.h"
+#include "term_system.h"
 
 #include <math.h>
 #include <string.h>
@@ -12,23 +13,28 @@ enum { SHARED_BAND = 65536 };
 /* Iterations of conjugate gradients that a choice of solver reckons with. */
 enum { TYPICAL_CG_ITERATIONS = 60 };
 
-cell_plan plan_cell(double n_rows, int n_coord, double n_total, const score_settings *set) {
+/* What a cell that is a tensor costs. */
+typedef struct {
+  solver_kind solver;
+  double own_bytes;    /* its coefficients and normal equations */
+  double shared_bytes; /* work that cells use in turn: the largest counts */
+} cell_plan;
+
+static cell_plan plan_cell(double n_rows, int n_coord, double n_total, const score_settings *set) {
   int n_basis = set->knots + 2;
   double local = pow(ORDER, n_coord), m = pow(n_basis, n_coord);
   double kd = family_bandwidth(n_coord, n_basis), band = (kd + 2 + BAND_PADDING) * m + BAND_PADDING;
   double cholesky = n_rows * local * local / 2 + m * kd * kd;
   double cg = TYPICAL_CG_ITERATIONS * (2.5 * n_rows * local + 10 * m);
-  cell_plan p = {m, set->solver, 0, 0};
-  if (n_rows == 0)
-    p.solver = SOLVER_NONE;
-  else if (set->solver == SOLVER_AUTO)
+  cell_plan p = {set->solver, 0, 0};
+  if (set->solver == SOLVER_AUTO)
     p.solver = cholesky <= cg ? SOLVER_CHOLESKY : SOLVER_CG;
   if (p.solver == SOLVER_CHOLESKY) {
     double copies = band <= SHARED_BAND ? fmin(MAX_SHARDS, ceil(n_total / SHARD_ROWS)) : 1;
     p.own_bytes = (copies * band + m) * sizeof(double);
     p.shared_bytes = band * sizeof(double);
     p.own_bytes += set->cross_validate ? band * sizeof(double) : 0;
-  } else if (p.solver == SOLVER_CG) {
+  } else {
     p.own_bytes = m * sizeof(double);
     p.shared_bytes = cg_work_bytes(n_rows, m, n_coord);
   }
@@ -37,18 +43,22 @@ cell_plan plan_cell(double n_rows, int n_coord, double n_total, const score_sett
   return p;
 }
 
-double task_bytes(double n_total, int d, int max_coord, int knots) {
-  double tasks = fmin(MAX_SHARDS, ceil(n_total / SHARD_ROWS)) + d;
-  double block = (double)d * BLOCK_ROWS * (2 * ORDER * sizeof(double) + sizeof(int));
-  return tasks *
-         (block + (2.25 * pow(ORDER, max_coord) + (double)pair_sums_size(knots)) * sizeof(double));
+/* A cell that a term system fits, with others or for its several terms. */
+static int in_system(const score_model *m, const score_cell *cell) {
+  return m->set.score == SCORE_MARKOV || cell->n_term > 1;
 }
 
-void count_cell_rows(const latent_sample *s, size_t *rows) {
-  memset(rows, 0, 2 * (size_t)s->d * sizeof *rows);
-  for (size_t i = 0; i < s->n; i++)
-    for (int j = 0; j < s->d; j++)
-      rows[2 * j + row_state(s, i, j)]++;
+static int curved(const score_model *m) {
+  return m->set.score == SCORE_MARKOV;
+}
+
+/* Scratch of all tasks together. */
+static double task_bytes(const score_model *m) {
+  double tasks = m->shards.n_shards + m->d, functions = curved(m) ? 3 : 2;
+  double block = (double)m->d * BLOCK_ROWS * (functions * ORDER * sizeof(double) + sizeof(int));
+  double local = 2.25 * pow(ORDER, m->max_coord), pairs = (double)pair_sums_size(m->set.knots);
+  double terms = m->n_system > 0 ? term_work_bytes(m->d, m->max_coord) : 0;
+  return tasks * (block + (local + pairs) * sizeof(double) + terms);
 }
 
 band_shape band_shape_of(const family *f, int n_basis) {
@@ -59,45 +69,68 @@ band_shape band_shape_of(const family *f, int n_basis) {
 }
 
 int band_copies(const score_model *m, int cell) {
-  size_t total = band_shape_of(&m->family[cell], m->table.n_basis).total;
+  size_t total = band_shape_of(m->cell[cell].term, m->table.n_basis).total;
   return total <= SHARED_BAND ? m->shards.n_shards : 1;
 }
 
-/* Allocates what the cells' solvers need; the factor and the cg work are shared by all cells. */
-static void prepare_cells(score_model *m, const size_t *rows, allocator alloc) {
-  size_t cg_rows = 0, cg_coef = 0, factor = 0, most = 0;
-  int cg_coord = 0;
+/* Families, rows and terms of the cells. */
+static void list_cells(score_model *m, const latent_sample *s, const int *const *coord,
+                       const int *n_coord, allocator alloc) {
+  m->cell = alloc(2 * (size_t)m->d, sizeof(score_cell));
+  memset(m->cell, 0, 2 * (size_t)m->d * sizeof(score_cell));
   for (int c = 0; c < 2 * m->d; c++) {
-    const family *f = &m->family[c];
     score_cell *cell = &m->cell[c];
-    memset(cell, 0, sizeof *cell);
-    cell->n_rows = rows[c];
+    int q = cell_coords(&m->set, n_coord[c / 2], c % 2);
+    int size = term_size(m->set.interaction, q);
+    cell->n_term = term_count(m->set.interaction, q);
+    cell->term = terms_new(m->set.interaction, coord[c / 2], q, m->table.n_basis, alloc);
     cell->lambda = m->set.lambda;
-    cell->solver = plan_cell((double)rows[c], f->n_coord, (double)m->shards.n, &m->set).solver;
-    if (cell->solver == SOLVER_NONE)
-      continue;
-    cell->theta = alloc(f->n_coef, sizeof(double));
-    memset(cell->theta, 0, f->n_coef * sizeof(double));
-    most = f->n_coef > most ? f->n_coef : most;
-    if (cell->solver == SOLVER_CHOLESKY) {
-      size_t total = band_shape_of(f, m->table.n_basis).total;
-      cell->gram = alloc(total * (size_t)band_copies(m, c), sizeof(double));
-      if (m->set.cross_validate)
-        cell->test_gram = alloc(total, sizeof(double));
-      factor = total > factor ? total : factor;
-    } else {
-      cg_rows = rows[c] > cg_rows ? rows[c] : cg_rows;
-      cg_coef = f->n_coef > cg_coef ? f->n_coef : cg_coef;
-      cg_coord = f->n_coord > cg_coord ? f->n_coord : cg_coord;
-    }
+    m->max_coord = size > m->max_coord ? size : m->max_coord;
   }
-  m->factor = factor ? alloc(factor, sizeof(double)) : NULL;
-  m->trial = m->set.cross_validate ? alloc(2 * most, sizeof(double)) : NULL;
-  m->cg = cg_coef ? cg_work_new(cg_rows, cg_coef, cg_coord, alloc) : NULL;
+  for (size_t i = 0; i < s->n; i++)
+    for (int j = 0; j < m->d; j++)
+      m->cell[2 * j + row_state(s, i, j)].n_rows++;
 }
 
-score_model *score_model_new(const latent_sample *s, const int *const *coord, const int *n_coord,
-                             const double *range, const score_settings *set, allocator alloc) {
+/* One system over all cells for the Markov score, else one a cell of several terms. */
+static void plan_systems(score_model *m, const latent_sample *s, allocator alloc) {
+  size_t n_cell = 2 * (size_t)m->d;
+  int *cell = alloc(n_cell, sizeof(int)), joint = m->set.score == SCORE_MARKOV;
+  m->system = alloc(n_cell, sizeof(term_system *));
+  for (int c = 0; c < 2 * m->d; c++)
+    cell[c] = c;
+  if (joint)
+    m->system[m->n_system++] = term_system_plan(m, s, DESIGN_GRADIENT, cell, 2 * m->d, alloc);
+  for (int c = 0; c < 2 * m->d && !joint; c++)
+    if (m->cell[c].n_rows > 0 && in_system(m, &m->cell[c]))
+      m->system[m->n_system++] = term_system_plan(m, s, DESIGN_VALUE, &cell[c], 1, alloc);
+}
+
+static void plan_solvers(score_model *m, const latent_sample *s, allocator alloc) {
+  double shared = 0;
+  plan_systems(m, s, alloc);
+  for (int c = 0; c < 2 * m->d; c++) {
+    score_cell *cell = &m->cell[c];
+    if (cell->n_rows == 0) {
+      cell->solver = SOLVER_NONE;
+    } else if (!in_system(m, cell)) {
+      cell_plan plan = plan_cell((double)cell->n_rows, cell->term->n_coord, (double)s->n, &m->set);
+      cell->solver = plan.solver;
+      m->bytes += plan.own_bytes;
+      shared = fmax(shared, plan.shared_bytes);
+    }
+  }
+  for (int k = 0; k < m->n_system; k++) {
+    const term_system *t = m->system[k];
+    for (int a = 0; a < t->n_term; a++)
+      m->cell[t->term[a].cell].solver = t->solver;
+    m->bytes += t->bytes;
+  }
+  m->bytes += shared + task_bytes(m);
+}
+
+score_model *score_model_plan(const latent_sample *s, const int *const *coord, const int *n_coord,
+                              const double *range, const score_settings *set, allocator alloc) {
   size_t d = (size_t)s->d;
   score_model *m = alloc(1, sizeof *m);
   memset(m, 0, sizeof *m);
@@ -107,31 +140,114 @@ score_model *score_model_new(const latent_sample *s, const int *const *coord, co
   m->set.threads = set->threads < m->shards.n_shards ? set->threads : m->shards.n_shards;
   m->table =
       bspline_table_fill(set->knots, alloc((size_t)bspline_table_size(set->knots), sizeof(double)));
-  m->penalty = penalty_new(set->penalty_kind, set->knots, alloc);
-  m->family = alloc(2 * d, sizeof(family));
-  m->max_run = 1;
-  for (int c = 0; c < 2 * s->d; c++) {
-    int q = cell_coords(set, n_coord[c / 2], c % 2);
-    m->family[c] = family_new(coord[c / 2], q, m->table.n_basis, alloc);
-    m->max_run = m->family[c].n_run > m->max_run ? m->family[c].n_run : m->max_run;
-  }
+  m->penalty = penalty_new(set->penalty_kind, curved(m) ? 3 : 2, set->knots, alloc);
   m->range = alloc(2 * d, sizeof(double));
   m->data_range = range == NULL;
   if (range)
     memcpy(m->range, range, 2 * d * sizeof(double));
-  m->task = alloc((size_t)m->shards.n_shards + d, sizeof(task_work));
-  for (int k = 0; k < m->shards.n_shards + s->d; k++) {
-    m->task[k].block = basis_block_new(s->d, alloc);
-    m->task[k].product = alloc(m->max_run, sizeof(double));
-    m->task[k].phi = alloc(m->max_run * ORDER, sizeof(double));
-    m->task[k].dphi = alloc(m->max_run * ORDER, sizeof(double));
-    m->task[k].pair = aligned_doubles(pair_sums_size(set->knots), alloc);
-  }
-  m->cell = alloc(2 * d, sizeof(score_cell));
-  size_t *rows = alloc(2 * d, sizeof(size_t));
-  count_cell_rows(s, rows);
-  prepare_cells(m, rows, alloc);
+  list_cells(m, s, coord, n_coord, alloc);
+  plan_solvers(m, s, alloc);
   return m;
+}
+
+/* Memory for a tensor cell's coefficients and band. */
+static void allocate_cell(score_model *m, int c, allocator alloc) {
+  score_cell *cell = &m->cell[c];
+  cell->theta = alloc(cell->term->n_coef, sizeof(double));
+  memset(cell->theta, 0, cell->term->n_coef * sizeof(double));
+  if (cell->solver == SOLVER_CHOLESKY) {
+    size_t total = band_shape_of(cell->term, m->table.n_basis).total;
+    cell->gram = alloc(total * (size_t)band_copies(m, c), sizeof(double));
+    if (m->set.cross_validate)
+      cell->test_gram = alloc(total, sizeof(double));
+  }
+}
+
+/* Allocates what the cells' solvers need; the factor and the cg work are shared by all cells. */
+static void allocate_cells(score_model *m, allocator alloc) {
+  size_t cg_rows = 0, cg_coef = 0, factor = 0, most = 0;
+  int cg_coord = 0;
+  for (int c = 0; c < 2 * m->d; c++) {
+    score_cell *cell = &m->cell[c];
+    const family *f = cell->term;
+    if (cell->solver == SOLVER_NONE || in_system(m, cell))
+      continue;
+    allocate_cell(m, c, alloc);
+    most = f->n_coef > most ? f->n_coef : most;
+    if (cell->solver == SOLVER_CHOLESKY) {
+      size_t total = band_shape_of(f, m->table.n_basis).total;
+      factor = total > factor ? total : factor;
+    } else {
+      cg_rows = cell->n_rows > cg_rows ? cell->n_rows : cg_rows;
+      cg_coef = f->n_coef > cg_coef ? f->n_coef : cg_coef;
+      cg_coord = f->n_coord > cg_coord ? f->n_coord : cg_coord;
+    }
+  }
+  m->factor = factor ? alloc(factor, sizeof(double)) : NULL;
+  m->trial = m->set.cross_validate ? alloc(2 * most, sizeof(double)) : NULL;
+  m->cg = cg_coef ? cg_work_new(cg_rows, cg_coef, cg_coord, alloc) : NULL;
+}
+
+static void allocate_systems(score_model *m, allocator alloc) {
+  for (int k = 0; k < m->n_system; k++) {
+    term_system *t = m->system[k];
+    term_system_allocate(t, m, alloc);
+    for (int c = 0; c < 2 * m->d; c++)
+      if (t->first_term[c] >= 0)
+        m->cell[c].theta = t->theta + t->start[t->first_term[c]];
+  }
+}
+
+static void allocate_tasks(score_model *m, allocator alloc) {
+  int n_tasks = m->shards.n_shards + m->d;
+  size_t runs = 1;
+  for (int k = 1; k < m->max_coord; k++)
+    runs *= ORDER;
+  m->task = alloc((size_t)n_tasks, sizeof(task_work));
+  for (int k = 0; k < n_tasks; k++) {
+    task_work *t = &m->task[k];
+    t->block = basis_block_new(m->d, curved(m), alloc);
+    t->product = alloc(runs, sizeof(double));
+    t->phi = alloc(runs * ORDER, sizeof(double));
+    t->dphi = alloc(runs * ORDER, sizeof(double));
+    t->pair = aligned_doubles(pair_sums_size(m->set.knots), alloc);
+    if (m->n_system > 0)
+      t->terms = term_work_new(m->d, m->max_coord, alloc);
+  }
+}
+
+score_model *score_model_new(const latent_sample *s, const int *const *coord, const int *n_coord,
+                             const double *range, const score_settings *set, allocator alloc) {
+  score_model *m = score_model_plan(s, coord, n_coord, range, set, alloc);
+  allocate_cells(m, alloc);
+  allocate_systems(m, alloc);
+  allocate_tasks(m, alloc);
+  return m;
+}
+
+int score_held_out_systems(score_model *m, const latent_sample *train, const latent_sample *test,
+                           const double *lambda, int n_weights, held_out_sums *sums) {
+  for (int c = 0; c < 2 * m->d; c++)
+    for (int k = 0; m->cell[c].n_rows == 0 && k < n_weights; k++)
+      sums->square[k * 2 * m->d + c] = sums->slope[k * 2 * m->d + c] = 0;
+  for (int k = 0; k < m->n_system; k++)
+    term_system_held_out(m, train, test, m->system[k], lambda, n_weights, sums);
+  return STATUS_OK;
+}
+
+int score_fit_systems(score_model *m, const latent_sample *s) {
+  for (int k = 0; k < m->n_system; k++) {
+    term_system *t = m->system[k];
+    int status = term_system_fit(m, s, t);
+    for (size_t g = 0; g < t->start[t->n_term] && status == STATUS_OK; g++)
+      if (!isfinite(t->theta[g]))
+        status = STATUS_NOT_FINITE;
+    if (status != STATUS_OK)
+      return status;
+    if (m->set.poll)
+      m->set.poll();
+  }
+  return STATUS_OK;
 }
 
 /* Smallest and largest value of a column; not finite if any value is not. */

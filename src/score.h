@@ -3,7 +3,7 @@
  * A score class is a pair of functions, fit and evaluate, on a score_model: for each node and
  * target state a cell, that is a family of coordinates (the node and its parents; the node alone in
  * state 1 of a perfect intervention) with its own coefficients. The causal score (5.2) lives in
- * score_causal.c.
+ * score_causal.c, the Markov score (5.1) in score_markov.c.
  */
 #ifndef EBCRL_SCORE_H
 #define EBCRL_SCORE_H
@@ -12,11 +12,16 @@
 #include "family.h"
 #include "pairs.h"
 #include "penalty.h"
+#include "terms.h"
 #include "workspace.h"
 
 typedef enum { SOLVER_AUTO = 0, SOLVER_CHOLESKY = 1, SOLVER_CG = 2, SOLVER_NONE = 3 } solver_kind;
 
+typedef enum { SCORE_CAUSAL = 0, SCORE_MARKOV = 1 } score_kind;
+
 typedef struct {
+  score_kind score;
+  interaction_kind interaction;
   int knots;
   int perfect; /* interventions cut a node off its parents */
   penalty_kind penalty_kind;
@@ -52,10 +57,12 @@ static inline double row_weight(const latent_sample *s, size_t row) {
 /* One (node, target state). */
 typedef struct {
   size_t n_rows;
+  int n_term;         /* phi'theta is a sum of so many terms (terms.h), alike in size */
+  const family *term; /* n_term */
   double lambda;      /* penalty weight */
   solver_kind solver; /* SOLVER_NONE: no rows, hence no coefficients */
-  double *theta;      /* K^q, kept between fits: the warm start of the next */
-  double *gram;       /* band Cholesky: copies of lower band and right-hand side */
+  double *theta;      /* term by term, kept between fits: the warm start of the next */
+  double *gram;       /* band Cholesky: copies of lower band and right-hand side; else NULL */
   double *test_gram;  /* one more, of held-out rows; NULL without cross-validation */
   double loss;        /* sum of omega (s^2 / 2 + ds) over the cell's rows at the last evaluation */
   int cg_iterations, jittered, unconverged;
@@ -68,51 +75,54 @@ typedef struct {
   double *dphi;    /* 4^q, the derivatives of phi */
   double *phi;     /* 4^q of the largest family */
   double *pair;    /* sums of a node with one parent, see pairs.h */
+  term_work terms; /* if there are term systems */
 } task_work;
 
 typedef struct cg_work cg_work;
+typedef struct term_system term_system;
 
 typedef struct {
   int d, data_range; /* data_range: lo and hi follow the pseudo-latents at every fit */
   score_settings set;
   bspline_table table;
   penalty penalty;
-  family *family;   /* 2 d: of node j in state c at [2 j + c] */
-  score_cell *cell; /* 2 d, in the same order */
+  score_cell *cell; /* 2 d: node j in state c at [2 j + c] */
   double *range;    /* 2 x d: lo, hi */
   row_shards shards;
-  size_t max_run;  /* runs of the largest family */
+  int max_coord;   /* coordinates of the largest term */
   task_work *task; /* shards + d */
   double *factor;  /* Cholesky factor of the largest band */
   double *trial;   /* 2 K^q of the largest family; NULL without cross-validation */
   cg_work *cg;     /* NULL if no cell needs it */
+  int n_system;
+  term_system **system; /* n_system: cells of several terms, or all cells of a Markov score */
+  double bytes;         /* of all this */
 } score_model;
-
-/* What a fit will cost, before anything is allocated. */
-typedef struct {
-  double n_coef;
-  solver_kind solver;
-  double own_bytes;    /* its coefficients and normal equations */
-  double shared_bytes; /* work that cells use in turn: the largest counts */
-} cell_plan;
 
 /* Coordinates of a node's family in a target state, n_coord of them without an intervention. */
 static inline int cell_coords(const score_settings *set, int n_coord, int state) {
   return set->perfect && state == 1 ? 1 : n_coord;
 }
 
-cell_plan plan_cell(double n_rows, int n_coord, double n_total, const score_settings *set);
+/* What a fit will take: families, rows, coefficients and solver of each cell, and bytes, but no
+ * memory for coefficients and normal equations. coord: d pointers to n_coord[j] coordinates from 0,
+ * the node and then its parents, ascending. range: 2 x d, or NULL for the data's. */
+score_model *score_model_plan(const latent_sample *s, const int *const *coord, const int *n_coord,
+                              const double *range, const score_settings *set, allocator alloc);
 
-/* Scratch of all tasks together. */
-double task_bytes(double n_total, int d, int max_coord, int knots);
-
-/* Rows of every cell (2 d counts), from the domain codes and targets. */
-void count_cell_rows(const latent_sample *s, size_t *rows);
-
-/* coord: d pointers to n_coord[j] coordinates from 0, the node and then its parents, ascending.
- * range: 2 x d, or NULL for the data's. */
+/* The same with all that a fit needs. */
 score_model *score_model_new(const latent_sample *s, const int *const *coord, const int *n_coord,
                              const double *range, const score_settings *set, allocator alloc);
+
+/* Coefficients of a cell: its terms have equally many. */
+static inline size_t cell_coefficients(const score_cell *cell) {
+  return (size_t)cell->n_term * cell->term[0].n_coef;
+}
+
+/* Where the coefficients of a term begin. */
+static inline const double *term_theta(const score_cell *cell, int term) {
+  return cell->theta + (size_t)term * cell->term[0].n_coef;
+}
 
 /* Normal equations of a family in LAPACK's lower band storage: entry (i, j), i >= j, of the m x m
  * matrix at band[(i - j) + j * ld]. Three slots above the diagonal take what is added there. */
@@ -139,6 +149,13 @@ typedef struct {
   double *slope;  /* omega (ds + s g), g the reference score or 0 */
 } held_out_sums;
 
+/* Fits the term systems. */
+int score_fit_systems(score_model *m, const latent_sample *s);
+
+/* held_out() for the cells of term systems; sums of other cells with rows are left alone. */
+int score_held_out_systems(score_model *m, const latent_sample *train, const latent_sample *test,
+                           const double *lambda, int n_weights, held_out_sums *sums);
+
 typedef struct {
   const char *name;
   int (*fit)(score_model *m, const latent_sample *s);
@@ -154,6 +171,10 @@ typedef struct {
                   const double *lambda, int n_weights, held_out_sums *sums);
 } score_class;
 
-extern const score_class causal_score;
+extern const score_class causal_score, markov_score;
+
+static inline const score_class *score_class_of(score_kind kind) {
+  return kind == SCORE_MARKOV ? &markov_score : &causal_score;
+}
 
 #endif

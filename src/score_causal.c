@@ -50,7 +50,7 @@ INLINE void add_gram(double *band, size_t ld, const family *f, size_t base, cons
 
 /* A family of two coordinates, with few enough knots, has its own fast sums (pairs.h). */
 static int goes_by_pairs(const score_model *m, int cell) {
-  return m->family[cell].n_coord == 2 && pair_sums_size(m->set.knots) > 0;
+  return m->cell[cell].term->n_coord == 2 && pair_sums_size(m->set.knots) > 0;
 }
 
 /* Adds a block of rows to a copy of the normal equations of the node's wanted cells (0 or 1 by
@@ -62,7 +62,7 @@ WIDE_VECTORS static void accumulate_features(const score_model *m, const latent_
     int state = row_state(s, start + (size_t)i, node), c = 2 * node + state;
     if (!wanted[state])
       continue;
-    const family *f = &m->family[c];
+    const family *f = m->cell[c].term;
     band_shape shape = band_shape_of(f, m->table.n_basis);
     double *rhs = m->cell[c].gram + shape.total * (size_t)copy;
     double *band = rhs + f->n_coef + BAND_PADDING, w = row_weight(s, start + (size_t)i);
@@ -78,7 +78,7 @@ WIDE_VECTORS static void accumulate_features(const score_model *m, const latent_
 WIDE_VECTORS static void accumulate_pairs(const score_model *m, const latent_sample *s, int node,
                                           const int *wanted, const task_work *t, size_t start,
                                           int rows) {
-  const family *f = &m->family[2 * node];
+  const family *f = m->cell[2 * node].term;
   const basis_block *b = &t->block;
   size_t state_size = pair_sums_size(m->set.knots) / 2;
   for (int i = 0; i < rows; i++) {
@@ -92,7 +92,7 @@ WIDE_VECTORS static void accumulate_pairs(const score_model *m, const latent_sam
 }
 
 static void spread_pairs(const score_model *m, int cell, int copy, const task_work *t) {
-  const family *f = &m->family[cell];
+  const family *f = m->cell[cell].term;
   band_shape shape = band_shape_of(f, m->table.n_basis);
   size_t state_size = pair_sums_size(m->set.knots) / 2;
   double *rhs = m->cell[cell].gram + shape.total * (size_t)copy;
@@ -114,7 +114,7 @@ static void add_reference(const latent_sample *s, int node, basis_block *b, size
 /* Rows [from, to) into one copy of the normal equations of a node's wanted cells. */
 static void accumulate_node(const score_model *m, const latent_sample *s, task_work *t, int copy,
                             int node, const int *wanted, size_t from, size_t to) {
-  const family *f = &m->family[2 * node]; /* without an intervention: the larger */
+  const family *f = m->cell[2 * node].term; /* has the coordinates of both states' bands */
   int by_pairs[2], by_features[2];
   for (int c = 0; c < 2; c++) {
     by_pairs[c] = wanted[c] && goes_by_pairs(m, 2 * node + c);
@@ -142,7 +142,7 @@ static void accumulate_node(const score_model *m, const latent_sample *s, task_w
 /* Does task k (a shard, then a node) accumulate this cell? Shards take small bands, nodes large. */
 static int in_task(const score_model *m, int cell, int k) {
   int n_shards = m->shards.n_shards;
-  if (m->cell[cell].solver != SOLVER_CHOLESKY)
+  if (!m->cell[cell].gram)
     return 0;
   int sharded = band_copies(m, cell) == n_shards;
   return k < n_shards ? sharded : !sharded && k - n_shards == cell / 2;
@@ -151,10 +151,10 @@ static int in_task(const score_model *m, int cell, int k) {
 /* Sums the copies of every band cell's normal equations into the first. */
 static void add_copies(score_model *m) {
   for (int c = 0; c < 2 * m->d; c++) {
-    if (m->cell[c].solver != SOLVER_CHOLESKY)
+    if (!m->cell[c].gram)
       continue;
     double *gram = m->cell[c].gram;
-    size_t total = band_shape_of(&m->family[c], m->table.n_basis).total;
+    size_t total = band_shape_of(m->cell[c].term, m->table.n_basis).total;
     for (int k = 1; k < band_copies(m, c); k++)
       for (size_t g = 0; g < total; g++)
         gram[g] += gram[(size_t)k * total + g];
@@ -166,8 +166,8 @@ static void add_copies(score_model *m) {
 static void accumulate(score_model *m, const latent_sample *s) {
   int n_shards = m->shards.n_shards;
   for (int c = 0; c < 2 * m->d; c++)
-    if (m->cell[c].solver == SOLVER_CHOLESKY) {
-      size_t total = band_shape_of(&m->family[c], m->table.n_basis).total;
+    if (m->cell[c].gram) {
+      size_t total = band_shape_of(m->cell[c].term, m->table.n_basis).total;
       memset(m->cell[c].gram, 0, total * (size_t)band_copies(m, c) * sizeof(double));
     }
 #ifdef _OPENMP
@@ -186,7 +186,7 @@ static void accumulate(score_model *m, const latent_sample *s) {
 }
 
 static int solve_band_cell(score_model *m, int c) {
-  const family *f = &m->family[c];
+  const family *f = m->cell[c].term;
   score_cell *cell = &m->cell[c];
   band_shape shape = band_shape_of(f, m->table.n_basis);
   double *rhs = cell->gram, *band = rhs + f->n_coef + BAND_PADDING;
@@ -210,25 +210,25 @@ static int causal_fit(score_model *m, const latent_sample *s) {
   accumulate(m, s);
   for (int c = 0; c < 2 * m->d; c++) {
     score_cell *cell = &m->cell[c];
-    if (cell->solver == SOLVER_NONE)
+    if (cell->solver == SOLVER_NONE || cell->n_term > 1)
       continue;
     int status =
         cell->solver == SOLVER_CHOLESKY ? solve_band_cell(m, c) : cg_fit_cell(m, s, c / 2, c % 2);
     if (status != STATUS_OK)
       return status;
-    if (!all_finite(cell->theta, m->family[c].n_coef))
+    if (!all_finite(cell->theta, m->cell[c].term->n_coef))
       return STATUS_NOT_FINITE;
     if (m->set.poll)
       m->set.poll();
   }
-  return STATUS_OK;
+  return score_fit_systems(m, s);
 }
 
 /* A band cell under each weight in turn; the band gains what the weight has grown by. */
 static void held_out_band(score_model *m, int c, const double *lambda, int n_weights,
                           held_out_sums *sums) {
-  const family *f = &m->family[c];
   const score_cell *cell = &m->cell[c];
+  const family *f = cell->term;
   band_shape shape = band_shape_of(f, m->table.n_basis);
   double *band = cell->gram + f->n_coef + BAND_PADDING, *theta = m->trial, added = 0;
   const double *test = cell->test_gram + f->n_coef + BAND_PADDING;
@@ -252,14 +252,14 @@ static int causal_held_out(score_model *m, const latent_sample *train, const lat
                            const double *lambda, int n_weights, held_out_sums *sums) {
   accumulate(m, test);
   for (int c = 0; c < 2 * m->d; c++)
-    if (m->cell[c].solver == SOLVER_CHOLESKY)
+    if (m->cell[c].gram)
       memcpy(m->cell[c].test_gram, m->cell[c].gram,
-             band_shape_of(&m->family[c], m->table.n_basis).total * sizeof(double));
+             band_shape_of(m->cell[c].term, m->table.n_basis).total * sizeof(double));
   accumulate(m, train);
   for (int c = 0; c < 2 * m->d; c++) {
-    if (m->cell[c].solver == SOLVER_CHOLESKY)
+    if (m->cell[c].gram)
       held_out_band(m, c, lambda, n_weights, sums);
-    else if (m->cell[c].solver == SOLVER_CG)
+    else if (m->cell[c].solver == SOLVER_CG && m->cell[c].n_term == 1)
       cg_held_out(m, train, test, c, lambda, n_weights, sums);
     else
       for (int k = 0; k < n_weights; k++)
@@ -267,10 +267,11 @@ static int causal_held_out(score_model *m, const latent_sample *train, const lat
     if (m->set.poll)
       m->set.poll();
   }
-  return STATUS_OK;
+  return score_held_out_systems(m, train, test, lambda, n_weights, sums);
 }
 
-/* s = phi' theta and ds = (d_j phi)' theta for one row; theta from the row's base on. */
+/* Adds a term's part of s = phi' theta and ds = (d_j phi)' theta for one row; theta from the row's
+ * base on. */
 INLINE void row_score(const family *f, const basis_block *b, int row, const double *theta,
                       double *product, double *score, double *dscore) {
   const double *value = b->value + family_basis_at(f, 0, row);
@@ -297,8 +298,8 @@ INLINE void row_score(const family *f, const basis_block *b, int row, const doub
       derivative += last[t] * derivatives[t];
     }
   }
-  *score = fit;
-  *dscore = derivative;
+  *score += fit;
+  *dscore += derivative;
 }
 
 /* The derivative of phi' theta in the family's coordinate k (not the first): slopes of k. */
@@ -327,12 +328,14 @@ WIDE_VECTORS static void causal_jacobian(const score_model *m, const latent_samp
     memset(out + l * d * BLOCK_ROWS, 0, (size_t)rows * sizeof(double));
   for (int i = 0; i < rows; i++) {
     int c = 2 * j + row_state(s, start + (size_t)i, j);
-    const family *f = &m->family[c];
-    const double *theta = m->cell[c].theta + family_base(f, &t->block, i);
     out[(size_t)j * d * BLOCK_ROWS + (size_t)i] = dscore[(size_t)j * BLOCK_ROWS + (size_t)i];
-    for (int k = 1; k < f->n_coord; k++)
-      out[(size_t)f->coord[k] * d * BLOCK_ROWS + (size_t)i] =
-          row_derivative(f, &t->block, i, theta, k, t->product);
+    for (int a = 0; a < m->cell[c].n_term; a++) {
+      const family *f = &m->cell[c].term[a];
+      const double *theta = term_theta(&m->cell[c], a) + family_base(f, &t->block, i);
+      for (int k = 1; k < f->n_coord; k++)
+        out[(size_t)f->coord[k] * d * BLOCK_ROWS + (size_t)i] +=
+            row_derivative(f, &t->block, i, theta, k, t->product);
+    }
   }
 }
 
@@ -343,9 +346,12 @@ WIDE_VECTORS static void causal_evaluate(const score_model *m, const latent_samp
     for (int i = 0; i < rows; i++) {
       size_t at = (size_t)j * BLOCK_ROWS + (size_t)i, row = start + (size_t)i;
       int c = 2 * j + row_state(s, row, j);
-      const family *f = &m->family[c];
-      row_score(f, &t->block, i, m->cell[c].theta + family_base(f, &t->block, i), t->product,
-                score + at, dscore + at);
+      const score_cell *cell = &m->cell[c];
+      score[at] = dscore[at] = 0;
+      for (int a = 0; a < cell->n_term; a++)
+        row_score(&cell->term[a], &t->block, i,
+                  term_theta(cell, a) + family_base(&cell->term[a], &t->block, i), t->product,
+                  score + at, dscore + at);
       loss[c] += row_weight(s, row) * (0.5 * score[at] * score[at] + dscore[at]);
     }
     if (jacobian)

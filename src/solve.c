@@ -200,7 +200,7 @@ static void fill_rows(score_model *m, const latent_sample *s, const cell_rows *c
           double lo = m->range[2 * j], hi = m->range[2 * j + 1];
           int first = bspline_at(&m->table, lo, (m->table.knots - 1) / (hi - lo),
                                  s->y[(size_t)j * s->n + (size_t)w->row[i]], basis + q * ORDER,
-                                 q == 0 ? slope : NULL, NULL);
+                                 q == 0 ? slope : NULL);
           base += (size_t)first * f->stride[q];
         }
         w->base[i] = (int)base;
@@ -253,7 +253,7 @@ static void precondition(const score_model *m, const cell_rows *rows, double lam
 }
 
 int cg_fit_cell(score_model *m, const latent_sample *s, int node, int state) {
-  const family *f = &m->family[2 * node + state];
+  const family *f = m->cell[2 * node + state].term;
   score_cell *cell = &m->cell[2 * node + state];
   cg_work *w = m->cg;
   size_t n_coef = f->n_coef;
@@ -295,7 +295,7 @@ int cg_fit_cell(score_model *m, const latent_sample *s, int node, int state) {
 
 static void sum_held_out(score_model *m, const latent_sample *test, int cell, double *square,
                          double *slope) {
-  const family *f = &m->family[cell];
+  const family *f = m->cell[cell].term;
   const double *theta = m->cell[cell].theta;
   cell_rows rows = {f, m->cg, shard_rows(gather_rows(m, test, cell / 2, cell % 2)), m->set.threads};
   fill_rows(m, test, &rows);
@@ -308,7 +308,7 @@ void cg_held_out(score_model *m, const latent_sample *train, const latent_sample
                  const double *lambda, int n_weights, held_out_sums *sums) {
   const score_settings set = m->set;
   const score_cell before = m->cell[cell];
-  size_t n_coef = m->family[cell].n_coef;
+  size_t n_coef = m->cell[cell].term->n_coef;
   memcpy(m->trial, before.theta, n_coef * sizeof(double));
   m->set.cg_tol = fmax(set.cg_tol, HELD_OUT_TOL);
   m->set.cg_max_iter = set.cg_max_iter < HELD_OUT_ITER ? set.cg_max_iter : HELD_OUT_ITER;

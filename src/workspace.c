@@ -2,6 +2,10 @@
 
 #include <stdint.h>
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 enum { CACHE_LINE = 64 };
 
 double *aligned_doubles(size_t count, allocator alloc) {
@@ -19,4 +23,12 @@ size_t shard_start(const row_shards *s, int shard) {
   size_t blocks = (s->n + BLOCK_ROWS - 1) / BLOCK_ROWS;
   size_t row = blocks * (size_t)shard / (size_t)s->n_shards * BLOCK_ROWS;
   return row < s->n ? row : s->n;
+}
+
+int thread_index(void) {
+#ifdef _OPENMP
+  return omp_get_thread_num();
+#else
+  return 0;
+#endif
 }

@@ -37,4 +37,7 @@ row_shards shard_rows(size_t n);
 /* First row of a shard, and one past the last row of the last: a multiple of BLOCK_ROWS or n. */
 size_t shard_start(const row_shards *s, int shard);
 
+/* Number of the calling thread of a parallel region, from 0: whose scratch it uses. */
+int thread_index(void);
+
 #endif

@@ -3,8 +3,9 @@
 # it, so nothing here calls the package. Equation numbers are the paper's.
 
 # Cubic B-splines on `knots` equally spaced knots, the end ones repeated four
-# times (Appendix A.1); beyond the range each function goes on linearly.
-ref_basis <- function(y, range, knots, deriv = 0L) {
+# times (Appendix A.1); beyond the range each function goes on linearly, or if
+# `curved`, as those of a log-density do, quadratically.
+ref_basis <- function(y, range, knots, deriv = 0L, curved = FALSE) {
   inner <- seq(range[1], range[2], length.out = knots)
   all_knots <- c(rep(range[1], 3), inner, rep(range[2], 3))
   design <- function(at, deriv) {
@@ -12,18 +13,19 @@ ref_basis <- function(y, range, knots, deriv = 0L) {
   }
   inside <- pmin(pmax(y, range[1]), range[2])
   beyond <- y - inside
+  bend <- if (curved) design(inside, 2L) else 0
   switch(deriv + 1L,
-    design(inside, 0L) + beyond * design(inside, 1L),
-    design(inside, 1L),
-    (beyond == 0) * design(inside, 2L)
+    design(inside, 0L) + beyond * design(inside, 1L) + beyond^2 / 2 * bend,
+    design(inside, 1L) + beyond * bend,
+    (curved | beyond == 0) * design(inside, 2L)
   )
 }
 
 # Features of the coordinates `family` (the node, then its parents), the first
 # coordinate's index slowest; `deriv` is the derivative in coordinate `wrt`,
-# the first one unless told.
-ref_features <- function(y, family, range, knots, deriv = 0L, wrt = family[1]) {
-  basis <- function(k) ref_basis(y[, k], range[, k], knots, if (k == wrt) deriv else 0L)
+# the first one unless told (several: each in its own).
+ref_features <- function(y, family, range, knots, deriv = 0L, wrt = family[1], curved = FALSE) {
+  basis <- function(k) ref_basis(y[, k], range[, k], knots, sum((k == wrt) * deriv), curved)
   features <- basis(family[1])
   for (k in family[-1]) {
     right <- basis(k)
@@ -32,21 +34,71 @@ ref_features <- function(y, family, range, knots, deriv = 0L, wrt = family[1]) {
   features
 }
 
-# Differences of the slopes between the abscissae at which the coefficients of
-# a linear function lie on it: means of three consecutive knots, end ones
-# repeated, here in units of the knot spacing.
-ref_difference <- function(knots) {
-  inner <- c(rep(0, 2), seq_len(knots) - 1, rep(knots - 1, 2))
-  abscissae <- rowMeans(stats::embed(inner, 3))
-  diff(diff(diag(knots + 2)) / diff(abscissae))
+# The tensor blocks ("terms") whose sum is the spline of a family.
+ref_terms <- function(family, control) {
+  parents <- family[-1]
+  size <- switch(c(control$interaction, "tensor")[1], additive = 1, pairwise = 2, tensor = Inf)
+  if (length(parents) <= size) {
+    return(list(family))
+  }
+  lapply(utils::combn(seq_along(parents), size, simplify = FALSE), function(k) {
+    c(family[1], parents[k])
+  })
 }
 
-ref_penalty <- function(n_coordinates, knots, penalty, lambda) {
+# Features of all terms, side by side, and their penalties, a block each.
+ref_sum_features <- function(y, terms, range, knots, ...) {
+  do.call(cbind, lapply(terms, function(term) ref_features(y, term, range, knots, ...)))
+}
+
+ref_blocks <- function(blocks) {
+  end <- cumsum(vapply(blocks, nrow, 0L))
+  total <- matrix(0, max(end), max(end))
+  for (b in seq_along(blocks)) {
+    own <- end[b] - nrow(blocks[[b]]) + seq_len(nrow(blocks[[b]]))
+    total[own, own] <- blocks[[b]]
+  }
+  total
+}
+
+ref_sum_penalty <- function(terms, control, order = 2) {
+  ref_blocks(lapply(terms, function(term) {
+    ref_penalty(length(term), control$knots, control$penalty, control$lambda, order)
+  }))
+}
+
+# Overlapping terms leave the coefficients undetermined, though not the score: the
+# shortest, by steps from 0 with a tiny ridge, whose effect they take away.
+ref_shortest <- function(gram, penalty, rhs) {
+  ridge <- 1e-10 * mean(diag(gram)) + 1e-12 * mean(diag(penalty))
+  coefs <- 0 * rhs
+  for (step in 1:3) {
+    residual <- rhs - gram %*% coefs - penalty %*% coefs
+    coefs <- coefs + solve(gram + penalty + ridge * diag(length(rhs)), residual, tol = 0)
+  }
+  drop(coefs)
+}
+
+# Differences of the slopes between the abscissae at which the coefficients of
+# a linear function lie on it: means of three consecutive knots, end ones
+# repeated, here in units of the knot spacing. The third differences are those
+# of second derivatives, slopes' differences by the distances of their own
+# abscissae, means of two knots.
+ref_difference <- function(knots, order = 2) {
+  abscissae <- function(degree) {
+    inner <- c(rep(0, degree - 1), seq_len(knots) - 1, rep(knots - 1, degree - 1))
+    rowMeans(stats::embed(inner, degree))
+  }
+  second <- diff(diff(diag(knots + 2)) / diff(abscissae(3)))
+  if (order == 2) second else diff(second / diff(abscissae(2)))
+}
+
+ref_penalty <- function(n_coordinates, knots, penalty, lambda, order = 2) {
   n_basis <- knots + 2L
   if (penalty == "ridge") {
     return(lambda * diag(n_basis^n_coordinates))
   }
-  difference <- ref_difference(knots)
+  difference <- ref_difference(knots, order)
   total <- 0
   for (k in seq_len(n_coordinates)) {
     left <- diag(n_basis^(k - 1))
@@ -86,14 +138,19 @@ ref_score <- function(y, env, targets, parents, omega, control, reference = 0 * 
     for (state in 0:1) {
       rows <- which(targets[env, j] == state)
       if (length(rows) == 0) next
-      family <- ref_family(j, state, parents, control)
-      phi <- ref_features(y, family, range, control$knots)
-      dphi <- ref_features(y, family, range, control$knots, 1L)
-      penalty <- ref_penalty(length(family), control$knots, control$penalty, control$lambda)
+      terms <- ref_terms(ref_family(j, state, parents, control), control)
+      phi <- ref_sum_features(y, terms, range, control$knots)
+      dphi <- ref_sum_features(y, terms, range, control$knots, 1L)
+      penalty <- ref_sum_penalty(terms, control)
       w <- weight[rows]
       gram <- crossprod(phi[rows, , drop = FALSE], w * phi[rows, , drop = FALSE])
       known <- colSums(w * reference[rows, j] * phi[rows, , drop = FALSE])
-      coefs <- solve(gram + penalty, -colSums(w * dphi[rows, , drop = FALSE]) - known)
+      rhs <- -colSums(w * dphi[rows, , drop = FALSE]) - known
+      coefs <- if (length(terms) > 1) {
+        ref_shortest(gram, penalty, rhs)
+      } else {
+        solve(gram + penalty, rhs)
+      }
       theta[[j]][[paste0("state", state)]] <- coefs
       score[rows, j] <- phi[rows, , drop = FALSE] %*% coefs
       dscore[rows, j] <- dphi[rows, , drop = FALSE] %*% coefs
@@ -110,12 +167,12 @@ ref_eval_score <- function(y, row_targets, parents, theta, range, knots, control
   score <- dscore <- matrix(0, nrow(y), ncol(y))
   for (j in seq_len(ncol(y))) {
     for (state in 0:1) {
-      family <- ref_family(j, state, parents, control)
+      terms <- ref_terms(ref_family(j, state, parents, control), control)
       coefs <- theta[[j]][[paste0("state", state)]]
       for (i in which(row_targets[, j] == state)) {
         at <- y[i, , drop = FALSE]
-        score[i, j] <- sum(ref_features(at, family, range, knots) * coefs)
-        dscore[i, j] <- sum(ref_features(at, family, range, knots, 1L) * coefs)
+        score[i, j] <- sum(ref_sum_features(at, terms, range, knots) * coefs)
+        dscore[i, j] <- sum(ref_sum_features(at, terms, range, knots, 1L) * coefs)
       }
     }
   }
@@ -170,6 +227,34 @@ ref_held_out <- function(y, env, targets, parents, omega, control, fold, weights
   list(half_square = half_square, slope = slope, loss = half_square + slope)
 }
 
+# The same for any score, by fits to the other folds one by one.
+ref_held_out_score <- function(y, env, targets, parents, omega, control, fold, weights) {
+  range <- ref_range(y, control$range)
+  cells <- 2 * ncol(y)
+  half_square <- slope <- array(0, c(cells, length(weights), max(fold)))
+  for (v in seq_len(max(fold))) {
+    for (k in seq_along(weights)) {
+      settings <- utils::modifyList(control, list(range = range, lambda = weights[k]))
+      train <- fold != v
+      theta <- ref_fit_score(y[train, ], env[train], targets, parents, omega, settings)$theta
+      on_fold <- if (identical(control$score, "markov")) {
+        ref_eval_markov(y[!train, ], targets[env[!train], ], parents, theta, range, control)
+      } else {
+        ref_eval_score(y[!train, ], targets[env[!train], ], parents, theta, range, control$knots,
+                       control)
+      }
+      for (cell in seq_len(cells)) {
+        node <- (cell + 1) %/% 2
+        rows <- targets[env[!train], node] == (cell + 1) %% 2
+        w <- omega[env[!train]][rows]
+        half_square[cell, k, v] <- sum(w * on_fold$score[rows, node]^2) / 2
+        slope[cell, k, v] <- sum(w * on_fold$dscore[rows, node])
+      }
+    }
+  }
+  list(half_square = half_square, slope = slope, loss = half_square + slope)
+}
+
 # The weights that the held-out losses speak for: cells that do better with their
 # own than with the best of the others, by three standard errors over the folds,
 # take it, the clearest case first; the rest have the best in common. Between
@@ -201,6 +286,83 @@ ref_choose_lambda <- function(loss, weights) {
   chosen[together] <- refined(curve_of(together))
   chosen
 }
+
+# Design of the Markov score (5.1) at given rows: all coefficients of the
+# log-density U side by side, cell by cell, a matrix for each derivative of U
+# asked for (`deriv` in the coordinates `wrt`). A row has entries for the cells
+# that it is in; terms without a coordinate have derivative 0 in it.
+ref_markov_design <- function(y, row_targets, parents, range, control, deriv, wrt) {
+  cells <- expand.grid(state = 0:1, node = seq_len(ncol(y)))
+  blocks <- Map(function(j, state) {
+    terms <- ref_terms(ref_family(j, state, parents, control), control)
+    features <- lapply(terms, function(term) {
+      phi <- ref_features(y, term, range, control$knots, deriv, wrt, curved = TRUE)
+      if (all(wrt %in% term)) phi else 0 * phi
+    })
+    (row_targets[, j] == state) * do.call(cbind, features)
+  }, cells$node, cells$state)
+  list(features = do.call(cbind, blocks), cell = rep(seq_along(blocks), vapply(blocks, ncol, 0L)))
+}
+
+# Score matching for the gradient of U, by dense normal equations over all
+# families; coefficients of cells without rows are left out.
+ref_markov <- function(y, env, targets, parents, omega, control, reference = 0 * y) {
+  d <- ncol(y)
+  weight <- omega[env]
+  row_targets <- targets[env, , drop = FALSE]
+  range <- ref_range(y, control$range)
+  design <- function(deriv, wrt) {
+    ref_markov_design(y, row_targets, parents, range, control, deriv, wrt)
+  }
+  cell <- design(1, 1)$cell
+  seen <- rbind(colSums(row_targets == 0), colSums(row_targets == 1)) > 0
+  kept <- seen[cell]
+  gram <- rhs <- 0
+  for (k in seq_len(d)) {
+    slope <- design(1, k)$features[, kept]
+    curve <- design(2, k)$features[, kept]
+    gram <- gram + crossprod(slope, weight * slope)
+    rhs <- rhs - colSums(weight * curve) - colSums(weight * reference[, k] * slope)
+  }
+  penalty <- ref_blocks(lapply(seq_len(2 * d), function(c) {
+    family <- ref_family((c + 1) %/% 2, (c + 1) %% 2, parents, control)
+    ref_sum_penalty(ref_terms(family, control), control, order = 3)
+  }))[kept, kept]
+  coefs <- numeric(length(cell))
+  coefs[kept] <- ref_shortest(gram, penalty, rhs)
+  theta <- lapply(seq_len(d), function(j) {
+    list(state0 = if (seen[1, j]) coefs[cell == 2 * j - 1],
+         state1 = if (seen[2, j]) coefs[cell == 2 * j])
+  })
+  at <- ref_eval_markov(y, row_targets, parents, theta, range, control)
+  c(list(theta = theta, range = range, loss = sum(weight * (at$score^2 / 2 + at$dscore)) / nrow(y)),
+    at)
+}
+
+# The log-density U, its gradient (the score), and the Jacobian of the score.
+ref_eval_markov <- function(y, row_targets, parents, theta, range, control) {
+  d <- ncol(y)
+  n_coef <- table(ref_markov_design(y, row_targets, parents, range, control, 0, 1)$cell)
+  coefs <- unlist(Map(function(c, size) {
+    theta[[(c + 1) %/% 2]][[2 - c %% 2]] %||% numeric(size)
+  }, seq_len(2 * d), n_coef))
+  value <- function(deriv, wrt) {
+    drop(ref_markov_design(y, row_targets, parents, range, control, deriv, wrt)$features %*% coefs)
+  }
+  density <- value(0, integer())
+  score <- vapply(seq_len(d), function(k) value(1, k), density)
+  jacobian <- array(0, c(nrow(y), d, d))
+  for (k in seq_len(d)) {
+    for (l in seq_len(d)) {
+      jacobian[, k, l] <- if (k == l) value(2, k) else value(c(1, 1), c(k, l))
+    }
+  }
+  dim(score) <- dim(y)
+  dscore <- matrix(vapply(seq_len(d), function(k) jacobian[, k, k], density), nrow(y))
+  list(density = density, score = score, dscore = dscore, jacobian = jacobian)
+}
+
+`%||%` <- function(x, y) if (is.null(x)) y else x
 
 # First- and second-order Tweedie, (4.4) and (4.5).
 ref_tweedie <- function(y, score, dscore, scale, sigma2, eta) {
@@ -358,6 +520,12 @@ ref_remaining <- function(trace, jump, unit) {
   max(left)
 }
 
+# The score model that `control$score` names.
+ref_fit_score <- function(y, env, targets, parents, omega, control, ...) {
+  fit <- if (identical(control$score, "markov")) ref_markov else ref_score
+  fit(y, env, targets, parents, omega, control, ...)
+}
+
 # Algorithm 1. `env`: domain code of each row; `weights`: NULL or one per
 # domain, summing to 1; `init`: "pca" or list(mixing, sigma2).
 ref_fit <- function(x, env, targets, dag, weights = NULL, init = "pca", control = list()) {
@@ -385,7 +553,7 @@ ref_fit <- function(x, env, targets, dag, weights = NULL, init = "pca", control 
     if (control$reference == "gaussian") {
       known <- ref_reference(y, env, targets, parents, omega, diag(d), now$sigma2, control)
     }
-    fit <- ref_score(y, env, targets, parents, omega, control, known$score)
+    fit <- ref_fit_score(y, env, targets, parents, omega, control, known$score)
     fit$score <- fit$score + known$score
     for (j in seq_len(d)) fit$dscore[, j] <- fit$dscore[, j] - known$precision[, j, j]
     fit$loss <- sum(weight * (fit$score^2 / 2 + fit$dscore)) / n
@@ -698,7 +866,7 @@ ref_fit_psd <- function(x, env, targets, dag, init, weights = NULL, control = li
       lambda <- ref_power(crossprod(mixing), 1 / 2)
       reference <- ref_reference(y, env, targets, parents, omega, lambda, sigma2, control)
     }
-    fit <- ref_score(y, env, targets, parents, omega, control, reference$score)
+    fit <- ref_fit_score(y, env, targets, parents, omega, control, reference$score)
     splines <- ref_eval_jacobian(y, targets[env, ], parents, fit$theta, fit$range, control$knots,
                                  control)
     score <- fit$score + reference$score

@@ -14,6 +14,9 @@ fit <- fit_crl(named, env, targets, dag, control = quick)
 by_g <- fit_crl(named, env, targets, dag, method = "g",
                 control = crl_control(burn_in = 1, iterations = 1, draws = 2, seed = 1))
 never <- fit_crl(x[1:40, ], env[1:40], targets[1:2, ], dag, control = quick)
+joint <- fit_crl(x[21:60, ], env[21:60], targets[2:3, ], dag,
+                 control = crl_control(score = "markov", max_iter = 2))
+crowded <- withr::with_seed(1, sim_crl(complete_dag(13), n = 13, p = 13, nonlinearity = "linear"))
 sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 20, p = 5))
 
 # figures that depend on the machine or on the engine's work space
@@ -223,10 +226,13 @@ bad_input(
   "control: an unknown acceleration" = crl_control(acceleration = "squarem") ~ control,
   "control: a negative tol" = crl_control(tol = -1e-6) ~ control,
   "control: an unknown penalty" = crl_control(penalty = "lasso") ~ control,
+  "control: an unknown score" = crl_control(score = "Markov") ~ control,
+  "control: an unknown interaction" = crl_control(interaction = "multiplicative") ~ control,
   "control: an unknown intervention" = crl_control(intervention = "soft") ~ control,
   "control: an unknown preset" = crl_control(preset = "Paper") ~ control,
   "control: no threads" = crl_control(threads = 0) ~ control,
   "control: progress in words" = crl_control(progress = "yes") ~ control,
+  "control: too many parents for a tensor" = fit_crl(crowded, control = quick) ~ memory,
   "control: too little memory" = fit_crl(
     x, env, targets, dag, control = crl_control(max_memory = 1e-6)
   ) ~ memory
@@ -278,6 +284,8 @@ bad_input(
   "predict: an unknown type" = predict(fit, named, env = "a", type = "mean") ~ range,
   "predict: a state not seen in training" =
     predict(never, x, targets = "mek") ~ unseen_state,
+  "predict: a combination that the training domains do not determine" =
+    predict(joint, x, targets = "none") ~ unseen_state,
   "predict: an unknown interval" = predict(fit, interval = "prediction") ~ range,
   "predict: an interval of something else" =
     predict(fit, type = "sd", interval = "credible") ~ range,

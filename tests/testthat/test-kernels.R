@@ -1,8 +1,9 @@
 # Each compiled kernel against its slow reference (helper-reference.R) and
 # against properties that hold whatever the implementation.
 
-basis <- function(y, range, knots, deriv = 0L) {
-  .Call(C_bspline_basis, as.double(y), as.double(range), as.integer(knots), as.integer(deriv))
+basis <- function(y, range, knots, deriv = 0L, curved = FALSE) {
+  .Call(C_bspline_basis, as.double(y), as.double(range), as.integer(knots), as.integer(deriv),
+        curved)
 }
 
 # Points inside, at the ends, at the knots and outside of [-2, 3].
@@ -11,9 +12,10 @@ probe <- c(
 )
 
 # The derivative of a basis, a row for each y, by numDeriv.
-slopes_of <- function(basis, y, deriv) {
+slopes_of <- function(basis, y, deriv, curved = FALSE) {
   t(sapply(y, function(at) {
-    numDeriv::jacobian(basis, at, range = c(-2, 3), knots = 8, deriv = deriv)
+    numDeriv::jacobian(basis, at, range = c(-2, 3), knots = 8, deriv = deriv,
+                       curved = curved)
   }))
 }
 
@@ -22,16 +24,22 @@ test_that("the reference itself is right: derivatives, unity, linear functions",
   y <- c(-3, -1.234, 0.2, 2.9, 4)
   expect_equal(ref_basis(y, c(-2, 3), 8, 1), slopes_of(ref_basis, y, 0), tolerance = 1e-8)
   expect_equal(ref_basis(y, c(-2, 3), 8, 2), slopes_of(ref_basis, y, 1), tolerance = 1e-7)
+  for (deriv in 0:1) {
+    expect_equal(ref_basis(y, c(-2, 3), 8, deriv + 1, curved = TRUE),
+                 slopes_of(ref_basis, y, deriv, curved = TRUE), tolerance = 1e-7)
+  }
   at_knots <- c(0, 1, 3, 6, 9, 12, 15, 18, 20, 21) / 21 * 5 - 2
   expect_equal(drop(ref_basis(probe, c(-2, 3), 8) %*% at_knots), probe)
 })
 
 test_that("B-splines and their derivatives agree with splineDesign", {
   for (knots in c(4, 5, 8, 15)) {
-    for (deriv in 0:2) {
-      values <- basis(probe, c(-2, 3), knots, deriv)
-      expect_identical(dim(values), c(length(probe), as.integer(knots) + 2L))
-      expect_close(values, ref_basis(probe, c(-2, 3), knots, deriv), 1e-12)
+    for (curved in c(FALSE, TRUE)) {
+      for (deriv in seq(0, 1 + curved)) {
+        values <- basis(probe, c(-2, 3), knots, deriv, curved)
+        expect_identical(dim(values), c(length(probe), as.integer(knots) + 2L))
+        expect_close(values, ref_basis(probe, c(-2, 3), knots, deriv, curved), 1e-12)
+      }
     }
   }
 })
@@ -39,17 +47,21 @@ test_that("B-splines and their derivatives agree with splineDesign", {
 test_that("B-splines sum to one and their derivatives to zero, in and out of the range", {
   expect_equal(rowSums(basis(probe, c(-2, 3), 8)), rep(1, length(probe)), tolerance = 1e-13)
   expect_equal(rowSums(basis(probe, c(-2, 3), 8, 1)), rep(0, length(probe)), tolerance = 1e-12)
-  expect_equal(rowSums(basis(probe, c(-2, 3), 8, 2)), rep(0, length(probe)), tolerance = 1e-11)
+  for (deriv in 0:2) {
+    sums <- rowSums(basis(probe, c(-2, 3), 8, deriv, TRUE))
+    expect_equal(sums, rep(deriv == 0, length(probe)) + 0, tolerance = 1e-9)
+  }
 })
 
 test_that("B-spline derivatives are those of the values, by differences", {
   skip_if_not_installed("numDeriv")
   y <- c(-5, -2.01, -1.9, 0, 0.7, 2.99, 3.2, 8)
   expect_equal(basis(y, c(-2, 3), 8, 1), slopes_of(basis, y, 0), tolerance = 1e-7)
-  expect_equal(basis(y, c(-2, 3), 8, 2), slopes_of(basis, y, 1), tolerance = 1e-6)
+  expect_equal(basis(y, c(-2, 3), 8, 1, TRUE), slopes_of(basis, y, 0, TRUE), tolerance = 1e-6)
+  expect_equal(basis(y, c(-2, 3), 8, 2, TRUE), slopes_of(basis, y, 1, TRUE), tolerance = 1e-6)
 })
 
-test_that("B-splines go on linearly from the ends, without a jump", {
+test_that("B-splines go on linearly from the ends, those of a log-density quadratically, no jump", {
   ends <- c(-2, 3)
   value <- basis(ends, ends, 8)
   slope <- basis(ends, ends, 8, 1)
@@ -57,43 +69,13 @@ test_that("B-splines go on linearly from the ends, without a jump", {
     outside <- ends + c(-step, step)
     expect_close(basis(outside, ends, 8), value + c(-step, step) * slope, 1e-12)
     expect_close(basis(outside, ends, 8, 1), slope, 1e-12)
-    expect_true(all(basis(outside, ends, 8, 2) == 0))
+    curve <- basis(ends, ends, 8, 2, TRUE)
+    expect_close(basis(outside, ends, 8, 0, TRUE),
+                 value + c(-step, step) * slope + step^2 / 2 * curve, 1e-12)
+    expect_close(basis(outside, ends, 8, 1, TRUE), slope + c(-step, step) * curve, 1e-12)
+    expect_close(basis(outside, ends, 8, 2, TRUE), curve, 1e-12)
   }
 })
-
-score_fit <- function(y, env, targets, parents, omega = rep(1, nrow(targets)), range = "data",
-                      knots = 8, penalty = "difference", lambda = 5, solver = "cholesky",
-                      threads = 1, intervention = "imperfect", reference = NULL) {
-  storage.mode(targets) <- "integer"
-  control <- list(
-    knots = as.integer(knots), penalty = match(penalty, c("ridge", "difference")) - 1L,
-    lambda = lambda, solver = match(solver, c("auto", "cholesky", "cg")) - 1L,
-    choose_lambda = FALSE, choose_eta = FALSE,
-    cg_tol = 1e-13, cg_max_iter = 5000L, threads = as.integer(threads),
-    perfect = intervention == "perfect",
-    range = if (!identical(range, "data")) matrix(as.double(range), 2, ncol(y))
-  )
-  .Call(C_score_fit, y, as.integer(env), targets, parents, omega, control, reference)
-}
-
-parents_in <- function(dag) lapply(seq_len(ncol(dag)), function(j) which(dag[, j] == 1))
-
-score_data <- function(n, d) {
-  targets <- rbind(0L, diag(1L, d))
-  env <- sample(nrow(targets), n, replace = TRUE)
-  y <- matrix(stats::rnorm(n * d, sd = 2), n, d)
-  for (j in seq_len(d)[-1]) y[, j] <- y[, j] + tanh(y[, j - 1])
-  y <- y + 3 * targets[env, ]
-  list(y = y, env = env, targets = targets)
-}
-
-expect_score_close <- function(fit, reference, tolerance = 1e-8) {
-  expect_close(fit$score, reference$score, tolerance)
-  expect_close(fit$dscore, reference$dscore, tolerance)
-  expect_close(fit$theta, reference$theta, tolerance)
-  expect_close(fit$range, reference$range, 1e-14)
-  expect_close(fit$loss, reference$loss, tolerance)
-}
 
 test_that("the causal score agrees with dense normal equations: 0 to 3 parents", {
   withr::local_seed(1)

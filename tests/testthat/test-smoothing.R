@@ -54,6 +54,21 @@ test_that("two parents, and conjugate gradients", {
   }
 })
 
+test_that("sums of terms, and a log-density", {
+  s <- smoothing_data(5, parents_of_3 = 1:2, n_env = 211)
+  weights <- c(0.01, 1, 100)
+  for (setting in list(list(score = "markov"), list(interaction = "additive"))) {
+    found <- do.call(choose, c(list(s, lambda = "auto", solver = "cholesky"), setting))
+    control <- c(list(knots = 4, penalty = "difference", range = "data"), setting)
+    reference <- ref_held_out_score(s$y, s$env, s$targets, s$parents, s$omega, control,
+                                    found$fold, weights)$loss
+    expect_close(found$loss[, match(weights, WEIGHTS), ], reference, 1e-5)
+    expect_true(all(is.finite(found$lambda)) && all(found$lambda > 0))
+    iterated <- do.call(choose, c(list(s, lambda = "auto", solver = "cg"), setting))
+    expect_close(iterated$loss[, match(weights, WEIGHTS), ], reference, 1e-3)
+  }
+})
+
 test_that("a cell that wants another weight takes it and leaves the others alone", {
   s <- smoothing_data(4, n_env = c(400, 400, 400, 400))
   smooth <- choose(s, lambda = "auto")$lambda
