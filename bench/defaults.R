@@ -91,7 +91,7 @@ one_data_set <- function(k, seed) {
 done <- if (file.exists(result_path(file))) utils::read.csv(result_path(file)) else NULL
 for (seed in seq_len(seeds)) {
   key <- function(t) paste(t$nonlinearity, t$d, t$n, t$graph, t$sigma2)
-  todo <- which(!key(grid) %in% key(done[done$seed == seed, ]))
+  todo <- which(!key(grid) %in% if (!is.null(done)) key(done[done$seed == seed, ]))
   if (length(todo) == 0 || Sys.time() > stop_at) next
   found <- parallel::mclapply(todo, one_data_set, seed = seed, mc.cores = cores,
                               mc.preschedule = FALSE)

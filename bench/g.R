@@ -85,7 +85,7 @@ one_large <- function(d, graph, seed) {
 resume <- function(grid, fun, name) {
   done <- if (file.exists(result_path(name))) utils::read.csv(result_path(name)) else NULL
   key <- function(t) do.call(paste, t[names(grid)])
-  todo <- which(!key(grid) %in% key(done))
+  todo <- which(!key(grid) %in% if (!is.null(done)) key(done))
   for (some in split(todo, ceiling(seq_along(todo) / 12))) {
     found <- parallel::mclapply(some, function(k) do.call(fun, grid[k, ]), mc.cores = cores,
                                 mc.preschedule = FALSE)
