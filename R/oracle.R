@@ -1,5 +1,8 @@
 # The Bayes optimum: posterior of the latents under the simulation's own model.
 
+# Largest number of latents for which importance sampling is the default.
+MAX_IMPORTANCE <- 5L
+
 #' Bayes-optimal latents of simulated data
 #'
 #' Posterior means and standard deviations of the latents given the observations, under the true
@@ -18,6 +21,10 @@
 #' correlated, so is the noise of y; each latent is then proposed given the noise of those before
 #' it, too, and only the last enters by its conditional moments.
 #'
+#' Weights multiply, so that importance sampling fails with many latents. Chains do not: sweeps of
+#' Metropolis moves, as of `fit_crl(method = "g")` but under the true model, 50 to tune the random
+#' walks and 50 to warm up, then `draws`. Both agree where both apply.
+#'
 #' @param sim A [sim_crl()] object with positive `sigma2`.
 #' @param draws Draws per row. Default 2000: the Monte-Carlo error adds about 1/ESS to the RelMSE,
 #'   in relative terms. An odd number is raised by one.
@@ -26,10 +33,15 @@
 #' @param threads Number of threads. The result is the same for every number. A nonlinearity given
 #'   as an R function runs on one thread.
 #'
+#' @param sampler `"importance"`, `"chains"`, or `"auto"` (the default): importance sampling for up
+#'   to 5 latents, chains for more.
+#'
 #' @return A list of class `crl_bayes`; with N the rows of `sim`:
 #'   \item{latents}{N x d matrix of posterior means}
 #'   \item{latents_sd}{N x d matrix of posterior standard deviations}
-#'   \item{ess}{length N: effective sample size of each row}
+#'   \item{ess}{length N: effective sample size of each row (importance sampling)}
+#'   \item{error}{length d: Monte-Carlo standard error of the latents, from the two halves of the
+#'     draws (chains)}
 #'   \item{draws}{draws per row}
 #'
 #' @section Random numbers:
@@ -48,7 +60,8 @@
 #' best
 #' rel_mse(best, sim)
 #' @export
-bayes_latents <- function(sim, draws = 2000, min_ess = 50, threads = 1) {
+bayes_latents <- function(sim, draws = 2000, min_ess = 50, threads = 1,
+                          sampler = c("auto", "importance", "chains")) {
   check_class(sim, "crl_sim", "sim", "sim_crl()")
   draws <- check_number(draws, "draws", min = 2, integer = TRUE)
   draws <- draws + draws %% 2L
@@ -59,7 +72,11 @@ bayes_latents <- function(sim, draws = 2000, min_ess = 50, threads = 1) {
                   "x" = "It is 0, so the latents are known exactly.",
                   "i" = "Their values are {.code x %*% A %*% solve(crossprod(A))}."), "range")
   }
+  sampler <- check_choice(sampler, c("auto", "importance", "chains"), "sampler")
   seed <- as.double(sample.int(.Machine$integer.max, 2L))
+  if (sampler == "chains" || (sampler == "auto" && ncol(sim$z) > MAX_IMPORTANCE)) {
+    return(bayes_chains(sim, draws, seed[1L], threads))
+  }
   observed <- noisy_latents(sim)
   posterior <- .Call(C_bayes_latents, observed$y, as.integer(sim$env), target_matrix(sim$targets),
                      scm_for_c(sim), observed$variance, observed$coef, as.double(draws), seed,
@@ -69,10 +86,30 @@ bayes_latents <- function(sim, draws = 2000, min_ess = 50, threads = 1) {
   structure(c(posterior, list(draws = draws)), class = "crl_bayes")
 }
 
+#' The same by Metropolis-within-Gibbs chains: src/posterior.c at the truth
+#' @noRd
+bayes_chains <- function(sim, draws, seed, threads) {
+  gram <- gram_of(sim$mixing)
+  projected <- unname(sim$x %*% sim$mixing)
+  threads <- if (is.function(sim$scm$nonlinearity)) 1L else threads
+  posterior <- .Call(C_bayes_chains, projected, projected %*% solve(gram), as.integer(sim$env),
+                     target_matrix(sim$targets), scm_for_c(sim), gram, sim$sigma2,
+                     list(rounds = WARM_UP, warm_up = WARM_UP, draws = draws, seed = seed,
+                          threads = threads))
+  dimnames(posterior$latents) <- dimnames(posterior$latents_sd) <- list(NULL, colnames(sim$z))
+  names(posterior$error) <- colnames(sim$z)
+  structure(c(posterior, list(draws = draws)), class = "crl_bayes")
+}
+
 #' @export
 print.crl_bayes <- function(x, ...) {
   cat("Bayes-optimal latents: ", nrow(x$latents), " rows, ", ncol(x$latents), " latents, ", x$draws,
       " draws a row\n", sep = "")
+  if (is.null(x$ess)) {
+    cat("Monte-Carlo standard error of a latent: at most ", format(max(x$error), digits = 2), "\n",
+        sep = "")
+    return(invisible(x))
+  }
   cat("Effective sample size: ", describe_ess(x$ess), "\n", sep = "")
   invisible(x)
 }

@@ -44,6 +44,8 @@ SEXP shrinkage(SEXP rows, SEXP spectrum, SEXP gap, SEXP kappa);
 /* r_scm.c: the structural causal model, its Bayes optimum, random numbers */
 SEXP bayes_latents(SEXP y, SEXP env, SEXP targets, SEXP scm, SEXP sigma2, SEXP coef, SEXP draws,
                    SEXP seed, SEXP threads);
+SEXP bayes_chains(SEXP projected, SEXP start, SEXP env, SEXP targets, SEXP scm, SEXP gram,
+                  SEXP sigma2, SEXP settings);
 SEXP philox_words(SEXP counter, SEXP key);
 
 /* r_metrics.c: errors against a known truth */

@@ -119,6 +119,51 @@ static void draw_block(const latent_sampler *s, posterior_work *w, const latent_
     write_quantiles(s, w, out);
 }
 
+static void tuning_sweep(const latent_sampler *s, sampler_block *b, const latent_posterior *out,
+                         size_t start, int round) {
+  size_t n = s->rows->n;
+  int rows = n - start < BLOCK_ROWS ? (int)(n - start) : BLOCK_ROWS;
+  sampler_load(s, b, start, rows, out->z, out->projected);
+  sampler_refresh(s, b);
+  sampler_sweep(s, b, (uint32_t)round);
+  sampler_store(b, n, s->prior.graph.d, out->z);
+}
+
+/* Counts are whole numbers: their sums are the same in any order. */
+void posterior_tune(const latent_sampler *s, const latent_posterior *out, int rounds,
+                    double *walk_scale, allocator alloc) {
+  size_t n = s->rows->n, n_blocks = (n + BLOCK_ROWS - 1) / BLOCK_ROWS;
+  int threads = out->threads, d = s->prior.graph.d, walks = d * s->rows->n_domains;
+  sampler_block *block = alloc((size_t)threads, sizeof(sampler_block));
+  double *rows = alloc((size_t)s->rows->n_domains, sizeof(double));
+  memset(rows, 0, (size_t)s->rows->n_domains * sizeof(double));
+  for (size_t i = 0; i < n; i++)
+    rows[s->rows->env[i] - 1] += 1;
+  for (int k = 0; k < threads; k++)
+    block[k] = sampler_block_new(&s->prior.graph, s->rows->n_domains, alloc);
+  for (int t = 1; t <= rounds; t++) {
+    for (int k = 0; k < threads; k++)
+      memset(block[k].accepted, 0, (size_t)walks * sizeof(double));
+#ifdef _OPENMP
+    if (threads > 1) {
+#pragma omp parallel for schedule(static) num_threads(threads)
+      for (size_t k = 0; k < n_blocks; k++)
+        tuning_sweep(s, &block[omp_get_thread_num()], out, k * BLOCK_ROWS, t);
+    } else /* an effect that R computes may jump out, which must not happen inside a region */
+#endif
+      for (size_t k = 0; k < n_blocks; k++)
+        tuning_sweep(s, block, out, k * BLOCK_ROWS, t);
+    for (int w = 0; w < walks; w++) {
+      double accepted = 0;
+      for (int k = 0; k < threads; k++)
+        accepted += block[k].accepted[w];
+      if (s->driver[w] && rows[w / d] > 0)
+        walk_scale[w] = sampler_tuned(walk_scale[w], accepted / rows[w / d], t);
+    }
+    out->poll();
+  }
+}
+
 void posterior_draws(const latent_sampler *s, const latent_posterior *out, allocator alloc) {
   size_t n = s->rows->n, n_blocks = (n + BLOCK_ROWS - 1) / BLOCK_ROWS;
   int d = s->prior.graph.d, threads = out->threads;
@@ -129,13 +174,14 @@ void posterior_draws(const latent_sampler *s, const latent_posterior *out, alloc
   for (size_t from = 0; from < n_blocks; from += BLOCKS_BETWEEN_POLLS) {
     size_t to = from + BLOCKS_BETWEEN_POLLS < n_blocks ? from + BLOCKS_BETWEEN_POLLS : n_blocks;
 #ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
-    for (size_t k = from; k < to; k++)
-      draw_block(s, &work[omp_get_thread_num()], out, k * BLOCK_ROWS, error + k * (size_t)d);
-#else
-    for (size_t k = from; k < to; k++)
-      draw_block(s, work, out, k * BLOCK_ROWS, error + k * (size_t)d);
+    if (threads > 1) {
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+      for (size_t k = from; k < to; k++)
+        draw_block(s, &work[omp_get_thread_num()], out, k * BLOCK_ROWS, error + k * (size_t)d);
+    } else
 #endif
+      for (size_t k = from; k < to; k++)
+        draw_block(s, work, out, k * BLOCK_ROWS, error + k * (size_t)d);
     out->poll();
   }
   for (int j = 0; j < d; j++) {

@@ -20,6 +20,11 @@ typedef struct {
   double *error;           /* d: Monte-Carlo standard error of a mean, over all rows */
 } latent_posterior;
 
+/* Tunes the random walks (walk_scale, d x n_domains, the sampler's own) over `rounds` sweeps of all
+ * rows, streams 1, ..., rounds; the chains move on. */
+void posterior_tune(const latent_sampler *s, const latent_posterior *out, int rounds,
+                    double *walk_scale, allocator alloc);
+
 void posterior_draws(const latent_sampler *s, const latent_posterior *out, allocator alloc);
 
 double posterior_bytes(double n, double d, double n_domains, double draws, double threads);

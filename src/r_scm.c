@@ -1,5 +1,6 @@
 /* Glue: the structural causal model, its Bayes optimum, random numbers. */
 #include "entries.h"
+#include "posterior.h"
 #include "r_util.h"
 #include "rng.h"
 #include "scm.h"
@@ -133,6 +134,95 @@ SEXP bayes_latents(SEXP y, SEXP env, SEXP targets, SEXP scm, SEXP sigma2, SEXP c
     R_CheckUserInterrupt();
   }
   UNPROTECT(1);
+  return out;
+}
+
+/* ---- chains at the truth ------------------------------------------------------------------- */
+
+static void scm_effect(const void *context, int edge, const int *state, const double *z, int rows,
+                       double *out) {
+  const struct scm_spec *scm = context;
+  scm_nonlinearity(scm, z, (size_t)rows, out);
+  for (int i = 0; i < rows; i++) {
+    double share = state[i] ? scm->parent_effect : 1;
+    out[i] = share == 0 ? 0 : share * scm->weight[edge] * out[i];
+  }
+}
+
+/* The structural causal model as the sampler's prior: edges are numbered alike. */
+static causal_prior prior_of_scm(const struct scm_spec *scm) {
+  size_t d = (size_t)scm->d;
+  const int **coord = (const int **)R_alloc(d, sizeof(int *));
+  int *n_coord = (int *)R_alloc(d, sizeof(int)), *listens = (int *)R_alloc(2 * d, sizeof(int));
+  double *constant = (double *)R_alloc(2 * d, sizeof(double));
+  double *variance = (double *)R_alloc(2 * d, sizeof(double));
+  for (int j = 0; j < scm->d; j++) {
+    int parents = scm->offset[j + 1] - scm->offset[j];
+    int *family = (int *)R_alloc((size_t)parents + 1, sizeof(int));
+    family[0] = j;
+    for (int k = 0; k < parents; k++)
+      family[k + 1] = scm->parent[scm->offset[j] + k];
+    coord[j] = family;
+    n_coord[j] = parents + 1;
+    constant[2 * j] = 0;
+    constant[2 * j + 1] = scm->int_mean[j];
+    variance[2 * j] = scm->noise_var[j];
+    variance[2 * j + 1] = scm->int_sd[j] * scm->int_sd[j];
+    listens[2 * j] = parents > 0;
+    listens[2 * j + 1] = parents > 0 && scm->parent_effect != 0;
+  }
+  causal_prior prior = {.graph = causal_graph_new(coord, n_coord, scm->d, r_allocator),
+                        .effect = scm_effect,
+                        .context = scm,
+                        .constant = constant,
+                        .variance = variance,
+                        .listens = listens};
+  return prior;
+}
+
+/* Posterior under the true model by Metropolis-within-Gibbs chains, for any number of latents.
+ * projected: n x d, x A; start: n x d, where the chains begin; gram: A'A; settings: rounds (of
+ * tuning), warm_up, draws, seed, threads. */
+SEXP bayes_chains(SEXP projected, SEXP start, SEXP env, SEXP targets, SEXP scm, SEXP gram,
+                  SEXP sigma2, SEXP settings) {
+  const char *fields[] = {"latents", "latents_sd", "error", ""};
+  assert_double_matrix(projected, "projected");
+  assert_double_matrix(gram, "gram");
+  SEXP omega = PROTECT(Rf_allocVector(REALSXP, Rf_nrows(targets)));
+  memset(REAL(omega), 0, (size_t)Rf_nrows(targets) * sizeof(double));
+  latent_sample rows = sample_from(env, targets, omega);
+  size_t n = rows.n, d = (size_t)rows.d, walks = d * (size_t)rows.n_domains;
+  const struct scm_spec spec = unpack_scm(scm, rows.d);
+  double *walk_scale = (double *)R_alloc(walks, sizeof(double));
+  for (size_t w = 0; w < walks; w++)
+    walk_scale[w] = 1;
+  int *driver = (int *)R_alloc(walks, sizeof(int)), rounds = list_int(settings, "rounds");
+  latent_sampler sampler = {.prior = prior_of_scm(&spec),
+                            .rows = &rows,
+                            .gram = REAL(gram),
+                            .sigma2 = Rf_asReal(sigma2),
+                            .walk_scale = walk_scale,
+                            .driver = driver,
+                            .seed = (uint64_t)list_number(settings, "seed")};
+  find_drivers(&sampler.prior, rows.targets, rows.n_domains, driver);
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, (int)n, (int)d));
+  SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, (int)n, (int)d));
+  SET_VECTOR_ELT(out, 2, Rf_allocVector(REALSXP, (R_xlen_t)d));
+  latent_posterior post = {.warm_up = list_int(settings, "warm_up"),
+                           .draws = list_int(settings, "draws"),
+                           .stream = (uint32_t)rounds,
+                           .threads = list_int(settings, "threads"),
+                           .poll = R_CheckUserInterrupt,
+                           .projected = REAL(projected),
+                           .z = (double *)R_alloc(n * d, sizeof(double)),
+                           .mean = REAL(VECTOR_ELT(out, 0)),
+                           .sd = REAL(VECTOR_ELT(out, 1)),
+                           .error = REAL(VECTOR_ELT(out, 2))};
+  memcpy(post.z, REAL(start), n * d * sizeof(double));
+  posterior_tune(&sampler, &post, rounds, walk_scale, r_allocator);
+  posterior_draws(&sampler, &post, r_allocator);
+  UNPROTECT(2);
   return out;
 }
 

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-static const double TARGET_ACCEPTANCE = 0.4;
 static const double VARIANCE_START = 0.05; /* of the noise: least variance at the start */
 static const double SAME_DIRECTION = 1e-13;
 static const double MAX_TURN = 0.1;
@@ -218,7 +217,7 @@ static double tune(saem_state *s, int t) {
     overall += s->acceptance[w];
     counted++;
     if (t <= s->set.burn_in)
-      s->walk_scale[w] *= exp((s->acceptance[w] - TARGET_ACCEPTANCE) / sqrt(t) * 2);
+      s->walk_scale[w] = sampler_tuned(s->walk_scale[w], s->acceptance[w], t);
   }
   return counted ? overall / counted : NAN;
 }

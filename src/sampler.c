@@ -188,6 +188,12 @@ static void move_by_walk(const latent_sampler *s, sampler_block *b, int j) {
     b->accepted[j + d * b->domain[i]] += b->taken[i];
 }
 
+static const double TARGET_ACCEPTANCE = 0.4;
+
+double sampler_tuned(double walk_scale, double acceptance, int t) {
+  return walk_scale * exp(2 * (acceptance - TARGET_ACCEPTANCE) / sqrt(t));
+}
+
 void sampler_sweep(const latent_sampler *s, sampler_block *b, uint32_t sweep) {
   const causal_graph *g = &s->prior.graph;
   for (int o = 0; o < g->d; o++) {

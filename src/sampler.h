@@ -71,6 +71,10 @@ void sampler_refresh(const latent_sampler *s, sampler_block *b);
 /* One sweep; random numbers of stream `sweep`. */
 void sampler_sweep(const latent_sampler *s, sampler_block *b, uint32_t sweep);
 
+/* Scale of a walk after its share of accepted moves in round t of the tuning: towards 0.4, in steps
+ * that shrink as 1 / sqrt(t). */
+double sampler_tuned(double walk_scale, double acceptance, int t);
+
 /* z (n x d) = the block's. */
 void sampler_store(const sampler_block *b, size_t n, int d, double *z);
 

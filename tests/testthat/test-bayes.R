@@ -177,3 +177,36 @@ test_that("print reports the effective sample size", {
   out <- capture.output(print(sample_bayes(sample_sim(chain_dag(2), n = 5, p = 4), draws = 100)))
   expect_match(out[2], "minimum [0-9]+, 1st percentile [0-9]+, median [0-9]+")
 })
+
+test_that("chains and importance sampling agree", {
+  for (kind in c("bounded", "strong")) {
+    sim <- withr::with_seed(3, sim_crl(chain_dag(4), n = 60, p = 10, nonlinearity = kind))
+    one <- withr::with_seed(1, bayes_latents(sim, draws = 8000))
+    two <- withr::with_seed(1, bayes_latents(sim, draws = 4000, sampler = "chains"))
+    gap <- (two$latents - one$latents) / one$latents_sd
+    expect_lt(sqrt(mean(gap^2)), 0.06)
+    expect_equal(mean(two$latents_sd), mean(one$latents_sd), tolerance = 0.01)
+    expect_true(all(two$error < 0.1))
+  }
+})
+
+test_that("chains agree with importance sampling for correlated columns, imperfect interventions", {
+  mixing <- withr::with_seed(2, matrix(stats::rnorm(30), 10))
+  sim <- withr::with_seed(4, sim_crl(chain_dag(3), n = 60, mixing = mixing, sigma2 = 4,
+                                     intervention = "imperfect", nonlinearity = function(z) sin(z)))
+  one <- withr::with_seed(1, bayes_latents(sim, draws = 8000))
+  two <- withr::with_seed(1, bayes_latents(sim, draws = 4000, sampler = "chains", threads = 2))
+  expect_lt(sqrt(mean(((two$latents - one$latents) / one$latents_sd)^2)), 0.06)
+})
+
+test_that("with ten latents chains take over, for any number of threads, and beat the data", {
+  sim <- withr::with_seed(1, sim_crl(chain_dag(10), n = 40, p = 20))
+  run <- function(threads) withr::with_seed(1, bayes_latents(sim, draws = 400, threads = threads))
+  best <- run(1)
+  expect_null(best$ess)
+  expect_identical(run(3), best)
+  expect_output(print(best), "Monte-Carlo standard error")
+  raw <- mean((sim$x %*% sim$mixing - sim$z)^2)
+  expect_lt(mean((best$latents - sim$z)^2), 0.8 * raw)
+  expect_equal(mean((best$latents - sim$z)^2), mean(best$latents_sd^2), tolerance = 0.05)
+})
