@@ -92,6 +92,10 @@
 #' @param mechanism_lambda Of `method = "g"`: weight of the second-difference penalty of the
 #'   mechanisms, on the scale of `lambda`; or `"auto"` (the default): for each (node, state) and
 #'   parent, by the marginal likelihood (generalised Fellner-Schall steps, Wood and Fasiolo 2017).
+#' @param noise Of `method = "g"`: distribution of the noise u of each latent in each target state:
+#'   `"gaussian"` (the default), or the number (2 to 10) of components of a mixture of Gaussians,
+#'   with mean zero as a whole, for noise with heavy tails or skewness. Each component counts
+#'   five pseudo-rows that are like the noise as a whole, so that none runs empty.
 #' @param seed Seed (a whole number) of the random rotations of `init = "interventional"`, of the
 #'   folds of `"auto"`, and of the draws of `method = "g"`. NULL (the default): with `method = "f"` 1, so that a fit is a
 #'   function of its arguments; with `method = "g"` a seed that is taken from R's random numbers and
@@ -200,7 +204,8 @@ crl_control <- function(score = c("causal", "markov"),
                         solver = c("auto", "cholesky", "cg"), cg_tol = 1e-9,
                         cg_max_iter = 2000, mechanisms = c("spline", "linear"),
                         starts = 20, burn_in = 100, iterations = 200, draws = 400,
-                        mechanism_knots = 20, mechanism_lambda = "auto", seed = NULL,
+                        mechanism_knots = 20, mechanism_lambda = "auto", noise = "gaussian",
+                        seed = NULL,
                         threads = getOption("ebcrl.threads", 1L),
                         progress = NULL, max_memory = NULL, preset = c("default", "paper")) {
   preset <- check_choice(preset, c("default", "paper"), "preset", "control")
@@ -247,6 +252,7 @@ crl_control <- function(score = c("causal", "markov"),
     } else {
       number(mechanism_lambda, "mechanism_lambda", min = 0, open = "min")
     },
+    noise = check_noise(noise),
     seed = if (!is.null(seed)) number(seed, "seed", min = 0, max = 2^53, integer = TRUE),
     threads = number(threads, "threads", min = 1, max = 1024, integer = TRUE),
     progress = if (!is.null(progress)) check_flag(progress, "progress", class = "control"),
@@ -268,6 +274,19 @@ check_auto <- function(x, arg, ..., call) {
                 "control", call = call)
   }
   check_number(x, arg, ..., class = "control", call = call)
+}
+
+#' "gaussian", or the number of components
+#' @noRd
+check_noise <- function(noise, call = rlang::caller_env()) {
+  if (identical(noise, "gaussian")) {
+    return(noise)
+  }
+  if (is.character(noise)) {
+    abort_input(c('{.arg noise} must be "gaussian" or a number of components.',
+                  "x" = "It is {describe(noise)}."), "control", call = call)
+  }
+  check_number(noise, "noise", min = 2, max = 10, integer = TRUE, class = "control", call = call)
 }
 
 #' "data", c(lo, hi) or a 2 x d matrix of lower and upper ends

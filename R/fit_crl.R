@@ -31,7 +31,7 @@
 #' spline (a constant where a perfect intervention cut the parents off). A rotation of the latents
 #' is not neutral under such a prior, so that g learns A where f cannot, and posterior variances are
 #' those of a density. It costs draws instead of formulas, and relies on additive mechanisms with
-#' Gaussian noise.
+#' Gaussian noise, or (`noise` in [crl_control()]) noise of a finite mixture of Gaussians.
 #'
 #' It is fitted by stochastic-approximation EM (SAEM): each iteration draws the latents of every row
 #' by Metropolis-within-Gibbs sweeps from their posterior under the present parameters, averages the
@@ -109,6 +109,8 @@
 #' `optima`, `control`, `init`, `call`, `elapsed` as above, and
 #' \item{quantiles}{(n x d x 3) posterior quantiles at 5, 50 and 95 percent}
 #' \item{noise_var}{(d x 2) variances v of u by target state; NA for a state without rows}
+#' \item{noise}{where `noise` in [crl_control()] is a number of components: tibble by (node, state)
+#'   and component of `weight`, `mean`, `variance`; else NULL. `noise_var` is the variance of u}
 #' \item{mc_error}{(d) Monte-Carlo standard error of the latents, from two halves of the draws}
 #' \item{iterations}{iterations of SAEM, burn-in included}
 #' \item{drift, converged}{relative change of A over the second half of the averaging iterations;

@@ -68,8 +68,8 @@ resolved_g_mixing <- function(mixing, init) {
 check_g_memory <- function(data, control, call) {
   parents <- parent_list(data$dag)
   check_family_size(lengths(parents), data, call, hint = c("i" = "Use a sparser graph."))
-  bytes <- .Call(C_saem_bytes, data$n, data$p, data$n_domains, parents, control$mechanism_knots,
-                 control$draws, control$threads)
+  bytes <- .Call(C_saem_bytes, data$n, data$p, data$n_domains, parents,
+                 c(prior_control(control), control[c("draws", "threads")]))
   limit <- memory_limit(control)
   if (bytes > limit) {
     abort_input(c(paste("The fit needs about {format(bytes / 1e9, digits = 3)} GB beside {.arg x};",
@@ -85,7 +85,8 @@ check_g_memory <- function(data, control, call) {
 prior_control <- function(control) {
   learn <- identical(control$mechanism_lambda, "auto")
   list(perfect = control$intervention == "perfect", knots = control$mechanism_knots,
-       lambda = if (learn) 10 else control$mechanism_lambda, learn_lambda = learn)
+       lambda = if (learn) 10 else control$mechanism_lambda, learn_lambda = learn,
+       components = if (control$noise == "gaussian") 1L else control$noise)
 }
 
 #' A'A; what is 0 but for rounding is made 0
@@ -118,8 +119,8 @@ continues <- function(init, data, control) {
   inherits(init, "crl_fit") && identical(init$method, "g") &&
     identical(dim(init$data$x), dim(data$x)) && identical(init$data$env, data$env) &&
     identical(init$data$targets, data$targets) && identical(init$data$dag, data$dag) &&
-    identical(prior_control(init$control)[c("perfect", "knots")],
-              prior_control(control)[c("perfect", "knots")])
+    identical(prior_control(init$control)[c("perfect", "knots", "components")],
+              prior_control(control)[c("perfect", "knots", "components")])
 }
 
 #' Posterior moments, quantiles and draws at the parameters of `model`
@@ -158,6 +159,9 @@ turn_latents <- function(result, parents) {
     prior$theta[[cell]] <- as.vector(blocks) * sign[j]
   }
   prior$constant <- prior$constant * rep(sign, each = 2L)
+  if (!is.null(prior$noise)) {
+    prior$noise$mean <- prior$noise$mean * rep(sign, each = 2L * nrow(prior$noise$mean))
+  }
   result$prior <- prior
   result$mixing <- result$mixing * rep(sign, each = nrow(result$mixing))
   result$chains <- result$chains * rep(sign, each = nrow(result$chains))
@@ -183,6 +187,7 @@ named_g_results <- function(result, posterior, data, start) {
     mixing = `dimnames<-`(result$mixing, list(data$feature_names, latents)),
     sigma2 = result$sigma2,
     noise_var = `dimnames<-`(t(result$prior$variance), list(latents, states)),
+    noise = noise_table(result$prior$noise, latents),
     iterations = steps, converged = result$drift < SETTLED,
     trace = tibble::tibble(
       iteration = seq_len(steps), sigma2 = trace[, 1L], change_mixing = trace[, 2L],
@@ -196,6 +201,23 @@ named_g_results <- function(result, posterior, data, start) {
     counts = c(result$counts, start_indefinite = start$indefinite %||% 0L),
     cells = g_cell_table(result, data), data = data
   )
+}
+
+#' The components of the noise of each (node, state), largest first; NULL where it is Gaussian
+#' @noRd
+noise_table <- function(noise, latents) {
+  if (is.null(noise)) {
+    return(NULL)
+  }
+  components <- nrow(noise$weight)
+  cell <- as.vector(col(noise$weight))
+  table <- tibble::tibble(
+    node = rep(latents, each = 2L * components), state = (cell - 1L) %% 2L,
+    weight = as.vector(noise$weight), mean = as.vector(noise$mean),
+    variance = as.vector(noise$variance)
+  )
+  table <- table[order(cell, -table$weight), ]
+  table[!is.na(table$weight), ]
 }
 
 #' @noRd
@@ -221,7 +243,12 @@ describe_prior <- function(fit) {
     paste("lambda =", format(control$mechanism_lambda))
   }
   paste0("Prior: additive spline mechanisms, ", control$mechanism_knots, " knots, ", smoothing,
-         ", Gaussian noise", perfect)
+         ", ", describe_noise(control$noise), perfect)
+}
+
+#' @noRd
+describe_noise <- function(noise) {
+  if (identical(noise, "gaussian")) "Gaussian noise" else paste("noise of", noise, "Gaussians")
 }
 
 #' Whether SAEM settled, its Monte-Carlo error, and what to do if it did not

@@ -236,10 +236,20 @@ simulate_domain <- function(object, targets, n) {
     for (s in unique(state[, j])) {
       rows <- which(state[, j] == s)
       z[rows, j] <- mean_of_node(object, j, s, z[rows, , drop = FALSE]) +
-        sqrt(object$noise_var[j, s + 1L]) * stats::rnorm(length(rows))
+        draw_noise(object$prior, 2L * j - 1L + s, length(rows))
     }
   }
   x <- tcrossprod(z, object$mixing) +
     sqrt(object$sigma2) * matrix(stats::rnorm(n * data$p), n, data$p)
   list(x = x, z = z)
+}
+
+#' Draws of the noise of a (node, state)
+#' @noRd
+draw_noise <- function(prior, cell, n) {
+  if (is.null(prior$noise)) {
+    return(sqrt(prior$variance[cell]) * stats::rnorm(n))
+  }
+  label <- sample.int(nrow(prior$noise$weight), n, replace = TRUE, prob = prior$noise$weight[, cell])
+  prior$noise$mean[label, cell] + sqrt(prior$noise$variance[label, cell]) * stats::rnorm(n)
 }

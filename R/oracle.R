@@ -48,8 +48,8 @@ MAX_IMPORTANCE <- 5L
 #' One seed is drawn from R's generator, so `set.seed()` fixes the result; each row then has a
 #' counter-based stream of its own (Philox4x32-10).
 #' @section Errors:
-#' `ebcrl_error_range` if `sigma2` is 0, `ebcrl_error_ess` if too many rows have a small effective
-#' sample size, which happens with steep nonlinearities, with strongly correlated columns and, since
+#' `ebcrl_error_range` if `sigma2` is 0, `ebcrl_error_noise` if the latents' noise is not Gaussian,
+#' `ebcrl_error_ess` if too many rows have a small effective sample size, which happens with steep nonlinearities, with strongly correlated columns and, since
 #' weights multiply, with many latents.
 #' @source Salmon, Moraes, Dror and Shaw (2011) \doi{10.1145/2063384.2063405} for the generator.
 #' @seealso [sim_crl()], [rel_mse()]
@@ -72,6 +72,7 @@ bayes_latents <- function(sim, draws = 2000, min_ess = 50, threads = 1,
                   "x" = "It is 0, so the latents are known exactly.",
                   "i" = "Their values are {.code x %*% A %*% solve(crossprod(A))}."), "range")
   }
+  check_gaussian_noise(sim)
   sampler <- check_choice(sampler, c("auto", "importance", "chains"), "sampler")
   seed <- as.double(sample.int(.Machine$integer.max, 2L))
   if (sampler == "chains" || (sampler == "auto" && ncol(sim$z) > MAX_IMPORTANCE)) {
@@ -99,6 +100,16 @@ bayes_chains <- function(sim, draws, seed, threads) {
   dimnames(posterior$latents) <- dimnames(posterior$latents_sd) <- list(NULL, colnames(sim$z))
   names(posterior$error) <- colnames(sim$z)
   structure(c(posterior, list(draws = draws)), class = "crl_bayes")
+}
+
+#' @noRd
+check_gaussian_noise <- function(sim, call = rlang::caller_env()) {
+  if (!identical(sim$scm$noise %||% "gaussian", "gaussian")) {
+    abort_input(c("The latents of {.arg sim} must have Gaussian noise.",
+                  "x" = "Their noise is {.val {sim$scm$noise}}.",
+                  "i" = "The posterior is sampled under Gaussian noise only."), "noise",
+                call = call)
+  }
 }
 
 #' @export

@@ -55,6 +55,9 @@
 #'   U\[-1, 1\].
 #' @param mixing Mixing matrix A (p x d) of full column rank. Default: drawn uniformly from the
 #'   matrices with orthonormal columns.
+#' @param noise Distribution of u, and of a targeted latent, around its mean: `"gaussian"` (default,
+#'   as in the paper), `"t4"` (Student's t with 4 degrees of freedom: heavy tails) or `"skewed"`
+#'   (exponential); all scaled to the variances that are asked for.
 #'
 #' @return A list of class `crl_sim`; with N the rows of all domains:
 #'   \item{x}{N x p matrix of observations, domains one after another}
@@ -65,7 +68,7 @@
 #'   \item{mixing}{p x d matrix A}
 #'   \item{sigma2}{noise variance}
 #'   \item{scm}{list: `edge_weights` (d x d), `nonlinearity` (label or function), `kappa`,
-#'     `noise_var`, `intervention_mean`, `intervention_sd` (length d each), `parent_effect` (0 for
+#'     `noise`, `noise_var`, `intervention_mean`, `intervention_sd` (length d each), `parent_effect` (0 for
 #'     perfect interventions)}
 #' @section Random numbers:
 #' R's generator, in the order edge weights, mixing, latents, noise: `set.seed()` fixes the
@@ -91,7 +94,7 @@ sim_crl <- function(dag = chain_dag(4), n = 2000, p = 100, sigma2 = 2, targets =
                     nonlinearity = "bounded", kappa = 3,
                     intervention = c("perfect", "imperfect"), parent_effect = 0.5, noise_var = 4,
                     intervention_mean = 10, intervention_sd = 1, edge_weights = NULL,
-                    mixing = NULL) {
+                    mixing = NULL, noise = c("gaussian", "t4", "skewed")) {
   dag <- as_dag(dag)
   targets <- sim_targets(targets, dag)
   latents <- colnames(targets)
@@ -105,6 +108,7 @@ sim_crl <- function(dag = chain_dag(4), n = 2000, p = 100, sigma2 = 2, targets =
     edge_weights = sim_edge_weights(edge_weights, dag),
     nonlinearity = check_nonlinearity(nonlinearity),
     kappa = check_number(kappa, "kappa", min = 0, open = "min"),
+    noise = check_choice(noise, names(noise_draws), "noise"),
     noise_var = per_latent(noise_var, "noise_var", latents, positive = TRUE),
     intervention_mean = per_latent(intervention_mean, "intervention_mean", latents),
     intervention_sd = per_latent(intervention_sd, "intervention_sd", latents, positive = TRUE),
@@ -129,8 +133,9 @@ print.crl_sim <- function(x, ...) {
   intervention <- if (effect == 0) "perfect" else paste("imperfect, parent effect", format(effect))
   cat("Simulated multi-domain data: ", nrow(x$x), " rows, ", ncol(x$x), " features, ", ncol(x$z),
       " latents, ", nrow(x$targets), " domains\n", sep = "")
+  shape <- if (x$scm$noise != "gaussian") paste0("; latents' noise: ", x$scm$noise)
   cat("Nonlinearity: ", label, "; interventions: ", intervention, "; noise variance: ",
-      format(x$sigma2), "\n", sep = "")
+      format(x$sigma2), shape, "\n", sep = "")
   cat("Latents between ", format(min(x$z), digits = 3), " and ", format(max(x$z), digits = 3), "\n",
       sep = "")
   print(x$dag)
@@ -155,12 +160,20 @@ draw_latents <- function(dag, targeted, scm, call = rlang::caller_env()) {
     a <- targeted[, j] == 1
     drive <- drop(g[, parents, drop = FALSE] %*% scm$edge_weights[parents, j])
     mean <- ifelse(a, scm$intervention_mean[j] + scm$parent_effect * drive, drive)
-    z[, j] <- mean + stats::rnorm(n) * ifelse(a, scm$intervention_sd[j], sqrt(scm$noise_var[j]))
+    z[, j] <- mean + noise_draws[[scm$noise]](n) * ifelse(a, scm$intervention_sd[j], sqrt(scm$noise_var[j]))
     g[, j] <- apply_nonlinearity(z[, j], scm)
     check_finite_latents(z[, j], g[, j], colnames(dag)[j], scm, call)
   }
   z
 }
+
+#' Draws with mean 0 and variance 1
+#' @noRd
+noise_draws <- list(
+  gaussian = function(n) stats::rnorm(n),
+  t4 = function(n) stats::rt(n, 4) / sqrt(2),
+  skewed = function(n) stats::rexp(n) - 1
+)
 
 #' n x p observations, one feature at a time so that nothing of the size of x is allocated but x
 #' @noRd

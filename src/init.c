@@ -12,7 +12,7 @@ static const R_CallMethodDef call_entries[] = {
     CALLDEF(domain_moments, 3),  CALLDEF(rotation_starts, 6),
     CALLDEF(unmixing_starts, 8), CALLDEF(unmixing_value, 6),
     CALLDEF(rotation_refine, 7), CALLDEF(saem_fit, 8),
-    CALLDEF(saem_bytes, 7),      CALLDEF(latent_draws, 7),
+    CALLDEF(saem_bytes, 5),      CALLDEF(latent_draws, 7),
     CALLDEF(bspline_basis, 5),   CALLDEF(score_fit, 7),
     CALLDEF(smoothing_fit, 7),   CALLDEF(polar_factor, 1),
     CALLDEF(mixing_update, 4),   CALLDEF(shrinkage, 4),

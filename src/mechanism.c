@@ -23,21 +23,27 @@ static void count_weights(const latent_sample *s, mechanism_cell *cell) {
       cell[2 * j + row_state(s, i, j)].weight += row_weight(s, i);
 }
 
-double mechanism_stats_count(const int *n_coord, int d, int knots) {
+static size_t sums_of(const mechanism_cell *cell) {
+  size_t m = (size_t)cell->n_coef;
+  return m * m + m + 1;
+}
+
+double mechanism_stats_count(const int *n_coord, int d, int knots, int components) {
   double total = 0;
   for (int j = 0; j < d; j++) {
     double m = n_coord[j] > 1 ? (n_coord[j] - 1.0) * (knots + 2) : 1;
     total += 2 * (m * m + m + 1);
   }
-  return total;
+  return total * components;
 }
 
-mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, int perfect, int knots,
-                          double lambda, int learn_lambda, double variance_floor, allocator alloc) {
-  size_t d = (size_t)g->d, largest = 1;
+mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, mechanism_settings set,
+                          allocator alloc) {
+  size_t d = (size_t)g->d, largest = 1, components = (size_t)set.components;
+  int knots = set.knots;
   mechanisms m = {.graph = *g,
                   .penalty = penalty_new(PENALTY_DIFFERENCE, 2, knots, alloc),
-                  .learn_lambda = learn_lambda,
+                  .learn_lambda = set.learn_lambda,
                   .cell = alloc(2 * d, sizeof(mechanism_cell)),
                   .constant = alloc(2 * d, sizeof(double)),
                   .variance = alloc(2 * d, sizeof(double)),
@@ -45,12 +51,13 @@ mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, int per
                   .range = alloc(2 * d, sizeof(double)),
                   .curve_range = alloc(2 * d, sizeof(double)),
                   .curve = alloc((size_t)g->n_edges * 2 * curve_size(knots), sizeof(double)),
-                  .variance_floor = variance_floor};
+                  .noise = noise_mixture_new(set.components, 2 * g->d, alloc),
+                  .variance_floor = set.variance_floor};
   m.table = bspline_table_fill(knots, alloc((size_t)bspline_table_size(knots), sizeof(double)));
   memset(m.cell, 0, 2 * d * sizeof(mechanism_cell));
   for (int c = 0; c < 2 * g->d; c++) {
     mechanism_cell *cell = &m.cell[c];
-    int j = c / 2, cut = perfect && c % 2 == 1;
+    int j = c / 2, cut = set.perfect && c % 2 == 1;
     cell->parents = cut ? 0 : g->first_in[j + 1] - g->first_in[j];
     cell->n_coef = cell->parents ? cell->parents * m.table.n_basis : 1;
     cell->at = m.n_stats;
@@ -58,9 +65,9 @@ mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, int per
     memset(cell->theta, 0, (size_t)cell->n_coef * sizeof(double));
     cell->lambda = alloc((size_t)cell->parents + 1, sizeof(double));
     for (int k = 0; k < cell->parents; k++)
-      cell->lambda[k] = lambda;
+      cell->lambda[k] = set.lambda;
     size_t size = (size_t)cell->n_coef;
-    m.n_stats += size * size + size + 1;
+    m.n_stats += components * sums_of(cell);
     largest = size > largest ? size : largest;
     m.listens[c] = cell->parents > 0;
     m.constant[c] = 0;
@@ -69,6 +76,10 @@ mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, int per
   count_weights(s, m.cell);
   m.inverse = alloc(largest * largest, sizeof(double));
   m.solution = alloc(largest, sizeof(double));
+  if (components > 1) {
+    m.pooled = alloc(largest * largest + largest + 1, sizeof(double));
+    m.basis_sum = alloc(largest * components, sizeof(double));
+  }
   memset(m.curve, 0, (size_t)g->n_edges * 2 * curve_size(knots) * sizeof(double));
   return m;
 }
@@ -138,7 +149,8 @@ causal_prior prior_of(const mechanisms *m) {
                         .context = m,
                         .constant = m->constant,
                         .variance = m->variance,
-                        .listens = m->listens};
+                        .listens = m->listens,
+                        .noise = m->noise.n > 1 ? &m->noise : NULL};
   return prior;
 }
 
@@ -223,7 +235,8 @@ void mechanism_add(const mechanisms *m, const mechanism_basis *w, const latent_s
       const mechanism_cell *cell = &m->cell[2 * j + b->state[j * BLOCK_ROWS + i]];
       size_t size = (size_t)cell->n_coef;
       double z = b->z[j * BLOCK_ROWS + i], weight = s->omega[b->domain[i]];
-      double *gram = stats + cell->at, *rhs = gram + size * size;
+      double *gram = stats + cell->at + (size_t)b->label[j * BLOCK_ROWS + i] * sums_of(cell);
+      double *rhs = gram + size * size;
       rhs[size] += weight * z * z;
       if (cell->parents > 0) {
         add_row(m, w, cell, g->parent + g->first_in[j], i, z, weight, gram, rhs);
@@ -285,11 +298,10 @@ static void penalised_gram(const mechanisms *m, const mechanism_cell *cell, cons
     }
 }
 
-/* theta, and the residual sum of squares. */
-static int solve_cell(mechanisms *m, mechanism_cell *cell, const double *stats, double *rss) {
+/* theta from G, r and s, which follow one another. */
+static int solve_cell(mechanisms *m, mechanism_cell *cell, const double *gram) {
   const int one = 1, size = cell->n_coef;
-  const double *gram = stats + cell->at, *rhs = gram + (size_t)size * (size_t)size;
-  const double unit = 1, zero = 0;
+  const double *rhs = gram + (size_t)size * (size_t)size;
   int info;
   penalised_gram(m, cell, gram);
   memcpy(cell->theta, rhs, (size_t)size * sizeof(double));
@@ -297,17 +309,31 @@ static int solve_cell(mechanisms *m, mechanism_cell *cell, const double *stats, 
   if (info != 0)
     return STATUS_SINGULAR;
   F77_CALL(dpotri)("L", &size, m->inverse, &size, &info FCONE);
-  if (info != 0)
-    return STATUS_SINGULAR;
-  F77_CALL(dsymv)
-  ("L", &size, &unit, gram, &size, cell->theta, &one, &zero, m->solution, &one FCONE);
-  *rss = rhs[size];
-  for (int g = 0; g < size; g++)
-    *rss += cell->theta[g] * (m->solution[g] - 2 * rhs[g]);
-  return STATUS_OK;
+  return info == 0 ? STATUS_OK : STATUS_SINGULAR;
 }
 
-static int fit_cell(mechanisms *m, int c, const double *stats, double noise) {
+/* Residual sum of squares s - 2 theta'r + theta'G theta. */
+static double residual_square(mechanisms *m, const mechanism_cell *cell, const double *gram) {
+  const int one = 1, size = cell->n_coef;
+  const double *rhs = gram + (size_t)size * (size_t)size, unit = 1, zero = 0;
+  F77_CALL(dsymv)
+  ("L", &size, &unit, gram, &size, cell->theta, &one, &zero, m->solution, &one FCONE);
+  double rss = rhs[size];
+  for (int g = 0; g < size; g++)
+    rss += cell->theta[g] * (m->solution[g] - 2 * rhs[g]);
+  return rss;
+}
+
+/* Effective degrees of freedom, and the next lambda if it is learned. */
+static void update_smoothing(mechanisms *m, mechanism_cell *cell, double variance) {
+  cell->df = cell->n_coef;
+  for (int k = 0; k < cell->parents; k++)
+    cell->df -= cell->lambda[k] * penalty_trace(&m->penalty, m->inverse, cell->n_coef, k);
+  if (m->learn_lambda)
+    update_lambda(m, cell, variance);
+}
+
+static int fit_cell(mechanisms *m, int c, const double *stats, double error) {
   mechanism_cell *cell = &m->cell[c];
   const double *sum = stats + cell->at;
   double rss = 0;
@@ -315,28 +341,115 @@ static int fit_cell(mechanisms *m, int c, const double *stats, double noise) {
     m->constant[c] = sum[1] / sum[0];
     rss = sum[2] - sum[1] * m->constant[c];
   } else {
-    int status = solve_cell(m, cell, stats, &rss);
+    int status = solve_cell(m, cell, sum);
     if (status != STATUS_OK)
       return status;
+    rss = residual_square(m, cell, sum);
   }
-  double variance = rss / cell->weight - noise;
+  double variance = rss / cell->weight - error;
   m->floored += !(variance > m->variance_floor);
   m->variance[c] = variance > m->variance_floor ? variance : m->variance_floor;
-  if (cell->parents > 0) {
-    cell->df = cell->n_coef;
-    for (int k = 0; k < cell->parents; k++)
-      cell->df -= cell->lambda[k] * penalty_trace(&m->penalty, m->inverse, cell->n_coef, k);
-    if (m->learn_lambda)
-      update_lambda(m, cell, m->variance[c]);
-  }
+  if (cell->parents > 0)
+    update_smoothing(m, cell, m->variance[c]);
   return isfinite(variance) ? STATUS_OK : STATUS_NOT_FINITE;
 }
 
-int mechanism_fit(mechanisms *m, const double *stats, const double *noise) {
+/* ---- noise in components ------------------------------------------------------------------- */
+
+/* sum (m x K): of omega b over the rows of each label. The first parent's functions add up to 1, so
+ * that it is the sum of their columns in G. */
+static void basis_sums(const mechanisms *m, const mechanism_cell *cell, const double *gram) {
+  int size = cell->n_coef, block = cell->parents > 0 ? m->table.n_basis : 1;
+  for (int s = 0; s < m->noise.n; s++, gram += sums_of(cell))
+    for (int row = 0; row < size; row++) {
+      double *sum = m->basis_sum + s * size + row;
+      *sum = 0;
+      for (int col = 0; col < block; col++)
+        *sum += row >= col ? gram[row + (size_t)col * (size_t)size]
+                           : gram[col + (size_t)row * (size_t)size];
+    }
+}
+
+/* Sum over the first parent's functions, or the constant. */
+static double first_block(const mechanisms *m, const mechanism_cell *cell, const double *v) {
+  double sum = 0;
+  for (int k = 0; k < (cell->parents > 0 ? m->table.n_basis : 1); k++)
+    sum += v[k];
+  return sum;
+}
+
+/* Sums over labels, a row of component s counting variance / variance_s times and its z less
+ * mean_s. */
+static void pool_components(mechanisms *m, int c, const double *gram) {
+  const mechanism_cell *cell = &m->cell[c];
+  size_t size = (size_t)cell->n_coef, square = size * size;
+  memset(m->pooled, 0, sums_of(cell) * sizeof(double));
+  for (int s = 0; s < m->noise.n; s++, gram += sums_of(cell)) {
+    int g = m->noise.n * c + s;
+    double scale = m->variance[c] / m->noise.variance[g], shift = m->noise.mean[g];
+    const double *sum = m->basis_sum + (size_t)s * size;
+    for (size_t k = 0; k < square; k++)
+      m->pooled[k] += scale * gram[k];
+    for (size_t k = 0; k < size; k++)
+      m->pooled[square + k] += scale * (gram[square + k] - shift * sum[k]);
+  }
+}
+
+static labelled_moments residual_moments(mechanisms *m, int c, const double *gram) {
+  const mechanism_cell *cell = &m->cell[c];
+  size_t size = (size_t)cell->n_coef;
+  labelled_moments out;
+  for (int s = 0; s < m->noise.n; s++, gram += sums_of(cell)) {
+    const double *sum = m->basis_sum + (size_t)s * size;
+    out.weight[s] = first_block(m, cell, sum);
+    out.sum[s] = first_block(m, cell, gram + size * size);
+    for (size_t k = 0; k < size; k++)
+      out.sum[s] -= cell->theta[k] * sum[k];
+    out.square[s] = residual_square(m, cell, gram);
+  }
+  return out;
+}
+
+static int fit_mixture_cell(mechanisms *m, int c, const double *stats) {
+  mechanism_cell *cell = &m->cell[c];
+  const double *sum = stats + cell->at;
+  basis_sums(m, cell, sum);
+  pool_components(m, c, sum);
+  if (cell->parents == 0) {
+    cell->theta[0] = m->pooled[1] / m->pooled[0];
+  } else {
+    int status = solve_cell(m, cell, m->pooled);
+    if (status != STATUS_OK)
+      return status;
+    update_smoothing(m, cell, m->variance[c]);
+  }
+  labelled_moments moments = residual_moments(m, c, sum);
+  double gain = noise_fit(&m->noise, c, &moments, m->variance_floor, &m->variance[c], &m->floored);
+  int block = cell->parents > 0 ? m->table.n_basis : 1;
+  for (int k = 0; k < block; k++)
+    cell->theta[k] += gain;
+  m->constant[c] = cell->parents > 0 ? 0 : cell->theta[0];
+  return isfinite(m->variance[c]) ? STATUS_OK : STATUS_NOT_FINITE;
+}
+
+/* ---- all cells ----------------------------------------------------------------------------- */
+
+int mechanism_fit(mechanisms *m, const double *stats) {
   int status = STATUS_OK;
   for (int c = 0; c < 2 * m->graph.d && status == STATUS_OK; c++)
     if (m->cell[c].weight > 0)
-      status = fit_cell(m, c, stats, noise ? noise[c / 2] : 0);
+      status = m->noise.n > 1 ? fit_mixture_cell(m, c, stats) : fit_cell(m, c, stats, 0);
+  mechanism_curves(m);
+  return status;
+}
+
+int mechanism_start(mechanisms *m, const double *stats, const double *error) {
+  int status = STATUS_OK;
+  for (int c = 0; c < 2 * m->graph.d && status == STATUS_OK; c++)
+    if (m->cell[c].weight > 0) {
+      status = fit_cell(m, c, stats, error[c / 2]);
+      noise_split(&m->noise, c, m->variance[c]);
+    }
   mechanism_curves(m);
   return status;
 }

@@ -7,18 +7,23 @@
  * w = sum omega, b the parents' basis functions one after another (1 without parents). G, r and s
  * are the sufficient statistics that stochastic approximation averages: all of them stand in one
  * vector.
+ *
+ * With noise in K components (noise.h) there are K such sums, one for each label. Coefficients are
+ * then a weighted regression given the components, and components follow from the residuals'
+ * moments given the coefficients.
  */
 #ifndef EBCRL_MECHANISM_H
 #define EBCRL_MECHANISM_H
 
 #include "bspline.h"
+#include "noise.h"
 #include "penalty.h"
 #include "sampler.h"
 
 typedef struct {
   int parents;    /* that act */
   int n_coef;     /* m = parents x K, or 1 */
-  size_t at;      /* in the statistics: G (m x m, lower triangle), r (m), s */
+  size_t at;      /* in the statistics: G (m x m, lower triangle), r (m), s; K times */
   double weight;  /* w; 0: no rows, no parameters */
   double *theta;  /* m */
   double *lambda; /* parents */
@@ -32,24 +37,34 @@ typedef struct {
   int learn_lambda;            /* by generalised Fellner-Schall steps, else held */
   mechanism_cell *cell;        /* 2 d */
   double *constant, *variance; /* 2 d */
-  int *listens;                /* 2 d */
-  double *range;               /* 2 x d: knots of the statistics */
-  double *curve_range;         /* 2 x d: knots of the curves */
-  double *curve;               /* n_edges x 2 x (knots + 1) x ORDER: polynomials by interval */
+  noise_mixture noise;
+  int *listens;        /* 2 d */
+  double *range;       /* 2 x d: knots of the statistics */
+  double *curve_range; /* 2 x d: knots of the curves */
+  double *curve;       /* n_edges x 2 x (knots + 1) x ORDER: polynomials by interval */
   double variance_floor;
   int floored, jittered;      /* cells, counted over the fits */
   size_t n_stats;             /* length of the statistics */
   double *inverse, *solution; /* scratch: m x m, m of the largest cell */
+  double *pooled, *basis_sum; /* scratch of mixtures: G, r and s, and m x K */
 } mechanisms;
 
-/* perfect: parents do not act on a targeted node. */
-mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, int perfect, int knots,
-                          double lambda, int learn_lambda, double variance_floor, allocator alloc);
+typedef struct {
+  int perfect; /* parents do not act on a targeted node */
+  int knots;
+  double lambda;
+  int learn_lambda;
+  double variance_floor;
+  int components; /* of the noise; 1: Gaussian */
+} mechanism_settings;
+
+mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, mechanism_settings set,
+                          allocator alloc);
 
 /* Doubles of the statistics; 8 x n_edges x ... are not counted. */
-double mechanism_stats_count(const int *n_coord, int d, int knots);
+double mechanism_stats_count(const int *n_coord, int d, int knots, int components);
 
-/* The prior that the mechanisms make. */
+/* The prior that the mechanisms make, for as long as `m` stays where it is. */
 causal_prior prior_of(const mechanisms *m);
 
 /* Basis functions of a block's latents: first index and four values of each. */
@@ -68,9 +83,12 @@ void mechanism_add(const mechanisms *m, const mechanism_basis *w, const latent_s
  * means must be up to date. */
 void mechanism_gradient(const mechanisms *m, const sampler_block *b, double *gradient);
 
-/* Coefficients, variances and curves from the statistics. noise: NULL, or for each node a variance
- * of errors in z_j, which is taken off the residual variance. */
-int mechanism_fit(mechanisms *m, const double *stats, const double *noise);
+/* Coefficients, variances and curves from the statistics. */
+int mechanism_fit(mechanisms *m, const double *stats);
+
+/* The same from latents without labels, z_j with errors of variance error[j], which is taken off
+ * the residual variance. */
+int mechanism_start(mechanisms *m, const double *stats, const double *error);
 
 /* Curves from coefficients and range. */
 void mechanism_curves(mechanisms *m);

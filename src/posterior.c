@@ -20,7 +20,7 @@ typedef struct {
 
 static posterior_work work_new(const latent_sampler *s, int draws, allocator alloc) {
   size_t wide = (size_t)s->prior.graph.d * BLOCK_ROWS;
-  posterior_work w = {.block = sampler_block_new(&s->prior.graph, s->rows->n_domains, alloc),
+  posterior_work w = {.block = sampler_block_new(&s->prior, s->rows->n_domains, alloc),
                       .sum = {alloc(wide, sizeof(double)), alloc(wide, sizeof(double))},
                       .square = alloc(wide, sizeof(double)),
                       .draw = alloc(wide * (size_t)draws, sizeof(double)),

@@ -22,14 +22,56 @@ static double *new_numbers(SEXP out, int at, size_t rows, size_t cols) {
 static mechanisms mechanisms_from(const latent_sample *s, SEXP parents, SEXP control) {
   family_coords families = family_coords_from(parents, s->d);
   causal_graph graph = causal_graph_new(families.coord, families.n_coord, s->d, r_allocator);
-  return mechanisms_new(s, &graph, list_int(control, "perfect"), list_int(control, "knots"),
-                        list_number(control, "lambda"), list_int(control, "learn_lambda"),
-                        list_number(control, "variance_floor"), r_allocator);
+  mechanism_settings set = {.perfect = list_int(control, "perfect"),
+                            .knots = list_int(control, "knots"),
+                            .lambda = list_number(control, "lambda"),
+                            .learn_lambda = list_int(control, "learn_lambda"),
+                            .variance_floor = list_number(control, "variance_floor"),
+                            .components = list_int(control, "components")};
+  return mechanisms_new(s, &graph, set, r_allocator);
 }
 
-/* The fitted prior as R keeps it: `theta` and `lambda` are lists over cells. */
-enum { PRIOR_THETA, PRIOR_LAMBDA, PRIOR_DF, PRIOR_CONSTANT, PRIOR_VARIANCE, PRIOR_RANGE };
-static const char *prior_fields[] = {"theta", "lambda", "df", "constant", "variance", "range", ""};
+/* The fitted prior as R keeps it: `theta` and `lambda` are lists over cells, `noise` is NULL where
+ * it is Gaussian, else a list of three matrices (components x cells). */
+enum {
+  PRIOR_THETA,
+  PRIOR_LAMBDA,
+  PRIOR_DF,
+  PRIOR_CONSTANT,
+  PRIOR_VARIANCE,
+  PRIOR_RANGE,
+  PRIOR_NOISE
+};
+static const char *prior_fields[] = {"theta",    "lambda", "df",    "constant",
+                                     "variance", "range",  "noise", ""};
+
+static SEXP noise_list(const mechanisms *m) {
+  const char *fields[] = {"weight", "mean", "variance", ""};
+  const double *part[] = {m->noise.weight, m->noise.mean, m->noise.variance};
+  size_t components = (size_t)m->noise.n, cells = 2 * (size_t)m->graph.d;
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  for (int k = 0; k < 3; k++) {
+    double *to = new_numbers(out, k, components, cells);
+    for (size_t g = 0; g < components * cells; g++)
+      to[g] = m->cell[g / components].weight > 0 ? part[k][g] : NA_REAL;
+  }
+  UNPROTECT(1);
+  return out;
+}
+
+static void load_noise(mechanisms *m, SEXP noise) {
+  const char *fields[] = {"weight", "mean", "variance"};
+  double *part[] = {m->noise.weight, m->noise.mean, m->noise.variance};
+  size_t cells = 2 * (size_t)m->graph.d, size = (size_t)m->noise.n * cells;
+  for (int k = 0; k < 3; k++) {
+    SEXP from = list_element(noise, fields[k]);
+    if ((size_t)XLENGTH(from) != size)
+      Rf_error("internal error: the noise has the wrong number of components");
+    memcpy(part[k], REAL(from), size * sizeof(double));
+  }
+  for (int c = 0; c < (int)cells; c++)
+    noise_heights(&m->noise, c);
+}
 
 static SEXP prior_list(const mechanisms *m) {
   size_t d = (size_t)m->graph.d;
@@ -40,6 +82,8 @@ static SEXP prior_list(const mechanisms *m) {
   SET_VECTOR_ELT(out, PRIOR_LAMBDA, lambda);
   double *df = new_numbers(out, PRIOR_DF, 2, d), *constant = new_numbers(out, PRIOR_CONSTANT, 2, d);
   double *variance = new_numbers(out, PRIOR_VARIANCE, 2, d);
+  if (m->noise.n > 1)
+    SET_VECTOR_ELT(out, PRIOR_NOISE, noise_list(m));
   memcpy(new_numbers(out, PRIOR_RANGE, 2, d), m->curve_range, 2 * d * sizeof(double));
   for (size_t c = 0; c < 2 * d; c++) {
     const mechanism_cell *cell = &m->cell[c];
@@ -66,6 +110,8 @@ static void load_prior(mechanisms *m, SEXP prior) {
   memcpy(m->constant, REAL(list_element(prior, "constant")), 2 * d * sizeof(double));
   memcpy(m->variance, REAL(list_element(prior, "variance")), 2 * d * sizeof(double));
   memcpy(m->range, REAL(list_element(prior, "range")), 2 * d * sizeof(double));
+  if (m->noise.n > 1)
+    load_noise(m, list_element(prior, "noise"));
   for (size_t c = 0; c < 2 * d; c++) {
     SEXP value = VECTOR_ELT(theta, (R_xlen_t)c), weight = VECTOR_ELT(lambda, (R_xlen_t)c);
     if (m->cell[c].parents == 0 || Rf_isNull(value))
@@ -164,14 +210,15 @@ SEXP saem_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP ini
 }
 
 /* Bytes that a fit takes beside x, the results and one copy of the latents included. */
-SEXP saem_bytes(SEXP n_rows, SEXP n_features, SEXP n_domains, SEXP parents, SEXP knots, SEXP draws,
-                SEXP threads) {
+SEXP saem_bytes(SEXP n_rows, SEXP n_features, SEXP n_domains, SEXP parents, SEXP control) {
   double n = Rf_asReal(n_rows), d = Rf_length(parents), domains = Rf_asReal(n_domains);
   family_coords families = family_coords_from(parents, Rf_length(parents));
-  double stats = mechanism_stats_count(families.n_coord, Rf_length(parents), Rf_asInteger(knots));
+  double draws = list_number(control, "draws"), threads = list_number(control, "threads");
+  double stats = mechanism_stats_count(families.n_coord, Rf_length(parents),
+                                       list_int(control, "knots"), list_int(control, "components"));
   double rows = 9 * n * d * sizeof(double); /* latents, chains, projections, sds, quantiles */
   return Rf_ScalarReal(saem_work_bytes(n, Rf_asReal(n_features), d, domains, stats) + rows +
-                       posterior_bytes(n, d, domains, Rf_asReal(draws), Rf_asReal(threads)));
+                       posterior_bytes(n, d, domains, draws, threads));
 }
 
 /* Posterior at held parameters. projected: n x d, X A; latents: n x d, where the chains begin;

@@ -175,3 +175,11 @@ void rng_moves(uint64_t seed, uint32_t stream, uint32_t position, uint64_t row, 
     out->normal[1][i] *= radius;
   }
 }
+
+void rng_units(uint64_t seed, uint32_t stream, uint32_t position, uint64_t row, int rows,
+               double *out) {
+  uint32_t words[4 * RNG_ROWS];
+  philox_rows(seed, stream, position, row, rows, words);
+  for (int i = 0; i < rows; i++)
+    out[i] = unit_of(words, 0, i);
+}

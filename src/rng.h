@@ -32,4 +32,8 @@ struct rng_move {
 void rng_moves(uint64_t seed, uint32_t stream, uint32_t position, uint64_t row, int rows,
                struct rng_move *out);
 
+/* out[rows] = a number in (0, 1) a row, from word 0 of its block at `position` of `stream`. */
+void rng_units(uint64_t seed, uint32_t stream, uint32_t position, uint64_t row, int rows,
+               double *out);
+
 #endif

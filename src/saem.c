@@ -45,7 +45,7 @@ double saem_work_bytes(double n, double p, double d, double n_domains, double n_
 
 static saem_shard shard_new(const saem_state *s, allocator alloc) {
   size_t d = (size_t)s->rows->d;
-  saem_shard k = {.block = sampler_block_new(&s->mech->graph, s->rows->n_domains, alloc),
+  saem_shard k = {.block = sampler_block_new(&s->sampler.prior, s->rows->n_domains, alloc),
                   .basis = mechanism_basis_new(s->rows->d, alloc),
                   .statistics = alloc(s->n_statistics + 2 * d * d, sizeof(double)),
                   .weighted = aligned_doubles(d * X_ROWS, alloc),
@@ -79,6 +79,7 @@ void saem_prepare(saem_state *s, allocator alloc) {
   s->statistics = alloc(s->n_statistics, sizeof(double));
   s->turning = alloc(2 * (size_t)d * (size_t)d, sizeof(double));
   s->rotation = alloc((size_t)d * (size_t)d, sizeof(double));
+  s->sampler.prior = prior_of(s->mech);
   s->shard = alloc((size_t)s->shards.n_shards, sizeof(saem_shard));
   for (int k = 0; k < s->shards.n_shards; k++)
     s->shard[k] = shard_new(s, alloc);
@@ -94,7 +95,6 @@ void saem_prepare(saem_state *s, allocator alloc) {
   for (size_t i = 0; i < s->rows->n; i++)
     s->domain_rows[s->rows->env[i] - 1] += 1;
   int *driver = alloc(walks(s), sizeof(int));
-  s->sampler.prior = prior_of(s->mech);
   s->sampler.rows = s->rows;
   s->sampler.gram = s->gram;
   s->sampler.walk_scale = s->walk_scale;
@@ -369,7 +369,7 @@ static void update_sigma2(saem_state *s) {
 static int maximise(saem_state *s, double step, double *change) {
   size_t tall = (size_t)s->p * (size_t)s->rows->d;
   double *before = s->scratch;
-  int status = mechanism_fit(s->mech, s->statistics, NULL);
+  int status = mechanism_fit(s->mech, s->statistics);
   memcpy(before, s->mixing, tall * sizeof(double));
   if (status == STATUS_OK && s->set.mixing == SAEM_ORTHOGONAL)
     status = orthogonal_columns(s);
@@ -389,16 +389,16 @@ static int maximise(saem_state *s, double step, double *change) {
 /* Mechanisms from the start's latents, whose errors have variance sigma2 / |a_j|^2 or more. */
 static int start_mechanisms(saem_state *s) {
   int d = s->rows->d;
-  double *noise = s->scratch, floor = s->mech->variance_floor;
+  double *error = s->scratch, floor = s->mech->variance_floor;
   if (s->set.prior_given)
     return STATUS_OK;
   update_range(s);
   simulate(s, 0);
   approximate(s, 1);
   for (int j = 0; j < d; j++)
-    noise[j] = s->sigma2 / s->gram[j + j * d];
+    error[j] = s->sigma2 / s->gram[j + j * d];
   s->mech->variance_floor = VARIANCE_START * s->sigma2;
-  int status = mechanism_fit(s->mech, s->statistics, noise);
+  int status = mechanism_start(s->mech, s->statistics, error);
   s->mech->variance_floor = floor;
   s->mech->floored = 0;
   return status;

@@ -5,12 +5,15 @@
 #include <math.h>
 #include <string.h>
 
-sampler_block sampler_block_new(const causal_graph *g, int n_domains, allocator alloc) {
+sampler_block sampler_block_new(const causal_prior *prior, int n_domains, allocator alloc) {
+  const causal_graph *g = &prior->graph;
   size_t wide = (size_t)g->d * BLOCK_ROWS, edges = (size_t)(g->max_children + 1) * BLOCK_ROWS;
   sampler_block b = {.domain = alloc(BLOCK_ROWS, sizeof(int)),
                      .state = alloc(wide, sizeof(int)),
                      .z = aligned_doubles(wide, alloc),
                      .projected = aligned_doubles(wide, alloc),
+                     .label = alloc(wide, sizeof(int)),
+                     .shift = prior->noise ? aligned_doubles(wide, alloc) : NULL,
                      .mean = aligned_doubles(wide, alloc),
                      .precision = aligned_doubles(wide, alloc),
                      .centre = aligned_doubles(wide, alloc),
@@ -22,11 +25,12 @@ sampler_block sampler_block_new(const causal_graph *g, int n_domains, allocator 
                      .taken = aligned_doubles(BLOCK_ROWS, alloc),
                      .accepted = alloc((size_t)g->d * (size_t)n_domains, sizeof(double)),
                      .move = alloc(1, sizeof(struct rng_move))};
+  memset(b.label, 0, wide * sizeof(int));
   return b;
 }
 
 double sampler_block_bytes(double d, double max_children, double n_domains) {
-  return sizeof(double) * (BLOCK_ROWS * (6.5 * d + 2 * max_children + 8) + d * n_domains);
+  return sizeof(double) * (BLOCK_ROWS * (8 * d + 2 * max_children + 8) + d * n_domains);
 }
 
 void find_drivers(const causal_prior *prior, const int *targets, int n_domains, int *driver) {
@@ -55,6 +59,10 @@ void sampler_load(const latent_sampler *s, sampler_block *b, size_t start, int r
     for (int i = 0; i < rows; i++) {
       b->state[at + i] = row_state(s->rows, start + (size_t)i, j);
       b->precision[at + i] = 1 / variance[b->state[at + i]];
+    }
+    if (s->prior.noise) {
+      memset(b->label + at, 0, (size_t)rows * sizeof(int));
+      memset(b->shift + at, 0, bytes);
     }
   }
 }
@@ -194,8 +202,28 @@ double sampler_tuned(double walk_scale, double acceptance, int t) {
   return walk_scale * exp(2 * (acceptance - TARGET_ACCEPTANCE) / sqrt(t));
 }
 
+/* Labels of all nodes given z: mean and precision become those of the components. */
+static void draw_labels(const latent_sampler *s, sampler_block *b, uint32_t sweep) {
+  const noise_mixture *noise = s->prior.noise;
+  int d = s->prior.graph.d;
+  for (int j = 0; j < d; j++) {
+    rng_units(s->seed, sweep, (uint32_t)(d + j), b->start, b->rows, b->trial);
+    for (int i = 0, at = j * BLOCK_ROWS; i < b->rows; i++, at++) {
+      int c = 2 * j + b->state[at];
+      double centre = b->mean[at] - b->shift[at];
+      b->label[at] = noise_label(noise, c, b->z[at] - centre, b->trial[i]);
+      int g = noise->n * c + b->label[at];
+      b->shift[at] = noise->mean[g];
+      b->mean[at] = centre + noise->mean[g];
+      b->precision[at] = 1 / noise->variance[g];
+    }
+  }
+}
+
 void sampler_sweep(const latent_sampler *s, sampler_block *b, uint32_t sweep) {
   const causal_graph *g = &s->prior.graph;
+  if (s->prior.noise)
+    draw_labels(s, b, sweep);
   for (int o = 0; o < g->d; o++) {
     int j = g->order[o];
     rng_moves(s->seed, sweep, (uint32_t)j, b->start, b->rows, b->move);

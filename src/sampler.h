@@ -3,6 +3,9 @@
  *   z_j | z_pa(j) ~ N(constant_jc + sum_k effect_kjc(z_k), variance_jc),  c the target state of j
  *   x | z         ~ N(A z, sigma2 I)
  *
+ * The noise may be a mixture instead (noise.h): then each sweep first draws the labels given z, and
+ * goes on with the Gaussians they name.
+ *
  * All that x says about z is A'x and A'A. Rows are independent, and are drawn a block at a time.
  * A sweep goes through the nodes, parents first, and moves each twice:
  *   1. to a draw from its conditional given its parents and x, which is Gaussian; the children's
@@ -13,6 +16,7 @@
 #define EBCRL_SAMPLER_H
 
 #include "causal_graph.h"
+#include "noise.h"
 #include "rng.h"
 #include "score.h"
 
@@ -25,6 +29,7 @@ typedef struct {
   const void *context;
   const double *constant, *variance; /* 2 d */
   const int *listens;                /* 2 d: do parents have an effect on the cell? */
+  const noise_mixture *noise;        /* NULL: Gaussian with `variance` */
 } causal_prior;
 
 typedef struct {
@@ -45,8 +50,10 @@ typedef struct {
   int *state;        /* target states */
   double *z;         /* the draws */
   double *projected; /* A'x */
-  double *mean;      /* E[z_j | parents] */
-  double *precision; /* 1 / variance_jc */
+  int *label;        /* component of the noise */
+  double *shift;     /* its mean, which is part of `mean`; NULL if the noise is Gaussian */
+  double *mean;      /* E[z_j | parents, label] */
+  double *precision; /* 1 / variance_jc, or 1 / variance of the component */
   double *centre;    /* E[z_j | all other latents but the children, x], at the node's last move */
   double *spread;    /* its standard deviation */
   double *effect, *change;       /* max_children x BLOCK_ROWS: of the edges out of the node */
@@ -55,7 +62,7 @@ typedef struct {
   struct rng_move *move;
 } sampler_block;
 
-sampler_block sampler_block_new(const causal_graph *g, int n_domains, allocator alloc);
+sampler_block sampler_block_new(const causal_prior *prior, int n_domains, allocator alloc);
 double sampler_block_bytes(double d, double max_children, double n_domains);
 
 /* driver[d x n_domains] for a graph, targets and the cells that listen. */
@@ -65,7 +72,7 @@ void find_drivers(const causal_prior *prior, const int *targets, int n_domains, 
 void sampler_load(const latent_sampler *s, sampler_block *b, size_t start, int rows,
                   const double *z, const double *projected);
 
-/* Conditional means of the block's z under the prior. */
+/* Conditional means of the block's z under the prior, without labels. */
 void sampler_refresh(const latent_sampler *s, sampler_block *b);
 
 /* One sweep; random numbers of stream `sweep`. */

@@ -924,6 +924,14 @@ ref_moves <- function(words, seed, stream, position, row) {
   list(normal = sqrt(-2 * log(unit[1])) * c(cos(angle), sin(angle)), exponential = -log(unit[3:4]))
 }
 
+# The uniform number of each node that chooses its label.
+ref_uniforms <- function(words, seed, stream, d, row) {
+  key <- c(seed %% 2^32, seed %/% 2^32)
+  vapply(seq_len(d), function(j) {
+    (words(c(d + j - 1, stream, row %% 2^32, row %/% 2^32), key)[1] + 0.5) / 2^32
+  }, 0)
+}
+
 # A prior of additive splines: coefficients `theta[[cell]]`, K for each parent, cell 2 (j - 1) + 1
 # in state 0, + 2 in state 1; NULL: the constant. Mean of node j of one row.
 ref_prior_mean <- function(prior, j, state, z, parents, knots) {
@@ -939,30 +947,54 @@ ref_prior_mean <- function(prior, j, state, z, parents, knots) {
   }, 0))
 }
 
-# Log density of a row's latents under the prior, up to a constant.
-ref_log_prior <- function(prior, z, states, parents, knots) {
+# Log density of a row's latents under the prior, up to a constant; given the labels of their noise
+# where it is a mixture, prior$noise.
+ref_log_prior <- function(prior, z, states, parents, knots, labels = NULL) {
   sum(vapply(seq_along(z), function(j) {
-    variance <- prior$variance[2 * (j - 1) + states[j] + 1]
+    cell <- 2 * (j - 1) + states[j] + 1
+    variance <- prior$variance[cell]
     gap <- z[j] - ref_prior_mean(prior, j, states[j], z, parents, knots)
+    if (!is.null(labels)) {
+      variance <- prior$noise$variance[labels[j], cell]
+      gap <- gap - prior$noise$mean[labels[j], cell]
+    }
     -gap^2 / (2 * variance)
   }, 0))
 }
 
-# One sweep of a row's latents: for each node, parents first, a draw from its Gaussian conditional
+# Labels of a row's noise, from a uniform number for each node.
+ref_labels <- function(prior, z, states, parents, knots, uniforms) {
+  if (is.null(prior$noise)) return(NULL)
+  vapply(seq_along(z), function(j) {
+    cell <- 2 * (j - 1) + states[j] + 1
+    gap <- z[j] - ref_prior_mean(prior, j, states[j], z, parents, knots)
+    share <- prior$noise$weight[, cell] *
+      stats::dnorm(gap, prior$noise$mean[, cell], sqrt(prior$noise$variance[, cell]))
+    which(uniforms[j] <= cumsum(share) / sum(share))[1]
+  }, 0L)
+}
+
+# One sweep of a row's latents: labels of the noise; then for each node, parents first, a draw from its Gaussian conditional
 # given parents and x, then a random walk, each accepted by the ratio of full densities.
 ref_sweep <- function(z, projected, gram, sigma2, prior, states, scale, parents, order, knots,
-                      moves) {
+                      moves, uniforms = NULL) {
   accepted <- rep(NA, length(z))
+  labels <- ref_labels(prior, z, states, parents, knots, uniforms)
   full <- function(z) {
-    ref_log_prior(prior, z, states, parents, knots) -
+    ref_log_prior(prior, z, states, parents, knots, labels) -
       (sum(z * gram %*% z) - 2 * sum(projected * z)) / (2 * sigma2)
   }
   centre <- spread <- numeric(length(z))
   for (j in order) {
     chance <- moves(j)
-    precision <- 1 / prior$variance[2 * (j - 1) + states[j] + 1]
-    total <- precision + gram[j, j] / sigma2
+    cell <- 2 * (j - 1) + states[j] + 1
+    precision <- 1 / prior$variance[cell]
     mean <- ref_prior_mean(prior, j, states[j], z, parents, knots)
+    if (!is.null(labels)) {
+      precision <- 1 / prior$noise$variance[labels[j], cell]
+      mean <- mean + prior$noise$mean[labels[j], cell]
+    }
+    total <- precision + gram[j, j] / sigma2
     from_x <- projected[j] - sum(gram[j, -j] * z[-j])
     centre[j] <- (precision * mean + from_x / sigma2) / total
     spread[j] <- 1 / sqrt(total)
@@ -977,15 +1009,13 @@ ref_sweep <- function(z, projected, gram, sigma2, prior, states, scale, parents,
       if (accepted[j]) z <- trial
     }
   }
-  list(z = z, centre = centre, spread = spread, accepted = accepted)
+  list(z = z, centre = centre, spread = spread, accepted = accepted, labels = labels)
 }
 
 # Penalised regression of every cell on its parents' splines, with the Fellner-Schall update of
 # lambda where it is learned; `sums` holds gram, cross product and square of each cell.
 ref_mechanisms <- function(sums, lambda, parents, perfect, knots, learn, noise = 0, floor = 0) {
   d <- length(parents)
-  difference <- crossprod(ref_difference(knots))
-  basis <- knots + 2
   out <- list(theta = vector("list", 2 * d), constant = rep(0, 2 * d), variance = rep(NA, 2 * d),
               lambda = lambda)
   for (cell in seq_len(2 * d)) {
@@ -999,36 +1029,110 @@ ref_mechanisms <- function(sums, lambda, parents, perfect, knots, learn, noise =
       out$variance[cell] <- max(floor, s$square / s$weight - out$constant[cell]^2 - noise_j)
       next
     }
-    penalty <- matrix(0, q * basis, q * basis)
-    block <- function(k) (k - 1) * basis + seq_len(basis)
-    for (k in seq_len(q)) penalty[block(k), block(k)] <- lambda[[cell]][k] * difference
-    inverse <- solve(s$gram + penalty + diag(1e-7 * s$weight, q * basis))
-    theta <- drop(inverse %*% s$cross)
-    rss <- s$square - 2 * sum(theta * s$cross) + sum(theta * s$gram %*% theta)
-    out$theta[[cell]] <- theta
-    out$variance[cell] <- max(floor, rss / s$weight - noise_j)
-    if (learn) {
-      out$lambda[[cell]] <- vapply(seq_len(q), function(k) {
-        used <- basis - 2 - lambda[[cell]][k] * sum(inverse[block(k), block(k)] * difference)
-        rough <- sum(theta[block(k)] * difference %*% theta[block(k)])
-        min(max(out$variance[cell] * max(used, 1e-3) / rough, 1e-3), 1e3 * s$weight)
-      }, 0)
+    variance_of <- function(theta) {
+      rss <- s$square - 2 * sum(theta * s$cross) + sum(theta * s$gram %*% theta)
+      max(floor, rss / s$weight - noise_j)
     }
+    step <- ref_cell_coefficients(s, lambda[[cell]], knots, variance_of, learn)
+    out$theta[[cell]] <- step$theta
+    out$variance[cell] <- variance_of(step$theta)
+    out$lambda[[cell]] <- step$lambda
   }
   out
 }
 
-# Sums of the cells from latents, with knots over `range`.
-ref_mechanism_sums <- function(z, states, weight, parents, perfect, range, knots) {
+# Coefficients of a cell with parents, and the next lambda; `variance` a number or a function of the
+# coefficients.
+ref_cell_coefficients <- function(s, lambda, knots, variance, learn) {
+  difference <- crossprod(ref_difference(knots))
+  basis <- knots + 2
+  q <- length(lambda)
+  penalty <- matrix(0, q * basis, q * basis)
+  block <- function(k) (k - 1) * basis + seq_len(basis)
+  for (k in seq_len(q)) penalty[block(k), block(k)] <- lambda[k] * difference
+  inverse <- solve(s$gram + penalty + diag(1e-7 * s$weight, q * basis))
+  theta <- drop(inverse %*% s$cross)
+  if (is.function(variance)) variance <- variance(theta)
+  if (learn) {
+    lambda <- vapply(seq_len(q), function(k) {
+      used <- basis - 2 - lambda[k] * sum(inverse[block(k), block(k)] * difference)
+      rough <- sum(theta[block(k)] * difference %*% theta[block(k)])
+      min(max(variance * max(used, 1e-3) / rough, 1e-3), 1e3 * s$weight)
+    }, 0)
+  }
+  list(theta = theta, lambda = lambda)
+}
+
+# The same with noise in components. sums[[s]]: of the rows of label s. Coefficients given the
+# components by weighted least squares, then components given the coefficients, each with five
+# pseudo-rows like the whole; their means add up to 0.
+ref_mixture_mechanisms <- function(sums, fit, parents, perfect, knots, learn, floor) {
+  for (cell in which(vapply(seq_along(sums[[1]]), function(cell) {
+    sum(vapply(sums, function(s) s[[cell]]$weight, 0))
+  }, 0) > 0)) {
+    labelled <- lapply(sums, `[[`, cell)
+    overall <- fit$variance[cell]
+    scale <- overall / fit$noise$variance[, cell]
+    total <- function(field) Reduce(`+`, Map(function(s, f) f * s[[field]], labelled, scale))
+    cross <- Reduce(`+`, Map(function(s, f, m) f * (s$cross - m * s$basis), labelled, scale,
+                             fit$noise$mean[, cell]))
+    pooled <- list(weight = sum(vapply(labelled, `[[`, 0, "weight")), gram = total("gram"),
+                   cross = cross, square = 0)
+    j <- (cell + 1) %/% 2
+    constant <- length(parents[[j]]) == 0 || (perfect && cell %% 2 == 0)
+    theta <- if (constant) {
+      drop(pooled$cross / pooled$gram)
+    } else {
+      step <- ref_cell_coefficients(pooled, fit$lambda[[cell]], knots, overall, learn)
+      fit$lambda[[cell]] <- step$lambda
+      step$theta
+    }
+    weight <- vapply(labelled, `[[`, 0, "weight")
+    sum <- vapply(labelled, function(s) s$sum - sum(theta * s$basis), 0)
+    square <- vapply(labelled, function(s) {
+      s$square - 2 * sum(theta * s$cross) + sum(theta * s$gram %*% theta)
+    }, 0)
+    like <- base::sum(square) / base::sum(weight) - (base::sum(sum) / base::sum(weight))^2
+    share <- (weight + 5) / base::sum(weight + 5)
+    mean <- sum / (weight + 5)
+    own <- (square - 2 * mean * sum + mean^2 * weight + 5 * (like + mean^2)) / (weight + 5)
+    own <- pmax(own, floor)
+    centre <- base::sum(share * mean)
+    fit$noise$weight[, cell] <- share
+    fit$noise$mean[, cell] <- mean - centre
+    fit$noise$variance[, cell] <- own
+    fit$variance[cell] <- base::sum(share * (own + (mean - centre)^2))
+    if (constant) {
+      fit$constant[cell] <- theta + centre
+    } else {
+      first <- seq_len(knots + 2)
+      fit$theta[[cell]] <- replace(theta, first, theta[first] + centre)
+    }
+  }
+  fit
+}
+
+# Components of the noise at the start: equal weights, means and variances spread out.
+ref_split_noise <- function(variance, components) {
+  place <- (2 * seq_len(components) - components - 1) / components
+  list(weight = matrix(1 / components, components, length(variance)),
+       mean = 0.5 * outer(place, sqrt(variance)), variance = outer(1 + 0.75 * place, variance))
+}
+
+# Sums of the cells from latents, with knots over `range`; of the rows of one label, if given.
+ref_mechanism_sums <- function(z, states, weight, parents, perfect, range, knots, labels = NULL,
+                               label = NULL) {
   lapply(seq_len(2 * ncol(z)), function(cell) {
     j <- (cell + 1) %/% 2
     rows <- which(states[, j] == (cell + 1) %% 2)
+    if (!is.null(labels)) rows <- rows[labels[rows, j] == label]
     w <- weight[rows]
     pa <- if (perfect && cell %% 2 == 0) integer() else parents[[j]]
     design <- do.call(cbind, lapply(pa, function(k) ref_basis(z[rows, k], range[, k], knots)))
     if (length(pa) == 0) design <- matrix(1, length(rows), 1)
     list(weight = sum(w), gram = crossprod(design, w * design),
-         cross = drop(crossprod(design, w * z[rows, j])), square = sum(w * z[rows, j]^2))
+         cross = drop(crossprod(design, w * z[rows, j])), square = sum(w * z[rows, j]^2),
+         basis = colSums(w * design), sum = sum(w * z[rows, j]))
   })
 }
 
@@ -1048,12 +1152,15 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
   lambda <- lapply(seq_len(2 * d), function(cell) {
     rep(control$lambda, length(parents[[(cell + 1) %/% 2]]))
   })
-  sums_of <- function(z, range) {
-    ref_mechanism_sums(z, states, weight, parents, control$perfect, range, knots)
+  sums_of <- function(z, range, labels = NULL, label = NULL) {
+    ref_mechanism_sums(z, states, weight, parents, control$perfect, range, knots, labels, label)
   }
   fit <- ref_mechanisms(sums_of(z, range), lambda, parents, control$perfect, knots,
                         control$learn_lambda, noise = sigma2, floor = 0.05 * sigma2)
   fit$range <- range
+  mixture <- control$components > 1
+  if (mixture) fit$noise <- ref_split_noise(fit$variance, control$components)
+  labels <- if (mixture) matrix(0L, n, d)
   average <- NULL
   for (t in seq_len(control$burn_in + control$iterations)) {
     step <- if (t <= control$burn_in) 1 else 1 / (t - control$burn_in)
@@ -1063,24 +1170,37 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
     for (i in seq_len(n)) {
       sweep <- ref_sweep(z[i, ], projected[i, ], diag(d), sigma2, fit, states[i, ], scale[, env[i]],
                          parents, order, knots,
-                         function(j) ref_moves(words, control$seed, t, j - 1, i - 1))
+                         function(j) ref_moves(words, control$seed, t, j - 1, i - 1),
+                         ref_uniforms(words, control$seed, t, d, i - 1))
       z[i, ] <- sweep$z
+      if (mixture) labels[i, ] <- sweep$labels
       accepted[i, ] <- sweep$accepted
       u <- vapply(seq_len(d), function(j) {
         h <- 1e-5
         log_prior <- function(at) ref_log_prior(fit, replace(z[i, ], j, at), states[i, ], parents,
-                                                knots)
+                                                knots, labels[i, ])
         (log_prior(z[i, j] + h) - log_prior(z[i, j] - h)) / (2 * h)
       }, 0)
       turn <- outer(u, z[i, ]) - outer(z[i, ], u)
       torque <- torque + weight[i] * turn
       information <- information + weight[i] * turn^2
     }
-    fresh <- list(cells = sums_of(z, range), cross = crossprod(x, weight * z),
+    cells <- if (mixture) {
+      lapply(seq_len(control$components), function(s) sums_of(z, range, labels, s))
+    } else {
+      sums_of(z, range)
+    }
+    fresh <- list(cells = cells, cross = crossprod(x, weight * z),
                   second = crossprod(z, weight * z))
     average <- if (step == 1) fresh else ref_blend(average, fresh, step)
-    fit <- c(ref_mechanisms(average$cells, fit$lambda, parents, control$perfect, knots,
-                            control$learn_lambda), list(range = range))
+    fit <- if (mixture) {
+      utils::modifyList(ref_mixture_mechanisms(average$cells, fit, parents, control$perfect, knots,
+                                               control$learn_lambda, control$variance_floor),
+                        list(range = range))
+    } else {
+      c(ref_mechanisms(average$cells, fit$lambda, parents, control$perfect, knots,
+                       control$learn_lambda), list(range = range))
+    }
     mixing <- ref_polar(average$cross)
     rotation <- diag(d)
     for (a in seq_len(d)) for (b in seq_len(a - 1)) {

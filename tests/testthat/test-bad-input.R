@@ -211,6 +211,8 @@ bad_input(
   "control: one draw" = crl_control(draws = 1) ~ control,
   "control: one knot for mechanisms" = crl_control(mechanism_knots = 1) ~ control,
   "control: lambda of mechanisms in words" = crl_control(mechanism_lambda = "some") ~ control,
+  "control: unknown noise" = crl_control(noise = "t") ~ control,
+  "control: noise of one component" = crl_control(noise = 1) ~ control,
   "control: a negative seed" = crl_control(seed = -1) ~ control,
   "control: too little memory for g" = fit_crl(
     x, env, targets, dag, method = "g", control = crl_control(max_memory = 1e-6)
@@ -342,6 +344,8 @@ bad_input(
   "rel_mse: the truth of other data" = rel_mse(fit, sim) ~ truth,
   "frobenius_error: no truth" = frobenius_error(fit, list(z = 1)) ~ truth,
   "align_latents: different shapes" = align_latents(known, sim$mixing[1:4, ]) ~ truth,
+  "sim_crl: unknown noise" = sim_crl(noise = "cauchy") ~ range,
+  "bayes_latents: skewed noise" = bayes_latents(sim_crl(n = 5, p = 5, noise = "skewed")) ~ noise,
   "bayes_latents: no simulation" = bayes_latents(fit) ~ type,
   "crl_baselines: an unknown method" = crl_baselines(sim, methods = "ica") ~ range,
   "crl_baselines: bad data" = crl_baselines(replace(x, 3, NA), env, targets, dag) ~ missing,

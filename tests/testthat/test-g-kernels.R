@@ -21,7 +21,7 @@ g_settings <- function(...) {
   utils::modifyList(list(
     perfect = FALSE, knots = 5L, lambda = 3, learn_lambda = TRUE, variance_floor = 1e-6,
     mixing = 0L, learn_sigma2 = TRUE, burn_in = 3L, iterations = 2L, threads = 1L, seed = 2^33 + 5,
-    warm_up = 1L, draws = 4L, probs = c(0.1, 0.5), keep = 2L, stream = 10
+    warm_up = 1L, draws = 4L, probs = c(0.1, 0.5), keep = 2L, stream = 10, components = 1L
   ), list(...))
 }
 
@@ -53,6 +53,28 @@ test_that("SAEM is the reference, draw for draw", {
     expect_close(fit$prior$theta, slow$prior$theta, 1e-5)
     expect_close(fit$prior$lambda[lengths(fit$prior$lambda) > 0],
                  slow$prior$lambda[lengths(fit$prior$lambda) > 0], 1e-5)
+  }
+})
+
+test_that("SAEM with noise in components is the reference, draw for draw", {
+  data <- g_case(c(50, 40, 45))
+  for (case in list(list(2L, FALSE), list(3L, TRUE))) {
+    control <- g_settings(components = case[[1]], perfect = case[[2]])
+    start <- start_of(data)
+    fit <- run_saem(data, start, control)
+    slow <- ref_saem(data$x, data$env, data$targets, data$parents, 1:3, c(1.2, 0.8, 1), start,
+                     control, words)
+    expect_identical(fit$status, 0L)
+    expect_close(fit$chains, slow$chains, 1e-6)
+    expect_close(fit$mixing, slow$mixing, 1e-6)
+    expect_close(fit$prior$noise$weight, slow$prior$noise$weight, 1e-6)
+    expect_close(fit$prior$noise$mean, slow$prior$noise$mean, 1e-5)
+    expect_close(fit$prior$noise$variance, slow$prior$noise$variance, 1e-5)
+    expect_close(fit$prior$variance, matrix(slow$prior$variance, 2), 1e-6)
+    expect_close(fit$prior$constant[, 1], slow$prior$constant[1:2], 1e-6)
+    expect_close(fit$prior$theta[lengths(fit$prior$theta) > 0],
+                 slow$prior$theta[lengths(fit$prior$theta) > 0], 1e-5)
+    expect_lt(max(abs(colSums(fit$prior$noise$weight * fit$prior$noise$mean))), 1e-12)
   }
 })
 
@@ -134,6 +156,34 @@ test_that("with linear mechanisms the draws have the moments of the exact Gaussi
   median <- got$quantiles[, 4:6]
   expect_lt(sqrt(mean((t(median - exact) / sd)^2)), 0.06)
   expect_true(all(drop(got$error) / sd < 0.05))
+})
+
+test_that("with noise in components the draws have the moments of the exact posterior", {
+  # one latent, no graph: the posterior is a mixture with closed-form moments
+  noise <- list(weight = c(0.7, 0.3), mean = c(-0.6, 1.4), variance = c(0.3, 3))
+  variance <- sum(noise$weight * (noise$variance + noise$mean^2))
+  prior <- list(theta = list(NULL, NULL), lambda = list(NULL, NULL),
+                constant = matrix(c(1, 0), 2), variance = matrix(c(variance, 1), 2),
+                range = matrix(c(-5, 5), 2), noise = lapply(noise, cbind, c(0.5, 0.5)))
+  sigma2 <- 0.8
+  projected <- matrix(seq(-4, 6, length.out = 60))
+  evidence <- vapply(1:2, function(s) {
+    noise$weight[s] * stats::dnorm(projected, 1 + noise$mean[s], sqrt(noise$variance[s] + sigma2))
+  }, projected)
+  share <- matrix(evidence / rowSums(matrix(evidence, 60)), 60)
+  spread <- 1 / (1 / noise$variance + 1 / sigma2)
+  means <- vapply(1:2, function(s) {
+    spread[s] * ((1 + noise$mean[s]) / noise$variance[s] + drop(projected) / sigma2)
+  }, drop(projected))
+  exact <- rowSums(share * means)
+  sd <- sqrt(rowSums(share * (means^2 + rep(spread, each = 60))) - exact^2)
+  control <- g_settings(components = 2L, warm_up = 50L, draws = 4000L, keep = 0L)
+  model <- list(gram = matrix(1), sigma2 = sigma2, walk_scale = matrix(1), prior = prior)
+  got <- .Call(ebcrl:::C_latent_draws, projected, projected, rep(1L, 60), matrix(0L, 1, 1),
+               list(integer()), model, control)
+  expect_lt(max(abs(drop(got$latents) - exact) / sd), 0.1)
+  expect_lt(sqrt(mean(((drop(got$latents) - exact) / sd)^2)), 0.03)
+  expect_lt(max(abs(drop(got$latents_sd) / sd - 1)), 0.08)
 })
 
 test_that("SAEM with general columns keeps them at length 1 and near the truth", {

@@ -130,3 +130,42 @@ test_that("print, summary and glance speak of g-modeling", {
                               "mc_error", "noise_floored", "iterations", "converged", "elapsed"))
   expect_named(tidy(fit, "cells"), c("node", "state", "rows", "coefficients", "df", "noise_var"))
 })
+
+test_that("noise in components follows skewed noise, which Gaussian noise cannot", {
+  sim <- small_sim(n = 800, seed = 3, noise = "skewed")
+  run <- function(...) fit_crl(sim, method = "g", control = crl_control(seed = 1, draws = 100, ...))
+  gaussian <- run()
+  fit <- run(noise = 2)
+  expect_lt(rel_mse(fit, sim) / rel_mse(gaussian, sim), 0.95)
+  expect_null(gaussian$noise)
+  expect_output(print(fit), "noise of 2 Gaussians")
+  expect_named(fit$noise, c("node", "state", "weight", "mean", "variance"))
+  cell <- interaction(fit$noise$state, fit$noise$node)
+  expect_equal(as.vector(tapply(fit$noise$weight, cell, sum)), rep(1, 6))
+  expect_lt(max(abs(tapply(fit$noise$weight * fit$noise$mean, cell, sum))), 1e-10)
+  second <- with(fit$noise, tapply(weight * (variance + mean^2), cell, sum))
+  expect_equal(as.vector(second), as.vector(t(fit$noise_var)))
+  # third moments of what the fitted prior draws have the sign of the truth's, up to the latent's
+  sign <- sign(colSums(fit$mixing * sim$mixing))
+  draws <- withr::with_seed(1, simulate_domain(fit, "none", 20000))$z
+  expect_equal(unname(base::sign(mean((draws[, 1] - mean(draws[, 1]))^3))), unname(sign[1]))
+  expect_equal(stats::var(draws[, 1]), fit$noise_var[["z1", "state0"]], tolerance = 0.05)
+})
+
+test_that("with noise in components threads, signs and going on are as without", {
+  sim <- small_sim(n = 3000)
+  run <- function(threads, init = list(mixing = sim$mixing)) {
+    fit_crl(sim, method = "g", init = init,
+            control = crl_control(burn_in = 3, iterations = 2, draws = 4, seed = 3, noise = 3,
+                                  mixing = "orthonormal", threads = threads))
+  }
+  parts <- c("latents", "latents_sd", "quantiles", "mixing", "sigma2", "prior", "noise")
+  fit <- run(1)
+  expect_identical(run(3)[parts], fit[parts])
+  more <- run(1, init = fit)
+  expect_equal(more$noise$mean, fit$noise$mean, tolerance = 0.5)
+  model <- fit[c("mixing", "chains", "prior", "sigma2", "walk_scale")]
+  largest <- apply(model$mixing, 2, function(column) column[which.max(abs(column))])
+  turned <- ebcrl:::turn_latents(model, list(integer(), 1L, 2L))
+  expect_equal(turned$prior$noise$mean, fit$prior$noise$mean * rep(sign(largest), each = 6))
+})

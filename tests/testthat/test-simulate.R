@@ -151,3 +151,18 @@ test_that("bad arguments are classed errors that name them", {
   refused(sim_crl(targets = matrix(2, 1, 4)), "targets", "`targets`")
   refused(sim_crl(targets = diag(3)), "shape", "`targets`")
 })
+
+test_that("noise of every kind has mean 0 and variance 1, and its shape", {
+  for (kind in c("gaussian", "t4", "skewed")) {
+    u <- withr::with_seed(1, ebcrl:::noise_draws[[kind]](1e5))
+    expect_lt(abs(mean(u)), 0.02)
+    expect_lt(abs(stats::var(u) - 1), 0.06)
+    expect_equal(mean(u^3), if (kind == "skewed") 2 else 0, tolerance = 0.5)
+    far <- switch(kind, gaussian = 2 * stats::pnorm(-3), t4 = 2 * stats::pt(-3 * sqrt(2), 4),
+                  skewed = exp(-4))
+    expect_equal(mean(abs(u) > 3), far, tolerance = 0.1)
+  }
+  sim <- withr::with_seed(1, sim_crl(n = 20, p = 5, noise = "t4"))
+  expect_identical(sim$scm$noise, "t4")
+  expect_output(print(sim), "latents' noise: t4")
+})
