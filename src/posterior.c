@@ -140,7 +140,7 @@ void posterior_tune(const latent_sampler *s, const latent_posterior *out, int ro
   for (size_t i = 0; i < n; i++)
     rows[s->rows->env[i] - 1] += 1;
   for (int k = 0; k < threads; k++)
-    block[k] = sampler_block_new(&s->prior.graph, s->rows->n_domains, alloc);
+    block[k] = sampler_block_new(&s->prior, s->rows->n_domains, alloc);
   for (int t = 1; t <= rounds; t++) {
     for (int k = 0; k < threads; k++)
       memset(block[k].accepted, 0, (size_t)walks * sizeof(double));
