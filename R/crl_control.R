@@ -56,7 +56,8 @@
 #'   default): fixed where `mixing` is `"fixed"` and `init` gives `sigma2`, else learned.
 #' @param eta Damping of Tweedie's formula (4.4), between 0 (no shrinkage) and 1 (the default), or
 #'   `"auto"`, see Smoothing.
-#' @param max_iter Largest number of EM iterations. 0 leaves the start as it is and only denoises.
+#' @param max_iter Largest number of EM iterations, also of `prior = "linear"`. 0 leaves the start
+#'   as it is and only denoises.
 #' @param tol The EM stops when the relative distances that A, \eqn{\sigma^2} and the latents still
 #'   have to go are all estimated below it, in two successive iterations. If changes shrink by a
 #'   factor r an iteration, a change c leaves c r / (1 - r) to go; where the EM is accelerated, the
@@ -79,6 +80,9 @@
 #'   mechanisms are linear.
 #' @param starts Rotations that `init = "interventional"` descends from: the principal axes and
 #'   `starts - 1` random ones.
+#' @param prior Of `method = "g"`: `"spline"` (the default), additive spline mechanisms, fitted by
+#'   SAEM; `"linear"`, linear mechanisms, fitted by exact EM; `"normal"`, independent standard
+#'   normal latents, which is probabilistic principal component analysis. See Gaussian priors below.
 #' @param burn_in,iterations Of `method = "g"`: iterations of SAEM with step 1, in which the random
 #'   walks are tuned and knots follow the draws, and iterations t = 1, 2, ... after them with step
 #'   1/t, which average. From an interventional start the defaults (100 and 200) are ample; more are
@@ -97,10 +101,10 @@
 #'   with mean zero as a whole, for noise with heavy tails or skewness. Each component counts
 #'   five pseudo-rows that are like the noise as a whole, so that none runs empty.
 #' @param seed Seed (a whole number) of the random rotations of `init = "interventional"`, of the
-#'   folds of `"auto"`, and of the draws of `method = "g"`. NULL (the default): with `method = "f"` 1, so that a fit is a
-#'   function of its arguments; with `method = "g"` a seed that is taken from R's random numbers and
-#'   reported in the fit, so that `set.seed()` decides. With a number R's own random numbers are
-#'   neither used nor changed.
+#'   folds of `"auto"`, and of the draws of `method = "g"`. NULL (the default): with `method = "f"`
+#'   and with Gaussian priors 1, so that a fit is a function of its arguments; else a seed that is
+#'   taken from R's random numbers and reported in the fit, so that `set.seed()` decides. With a
+#'   number R's own random numbers are neither used nor changed.
 #' @param threads Number of threads (default: option `ebcrl.threads`, else 1); at most one for each
 #'   4096 rows is used. Results have the same bits for every number. Threads wait actively for one
 #'   another: where other work keeps the processors busy, one is faster than several.
@@ -159,6 +163,36 @@
 #' \eqn{z_j + c z_k}, k a parent of j, is as likely as \eqn{z_j} where no child of j objects, as at
 #' the end of a chain. The fit says which latents are concerned.
 #'
+#' @section Gaussian priors:
+#' Two priors of `method = "g"` need no draws: posterior means, standard deviations and quantiles
+#' have closed forms, the log-likelihood is exact (`loglik` of the fit, [logLik()][logLik.crl_fit]),
+#' and results do not depend on `seed` but for the random starts. `burn_in`, `iterations`, `draws`,
+#' `mechanism_knots` and `mechanism_lambda` are not used.
+#'
+#' `prior = "linear"`: each latent is a linear function of its parents plus Gaussian noise, with
+#' intercept, slopes and variance of its own for each target state (perfect interventions: intercept
+#' and variance). EM on the moments of x under each combination of targets; an iteration takes as
+#' long for any number of rows, and never lowers the log-likelihood. It stops at `max_iter`
+#' iterations, or when one changes no parameter by more than `tol`, relatively. The start is
+#' interventional with linear mechanisms, whatever `mechanisms` says. `mixing` means what it means
+#' elsewhere: `"orthonormal"`; `"diagonal"`, orthogonal columns that keep the lengths of the start;
+#' `"psd"`, any columns, of length 1; `"fixed"`. Where the moments would be large (combinations of
+#' targets times the square of the columns of x above 5 million), A is sought within the 4 d leading
+#' principal components of x, not in all directions, and the fit says so. What is lost is the part
+#' of A that the domains' differences would have added in the directions of small variance; with A
+#' held nothing is.
+#'
+#' `prior = "normal"`: latents are independent N(0, 1) in every domain (Tipping and Bishop 1999);
+#' graph and targets are not used. The maximum of the likelihood has \eqn{\sigma^2} the mean of the
+#' p - d small eigenvalues of X'X/n, and \eqn{A = U (L - \sigma^2 I)^{1/2} R}, U the leading
+#' eigenvectors, L their eigenvalues, R any rotation, of which the fit takes the identity: columns
+#' of A are orthogonal, the longest first, their largest |loading| positive. `mixing = "diagonal"`
+#' (what `"auto"` stands for) is this. `"orthonormal"` is the same model in other units: columns of length
+#' 1, latents with the variances \eqn{L - \sigma^2}. `"fixed"` holds the A of `init`, and
+#' \eqn{\sigma^2} alone is estimated. `"psd"` is refused: A is known up to a rotation only, under
+#' which columns may as well be orthogonal. No start is needed; an `init` in numbers matters if
+#' it is held.
+#'
 #' @section Smoothing:
 #' `lambda = "auto"` chooses penalty weights by 5-fold cross-validation of the score-matching loss
 #' (5.4), which up to a constant is Stein's unbiased estimate of the squared error of the latents,
@@ -186,6 +220,9 @@
 #' @references Wu, B., von Kügelgen, J. and Blei, D. M. (2026). Multi-domain empirical Bayes for
 #'   linearly-mixed causal representations. \doi{10.48550/arXiv.2603.18404}
 #'
+#'   Tipping, M. E. and Bishop, C. M. (1999). Probabilistic principal component analysis. *Journal
+#'   of the Royal Statistical Society B*, 61, 611-622. \doi{10.1111/1467-9868.00196}
+#'
 #'   Wood, S. N. and Fasiolo, M. (2017). A generalized Fellner-Schall method for smoothing parameter
 #'   optimization. *Biometrics*, 73, 1071-1081. \doi{10.1111/biom.12666}
 #' @examples
@@ -203,7 +240,8 @@ crl_control <- function(score = c("causal", "markov"),
                         tol = 1e-5, acceleration = c("anderson", "none"),
                         solver = c("auto", "cholesky", "cg"), cg_tol = 1e-9,
                         cg_max_iter = 2000, mechanisms = c("spline", "linear"),
-                        starts = 20, burn_in = 100, iterations = 200, draws = 400,
+                        starts = 20, prior = c("spline", "linear", "normal"), burn_in = 100,
+                        iterations = 200, draws = 400,
                         mechanism_knots = 20, mechanism_lambda = "auto", noise = "gaussian",
                         seed = NULL,
                         threads = getOption("ebcrl.threads", 1L),
@@ -242,6 +280,7 @@ crl_control <- function(score = c("causal", "markov"),
     cg_max_iter = number(cg_max_iter, "cg_max_iter", min = 1, max = 1e7, integer = TRUE),
     mechanisms = choice(mechanisms, c("spline", "linear"), "mechanisms"),
     starts = number(starts, "starts", min = 1, max = 1e5, integer = TRUE),
+    prior = choice(prior, c("spline", "linear", "normal"), "prior"),
     burn_in = number(burn_in, "burn_in", min = 1, max = 1e7, integer = TRUE),
     iterations = number(iterations, "iterations", min = 0, max = 1e7, integer = TRUE),
     draws = number(draws, "draws", min = 2, max = 1e7, integer = TRUE),

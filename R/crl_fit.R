@@ -179,6 +179,9 @@ describe_damping <- function(fit) {
 #' What a reader has to know: what the start leaves open, then the numerical events
 #' @noRd
 fit_notes <- function(fit) {
+  if (is_gaussian(fit)) {
+    return(c(gaussian_notes(fit), count_notes(fit)))
+  }
   c(start_notes(fit), drift_note(fit), count_notes(fit))
 }
 

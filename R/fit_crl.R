@@ -42,6 +42,10 @@
 #' `mixing = "diagonal"` holds the lengths of the columns of A at those of the start, since the
 #' latents' scale makes them arbitrary; `mixing = "psd"` learns a general A with columns of length 1.
 #'
+#' Two simpler priors, `crl_control(prior = "linear")` and `prior = "normal"`, need no draws: linear
+#' mechanisms are fitted by exact EM, standard normal latents (probabilistic principal components)
+#' in closed form. See Gaussian priors in [crl_control()].
+#'
 #' The model has no intercept: centre `x` if its mean is not the latents' doing.
 #'
 #' @param x Observations: a numeric matrix (n x p, rows are samples), a data frame of numbers, a
@@ -126,6 +130,17 @@
 #' \item{seed}{of the draws}
 #' \item{gram, chains, walk_scale}{A'A, last draw of the latents and random-walk scales, from which
 #'   a fit with `init = fit` goes on}
+#'
+#' With a Gaussian prior (`crl_control(prior = "linear")` or `"normal"`) a g fit has the same
+#' fields, `mc_error` being 0 and `acceptance` absent, `drift` the last relative change, `converged`
+#' as in an f fit, and
+#' \item{loglik}{log-likelihood of x, read by [logLik()][logLik.crl_fit]; `trace` has it, too, and
+#'   `change`, the largest relative change of A, the mechanisms and the variances}
+#' \item{mechanism_coef}{tibble of the linear mechanisms: `node`, `state`, `term` (`"(Intercept)"`
+#'   or a parent), `estimate`}
+#' \item{gaussian, parents}{the same as arrays, `intercept` and `variance` (2 x d), `slope` (d x
+#'   2 x d: parent, state, node)}
+#' \item{subspace}{NULL, or how many principal components A was sought within}
 #'
 #' The latents are those of the final A and \eqn{\sigma^2}. Unless `init` gives A, the sign of a
 #' latent is such that its largest |loading| is positive; if it does, signs follow it.

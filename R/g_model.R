@@ -20,6 +20,9 @@ NOISE_FLOOR <- 1e-3
 #' The engine of g-modeling on checked data: SAEM, then the posterior at its parameters
 #' @noRd
 fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_env()) {
+  if (control$prior != "spline") {
+    return(fit_gaussian(data, init, control, call, error_call))
+  }
   started <- proc.time()[["elapsed"]]
   check_g_memory(data, control, error_call)
   init <- init %||% default_init(control)
@@ -236,6 +239,9 @@ g_cell_table <- function(result, data) {
 #' @noRd
 describe_prior <- function(fit) {
   control <- fit$control
+  if (is_gaussian(fit)) {
+    return(describe_gaussian_prior(fit))
+  }
   perfect <- if (control$intervention == "perfect") ", perfect interventions"
   smoothing <- if (identical(control$mechanism_lambda, "auto")) {
     "smoothed by marginal likelihood"

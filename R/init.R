@@ -72,8 +72,9 @@ check_init <- function(init, call) {
 }
 
 #' Principal components of the uncentred data: the model has no intercept
+#' @param sigma2 NULL: estimated.
 #' @noRd
-pca_start <- function(data, call = rlang::caller_env()) {
+pca_start <- function(data, call = rlang::caller_env(), sigma2 = NULL) {
   top <- leading_eigen(data$x, data$d)
   if (!(top$values[data$d] > 1e-12 * top$values[1L])) {
     abort_input(c("{.arg x} must have rank {data$d}, the number of latents.",
@@ -85,7 +86,7 @@ pca_start <- function(data, call = rlang::caller_env()) {
   orthonormal <- top$vectors
   turn <- apply(orthonormal, 2L, function(column) sign(column[which.max(abs(column))]))
   list(orthonormal = orthonormal * rep(turn, each = data$p), scale = rep(1, data$d),
-       sigma2 = residual_variance(data, sum(top$values), call))
+       values = top$values, sigma2 = sigma2 %||% residual_variance(data, sum(top$values), call))
 }
 
 #' Top d eigenvectors and eigenvalues of X'X / n

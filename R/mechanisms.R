@@ -146,12 +146,14 @@ plot_saem <- function(fit) {
 #' Posterior draws of the latents
 #'
 #' Draws from the posterior of the latents of the training rows under the fitted parameters, which
-#' are taken as known: chains of Metropolis-within-Gibbs sweeps that go on from the fit's.
+#' are taken as known: chains of Metropolis-within-Gibbs sweeps that go on from the fit's, or
+#' independent draws with a Gaussian prior (`prior = "linear"` or `"normal"`).
 #'
 #' @param object A `crl_fit`, from [fit_crl()] with `method = "g"`.
 #' @param nsim Number of draws of each row.
 #' @param seed Seed of the draws (a whole number). NULL (the default): from R's random numbers.
-#' @param thin Sweeps from one draw to the next (default 5): neighbouring sweeps are alike.
+#' @param thin Sweeps from one draw to the next (default 5): neighbouring sweeps are alike. Not used
+#'   where draws are independent.
 #' @param ... Not used.
 #' @return n x d x nsim array.
 #' @section Errors:
@@ -178,17 +180,31 @@ simulate.crl_fit <- function(object, nsim = 1, seed = NULL, thin = 5, ...) {
   }
   check_dots_empty(...)
   data <- object$data
-  posterior <- posterior_g(object, data$x %*% object$mixing, object$chains, data$env, data$targets,
-                           parent_list(data$dag), object$control, seed, stream = 0,
-                           draws = max(2L, nsim * thin), warm_up = thin, probs = numeric(),
-                           keep = nsim)
+  posterior <- posterior_sample(object, nsim, thin, seed)
   array(posterior$draws, c(data$n, data$d, nsim),
         list(rownames(data$x), data$latent_names, NULL))
+}
+
+#' @noRd
+posterior_sample <- function(object, nsim, thin, seed) {
+  data <- object$data
+  if (is_gaussian(object)) {
+    return(gaussian_posterior(object, data$x, data$env, data$targets, object$control, keep = nsim,
+                              seed = seed))
+  }
+  posterior_g(object, data$x %*% object$mixing, object$chains, data$env, data$targets,
+              parent_list(data$dag), object$control, seed, stream = 0,
+              draws = max(2L, nsim * thin), warm_up = thin, probs = numeric(), keep = nsim)
 }
 
 #' Posterior of rows that have no chains: these begin at the least-squares latents
 #' @noRd
 posterior_of_new <- function(object, x, design) {
+  if (is_gaussian(object)) {
+    posterior <- gaussian_posterior(object, x, design$codes, target_matrix(design$targets),
+                                    object$control)
+    return(c(posterior[c("latents", "latents_sd")], list(floored = 0)))
+  }
   projected <- x %*% object$mixing
   scale <- exp(rowMeans(log(object$walk_scale)))
   model <- object[c("gram", "sigma2", "prior")]

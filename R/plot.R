@@ -153,7 +153,7 @@ needs_truth <- function(truth, call = rlang::caller_env()) {
 #' @noRd
 plot_convergence <- function(fit) {
   if (fit$method == "g") {
-    return(plot_saem(fit))
+    return(if (is_gaussian(fit)) plot_gaussian_em(fit) else plot_saem(fit))
   }
   if (fit$iterations == 0L) {
     abort_input(c("There are no iterations to draw.", "x" = "The fit has {.code max_iter = 0}."),

@@ -13,7 +13,8 @@
 #'
 #' For a fit by `method = "g"` chains of draws with the parameters held take the place of the
 #' formulas: as many draws a row as the fit's `draws`, after 50 more that are left out. Their seed
-#' is that of the fit, so that predictions are a function of the fit and the rows.
+#' is that of the fit, so that predictions are a function of the fit and the rows. Gaussian priors
+#' (`prior = "linear"` or `"normal"`) have formulas.
 #'
 #' @param object A `crl_fit`, from [fit_crl()].
 #' @param newdata Numeric matrix (n_new x p) or data frame, rows = samples, in the units of the `x`

@@ -30,8 +30,9 @@ generics::augment
 #'   `glance()`: a tibble with one row: `nobs` (n), `features` (p), `latents` (d), `domains`,
 #'   `sigma2`, of an f fit `loss` (score-matching loss a row), `variance_floored` (number of
 #'   floored posterior variances), `change` (largest relative change of the last iteration) and
-#'   `remaining` (estimated relative distance to the limit; both `NA` without iterations), of a g fit `drift`, `mc_error` (the largest over latents) and
-#'   `noise_floored` (see [fit_crl()]), then `iterations`, `converged`, `elapsed` (seconds).
+#'   `remaining` (estimated relative distance to the limit; both `NA` without iterations), of a g
+#'   fit `drift`, `mc_error` (the largest over latents) and `noise_floored` (see [fit_crl()]; with a
+#'   Gaussian prior `loglik` and `noise_floored`), then `iterations`, `converged`, `elapsed` (seconds).
 #'
 #'   `augment()`: a tibble with one row a row of data: the columns of `data` or `newdata` (or
 #'   `.domain`), then for every latent `.fitted_<latent>` (posterior mean) and `.sd_<latent>`
@@ -76,6 +77,8 @@ glance.crl_fit <- function(x, ...) {
     tibble::tibble(loss = sum(x$cells$loss * x$cells$rows) / data$n,
                    variance_floored = x$counts[["variance_floored"]], change = last_change(x),
                    remaining = if (x$iterations > 0L) x$diagnosis$remaining else NA_real_)
+  } else if (is_gaussian(x)) {
+    tibble::tibble(loglik = x$loglik, noise_floored = x$counts[["noise_floored"]])
   } else {
     tibble::tibble(drift = x$drift, mc_error = max(x$mc_error),
                    noise_floored = x$counts[["noise_floored"]])

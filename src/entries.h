@@ -30,6 +30,12 @@ SEXP saem_bytes(SEXP n_rows, SEXP n_features, SEXP n_domains, SEXP parents, SEXP
 SEXP latent_draws(SEXP projected, SEXP latents, SEXP env, SEXP targets, SEXP parents, SEXP model,
                   SEXP control);
 
+/* r_gaussian.c: g-modeling with Gaussian priors */
+SEXP target_moments(SEXP x, SEXP y, SEXP env, SEXP targets, SEXP omega, SEXP group, SEXP threads);
+SEXP gaussian_fit(SEXP moments, SEXP targets, SEXP parents, SEXP init, SEXP control, SEXP progress);
+SEXP gaussian_bytes(SEXP q, SEXP d, SEXP n_groups);
+SEXP gaussian_rows(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP control);
+
 /* r_kernels.c: kernels by themselves, for the tests */
 SEXP bspline_basis(SEXP y, SEXP range, SEXP knots, SEXP deriv, SEXP curved);
 SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP control,

@@ -77,17 +77,6 @@ SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features,
   return out;
 }
 
-static void tick(int iteration, double change, void *ctx) {
-  SEXP progress = (SEXP)ctx;
-  R_CheckUserInterrupt();
-  if (Rf_isFunction(progress)) {
-    SEXP at = PROTECT(Rf_ScalarInteger(iteration)), moved = PROTECT(Rf_ScalarReal(change));
-    SEXP call = PROTECT(Rf_lang3(progress, at, moved));
-    Rf_eval(call, R_GlobalEnv);
-    UNPROTECT(3);
-  }
-}
-
 static em_settings em_settings_from(SEXP control, SEXP progress) {
   em_settings set = {.mixing = (mixing_kind)list_int(control, "mixing"),
                      .learn_sigma2 = list_int(control, "learn_sigma2"),
@@ -96,7 +85,7 @@ static em_settings em_settings_from(SEXP control, SEXP progress) {
                      .max_iter = list_int(control, "max_iter"),
                      .accelerate = list_int(control, "acceleration"),
                      .turn_signs = list_int(control, "turn_signs"),
-                     .tick = tick,
+                     .tick = progress_tick,
                      .ctx = progress};
   return set;
 }

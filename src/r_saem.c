@@ -124,24 +124,13 @@ static void load_prior(mechanisms *m, SEXP prior) {
   mechanism_curves(m);
 }
 
-static void tick(int iteration, double change, void *ctx) {
-  SEXP progress = (SEXP)ctx;
-  R_CheckUserInterrupt();
-  if (Rf_isFunction(progress)) {
-    SEXP at = PROTECT(Rf_ScalarInteger(iteration)), moved = PROTECT(Rf_ScalarReal(change));
-    SEXP call = PROTECT(Rf_lang3(progress, at, moved));
-    Rf_eval(call, R_GlobalEnv);
-    UNPROTECT(3);
-  }
-}
-
 static saem_settings saem_settings_from(SEXP control, SEXP progress) {
   saem_settings set = {.mixing = (saem_mixing)list_int(control, "mixing"),
                        .learn_sigma2 = list_int(control, "learn_sigma2"),
                        .burn_in = list_int(control, "burn_in"),
                        .iterations = list_int(control, "iterations"),
                        .threads = list_int(control, "threads"),
-                       .tick = tick,
+                       .tick = progress_tick,
                        .ctx = progress};
   return set;
 }

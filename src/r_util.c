@@ -23,6 +23,17 @@ void *r_allocator(size_t count, size_t size) {
   return R_alloc(count, (int)size);
 }
 
+void progress_tick(int iteration, double change, void *ctx) {
+  SEXP progress = (SEXP)ctx;
+  R_CheckUserInterrupt();
+  if (Rf_isFunction(progress)) {
+    SEXP at = PROTECT(Rf_ScalarInteger(iteration)), moved = PROTECT(Rf_ScalarReal(change));
+    SEXP call = PROTECT(Rf_lang3(progress, at, moved));
+    Rf_eval(call, R_GlobalEnv);
+    UNPROTECT(3);
+  }
+}
+
 void assert_double_matrix(SEXP x, const char *name) {
   if (!Rf_isReal(x) || !Rf_isMatrix(x))
     Rf_error("internal error: '%s' is not a double matrix", name);

@@ -16,6 +16,10 @@ int list_int(SEXP list, const char *name);
 /* R_alloc as an allocator: released when .Call ends, however it ends. */
 void *r_allocator(size_t count, size_t size);
 
+/* Checks for Ctrl-C and moves the progress bar: ctx is a function of (iteration, change), or NULL.
+ */
+void progress_tick(int iteration, double change, void *ctx);
+
 void assert_double_matrix(SEXP x, const char *name);
 
 /* Integers from 1 to n_domains. */

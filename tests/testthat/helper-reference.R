@@ -1232,3 +1232,95 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
 ref_blend <- function(old, new, step) {
   if (is.list(old)) Map(ref_blend, old, new, step) else old + step * (new - old)
 }
+
+# g-modeling with linear-Gaussian priors, by dense algebra and row by row. A prior is list(intercept
+# (2 x d), slope (d x 2 x d: parent, state, node), variance (2 x d)), perfect or not by its zeros.
+
+# Mean and covariance of the latents given target states.
+ref_gaussian_latents <- function(prior, states) {
+  d <- length(states)
+  slopes <- matrix(0, d, d) # row: node
+  for (j in seq_len(d)) slopes[j, ] <- prior$slope[, states[j] + 1, j]
+  pick <- cbind(states + 1, seq_len(d))
+  total <- solve(diag(d) - slopes)
+  list(mean = drop(total %*% prior$intercept[pick]),
+       cov = total %*% diag(prior$variance[pick], d) %*% t(total))
+}
+
+# Posterior of every row, and the weighted log-likelihood.
+ref_gaussian_posterior <- function(x, states, weight, mixing, sigma2, prior) {
+  p <- ncol(x)
+  result <- list(mean = matrix(0, nrow(x), ncol(mixing)), cov = list(), loglik = 0)
+  for (i in seq_len(nrow(x))) {
+    z <- ref_gaussian_latents(prior, states[i, ])
+    cov_x <- mixing %*% z$cov %*% t(mixing) + diag(sigma2, p)
+    gain <- z$cov %*% t(mixing) %*% solve(cov_x)
+    gap <- x[i, ] - drop(mixing %*% z$mean)
+    result$mean[i, ] <- z$mean + drop(gain %*% gap)
+    result$cov[[i]] <- z$cov - gain %*% mixing %*% z$cov
+    result$loglik <- result$loglik - weight[i] / 2 *
+      (p * log(2 * pi) + c(determinant(cov_x)$modulus) + sum(gap * solve(cov_x, gap)))
+  }
+  result
+}
+
+# Regressions of each node on its parents under the posterior.
+ref_gaussian_prior <- function(post, states, weight, parents, perfect, prior) {
+  d <- ncol(states)
+  for (j in seq_len(d)) for (state in 0:1) {
+    rows <- which(states[, j] == state)
+    if (length(rows) == 0) next
+    of <- if (perfect && state == 1) integer() else parents[[j]]
+    family <- c(j, of)
+    moment <- matrix(0, length(family) + 1, length(family) + 1) # of z_j, 1, parents
+    for (i in rows) {
+      mean <- append(post$mean[i, family], 1, 1)
+      cov <- matrix(0, length(mean), length(mean))
+      cov[-2, -2] <- post$cov[[i]][family, family]
+      moment <- moment + weight[i] * (tcrossprod(mean) + cov)
+    }
+    coef <- solve(moment[-1, -1, drop = FALSE], moment[-1, 1])
+    prior$intercept[state + 1, j] <- coef[1]
+    prior$slope[of, state + 1, j] <- coef[-1]
+    prior$variance[state + 1, j] <- (moment[1, 1] - sum(coef * moment[-1, 1])) / sum(weight[rows])
+  }
+  prior
+}
+
+# EM from A and sigma2; the first prior comes from regressions among the latents under a flat one.
+ref_gaussian_em <- function(x, env, targets, parents, omega, start, perfect, kind, steps,
+                            learn_sigma2 = TRUE) {
+  d <- ncol(targets)
+  states <- targets[env, , drop = FALSE]
+  weight <- omega[env]
+  mixing <- start$mixing
+  sigma2 <- start$sigma2
+  lengths <- sqrt(colSums(mixing^2))
+  least <- solve(crossprod(mixing))
+  flat <- list(mean = x %*% mixing %*% least, cov = rep(list(sigma2 * least), nrow(x)))
+  prior <- list(intercept = matrix(0, 2, d), slope = array(0, c(d, 2, d)),
+                variance = matrix(1, 2, d))
+  prior <- ref_gaussian_prior(flat, states, weight, parents, perfect, prior)
+  loglik <- numeric()
+  for (t in seq_len(steps)) {
+    post <- ref_gaussian_posterior(x, states, weight, mixing, sigma2, prior)
+    cross <- crossprod(x, weight * post$mean)
+    second <- crossprod(post$mean, weight * post$mean) + Reduce(`+`, Map(`*`, post$cov, weight))
+    if (kind == "orthogonal") mixing <- ref_polar(cross %*% diag(lengths, d)) %*% diag(lengths, d)
+    scale <- rep(1, d)
+    if (kind == "unit") {
+      mixing <- cross %*% solve(second)
+      scale <- sqrt(colSums(mixing^2))
+    }
+    if (learn_sigma2) {
+      sigma2 <- (sum(weight * x^2) - 2 * sum(mixing * cross) +
+                   sum(crossprod(mixing) * second)) / (nrow(x) * ncol(x))
+    }
+    mixing <- mixing %*% diag(1 / scale, d)
+    post$mean <- post$mean %*% diag(scale, d)
+    post$cov <- lapply(post$cov, function(cov) cov * outer(scale, scale))
+    prior <- ref_gaussian_prior(post, states, weight, parents, perfect, prior)
+    loglik[t] <- ref_gaussian_posterior(x, states, weight, mixing, sigma2, prior)$loglik
+  }
+  list(mixing = mixing, sigma2 = sigma2, prior = prior, loglik = loglik)
+}

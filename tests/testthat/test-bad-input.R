@@ -227,6 +227,26 @@ bad_input(
   "an unknown method" = fit_crl(x, env, targets, dag, method = "h") ~ range,
   "control: an unknown acceleration" = crl_control(acceleration = "squarem") ~ control,
   "control: a negative tol" = crl_control(tol = -1e-6) ~ control,
+  "control: an unknown prior" = crl_control(prior = "gaussian") ~ control,
+  "control: correlated columns under a normal prior" = fit_crl(
+    x, env, targets, dag, method = "g", control = crl_control(prior = "normal", mixing = "psd")
+  ) ~ control,
+  "init: interventional under a normal prior" = fit_crl(
+    x, env, targets, dag, method = "g", init = "interventional",
+    control = crl_control(prior = "normal")
+  ) ~ init,
+  "init: no A to hold under a normal prior" = fit_crl(
+    x, env, targets, dag, method = "g", control = crl_control(prior = "normal", mixing = "fixed")
+  ) ~ init,
+  "init: sigma2 above an eigenvalue" = fit_crl(
+    x, env, targets, dag, method = "g", init = list(mixing = known, sigma2 = 50),
+    control = crl_control(prior = "normal", mixing = "diagonal", sigma2 = "fixed")
+  ) ~ init,
+  "control: too little memory for a linear prior" = fit_crl(
+    x, env, targets, dag, method = "g",
+    control = crl_control(prior = "linear", max_memory = 1e-6)
+  ) ~ memory,
+  "logLik: a fit without likelihood" = logLik(fit) ~ method,
   "control: an unknown penalty" = crl_control(penalty = "lasso") ~ control,
   "control: an unknown score" = crl_control(score = "Markov") ~ control,
   "control: an unknown interaction" = crl_control(interaction = "multiplicative") ~ control,

@@ -1,0 +1,91 @@
+/* Exact EM for g-modeling with a linear-Gaussian prior (gaussian_prior.h), on moments.
+ *
+ *   y         q-dimensional coordinates of x in which A is sought: x itself, or its part in a
+ *             subspace; what lies outside only adds to sum_sq
+ *   group     combination of targets; domains with the same targets are pooled
+ *   weight    G           weighted rows of a group
+ *   mean      q x G       of y
+ *   second    q x q x G   means of yy'
+ *   mixing    q x d       A
+ *
+ * Rows are read once, for the moments: an iteration costs G q^2 d for any number of rows. It
+ * maximises the expected log-likelihood exactly, so that the log-likelihood never falls. General
+ * columns of A take least squares, and are brought to length 1 by the scale of their latent, which
+ * is arbitrary: the prior has it as parameters.
+ */
+#ifndef EBCRL_GAUSSIAN_EM_H
+#define EBCRL_GAUSSIAN_EM_H
+
+#include "gaussian_prior.h"
+#include "saem.h"
+
+typedef struct {
+  int q, n_groups;
+  double p;           /* columns of x */
+  double rows;        /* sum of weight */
+  const int *targets; /* n_groups x d */
+  const double *weight, *mean, *second;
+  double sum_sq; /* sum omega |x|^2 */
+} group_moments;
+
+/* mean and second of every group, and its weight: group from 1 of each domain (n_domains). */
+void group_moments_of(const double *y, int q, const latent_sample *rows, const int *group,
+                      int n_groups, double *weight, double *mean, double *second, allocator alloc,
+                      void (*poll)(void));
+
+typedef struct {
+  saem_mixing mixing;
+  int learn_sigma2, max_iter;
+  double tol; /* on the relative change of all parameters */
+  void (*tick)(int iteration, double change, void *ctx); /* once an iteration; may not return */
+  void *ctx;
+} gaussian_em_settings;
+
+/* Columns of the trace; the variances of the 2 d cells follow. */
+enum { GAUSSIAN_SIGMA2, GAUSSIAN_LOGLIK, GAUSSIAN_CHANGE, GAUSSIAN_VARIANCES };
+
+typedef struct {
+  const group_moments *data;
+  gaussian_em_settings set;
+  linear_prior *prior;
+  int prior_given;
+  double *mixing, sigma2;
+  double *trace; /* max_iter x (GAUSSIAN_VARIANCES + 2 d) */
+  double loglik, change;
+  int iterations, converged, sigma2_floored, rank_deficient;
+  /* by gaussian_em_prepare() */
+  double sigma2_floor;
+  double *gram, *length;             /* d x d: A'A; d */
+  double *cross, *second;            /* q x d: sum omega y Ez'; d x d: sum omega E zz' */
+  double *group_mean, *group_second; /* d x G, d x d x G: of z */
+  latent_moments *latents;           /* G */
+  gaussian_posterior posterior;      /* of the present group */
+  double *projected, *wide, *tall;   /* q x d */
+  double *left, *middle, *square;    /* d x d */
+  double *before, *after;            /* all parameters, before and after an iteration */
+  regression_work regression;
+  polar_work polar;
+} gaussian_em;
+
+void gaussian_em_prepare(gaussian_em *s, allocator alloc);
+
+/* Bytes that the moments and gaussian_em_prepare() take. */
+double gaussian_em_bytes(double q, double d, double n_groups);
+
+/* Fits prior, A and sigma2; with max_iter = 0 only the log-likelihood is computed. */
+int gaussian_em_run(gaussian_em *s);
+
+/* What is wanted of the posterior of rows; each n x d (times n_probs, times keep). */
+typedef struct {
+  double *mean, *sd, *quantile, *draws;
+  int n_probs, keep, threads;
+  const double *deviate; /* n_probs: standard normal quantiles */
+  uint64_t seed;
+} gaussian_latents;
+
+/* Closed-form posterior of the latents of rows of x (n x p), A p x d. */
+int gaussian_latents_of(const linear_prior *m, const double *x, int p, const latent_sample *rows,
+                        const double *mixing, double sigma2, const gaussian_latents *out,
+                        allocator alloc);
+
+#endif

@@ -1,0 +1,167 @@
+/* Glue for g-modeling with Gaussian priors: checks types, unpacks, allocates, calls, packs. */
+#include "em.h"
+#include "entries.h"
+#include "gaussian_em.h"
+#include "r_util.h"
+
+#include <string.h>
+
+/* prior: intercept (2 x d), slope (d x 2 x d: parent, state, node), variance (2 x d). The vectors
+ * are the list's own. */
+static linear_prior prior_from(SEXP prior, const family_coords *families, int d, SEXP control) {
+  linear_prior m = {.d = d,
+                    .perfect = list_int(control, "perfect"),
+                    .coord = families->coord,
+                    .n_coord = families->n_coord,
+                    .intercept = REAL(list_element(prior, "intercept")),
+                    .slope = REAL(list_element(prior, "slope")),
+                    .variance = REAL(list_element(prior, "variance")),
+                    .variance_floor = list_number(control, "variance_floor")};
+  return m;
+}
+
+/* Weighted moments of y (n x q) by group of domains, and of x the weighted sum of squares. */
+SEXP target_moments(SEXP x, SEXP y, SEXP env, SEXP targets, SEXP omega, SEXP group, SEXP threads) {
+  const char *fields[] = {"weight", "mean", "second", "sum_sq", ""};
+  assert_double_matrix(x, "x");
+  assert_double_matrix(y, "y");
+  latent_sample rows = sample_from(env, targets, omega);
+  int q = Rf_ncols(y), groups = 0;
+  for (int e = 0; e < rows.n_domains; e++)
+    groups = INTEGER(group)[e] > groups ? INTEGER(group)[e] : groups;
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SET_VECTOR_ELT(out, 0, Rf_allocVector(REALSXP, groups));
+  SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, q, groups));
+  SET_VECTOR_ELT(out, 2, Rf_alloc3DArray(REALSXP, q, q, groups));
+  group_moments_of(REAL(y), q, &rows, INTEGER(group), groups, REAL(VECTOR_ELT(out, 0)),
+                   REAL(VECTOR_ELT(out, 1)), REAL(VECTOR_ELT(out, 2)), r_allocator,
+                   R_CheckUserInterrupt);
+  double sum_sq = weighted_square_sum(REAL(x), Rf_ncols(x), &rows, Rf_asInteger(threads));
+  SET_VECTOR_ELT(out, 3, Rf_ScalarReal(sum_sq));
+  UNPROTECT(1);
+  return out;
+}
+
+static group_moments moments_from(SEXP moments, SEXP targets, double p) {
+  SEXP weight = list_element(moments, "weight");
+  group_moments m = {.q = Rf_nrows(list_element(moments, "mean")),
+                     .n_groups = Rf_length(weight),
+                     .p = p,
+                     .targets = INTEGER(targets),
+                     .weight = REAL(weight),
+                     .mean = REAL(list_element(moments, "mean")),
+                     .second = REAL(list_element(moments, "second")),
+                     .sum_sq = list_number(moments, "sum_sq")};
+  for (int g = 0; g < m.n_groups; g++)
+    m.rows += m.weight[g];
+  return m;
+}
+
+enum {
+  FIT_MIXING,
+  FIT_SIGMA2,
+  FIT_PRIOR,
+  FIT_LOGLIK,
+  FIT_TRACE,
+  FIT_ITERATIONS,
+  FIT_CONVERGED,
+  FIT_CHANGE,
+  FIT_COUNTS,
+  FIT_STATUS
+};
+static const char *fit_fields[] = {"mixing",    "sigma2", "prior",  "loglik", "trace", "iterations",
+                                   "converged", "change", "counts", "status", ""};
+
+static SEXP counts_of(const gaussian_em *s) {
+  const char *names[] = {"noise_floored", "sigma2_floored", "rank_deficient", ""};
+  SEXP out = Rf_mkNamed(REALSXP, names);
+  REAL(out)[0] = s->prior->floored;
+  REAL(out)[1] = s->sigma2_floored;
+  REAL(out)[2] = s->rank_deficient;
+  return out;
+}
+
+/* An own copy of the prior of the start. */
+static SEXP prior_copy(SEXP prior) {
+  const char *fields[] = {"intercept", "slope", "variance", ""};
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  for (int i = 0; fields[i][0]; i++)
+    SET_VECTOR_ELT(out, i, Rf_duplicate(list_element(prior, fields[i])));
+  UNPROTECT(1);
+  return out;
+}
+
+/* moments: of target_moments; targets: groups x d; init: mixing (q x d), sigma2, prior, given. */
+SEXP gaussian_fit(SEXP moments, SEXP targets, SEXP parents, SEXP init, SEXP control,
+                  SEXP progress) {
+  int d = Rf_ncols(targets), max_iter = list_int(control, "max_iter");
+  group_moments data = moments_from(moments, targets, list_number(control, "p"));
+  family_coords families = family_coords_from(parents, d);
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fit_fields));
+  SET_VECTOR_ELT(out, FIT_MIXING, Rf_duplicate(list_element(init, "mixing")));
+  SET_VECTOR_ELT(out, FIT_PRIOR, prior_copy(list_element(init, "prior")));
+  SET_VECTOR_ELT(out, FIT_TRACE, Rf_allocMatrix(REALSXP, max_iter, GAUSSIAN_VARIANCES + 2 * d));
+  linear_prior prior = prior_from(VECTOR_ELT(out, FIT_PRIOR), &families, d, control);
+  gaussian_em s = {.data = &data,
+                   .set = {.mixing = (saem_mixing)list_int(control, "mixing"),
+                           .learn_sigma2 = list_int(control, "learn_sigma2"),
+                           .max_iter = max_iter,
+                           .tol = list_number(control, "tol"),
+                           .tick = progress_tick,
+                           .ctx = progress},
+                   .prior = &prior,
+                   .prior_given = list_int(init, "given"),
+                   .mixing = REAL(VECTOR_ELT(out, FIT_MIXING)),
+                   .sigma2 = list_number(init, "sigma2"),
+                   .trace = REAL(VECTOR_ELT(out, FIT_TRACE))};
+  gaussian_em_prepare(&s, r_allocator);
+
+  int status = gaussian_em_run(&s);
+
+  SET_VECTOR_ELT(out, FIT_SIGMA2, Rf_ScalarReal(s.sigma2));
+  SET_VECTOR_ELT(out, FIT_LOGLIK, Rf_ScalarReal(s.loglik));
+  SET_VECTOR_ELT(out, FIT_ITERATIONS, Rf_ScalarInteger(s.iterations));
+  SET_VECTOR_ELT(out, FIT_CONVERGED, Rf_ScalarLogical(s.converged));
+  SET_VECTOR_ELT(out, FIT_CHANGE, Rf_ScalarReal(s.change));
+  SET_VECTOR_ELT(out, FIT_COUNTS, counts_of(&s));
+  SET_VECTOR_ELT(out, FIT_STATUS, Rf_ScalarInteger(status));
+  UNPROTECT(1);
+  return out;
+}
+
+/* Bytes of the moments and the EM. */
+SEXP gaussian_bytes(SEXP q, SEXP d, SEXP n_groups) {
+  return Rf_ScalarReal(gaussian_em_bytes(Rf_asReal(q), Rf_asReal(d), Rf_asReal(n_groups)));
+}
+
+/* Posterior of rows in closed form. model: mixing (p x d), sigma2, prior; control: perfect, probs
+ * as standard normal quantiles (deviate), keep, seed, threads. */
+SEXP gaussian_rows(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP control) {
+  const char *fields[] = {"latents", "latents_sd", "quantiles", "draws", "status", ""};
+  assert_double_matrix(x, "x");
+  SEXP omega = PROTECT(Rf_allocVector(REALSXP, Rf_nrows(targets)));
+  for (int e = 0; e < Rf_nrows(targets); e++)
+    REAL(omega)[e] = 1;
+  latent_sample rows = sample_from(env, targets, omega);
+  family_coords families = family_coords_from(parents, rows.d);
+  linear_prior prior = prior_from(list_element(model, "prior"), &families, rows.d, control);
+  SEXP deviate = list_element(control, "deviate");
+  gaussian_latents post = {.n_probs = Rf_length(deviate),
+                           .deviate = REAL(deviate),
+                           .keep = list_int(control, "keep"),
+                           .threads = list_int(control, "threads"),
+                           .seed = (uint64_t)list_number(control, "seed")};
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  double **to[] = {&post.mean, &post.sd, &post.quantile, &post.draws};
+  int copies[] = {1, 1, post.n_probs, post.keep};
+  for (int i = 0; i < 4; i++) {
+    SET_VECTOR_ELT(out, i, Rf_allocMatrix(REALSXP, (int)rows.n, rows.d * copies[i]));
+    *to[i] = REAL(VECTOR_ELT(out, i));
+  }
+  int status =
+      gaussian_latents_of(&prior, REAL(x), Rf_ncols(x), &rows, REAL(list_element(model, "mixing")),
+                          list_number(model, "sigma2"), &post, r_allocator);
+  SET_VECTOR_ELT(out, 4, Rf_ScalarInteger(status));
+  UNPROTECT(2);
+  return out;
+}
