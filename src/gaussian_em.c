@@ -67,7 +67,7 @@ double gaussian_em_bytes(double q, double d, double n_groups) {
 }
 
 void gaussian_em_prepare(gaussian_em *s, allocator alloc) {
-  const group_moments *m = s->data;
+  const set_moments *m = s->data;
   size_t d = (size_t)s->prior->d, q = (size_t)m->q, groups = (size_t)m->n_groups;
   s->sigma2_floor = SIGMA2_FLOOR * m->sum_sq / (m->rows * m->p);
   s->gram = alloc(d * d, sizeof(double));
@@ -107,7 +107,7 @@ static void update_gram(gaussian_em *s) {
 /* projected = E[yy'] A (q x d) and middle = E hh', h = Lambda m + A'y / sigma2 (d x d); E h goes to
  * the mean of z. */
 static void group_projection(gaussian_em *s, int g) {
-  const group_moments *m = s->data;
+  const set_moments *m = s->data;
   const double one = 1, zero = 0;
   const int step = 1;
   int d = s->prior->d, q = m->q;
@@ -135,7 +135,7 @@ static void small_product(const double *a, const double *b, int d, double *out) 
 
 /* Adds a group to the sums, and its part of the log-likelihood. */
 static void add_group(gaussian_em *s, int g) {
-  const group_moments *m = s->data;
+  const set_moments *m = s->data;
   const double one = 1, weight = m->weight[g];
   int d = s->prior->d, q = m->q;
   const double *k = s->posterior.covariance;
@@ -168,7 +168,7 @@ static void add_group(gaussian_em *s, int g) {
 
 /* Moments of the latents, and the log-likelihood, at the present parameters. */
 static int expected_moments(gaussian_em *s) {
-  const group_moments *m = s->data;
+  const set_moments *m = s->data;
   size_t d = (size_t)s->prior->d;
   memset(s->cross, 0, (size_t)m->q * d * sizeof(double));
   memset(s->second, 0, d * d * sizeof(double));
@@ -245,7 +245,7 @@ static int unit_columns(gaussian_em *s) {
 
 /* (4.9), with a full A'A. */
 static void update_sigma2(gaussian_em *s) {
-  const group_moments *m = s->data;
+  const set_moments *m = s->data;
   int d = s->prior->d;
   double sum = m->sum_sq;
   update_gram(s);

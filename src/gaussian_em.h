@@ -26,7 +26,7 @@ typedef struct {
   const int *targets; /* n_groups x d */
   const double *weight, *mean, *second;
   double sum_sq; /* sum omega |x|^2 */
-} group_moments;
+} set_moments;
 
 /* mean and second of every group, and its weight: group from 1 of each domain (n_domains). */
 void group_moments_of(const double *y, int q, const latent_sample *rows, const int *group,
@@ -45,7 +45,7 @@ typedef struct {
 enum { GAUSSIAN_SIGMA2, GAUSSIAN_LOGLIK, GAUSSIAN_CHANGE, GAUSSIAN_VARIANCES };
 
 typedef struct {
-  const group_moments *data;
+  const set_moments *data;
   gaussian_em_settings set;
   linear_prior *prior;
   int prior_given;

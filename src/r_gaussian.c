@@ -42,16 +42,16 @@ SEXP target_moments(SEXP x, SEXP y, SEXP env, SEXP targets, SEXP omega, SEXP gro
   return out;
 }
 
-static group_moments moments_from(SEXP moments, SEXP targets, double p) {
+static set_moments moments_from(SEXP moments, SEXP targets, double p) {
   SEXP weight = list_element(moments, "weight");
-  group_moments m = {.q = Rf_nrows(list_element(moments, "mean")),
-                     .n_groups = Rf_length(weight),
-                     .p = p,
-                     .targets = INTEGER(targets),
-                     .weight = REAL(weight),
-                     .mean = REAL(list_element(moments, "mean")),
-                     .second = REAL(list_element(moments, "second")),
-                     .sum_sq = list_number(moments, "sum_sq")};
+  set_moments m = {.q = Rf_nrows(list_element(moments, "mean")),
+                   .n_groups = Rf_length(weight),
+                   .p = p,
+                   .targets = INTEGER(targets),
+                   .weight = REAL(weight),
+                   .mean = REAL(list_element(moments, "mean")),
+                   .second = REAL(list_element(moments, "second")),
+                   .sum_sq = list_number(moments, "sum_sq")};
   for (int g = 0; g < m.n_groups; g++)
     m.rows += m.weight[g];
   return m;
@@ -95,7 +95,7 @@ static SEXP prior_copy(SEXP prior) {
 SEXP gaussian_fit(SEXP moments, SEXP targets, SEXP parents, SEXP init, SEXP control,
                   SEXP progress) {
   int d = Rf_ncols(targets), max_iter = list_int(control, "max_iter");
-  group_moments data = moments_from(moments, targets, list_number(control, "p"));
+  set_moments data = moments_from(moments, targets, list_number(control, "p"));
   family_coords families = family_coords_from(parents, d);
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fit_fields));
   SET_VECTOR_ELT(out, FIT_MIXING, Rf_duplicate(list_element(init, "mixing")));
