@@ -132,7 +132,7 @@ moving_parts <- function(change, skew, growth) {
 #' @noRd
 describe_convergence <- function(fit) {
   if (fit$method == "g") {
-    return(describe_saem(fit))
+    return(if (is_gaussian(fit)) describe_gaussian_em(fit) else describe_saem(fit))
   }
   if (fit$iterations == 0L) {
     return("No EM iteration was run (max_iter = 0): the mixing matrix is the start.")
