@@ -2,7 +2,7 @@
 # Learned setting (A and sigma2 unknown): RelMSE over the Bayes optimum of the same rows, on a grid
 # of mechanisms, latents, rows a domain, graphs and noise variances, a method a change away from the
 # defaults.
-# How to run: Rscript bench/defaults.R [--seeds=40] [--minutes=600] [--quick]. Seed by seed over the
+# How to run: Rscript bench/defaults.R [--seeds=40] [--minutes=600] [--d=4] [--quick]. Seed by seed over the
 # whole grid, so that it may be stopped at any time (or after --minutes); what is done is kept, and
 # a later run goes on from there.
 # Results: defaults.csv (a row a data set and method), defaults-table.csv (medians and 90th
@@ -22,7 +22,7 @@ cores <- min(2L, parallel::detectCores())
 file <- paste0("defaults", if (quick) "-quick" else "", ".csv")
 
 # Updates of A are run for this many iterations: they do not converge in the causal class.
-UPDATES <- 100
+UPDATES <- 50
 
 # A method: settings that differ from the defaults, and its start. "held" shares the interventional
 # start of the data set.
@@ -52,6 +52,7 @@ grid <- expand.grid(
   graph = c("chain", "random"), sigma2 = c(0.5, 2), stringsAsFactors = FALSE
 )
 if (quick) grid <- grid[grid$d == 4 & grid$n == 200, ]
+grid <- grid[grid$d <= option("d", 10), ]
 
 simulate_setting <- function(g, seed) {
   set.seed(seed)
