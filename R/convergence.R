@@ -39,6 +39,7 @@ RATE_TOLD <- 5L
 #' a factor r, a change c leaves c r / (1 - r).
 #'
 #' @format A list of class `crl_diagnosis`:
+#' \describe{
 #' \item{state}{`"converged"`; `"converging"`; `"drifting"` (changes shrink by less than 0.001 of
 #'   their size an iteration, or grow); `"early"` (too few iterations to tell); `"none"` (no
 #'   iterations)}
@@ -55,6 +56,7 @@ RATE_TOLD <- 5L
 #'   column space)}
 #' \item{pair, angle}{the two latents that turn most into each other, and by how many degrees in the
 #'   last iteration}
+#' }
 #' @seealso [update.crl_fit()] to go on, [plot.crl_fit()] for the trace.
 #' @name crl_diagnosis
 NULL
