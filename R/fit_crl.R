@@ -117,8 +117,8 @@
 #'   and component of `weight`, `mean`, `variance`; else NULL. `noise_var` is the variance of u}
 #' \item{mc_error}{(d) Monte-Carlo standard error of the latents, from two halves of the draws}
 #' \item{iterations}{iterations of SAEM, burn-in included}
-#' \item{drift, converged}{relative change of A over the second half of the averaging iterations;
-#'   is it below 1 percent?}
+#' \item{drift, converged}{relative change of A over the second half of the averaging iterations
+#'   (NaN if there are none); is it below 1 percent?}
 #' \item{trace}{tibble by iteration: `sigma2`, `change_mixing` (relative), `acceptance` (mean share
 #'   of random-walk moves accepted), noise variances}
 #' \item{acceptance}{(d x M) share of random-walk moves accepted in the last iteration; NA where

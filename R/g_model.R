@@ -191,7 +191,7 @@ named_g_results <- function(result, posterior, data, start) {
     sigma2 = result$sigma2,
     noise_var = `dimnames<-`(t(result$prior$variance), list(latents, states)),
     noise = noise_table(result$prior$noise, latents),
-    iterations = steps, converged = result$drift < SETTLED,
+    iterations = steps, converged = isTRUE(result$drift < SETTLED),
     trace = tibble::tibble(
       iteration = seq_len(steps), sigma2 = trace[, 1L], change_mixing = trace[, 2L],
       acceptance = trace[, 3L],
@@ -261,12 +261,14 @@ describe_noise <- function(noise) {
 #' @noRd
 describe_saem <- function(fit) {
   control <- fit$control
-  moved <- paste0("the mixing matrix moved by ", format(100 * fit$drift, digits = 2L),
-                  " percent over the second half of the latter")
+  moved <- if (is.finite(fit$drift)) {
+    paste0("; the mixing matrix moved by ", format(100 * fit$drift, digits = 2L),
+           " percent over the second half of the latter")
+  }
   error <- format(max(fit$mc_error / sqrt(colMeans(fit$latents_sd^2))), digits = 1L)
   lines <- c(
     paste0("SAEM: ", control$burn_in, " burn-in and ", control$iterations,
-           " averaging iterations; ", moved, "."),
+           " averaging iterations", moved, "."),
     paste0("Latents: ", control$draws, " draws a row, Monte-Carlo error up to ", error,
            " posterior standard deviations.")
   )

@@ -266,6 +266,7 @@ draw_noise <- function(prior, cell, n) {
   if (is.null(prior$noise)) {
     return(sqrt(prior$variance[cell]) * stats::rnorm(n))
   }
-  label <- sample.int(nrow(prior$noise$weight), n, replace = TRUE, prob = prior$noise$weight[, cell])
+  weight <- prior$noise$weight[, cell]
+  label <- sample.int(length(weight), n, replace = TRUE, prob = weight)
   prior$noise$mean[label, cell] + sqrt(prior$noise$variance[label, cell]) * stats::rnorm(n)
 }

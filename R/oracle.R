@@ -49,8 +49,8 @@ MAX_IMPORTANCE <- 5L
 #' counter-based stream of its own (Philox4x32-10).
 #' @section Errors:
 #' `ebcrl_error_range` if `sigma2` is 0, `ebcrl_error_noise` if the latents' noise is not Gaussian,
-#' `ebcrl_error_ess` if too many rows have a small effective sample size, which happens with steep nonlinearities, with strongly correlated columns and, since
-#' weights multiply, with many latents.
+#' `ebcrl_error_ess` if too many rows have a small effective sample size, which happens with steep
+#' nonlinearities, with strongly correlated columns and, since weights multiply, with many latents.
 #' @source Salmon, Moraes, Dror and Shaw (2011) \doi{10.1145/2063384.2063405} for the generator.
 #' @seealso [sim_crl()], [rel_mse()]
 #' @examples

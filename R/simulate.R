@@ -68,8 +68,8 @@
 #'   \item{mixing}{p x d matrix A}
 #'   \item{sigma2}{noise variance}
 #'   \item{scm}{list: `edge_weights` (d x d), `nonlinearity` (label or function), `kappa`,
-#'     `noise`, `noise_var`, `intervention_mean`, `intervention_sd` (length d each), `parent_effect` (0 for
-#'     perfect interventions)}
+#'     `noise`, `noise_var`, `intervention_mean`, `intervention_sd` (length d each),
+#'     `parent_effect` (0 for perfect interventions)}
 #' @section Random numbers:
 #' R's generator, in the order edge weights, mixing, latents, noise: `set.seed()` fixes the
 #' result.
@@ -160,7 +160,8 @@ draw_latents <- function(dag, targeted, scm, call = rlang::caller_env()) {
     a <- targeted[, j] == 1
     drive <- drop(g[, parents, drop = FALSE] %*% scm$edge_weights[parents, j])
     mean <- ifelse(a, scm$intervention_mean[j] + scm$parent_effect * drive, drive)
-    z[, j] <- mean + noise_draws[[scm$noise]](n) * ifelse(a, scm$intervention_sd[j], sqrt(scm$noise_var[j]))
+    sd <- ifelse(a, scm$intervention_sd[j], sqrt(scm$noise_var[j]))
+    z[, j] <- mean + noise_draws[[scm$noise]](n) * sd
     g[, j] <- apply_nonlinearity(z[, j], scm)
     check_finite_latents(z[, j], g[, j], colnames(dag)[j], scm, call)
   }

@@ -428,6 +428,6 @@ int saem_run(saem_state *s) {
       memcpy(s->halfway, s->mixing, tall * sizeof(double));
     s->set.tick(t, change, s->set.ctx);
   }
-  s->drift = relative_change(s->halfway, s->mixing, tall);
+  s->drift = s->set.iterations > 0 ? relative_change(s->halfway, s->mixing, tall) : NAN;
   return status;
 }

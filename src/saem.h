@@ -53,7 +53,7 @@ typedef struct {
   double *walk_scale, *acceptance; /* d x n_domains */
   double *trace;                   /* (burn_in + iterations) x (SAEM_VARIANCES + 2 d) */
   int sigma2_floored, rank_deficient;
-  double drift; /* relative change of A over the second half of the averaging iterations */
+  double drift; /* relative change of A over the second half of the averaging iterations, if any */
   /* by saem_prepare() */
   row_shards shards;
   saem_shard *shard;

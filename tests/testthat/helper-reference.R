@@ -974,8 +974,9 @@ ref_labels <- function(prior, z, states, parents, knots, uniforms) {
   }, 0L)
 }
 
-# One sweep of a row's latents: labels of the noise; then for each node, parents first, a draw from its Gaussian conditional
-# given parents and x, then a random walk, each accepted by the ratio of full densities.
+# One sweep of a row's latents: labels of the noise; then for each node, parents first, a draw from
+# its Gaussian conditional given parents and x, then a random walk, each accepted by the ratio of
+# full densities.
 ref_sweep <- function(z, projected, gram, sigma2, prior, states, scale, parents, order, knots,
                       moves, uniforms = NULL) {
   accepted <- rep(NA, length(z))

@@ -169,3 +169,41 @@ test_that("with noise in components threads, signs and going on are as without",
   turned <- ebcrl:::turn_latents(model, list(integer(), 1L, 2L))
   expect_equal(turned$prior$noise$mean, fit$prior$noise$mean * rep(sign(largest), each = 6))
 })
+
+test_that("without averaging iterations a fit does not claim to have converged", {
+  fit <- fit_crl(small_sim(), method = "g",
+                 control = crl_control(burn_in = 5, iterations = 0, draws = 10, seed = 1))
+  expect_false(fit$converged)
+  expect_true(is.nan(fit$drift))
+  expect_output(print(fit), "5 burn-in and 0 averaging iterations\\.")
+})
+
+test_that("awkward data give finite fits, and what was floored is counted", {
+  finite <- function(fit) {
+    all(is.finite(fit$latents), is.finite(fit$latents_sd), is.finite(fit$mixing), fit$sigma2 > 0,
+        fit$noise_var > 0, na.rm = TRUE)
+  }
+  sim <- function(...) withr::with_seed(1, sim_crl(..., p = 8))
+  one <- matrix(0L, 1, 1)
+  for (noise in list("gaussian", 2)) {
+    run <- function(sim, ...) {
+      fit_crl(sim, method = "g",
+              control = crl_control(burn_in = 10, iterations = 10, draws = 20, seed = 1,
+                                    noise = noise), ...)
+    }
+    expect_true(finite(run(sim(one, n = 50, targets = rbind(c(a = 0), 1)))))
+    expect_true(finite(run(sim(chain_dag(3), n = 12))))
+    expect_true(finite(run(sim(chain_dag(3), n = 50, targets = rbind(c(1, 1, 0), c(0, 1, 0))))))
+    expect_true(finite(run(sim(chain_dag(3), n = 50, sigma2 = 1e-3))))
+    expect_true(finite(run(sim(chain_dag(3), n = 50, sigma2 = 20), weights = c(98, 1, 1))))
+    exact <- run(sim(chain_dag(3), n = 50, sigma2 = 0))
+    expect_true(finite(exact))
+    expect_gt(exact$counts[["sigma2_floored"]], 0)
+    few <- sim(chain_dag(3), n = 30)
+    same <- rep(c(1, 2, 31, 32, 61, 62), each = 15)
+    few[c("x", "env", "z")] <- list(few$x[same, ], few$env[same], few$z[same, ])
+    expect_true(finite(run(few)))
+    few$x <- few$x * rep(10^(-3:4), each = nrow(few$x))
+    expect_true(finite(run(few)))
+  }
+})
