@@ -187,7 +187,7 @@ describe_advice <- function(fit) {
   further <- if (is.finite(needed)) {
     paste0("update(fit, max_iter = ", whole(signif(1.2 * needed, 2L)), ")")
   }
-  hold <- if (fit$learned[["mixing"]]) "mixing = \"fixed\" in crl_control() holds A at its start"
+  hold <- if (fit$learned[["mixing"]]) "update_mixing = FALSE in crl_control() holds A at its start"
   paste0(further %||% "update(fit)", " goes on from here", if (!is.null(hold)) paste0("; ", hold),
          ".")
 }

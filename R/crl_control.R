@@ -33,8 +33,9 @@
 #'   that a log-density that is quadratic in each coordinate is not penalised. `"ridge"` is the
 #'   paper's, \eqn{\lambda |\theta|^2}; heavy smoothing falls back to no shrinkage.
 #' @param lambda Penalty weight (at least 0), on the scale of the unnormalised normal equations: it
-#'   is held against the number of rows. With `"difference"` the error is flat over 1 to 100.
-#'   `"auto"` chooses it from the data, see Smoothing.
+#'   is held against the number of rows. With `"difference"` the error is flat over 1 to 100. The
+#'   default is 5, with `mixing = "psd"` 1000, see Correlated columns. `"auto"` chooses it from the
+#'   data, see Smoothing.
 #' @param knots Knots of each coordinate (whole number, at least 2), equally spaced and including
 #'   both ends; `knots + 2` cubic B-splines a coordinate. 8 is the paper's.
 #' @param range Range that the knots cover. `"data"` (the default) takes smallest and largest value
@@ -43,17 +44,21 @@
 #' @param mixing Update of the mixing matrix A = OD, O orthonormal and D diagonal (4.7).
 #'   `"orthonormal"` holds D = 1: only this scale makes A identifiable up to signed permutations,
 #'   and updates of D drift. `"diagonal"` updates D. `"psd"`: \eqn{A = O \Lambda}, \eqn{\Lambda}
-#'   symmetric positive definite (Section 4.6 of the paper), for any columns, kept at length 1; see
-#'   Correlated columns below. `"fixed"` holds A, whatever its columns. `"auto"` (the default) is
+#'   symmetric positive definite (Section 4.6 of the paper), for any columns, kept at length 1, and
+#'   held at a start that knows the rotation; see Correlated columns below. `"fixed"` holds A, whatever its columns. `"auto"` (the default) is
 #'   `"orthonormal"` from `init = "pca"` and `"fixed"` from every other start: from a start that
 #'   knows the rotation, updates of A with an estimated score lead away from it. With
 #'   `method = "g"`, whose updates do not, `"auto"` is `"fixed"` where `init` gives A in numbers and
 #'   `"orthonormal"` else; in a fit that goes on from a g fit it is what that one had.
+#' @param update_mixing Of `method = "f"`: does the EM update A (`TRUE`), or hold it at its start
+#'   (`FALSE`)? `"auto"` (the default): `"orthonormal"` and `"diagonal"` update it, `"fixed"` holds
+#'   it, `"auto"` and `"psd"` hold it from every start but `init = "pca"`. `"fixed"` with `TRUE` is
+#'   an error.
 #' @param reference The score that the spline score corrects. `"gaussian"` (the default): that of a
 #'   Gaussian for each combination of targets, see Gaussian reference. `"none"`: splines alone, as in
 #'   the paper.
 #' @param sigma2 Noise variance: `"learned"` (4.9), `"fixed"` at its start, or `"auto"` (the
-#'   default): fixed where `mixing` is `"fixed"` and `init` gives `sigma2`, else learned.
+#'   default): fixed where A is held and `init` gives `sigma2`, else learned.
 #' @param eta Damping of Tweedie's formula (4.4), between 0 (no shrinkage) and 1 (the default), or
 #'   `"auto"`, see Smoothing.
 #' @param max_iter Largest number of EM iterations, also of `prior = "linear"`. 0 leaves the start
@@ -144,14 +149,15 @@
 #' through the noise, and a score of node and parents alone misses most of it: with A and
 #' \eqn{\sigma^2} known and condition number 5, its error was 4.4 times the Bayes optimum (median of
 #' six seeds, `bench/psd.R`). The Gaussian reference takes that part, the splines the rest: 1.03
-#' times. The splines' variance is multiplied by the noise, so that a larger `lambda` than
-#' elsewhere, such as 100, does no harm and helps coverage.
+#' times. The splines' variance is multiplied by the noise, so that `lambda` has to be larger than
+#' elsewhere: 1.01 to 1.02 times with the default of 1000, and better coverage. Where a general A is
+#' given and `mixing = "fixed"`, `lambda` is 5 unless it is set.
 #'
 #' Updates of A are neutral in every direction within the column space, and errors of the score add
 #' up: with `lambda = 5` A ran towards dependent columns within 50 iterations, with `lambda = 100`
-#' it stayed as good as its start in the median, and no better. Hold it: `"psd"` with
-#' `max_iter = 0` takes A from its start and denoises (1.1 times the Bayes optimum with linear and
-#' 1.2 with bounded mechanisms, where the best rotation had 11 and 14).
+#' it stayed as good as its start in the median, and no better. So `"psd"` holds A at its start,
+#' except at principal components, which do not know the latents; `update_mixing = TRUE` updates it
+#' from any.
 #'
 #' Lengths of columns are a convention, since A and z may trade a scale: `"psd"` keeps columns at
 #' length 1, those of an `init` included; `"fixed"` keeps the lengths given.
@@ -235,6 +241,7 @@ crl_control <- function(score = c("causal", "markov"),
                         intervention = c("imperfect", "perfect"),
                         penalty = c("difference", "ridge"), lambda = 5, knots = 8, range = "data",
                         mixing = c("auto", "orthonormal", "diagonal", "psd", "fixed"),
+                        update_mixing = "auto",
                         reference = c("gaussian", "none"),
                         sigma2 = c("auto", "learned", "fixed"), eta = 1, max_iter = 1000,
                         tol = 1e-5, acceleration = c("anderson", "none"),
@@ -255,6 +262,7 @@ crl_control <- function(score = c("causal", "markov"),
     if (missing(mixing)) mixing <- "orthonormal"
     if (missing(acceleration)) acceleration <- "none"
   }
+  if (missing(lambda) && identical(mixing, "psd")) lambda <- PSD_LAMBDA
   number <- function(x, arg, ...) check_number(x, arg, ..., class = "control",
                                                call = rlang::caller_env())
   auto <- function(x, arg, ...) check_auto(x, arg, ..., call = rlang::caller_env())
@@ -269,6 +277,7 @@ crl_control <- function(score = c("causal", "markov"),
     knots = number(knots, "knots", min = 2, max = 1000, integer = TRUE),
     range = check_range(range),
     mixing = choice(mixing, c("auto", "orthonormal", "diagonal", "psd", "fixed"), "mixing"),
+    update_mixing = check_update(update_mixing, mixing),
     reference = choice(reference, c("gaussian", "none"), "reference"),
     sigma2 = choice(sigma2, c("auto", "learned", "fixed"), "sigma2"),
     eta = auto(eta, "eta", min = 0, max = 1),
@@ -300,6 +309,28 @@ crl_control <- function(score = c("causal", "markov"),
     },
     preset = preset
   ), class = "crl_control")
+}
+
+# Default of lambda with mixing = "psd", where the splines' variance is multiplied by the noise.
+PSD_LAMBDA <- 1000
+
+#' "auto", TRUE or FALSE; not TRUE where `mixing` says that A is held
+#' @noRd
+check_update <- function(x, mixing, call = rlang::caller_env()) {
+  if (identical(x, "auto")) {
+    return(x)
+  }
+  if (is.character(x)) {
+    abort_input(c('{.arg update_mixing} must be "auto", TRUE or FALSE.',
+                  "x" = "It is {describe(x)}."), "control", call = call)
+  }
+  x <- check_flag(x, "update_mixing", class = "control", call = call)
+  if (x && identical(mixing, "fixed")) {
+    abort_input(c("{.arg update_mixing} must not be TRUE with {.code mixing = \"fixed\"}.",
+                  "i" = "{.val fixed} holds the mixing matrix: name another {.arg mixing}."),
+                "control", call = call)
+  }
+  x
 }
 
 #' "auto", or a number
@@ -377,7 +408,8 @@ print.crl_control <- function(x, ...) {
 #' Updates of D or Lambda drift along directions that are neutral; there is no limit to hasten to.
 #' @noRd
 is_accelerated <- function(control) {
-  control$acceleration == "anderson" && control$mixing %in% c("orthonormal", "fixed")
+  control$acceleration == "anderson" &&
+    (isFALSE(control$update_mixing) || control$mixing %in% c("orthonormal", "fixed"))
 }
 
 #' The settings in the form the C core reads: numbers for choices, a range for every latent
@@ -396,7 +428,8 @@ engine_control <- function(control, d, learn_sigma2 = FALSE, turn_signs = FALSE)
     solver = position(control$solver, c("auto", "cholesky", "cg")),
     cg_tol = control$cg_tol, cg_max_iter = control$cg_max_iter, threads = control$threads,
     gaussian = control$reference == "gaussian",
-    mixing = position(control$mixing, c("orthonormal", "diagonal", "fixed", "psd")),
+    mixing = position(if (isFALSE(control$update_mixing)) "fixed" else control$mixing,
+                      c("orthonormal", "diagonal", "fixed", "psd")),
     learn_sigma2 = learn_sigma2, turn_signs = turn_signs,
     eta = if (identical(control$eta, "auto")) 1 else control$eta,
     choose_eta = identical(control$eta, "auto"), seed = control$seed %||% 1L,

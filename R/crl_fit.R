@@ -23,8 +23,8 @@
 #'     \item{domains}{tibble with one row a domain: `domain`; `targets` (names of the latents it
 #'       targets, or `"none"`); `rows`; `weight`; `posterior_sd` (mean of `latents_sd` over its rows
 #'       and all latents, in the units of the latents); `floored` (number of (row, latent) pairs
-#'       whose posterior variance came out negative and was set to 0; not where columns of A are
-#'       correlated).}
+#'       whose posterior variance came out negative and was set to 0; where columns of A are
+#'       correlated, of negative eigenvalues of the rows' posterior covariances).}
 #'     \item{cells}{tibble with one row a (node, target state): `node`, `state` (0 or 1), `rows`,
 #'       `coefficients`, `solver`, `lambda`, `cg_iterations`, `loss` (the score-matching loss,
 #'       equation (5.3) of the paper, of the node's score component, per row in that state).}
@@ -138,7 +138,8 @@ describe_model <- function(fit) {
     start <- paste0(start, " (", optima$starts[1L], " of ", sum(optima$starts),
                     " searches ended in the best optimum)")
   }
-  c(model, paste0("Mixing: ", fit$control$mixing, ", start: ", start))
+  held <- fit$method == "f" && !fit$learned[["mixing"]] && fit$control$mixing != "fixed"
+  c(model, paste0("Mixing: ", fit$control$mixing, if (held) " (held)", ", start: ", start))
 }
 
 #' @noRd
@@ -206,13 +207,14 @@ start_notes <- function(fit) {
 #' Updates of A = O Lambda have no anchor within the column space
 #' @noRd
 drift_note <- function(fit) {
-  if (fit$control$mixing != "psd" || fit$iterations == 0L) {
+  moved <- fit$method == "f" && fit$learned[["mixing"]] && fit$iterations > 0L
+  if (fit$control$mixing != "psd" || !moved) {
     return(NULL)
   }
   condition <- format(kappa(fit$scale, exact = TRUE), digits = 3L)
   paste0("The updates of A are neutral within its column space, and it may drift towards ",
-         "dependent columns (condition number ", condition, " after them): compare with `max_iter = 0`, ",
-         "which holds A at the start.")
+         "dependent columns (condition number ", condition, " after them): compare with ",
+         "`update_mixing = FALSE`, which holds A at the start.")
 }
 
 #' Which latents correlated columns of A leave open, see shearable_pairs()
@@ -295,9 +297,9 @@ domain_table <- function(fit) {
     weight = data$weights,
     posterior_sd = unname(rowSums(rowsum(fit$latents_sd, data$env))) * per_pair
   )
-  if (fit$method == "f" && !is.matrix(fit$scale)) {
-    floored <- rowsum((fit$latents_sd == 0) + 0L, data$env)
-    table$floored <- as.integer(rowSums(floored))
+  if (fit$method == "f") {
+    by_sd <- function() rowSums(rowsum((fit$latents_sd == 0) + 0L, data$env))
+    table$floored <- as.integer(fit$floored %||% by_sd())
   }
   table
 }

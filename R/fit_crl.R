@@ -97,6 +97,8 @@
 #'   `variance` (2 x d, states in rows) and `coefficients` (d x 2 x d, parents first)}
 #' \item{orthonormal, scale}{(p x d) O and (d) the diagonal of D; where columns of A are correlated,
 #'   `scale` is the (d x d) matrix \eqn{\Lambda}, and `mixing` \eqn{O \Lambda}}
+#' \item{floored}{(M) where columns of A are correlated: eigenvalues of the posterior covariances of
+#'   a domain's rows that came out negative and were set to 0; else NULL}
 #' \item{counts}{what was floored, jittered, unconverged, rank deficient or out of range}
 #' \item{cells}{tibble by (node, state): rows, coefficients, solver, penalty weight `lambda` (given
 #'   or chosen), iterations, and the loss per row, of the node's score component over the rows in
@@ -226,12 +228,13 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
   started <- proc.time()[["elapsed"]]
   control$seed <- control$seed %||% 1L
   init <- init %||% default_init(control)
-  control$mixing <- resolved_mixing(control$mixing, init)
+  control <- resolved_mixing(control, init)
   check_engine_range(control$range, data$d, error_call)
   check_memory(data, control, error_call)
   start <- starting_values(init, data, control, error_call)
   check_damping(control, start, error_call)
-  learned <- c(mixing = control$mixing != "fixed", sigma2 = learns_sigma2(control, start))
+  learned <- c(mixing = control$update_mixing,
+               sigma2 = learns_sigma2(control, start, held = !control$update_mixing))
   fit <- run_em(data, start, control, learned, error_call)
   fit$start <- reusable_start(init)
   fit$call <- call
@@ -278,9 +281,8 @@ check_damping <- function(control, start, call) {
 
 #' Is sigma2 updated? Not where it was given together with a mixing matrix that is held
 #' @noRd
-learns_sigma2 <- function(control, start) {
-  control$sigma2 == "learned" ||
-    (control$sigma2 == "auto" && !(control$mixing == "fixed" && start$sigma2_given))
+learns_sigma2 <- function(control, start, held = control$mixing == "fixed") {
+  control$sigma2 == "learned" || (control$sigma2 == "auto" && !(held && start$sigma2_given))
 }
 
 #' Weight of a row of each domain: n w_e / N_e, so that it is 1 by default (Appendix C)
@@ -313,7 +315,8 @@ named_results <- function(result, data) {
     ),
     orthonormal = `dimnames<-`(result$orthonormal, columns),
     scale = if (correlated) `dimnames<-`(result$scale, list(latents, latents)) else
-      stats::setNames(result$scale, latents)
+      stats::setNames(result$scale, latents),
+    floored = if (correlated) stats::setNames(result$floored, data$env_names)
   )
 }
 

@@ -45,12 +45,12 @@ one_seed <- function(nonlinearity, seed) {
   }
   oracle <- fit(known, "fixed")
   splines <- fit(known, "fixed", reference = "none")
-  held <- fit("interventional", "psd", max_iter = 0)
+  held <- fit("interventional", "psd", lambda = 5)
   smooth <- fit(held, "fixed", lambda = 100)
   rotated <- fit("interventional", "orthonormal", max_iter = 0, mechanisms = "linear")
   error <- function(fit) rel_mse(fit, sim) / bayes
   moved <- function(lambda) { # NA: A became singular
-    tryCatch(error(fit(held, "psd", lambda = lambda, max_iter = 50)),
+    tryCatch(error(fit(held, "psd", lambda = lambda, update_mixing = TRUE, max_iter = 50)),
              ebcrl_error_numerical = function(e) NA)
   }
   data.frame(

@@ -112,6 +112,7 @@ int em_prepare(em_fit_state *em, allocator alloc) {
   em->psd_shard = alloc((size_t)n_shards, sizeof(psd_scratch));
   for (int k = 0; k < n_shards; k++)
     em->psd_shard[k] = psd_scratch_new(em->psd, alloc);
+  em->psd_floored = alloc((size_t)n_shards * (size_t)em->sample.n_domains, sizeof(int));
   return refresh(em);
 }
 
@@ -172,8 +173,11 @@ static void psd_posterior_block(em_fit_state *em, int shard, size_t start, int r
   posterior_sums *sum = &em->shard[shard];
   psd_scratch *t = &em->psd_shard[shard];
   size_t n = em->sample.n, d = (size_t)em->sample.d;
-  sum->floored += psd_moments(em->psd, t, em->y + start, n, s, rows, em->sigma2, em->set.eta, z);
+  int *floored = em->psd_floored + (size_t)shard * (size_t)em->sample.n_domains;
+  psd_moments(em->psd, t, em->y + start, n, s, rows, em->sigma2, em->set.eta, z);
   for (size_t i = 0; i < (size_t)rows; i++) {
+    floored[em->sample.env[start + i] - 1] += t->floored[i];
+    sum->floored += (size_t)t->floored[i];
     double weight = row_weight(&em->sample, start + i);
     for (size_t j = 0; j < d; j++) {
       double *latent = em->out.latents + j * n + start + i, mean = z[j * X_ROWS + i];
@@ -217,6 +221,9 @@ static void posterior_shard(em_fit_state *em, int k, int first) {
   double *jacobian = em->psd ? em->psd_shard[k].jacobian : NULL;
   task_work *t = &m->task[k];
   sums_clear(sum, em->p, d, second_size(em));
+  if (em->psd)
+    memset(em->psd_floored + k * em->sample.n_domains, 0,
+           (size_t)em->sample.n_domains * sizeof(int));
   for (size_t start = shard_start(&m->shards, k); start < end; start += X_ROWS) {
     int many = block_rows(start, end, X_ROWS);
     for (size_t at = start; at < start + (size_t)many; at += BLOCK_ROWS) {

@@ -82,6 +82,7 @@ typedef struct {
   double *z_block;                      /* shards x d x X_ROWS: weighted latents */
   double *s_block, *ds_block, *v_block; /* shards x d x BLOCK_ROWS */
   psd_scratch *psd_shard;               /* one a shard, with correlated columns */
+  int *psd_floored;                     /* shards x domains: negative eigenvalues of rows */
   double sum_sq, sigma2_floor;
   polar_work polar;
   double *scratch; /* 2 p x d */

@@ -41,15 +41,18 @@ double psd_model_doubles(double p, double d) {
 
 psd_scratch psd_scratch_new(const psd_model *m, allocator alloc) {
   size_t square = (size_t)m->d * (size_t)m->d;
-  psd_scratch t = {
-      alloc(square * BLOCK_ROWS, sizeof(double)), alloc(square * BLOCK_ROWS, sizeof(double)),
-      alloc(square * BLOCK_ROWS, sizeof(double)), alloc(square, sizeof(double)),
-      alloc((size_t)m->d, sizeof(double)),        alloc((size_t)m->lwork, sizeof(double))};
+  psd_scratch t = {alloc(square * BLOCK_ROWS, sizeof(double)),
+                   alloc(square * BLOCK_ROWS, sizeof(double)),
+                   alloc(square * BLOCK_ROWS, sizeof(double)),
+                   alloc(square, sizeof(double)),
+                   alloc((size_t)m->d, sizeof(double)),
+                   alloc((size_t)m->lwork, sizeof(double)),
+                   alloc(BLOCK_ROWS, sizeof(int))};
   return t;
 }
 
 double psd_scratch_doubles(double d) {
-  return d * d * (3 * BLOCK_ROWS + 1) + 67 * d;
+  return d * d * (3 * BLOCK_ROWS + 1) + 67 * d + BLOCK_ROWS / 2;
 }
 
 /* Eigenvectors of a symmetric matrix in place, eigenvalues ascending. */
@@ -221,12 +224,13 @@ static int positive_definite(const double *cov, size_t d, int row, double *a) {
 }
 
 /* Negative eigenvalues of a row's covariance become 0; returns how many. */
-static size_t floor_row(const psd_model *m, psd_scratch *t, int row) {
-  size_t d = (size_t)m->d, floored = 0;
+static int floor_row(const psd_model *m, psd_scratch *t, int row) {
+  size_t d = (size_t)m->d;
+  int floored = 0;
   for (size_t e = 0; e < d * d; e++)
     t->vectors[e] = t->cov[e * BLOCK_ROWS + (size_t)row];
   if (eigen_of(t->vectors, m->d, t->values, t->work, m->lwork) != STATUS_OK)
-    return d; /* not finite: the latents are not either, and the fit says so */
+    return m->d; /* not finite: the latents are not either, and the fit says so */
   double least = -ROUNDING * fmax(fabs(t->values[0]), fabs(t->values[d - 1]));
   for (size_t k = 0; k < d; k++) {
     floored += t->values[k] < least;
@@ -243,9 +247,9 @@ static size_t floor_row(const psd_model *m, psd_scratch *t, int row) {
   return floored;
 }
 
-size_t psd_moments(const psd_model *m, psd_scratch *t, const double *y, size_t n,
-                   const double *score, int rows, double sigma2, double eta, double *mean) {
-  size_t d = (size_t)m->d, floored = 0;
+void psd_moments(const psd_model *m, psd_scratch *t, const double *y, size_t n, const double *score,
+                 int rows, double sigma2, double eta, double *mean) {
+  size_t d = (size_t)m->d;
   for (size_t j = 0; j < d; j++) {
     memcpy(mean + j * X_ROWS, y + j * n, (size_t)rows * sizeof(double));
     for (size_t k = 0; k < d; k++)
@@ -254,7 +258,5 @@ size_t psd_moments(const psd_model *m, psd_scratch *t, const double *y, size_t n
   }
   covariances(m, t, rows, sigma2);
   for (int i = 0; i < rows; i++)
-    if (!positive_definite(t->cov, d, i, t->vectors))
-      floored += floor_row(m, t, i);
-  return floored;
+    t->floored[i] = positive_definite(t->cov, d, i, t->vectors) ? 0 : floor_row(m, t, i);
 }

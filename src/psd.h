@@ -51,6 +51,7 @@ void psd_turn(psd_model *m, int j, double *orthonormal, double *lambda);
 typedef struct {
   double *jacobian, *cov, *product; /* d x d x BLOCK_ROWS each */
   double *vectors, *values, *work;  /* d x d, d, eigenvalue solver's */
+  int *floored;                     /* BLOCK_ROWS: negative eigenvalues of each row */
 } psd_scratch;
 
 psd_scratch psd_scratch_new(const psd_model *m, allocator alloc);
@@ -59,8 +60,8 @@ double psd_scratch_doubles(double d);
 
 /* Posterior moments of rows: y at y[row + j * n], score d x BLOCK_ROWS, t->jacobian filled; mean at
  * mean[row + j * X_ROWS], t->cov[(l * d + k) * BLOCK_ROWS + row]. The covariance is symmetrised and
- * its negative eigenvalues are set to 0. Returns how many were, over all rows. */
-size_t psd_moments(const psd_model *m, psd_scratch *t, const double *y, size_t n,
-                   const double *score, int rows, double sigma2, double eta, double *mean);
+ * its negative eigenvalues are set to 0, which t->floored counts by row. */
+void psd_moments(const psd_model *m, psd_scratch *t, const double *y, size_t n, const double *score,
+                 int rows, double sigma2, double eta, double *mean);
 
 #endif

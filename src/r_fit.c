@@ -194,6 +194,19 @@ static SEXP cell_values(const score_model *m, int what) {
   return out;
 }
 
+/* Negative eigenvalues of the posterior covariances of the rows of each domain. */
+static SEXP floored_by_domain(const em_fit_state *em) {
+  if (!em->psd)
+    return R_NilValue;
+  int domains = em->sample.n_domains;
+  SEXP out = Rf_allocVector(INTSXP, domains);
+  memset(INTEGER(out), 0, (size_t)domains * sizeof(int));
+  for (int k = 0; k < em->score->shards.n_shards; k++)
+    for (int e = 0; e < domains; e++)
+      INTEGER(out)[e] += em->psd_floored[k * domains + e];
+  return out;
+}
+
 enum {
   FIT_LATENTS,
   FIT_SD,
@@ -216,31 +229,14 @@ enum {
   FIT_JITTERED,
   FIT_UNCONVERGED,
   FIT_STATUS,
-  FIT_REFERENCE
+  FIT_REFERENCE,
+  FIT_FLOORED
 };
-static const char *fit_fields[] = {"latents",
-                                   "latents_sd",
-                                   "orthonormal",
-                                   "scale",
-                                   "sigma2",
-                                   "range",
-                                   "theta",
-                                   "trace",
-                                   "iterations",
-                                   "converged",
-                                   "change_latents",
-                                   "turn",
-                                   "growth",
-                                   "counts",
-                                   "eta",
-                                   "lambda",
-                                   "loss",
-                                   "cg_iterations",
-                                   "jittered",
-                                   "unconverged",
-                                   "status",
-                                   "reference",
-                                   ""};
+static const char *fit_fields[] = {
+    "latents",  "latents_sd",  "orthonormal", "scale",     "sigma2",         "range",
+    "theta",    "trace",       "iterations",  "converged", "change_latents", "turn",
+    "growth",   "counts",      "eta",         "lambda",    "loss",           "cg_iterations",
+    "jittered", "unconverged", "status",      "reference", "floored",        ""};
 
 /* Copies fitted coefficients into a score model and marks the cells that have them. */
 static void load_theta(score_model *m, SEXP theta) {
@@ -301,6 +297,7 @@ SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init,
 
   SET_VECTOR_ELT(out, FIT_STATUS, Rf_ScalarInteger(status));
   SET_VECTOR_ELT(out, FIT_REFERENCE, reference_list(em.reference));
+  SET_VECTOR_ELT(out, FIT_FLOORED, floored_by_domain(&em));
   SET_VECTOR_ELT(out, FIT_SIGMA2, Rf_ScalarReal(em.sigma2));
   memcpy(new_matrix(out, FIT_RANGE, 2, d), em.score->range, 2 * (size_t)d * sizeof(double));
   SET_VECTOR_ELT(out, FIT_THETA, theta_list(em.score));

@@ -834,11 +834,11 @@ ref_psd_posterior <- function(y, score, jacobian, mixing, sigma2, eta) {
   noise <- sigma2 * solve(crossprod(mixing))
   latents <- y + eta * score %*% noise
   cov <- array(0, c(nrow(y), ncol(y), ncol(y)))
-  floored <- 0
+  floored <- integer(nrow(y))
   for (i in seq_len(nrow(y))) {
     v <- noise + noise %*% jacobian[i, , ] %*% noise
     e <- eigen((v + t(v)) / 2, symmetric = TRUE)
-    floored <- floored + sum(e$values < 0)
+    floored[i] <- sum(e$values < 0)
     cov[i, , ] <- e$vectors %*% (pmax(e$values, 0) * t(e$vectors))
   }
   list(latents = latents, cov = cov, floored = floored)
@@ -890,7 +890,9 @@ ref_fit_psd <- function(x, env, targets, dag, init, weights = NULL, control = li
     mixing <- if (control$mixing == "psd") unit(best) else mixing
   }
   e <- estep()
-  c(e, list(mixing = mixing, sigma2 = sigma2, trace_loss = loss,
+  by_domain <- as.vector(tapply(e$floored, factor(env, seq_len(nrow(targets))), sum))
+  e$floored <- sum(e$floored)
+  c(e, list(mixing = mixing, sigma2 = sigma2, trace_loss = loss, floored_by_domain = by_domain,
             scale = ref_power(crossprod(mixing), 1 / 2),
             latents_sd = sqrt(vapply(seq_len(d), function(j) e$cov[, j, j], numeric(nrow(x))))))
 }

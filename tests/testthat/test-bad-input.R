@@ -198,7 +198,13 @@ bad_input(
   "control: a lambda in words" = crl_control(lambda = "cv") ~ control,
   "control: an eta in words" = crl_control(eta = c("auto", "auto")) ~ control,
   "control: eta chosen with correlated columns" =
-    fit_crl(named, env, targets, dag, control = crl_control(mixing = "psd", eta = "auto")) ~ control,
+    fit_crl(named, env, targets, dag,
+            control = crl_control(mixing = "psd", eta = "auto")) ~ control,
+  "control: update_mixing in words" = crl_control(update_mixing = "yes") ~ control,
+  "control: two values of update_mixing" =
+    crl_control(update_mixing = c(TRUE, FALSE)) ~ control,
+  "control: A held and updated" =
+    crl_control(mixing = "fixed", update_mixing = TRUE) ~ control,
   "control: one knot" = crl_control(knots = 1) ~ control,
   "control: a fraction of knots" = crl_control(knots = 7.5) ~ control,
   "control: eta above 1" = crl_control(eta = 1.5) ~ control,

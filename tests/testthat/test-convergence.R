@@ -162,7 +162,7 @@ test_that("the diagnosis names what moves", {
   expect_identical(scaled$diagnosis$state, "drifting")
   expect_identical(names(which.max(scaled$diagnosis$moving)), "scale")
   expect_match(describe_convergence(scaled), "drift", all = FALSE)
-  expect_match(describe_convergence(scaled), "mixing = \"fixed\"", all = FALSE, fixed = TRUE)
+  expect_match(describe_convergence(scaled), "update_mixing = FALSE", all = FALSE, fixed = TRUE)
 
   noise <- conv_fit(sim, max_iter = 3, init = list(mixing = sim$mixing, sigma2 = 0.1),
                     mixing = "fixed", sigma2 = "learned")

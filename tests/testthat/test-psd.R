@@ -19,7 +19,9 @@ psd_data <- function(n_env = c(143, 101, 128, 117), p = 7, cosine = 0.6) {
 }
 
 fit_psd <- function(s, ..., weights = NULL, init = s$start) {
-  settings <- utils::modifyList(list(mixing = "psd", tol = 0, max_iter = 4, knots = 4), list(...))
+  settings <- utils::modifyList(list(mixing = "psd", lambda = 5, tol = 0, max_iter = 4, knots = 4),
+                                list(...))
+  settings$update_mixing <- settings$update_mixing %||% (settings$mixing != "fixed")
   fit_crl(s$x, env = s$env, targets = s$targets, dag = s$dag, weights = weights, init = init,
           control = do.call(crl_control, settings))
 }
@@ -38,6 +40,7 @@ expect_psd_close <- function(fit, reference, tolerance = 1e-9) {
   expect_close(fit$trace$loss, reference$trace_loss, tolerance)
   expect_equal(fit$counts[["variance_floored"]], reference$floored)
   expect_equal(fit$counts[["reference_floored"]], reference$reference_floored)
+  expect_equal(unname(fit$floored), reference$floored_by_domain)
   expect_close(fit$orthonormal %*% fit$scale, fit$mixing, 1e-12)
   expect_close(crossprod(fit$orthonormal), diag(3), 1e-12)
   expect_true(isSymmetric(fit$scale) && all(eigen(fit$scale)$values > 0))
@@ -186,8 +189,10 @@ test_that("methods: coef, fitted, residuals, predict, summary, plot, a refit fro
   known <- -sweep(y[1:3, ], 2, moments$mean) %*% solve(moments$cov + noise)
   expect_close(predict(fit, s$x[1:3, ], targets = c(1, 1, 0), type = "score"), splines + known)
   expect_output(print(summary(fit)), "Mixing: psd")
+  expect_identical(summary(fit)$domains$floored, unname(fit$floored))
   expect_output(print(fit), "drift towards dependent")
   expect_false(any(grepl("drift", fit_notes(fit_psd(s, max_iter = 0)))))
+  expect_false(any(grepl("drift", fit_notes(fit_psd(s, update_mixing = FALSE)))))
   expect_s3_class(ggplot2::autoplot(fit, "scores"), "ggplot")
   held <- fit_psd(s, init = fit, mixing = "fixed", max_iter = 0)
   expect_close(held$latents, fit$latents, 1e-10)
@@ -195,6 +200,48 @@ test_that("methods: coef, fitted, residuals, predict, summary, plot, a refit fro
                           folds = 2)
   expect_identical(compared$model[1], "fit")
   expect_gt(compared$difference[2], 2 * compared$se_difference[2])
+})
+
+test_that("A is held from every start but principal components, and updated where asked", {
+  withr::local_seed(44)
+  s <- psd_data()
+  asked <- function(mixing, update_mixing, init) {
+    fit <- fit_psd(s, mixing = mixing, update_mixing = update_mixing, init = init, max_iter = 2)
+    start <- fit_psd(s, mixing = mixing, update_mixing = FALSE, init = init, max_iter = 0)
+    moved <- max(abs(fit$mixing - start$mixing)) > 1e-6
+    expect_identical(fit$learned[["mixing"]], moved)
+    expect_identical(fit$control$update_mixing, moved)
+    expect_identical(any(grepl("(held)", describe_model(fit), fixed = TRUE)),
+                     !moved && fit$control$mixing != "fixed")
+    moved
+  }
+  before <- fit_psd(s, max_iter = 1)
+  for (init in list("interventional", s$start, before)) {
+    expect_false(asked("psd", "auto", init))
+    expect_true(asked("psd", TRUE, init))
+    expect_false(asked("auto", "auto", init))
+    expect_true(asked("auto", TRUE, init))
+    expect_true(asked("orthonormal", "auto", init))
+    expect_false(asked("orthonormal", FALSE, init))
+  }
+  expect_true(asked("psd", "auto", "pca"))
+  expect_false(asked("psd", FALSE, "pca"))
+  expect_false(asked("auto", FALSE, "pca"))
+  # sigma2 is settled with A held, unless init gives it
+  held <- function(...) fit_psd(s, update_mixing = "auto", tol = 1e-8, max_iter = 500, ...)
+  expect_true(held(init = "interventional")$learned[["sigma2"]])
+  expect_true(held(init = "interventional")$converged)
+  expect_false(held()$learned[["sigma2"]])
+  expect_identical(held()$sigma2, s$start$sigma2)
+  # a fit goes on with A held
+  part <- fit_psd(s, update_mixing = "auto", init = "interventional", max_iter = 3)
+  expect_equal(update(part, max_iter = 2, acceleration = "none")$mixing, part$mixing)
+})
+
+test_that("lambda is larger by default, which a value of its own overrides", {
+  expect_identical(crl_control(mixing = "psd")$lambda, 1000)
+  expect_identical(crl_control(mixing = "psd", lambda = 5)$lambda, 5)
+  expect_identical(crl_control()$lambda, 5)
 })
 
 test_that("domains with the same targets share their reference", {
