@@ -179,13 +179,25 @@ static size_t gather_rows(score_model *m, const latent_sample *s, int node, int 
   return count;
 }
 
+static double dot(const double *a, const double *b, size_t m) {
+  double sum = 0;
+  for (size_t g = 0; g < m; g++)
+    sum += a[g] * b[g];
+  return sum;
+}
+
+/* What fill_rows() sums: - omega d_j phi, - omega (d_j phi + g_j phi), omega phi^2. */
+enum { SUM_DIVERGENCE, SUM_RHS, SUM_DIAGONAL };
+
 /* The bases of the gathered rows, the right-hand side - sum omega (d_j phi + g_j phi), with g = 0
- * where there is no reference score, and the diagonal. */
-static void fill_rows(score_model *m, const latent_sample *s, const cell_rows *c) {
+ * where there is no reference score, and the diagonal. Returns the norm of the right-hand side; of
+ * that without the reference if it is larger: a good reference leaves little but rounding. */
+static double fill_rows(score_model *m, const latent_sample *s, const cell_rows *c) {
   const family *f = c->f;
   cg_work *w = m->cg;
   size_t n_coef = f->n_coef;
-  for (int pass = 0; pass < 2; pass++) { /* right-hand side, then diagonal */
+  double norm = 0;
+  for (int pass = s->reference ? SUM_DIVERGENCE : SUM_RHS; pass <= SUM_DIAGONAL; pass++) {
 #ifdef _OPENMP
 #pragma omp parallel for schedule(static) num_threads(c->threads)
 #endif
@@ -205,8 +217,8 @@ static void fill_rows(score_model *m, const latent_sample *s, const cell_rows *c
         }
         w->base[i] = (int)base;
         w->weight[i] = row_weight(s, (size_t)w->row[i]);
-        memcpy(head, pass == 0 ? slope : basis, sizeof head);
-        if (pass == 0 && s->reference)
+        memcpy(head, pass == SUM_DIAGONAL ? basis : slope, sizeof head);
+        if (pass == SUM_RHS && s->reference)
           for (int t = 0; t < ORDER; t++)
             head[t] += s->reference[(size_t)f->coord[0] * s->n + (size_t)w->row[i]] * basis[t];
         const double *last = run_products(f, basis, head, product);
@@ -214,19 +226,16 @@ static void fill_rows(score_model *m, const latent_sample *s, const cell_rows *c
           for (int t = 0; t < ORDER; t++) {
             double phi = product[r] * last[t];
             sum[base + f->run_offset[r] + (size_t)t] +=
-                w->weight[i] * (pass == 0 ? -phi : phi * phi);
+                w->weight[i] * (pass == SUM_DIAGONAL ? phi * phi : -phi);
           }
       }
     }
-    reduce_shards(pass == 0 ? w->rhs : w->diagonal, w->sum, n_coef, c->shards.n_shards, c->threads);
+    double *total = pass == SUM_DIAGONAL ? w->diagonal : w->rhs;
+    reduce_shards(total, w->sum, n_coef, c->shards.n_shards, c->threads);
+    if (pass != SUM_DIAGONAL)
+      norm = fmax(norm, sqrt(dot(total, total, n_coef)));
   }
-}
-
-static double dot(const double *a, const double *b, size_t m) {
-  double sum = 0;
-  for (size_t g = 0; g < m; g++)
-    sum += a[g] * b[g];
-  return sum;
+  return norm;
 }
 
 /* The operator: normal equations and penalty. */
@@ -261,14 +270,14 @@ int cg_fit_cell(score_model *m, const latent_sample *s, int node, int state) {
   double *theta = cell->theta, *r = w->residual, *p = w->direction, *z = w->scaled, shift = 0;
   double lambda = cell->lambda;
 
-  fill_rows(m, s, &rows);
+  double scale = fill_rows(m, s, &rows);
   for (size_t g = 0; g < n_coef; g++)
     shift += w->diagonal[g] / (double)n_coef;
   apply_operator(m, &rows, lambda, theta, z);
   for (size_t g = 0; g < n_coef; g++)
     r[g] = w->rhs[g] - z[g];
   precondition(m, &rows, lambda, shift, r, p);
-  double rz = dot(r, p, n_coef), goal = m->set.cg_tol * sqrt(dot(w->rhs, w->rhs, n_coef));
+  double rz = dot(r, p, n_coef), goal = m->set.cg_tol * scale;
   int iteration = 0;
   while (sqrt(dot(r, r, n_coef)) > goal && iteration < m->set.cg_max_iter) {
     apply_operator(m, &rows, lambda, p, z);

@@ -93,7 +93,7 @@ int term_cg_solve(const score_model *m, const latent_sample *s, term_system *t) 
   for (size_t g = 0; g < n_coef; g++)
     r[g] = t->rhs[g] - z[g] - t->ridge * theta[g];
   precondition(t, r, p);
-  double rz = dot(r, p, n_coef), goal = m->set.cg_tol * sqrt(dot(t->rhs, t->rhs, n_coef));
+  double rz = dot(r, p, n_coef), goal = m->set.cg_tol * t->scale;
   t->iterations = 0;
   while (sqrt(dot(r, r, n_coef)) > goal && t->iterations < m->set.cg_max_iter) {
     term_system_times(m, s, t, p, z);

@@ -137,20 +137,21 @@ INLINE void subtract_features(const family *f, double w, const double *features,
 }
 
 /* Adds -div g of a gathered row to the right-hand side, and with a score known beforehand, which
- * theta corrects, - sum_o g_o times its component. */
+ * theta corrects, - sum_o g_o times its component to `known`. */
 INLINE void add_divergence(const term_system *t, const latent_sample *s, const family *f,
-                           const task_work *task, int row, double w, double *rhs) {
+                           const task_work *task, int row, double w, double *rhs, double *known) {
   const basis_block *b = &task->block;
   int value = t->design == DESIGN_VALUE;
   double *features = task->terms.run;
   rhs += family_base(f, b, row);
+  known += family_base(f, b, row);
   for (int k = 0; k < (value ? 1 : f->n_coord); k++) {
     term_features(f, b, row, k, value ? BY_SLOPE : BY_CURVE, features);
     subtract_features(f, w, features, rhs);
     if (s->reference) {
       size_t at = (size_t)f->coord[k] * s->n + (size_t)task->terms.row[row];
       term_features(f, b, row, value ? -1 : k, value ? BY_VALUE : BY_SLOPE, features);
-      subtract_features(f, w * s->reference[at], features, rhs);
+      subtract_features(f, w * s->reference[at], features, known);
     }
   }
 }
@@ -179,23 +180,25 @@ INLINE void add_traces(const term_system *t, const family *f, const basis_block 
   }
 }
 
-/* Right-hand side and traces of a term. */
+/* Right-hand side and traces of a term; of the former what a known score adds, in t->product. */
 WIDE_VECTORS static void sum_term(const score_model *m, const latent_sample *s, term_system *t,
                                   int a, task_work *task) {
   const family *f = t->term[a].f;
   int n_basis = m->table.n_basis;
-  double *rhs = t->rhs + t->start[a], *trace = t->trace + a * t->max_coord, *stiffness[MAX_COORD];
+  double *rhs = t->rhs + t->start[a], *known = t->product + t->start[a];
+  double *trace = t->trace + a * t->max_coord, *stiffness[MAX_COORD];
   for (int k = 0; t->cg && k < f->n_coord; k++) {
     stiffness[k] = term_cg_stiffness(t->cg, a, k);
     memset(stiffness[k], 0, (size_t)n_basis * (size_t)n_basis * sizeof(double));
   }
   memset(rhs, 0, f->n_coef * sizeof(double));
+  memset(known, 0, f->n_coef * sizeof(double));
   memset(trace, 0, (size_t)t->max_coord * sizeof(double));
   for (size_t next = 0; next < s->n;) {
     int rows = gather_block(m, s, t->term[a], t->term[a], task, &next);
     for (int i = 0; i < rows; i++) {
       double w = row_weight(s, (size_t)task->terms.row[i]);
-      add_divergence(t, s, f, task, i, w, rhs);
+      add_divergence(t, s, f, task, i, w, rhs, known);
       add_traces(t, f, &task->block, i, w, trace, t->cg ? stiffness : NULL, n_basis);
     }
   }
@@ -207,7 +210,13 @@ static void sum_terms(score_model *m, const latent_sample *s, term_system *t) {
 #endif
   for (int a = 0; a < t->n_term; a++)
     sum_term(m, s, t, a, &m->task[thread_index()]);
-  double gram = 0, penalty = 0;
+  double gram = 0, penalty = 0, divergence = 0, both = 0;
+  for (size_t g = 0; g < t->start[t->n_term]; g++) {
+    divergence += t->rhs[g] * t->rhs[g];
+    t->rhs[g] += t->product[g];
+    both += t->rhs[g] * t->rhs[g];
+  }
+  t->scale = sqrt(fmax(divergence, both));
   for (int k = 0; k < t->n_term * t->max_coord; k++)
     gram += t->trace[k];
   for (int a = 0; a < t->n_term; a++)
@@ -321,9 +330,7 @@ void term_system_times(const score_model *m, const latent_sample *s, const term_
 /* theta += (matrix + r I)^-1 residual, from 0, until the residual is negligible. */
 static void solve_factored(const score_model *m, const latent_sample *s, term_system *t) {
   size_t n_coef = t->start[t->n_term];
-  double *theta = t->theta, *r = t->product, goal = 0;
-  for (size_t g = 0; g < n_coef; g++)
-    goal += t->rhs[g] * t->rhs[g] * NEGLIGIBLE * NEGLIGIBLE;
+  double *theta = t->theta, *r = t->product, goal = NEGLIGIBLE * t->scale;
   memcpy(theta, t->rhs, n_coef * sizeof(double));
   block_solve(&t->matrix, theta);
   for (int step = 0; step < MAX_STEPS; step++) {
@@ -333,7 +340,7 @@ static void solve_factored(const score_model *m, const latent_sample *s, term_sy
       r[g] = t->rhs[g] - r[g];
       square += r[g] * r[g];
     }
-    if (square <= goal)
+    if (square <= goal * goal)
       break;
     block_solve(&t->matrix, r);
     for (size_t g = 0; g < n_coef; g++)

@@ -41,8 +41,9 @@ struct term_system {
   double *theta, *rhs; /* start[n_term]; theta is kept between fits */
   double *trace;       /* n_term x max_coord: of the diagonal blocks, by output */
   double ridge;        /* r */
+  double scale;        /* norm of rhs, or of rhs without the known score if that is larger */
   double *sum;         /* shards x start[n_term]: results of a shard */
-  double *product;     /* start[n_term] */
+  double *product;     /* start[n_term]; also the known score's part of rhs */
   double *kept;        /* start[n_term]; NULL without cross-validation */
   solver_kind solver;  /* SOLVER_CHOLESKY or SOLVER_CG */
   int n_pair, *pair;   /* n_pair x 2: terms with a block in common */
