@@ -77,8 +77,9 @@
 #' @param solver Solver of the normal equations of a (node, state), or of all together with
 #'   `score = "markov"`: `"cholesky"` (banded, or by blocks), `"cg"` (conjugate gradients, no Gram
 #'   matrix), or `"auto"` (the default): by cost.
-#' @param cg_tol,cg_max_iter Relative residual at which conjugate gradients stop, and their largest
-#'   number of iterations. A solve that stops at the latter is counted in the fit.
+#' @param cg_tol,cg_max_iter Residual at which conjugate gradients stop, relative to the right-hand
+#'   side (that without the reference, if it is larger), and their largest number of iterations. A
+#'   solve that stops at the latter is counted in the fit.
 #' @param mechanisms Mechanisms that `init = "interventional"` reckons with: `"spline"` (the
 #'   default) refines the optimum for linear ones with additive cubic splines; `"linear"` does
 #'   not, which is faster (its cost does not depend on the rows) and more accurate where

@@ -139,10 +139,8 @@ static double advantage(const smoothing *c, int n_cells, int cell) {
 
 /* Cells leave the common weight one at a time, the most certain first: a cell with a steep loss
  * would else force its weight on the others. */
-static void choose_weights(smoothing *c, score_model *m) {
-  int n_cells = 2 * m->d, leaver = -1;
-  double loss[N_WEIGHTS];
-  memset(c->departed, 0, (size_t)n_cells * sizeof(int));
+static void let_cells_depart(smoothing *c, int n_cells) {
+  int leaver;
   do {
     double most = DEPARTURE;
     leaver = -1;
@@ -156,6 +154,16 @@ static void choose_weights(smoothing *c, score_model *m) {
     if (leaver >= 0)
       c->departed[leaver] = 1;
   } while (leaver >= 0);
+}
+
+/* The weights of the Markov score stay together: its cells are fitted jointly, and the loss of one
+ * says nothing of its own weight while the others have theirs. */
+static void choose_weights(smoothing *c, score_model *m) {
+  int n_cells = 2 * m->d;
+  double loss[N_WEIGHTS];
+  memset(c->departed, 0, (size_t)n_cells * sizeof(int));
+  if (m->set.score != SCORE_MARKOV)
+    let_cells_depart(c, n_cells);
   for (int cell = 0; cell < n_cells; cell++) {
     if (c->departed[cell])
       cell_losses(c, n_cells, cell, loss);

@@ -80,6 +80,8 @@ test_that("a cell that wants another weight takes it and leaves the others alone
   expect_close(log(found$lambda), log(reference), 1e-5)
   expect_lt(found$lambda[2], 0.1)
   expect_gt(min(found$lambda[-2]), 0.1)
+  # the cells of a log-density are fitted jointly: one weight
+  expect_length(unique(choose(s, lambda = "auto", score = "markov")$lambda), 1)
   expect_gt(min(smooth), 0.1)
 })
 
