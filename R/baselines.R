@@ -121,8 +121,9 @@ check_methods <- function(methods, call = rlang::caller_env()) {
 }
 
 #' One baseline: a fit, or the error that refused it
+#' @param engine fit_data(), or fit_g() for baselines that differ in graph or targets only.
 #' @noRd
-fit_baseline <- function(method, data, init, control, error_call) {
+fit_baseline <- function(method, data, init, control, error_call, engine = fit_data) {
   data <- baseline_data(method, data)
   if (method %in% c("no_shrinkage", "pca")) {
     control$eta <- 0
@@ -132,7 +133,7 @@ fit_baseline <- function(method, data, init, control, error_call) {
     control$mixing <- "fixed"
     control$max_iter <- 0L
   }
-  tryCatch(fit_data(data, init, control, error_call = error_call),
+  tryCatch(engine(data, init, control, error_call = error_call),
            ebcrl_error_memory = identity, ebcrl_error_numerical = identity)
 }
 

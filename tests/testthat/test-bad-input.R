@@ -21,7 +21,8 @@ sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 20, p = 5))
 
 # figures that depend on the machine or on the engine's work space
 hide_figures <- function(lines) {
-  gsub("[0-9.]+e-1[0-9]|(?<=about )[0-9.e-]+(?= GB)", "<figure>", lines, perl = TRUE)
+  lines <- gsub("[0-9.]+e-1[0-9]|(?<=about )[0-9.e-]+(?= GB)", "<figure>", lines, perl = TRUE)
+  gsub("(?<=`)[^`']*COPYING|'[^']*COPYING'", "<file>", lines, perl = TRUE)
 }
 
 bad_input <- function(...) {
@@ -376,4 +377,63 @@ bad_input(
   "crl_baselines: an unknown method" = crl_baselines(sim, methods = "ica") ~ range,
   "crl_baselines: bad data" = crl_baselines(replace(x, 3, NA), env, targets, dag) ~ missing,
   "plot: errors without a truth" = plot(fit, type = "env") ~ truth
+)
+
+small <- list(d = 2, n = 20, p = 5)
+experiment <- crl_experiment(small, list(truth = function(sim) sim$z), seeds = 1)
+
+bad_input(
+  "crl_experiment: settings in words" = crl_experiment("chain") ~ type,
+  "crl_experiment: no row of settings" = crl_experiment(data.frame(n = numeric())) ~ shape,
+  "crl_experiment: an unknown argument" = crl_experiment(list(rows = 20)) ~ range,
+  "crl_experiment: settings without names" = crl_experiment(list(small, small)) ~ shape,
+  "crl_experiment: a setting twice" = crl_experiment(list(a = small, a = small)) ~ range,
+  "crl_experiment: an argument without a name" = crl_experiment(list(a = list(20))) ~ range,
+  "crl_experiment: no latents" = crl_experiment(list(d = 0)) ~ range,
+  "crl_experiment: a graph and a number of latents" =
+    crl_experiment(list(d = 2, dag = chain_dag(2))) ~ range,
+  "crl_experiment: no method" = crl_experiment(small, list()) ~ type,
+  "crl_experiment: methods without names" =
+    crl_experiment(small, list(list(), list())) ~ shape,
+  "crl_experiment: an unknown baseline" = crl_experiment(small, "ica") ~ range,
+  "crl_experiment: an unknown engine" =
+    crl_experiment(small, list(mine = list(method = "h"))) ~ range,
+  "crl_experiment: a method that is a number" = crl_experiment(small, list(mine = 3)) ~ type,
+  "crl_experiment: an unknown setting of a fit" =
+    crl_experiment(small, list(mine = list(lamda = 3))) ~ control,
+  "crl_experiment: a bad setting of a fit" =
+    crl_experiment(small, list(mine = list(eta = 2))) ~ control,
+  "crl_experiment: the name of the optimum" = crl_experiment(small, list(bayes = list())) ~ range,
+  "crl_experiment: g without shrinkage" =
+    crl_experiment(small, list(mine = list(baseline = "no_shrinkage", method = "g"))) ~ range,
+  "crl_experiment: no seed" = crl_experiment(small, seeds = NULL) ~ type,
+  "crl_experiment: a broken seed" = crl_experiment(small, seeds = 1.5) ~ range,
+  "crl_experiment: a missing seed" = crl_experiment(small, seeds = c(1, NA)) ~ missing,
+  "crl_experiment: a seed twice" = crl_experiment(small, seeds = c(1, 2, 1)) ~ range,
+  "crl_experiment: bayes in words" = crl_experiment(small, bayes = "yes") ~ type,
+  "crl_experiment: an unknown argument of the optimum" =
+    crl_experiment(small, bayes = list(rounds = 3)) ~ range,
+  "crl_experiment: a metric that is no function" =
+    crl_experiment(small, metrics = list(mae = 3)) ~ type,
+  "crl_experiment: a metric without a name" =
+    crl_experiment(small, metrics = list(function(fit, sim) 1)) ~ shape,
+  "crl_experiment: a metric with a taken name" =
+    crl_experiment(small, metrics = list(ratio = function(fit, sim) 1)) ~ range,
+  "crl_experiment: no simulator" = crl_experiment(small, simulate = "sim_crl") ~ type,
+  "crl_experiment: no worker" = crl_experiment(small, cl = 0) ~ range,
+  "crl_experiment: workers in words" = crl_experiment(small, cl = "all") ~ type,
+  "crl_experiment: an object that is no cluster" =
+    crl_experiment(small, cl = factor(2)) ~ type,
+  "crl_experiment: a number for a directory" = crl_experiment(small, dir = 1) ~ type,
+  "crl_experiment: a file for a directory" =
+    crl_experiment(small, dir = file.path(R.home("doc"), "COPYING")) ~ dir,
+  "crl_experiment: retry in words" = crl_experiment(small, retry = "yes") ~ type,
+  "crl_experiment: progress in words" = crl_experiment(small, progress = "yes") ~ type,
+  "crl_experiment: an unknown table" = tidy(experiment, "folds") ~ range,
+  "crl_experiment: an unknown plot" = plot(experiment, type = "bars") ~ range,
+  "crl_experiment: an unknown metric in a plot" = plot(experiment, metric = "mae") ~ range,
+  "crl_experiment: domains of another metric" =
+    plot(experiment, type = "env", metric = "frobenius_error") ~ range,
+  "crl_experiment: nothing that varies" = plot(experiment, type = "sweep") ~ range,
+  "crl_experiment: a plot without cells" = plot(experiment[0, ]) ~ shape
 )

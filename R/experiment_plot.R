@@ -1,0 +1,349 @@
+# Plots of experiments: errors by method, along a variable that settings vary, and by domain.
+
+#' Plots of an experiment
+#'
+#' Failed cells are left out (the subtitle counts them). Methods stand in the order of the
+#' experiment and have the same colour and shape in every plot; baselines those they have elsewhere.
+#'
+#' @param object,x A `crl_experiment`, from [crl_experiment()], or some of its rows.
+#' @param type What is drawn:
+#'   * `"box"`: boxplots of the runs by method, a panel a setting, with the runs as points. Fewer
+#'     than five runs are drawn as points and a median only.
+#'   * `"sweep"`: the median over runs along a variable that the settings vary, with a band from the
+#'     first to the third quartile.
+#'   * `"env"`: errors by domain: medians over seeds, with bars from the first to the third quartile
+#'     if there are several seeds, a panel a setting. Columns from 0 where the axis starts there,
+#'     points where it is logarithmic.
+#' @param metric Column of the experiment that is drawn, such as `"rel_mse"` (the default),
+#'   `"rel_mse_pooled"`, `"frobenius_error"`, `"ratio"`, `"coverage"`, `"seconds"`. For `"env"`, one
+#'   of the first two.
+#' @param variable For `"sweep"`, the column on the horizontal axis; by default the only one that
+#'   varies. Other columns that vary make panels.
+#' @param log Logarithmic axis of the metric? `NULL` (the default): for errors whose largest value
+#'   drawn is more than ten times the smallest.
+#' @param ... Not used.
+#' @return `autoplot()`: a ggplot object. `plot()`: the same, invisibly. The Bayes optimum, where
+#'   the experiment has it, is a dashed line.
+#' @section Errors:
+#' `ebcrl_error_range` for columns that the experiment does not have, or for `"sweep"` if several
+#' columns vary and `variable` does not say which, or none does; `ebcrl_error_shape` if no cell
+#' succeeded.
+#' @examples
+#' experiment <- crl_experiment(
+#'   settings = data.frame(d = 3, n = c(100, 300), p = 20),
+#'   methods = c("true", "empty", "no_shrinkage"), seeds = 1:3, bayes = list(draws = 500)
+#' )
+#' plot(experiment)
+#' plot(experiment, type = "sweep", variable = "n")
+#' plot(experiment, type = "env")
+#' @export
+autoplot.crl_experiment <- function(object, type = c("box", "sweep", "env"), metric = "rel_mse",
+                                    variable = NULL, log = NULL, ...) {
+  check_dots_empty(...)
+  type <- check_choice(type, c("box", "sweep", "env"), "type")
+  check_metric(metric, object, type)
+  if (!is.null(log)) check_flag(log, "log")
+  failed <- sum(!is.na(object$error))
+  cells <- tidy(object)
+  cells <- cells[is.na(cells$error), ]
+  if (nrow(cells) == 0L) {
+    abort_input(c("{.arg object} must have a cell that succeeded.",
+                  "x" = "It has {failed}, all of which failed."), "shape")
+  }
+  cells$method <- droplevels(cells$method)
+  cells$setting <- droplevels(cells$setting)
+  plot <- switch(type,
+    box = plot_runs(cells, metric, log),
+    sweep = plot_sweep(cells, metric, sweep_variable(variable, object), log),
+    env = plot_domains(cells, metric, log)
+  )
+  note <- if (failed > 0L) paste0(count_of(failed, "failed cell"), " left out")
+  plot + ggplot2::labs(subtitle = paste(c(plot$labels$subtitle, note), collapse = "; ")) +
+    theme_crl()
+}
+
+#' @rdname autoplot.crl_experiment
+#' @export
+plot.crl_experiment <- function(x, ...) {
+  print_plot(autoplot(x, ...))
+}
+
+#' @noRd
+check_metric <- function(metric, object, type, call = rlang::caller_env()) {
+  numbers <- names(object)[vapply(object, is.numeric, NA)]
+  known <- if (type == "env") c("rel_mse", "rel_mse_pooled") else
+    setdiff(numbers, c("seed", argument_columns(object)))
+  if (!rlang::is_string(metric) || !metric %in% known) {
+    abort_input(c("{.arg metric} must be one of {.or {.val {known}}}.",
+                  "x" = "It is {describe(metric)}."), "range", call = call)
+  }
+}
+
+#' The columns with arguments of the settings: those between seed and errors
+#' @noRd
+argument_columns <- function(object) {
+  setdiff(names(object)[seq_len(match("rel_mse", names(object)))], RESULT_COLUMNS)
+}
+
+#' @noRd
+varying_columns <- function(object) {
+  arguments <- argument_columns(object)
+  arguments[vapply(object[arguments], function(column) length(unique(column)) > 1L, NA)]
+}
+
+#' @noRd
+sweep_variable <- function(variable, object, call = rlang::caller_env()) {
+  varying <- varying_columns(object)
+  numbers <- varying[vapply(varying, function(name) is.numeric(object[[name]]), NA)]
+  if (is.null(variable) && length(numbers) == 1L) {
+    return(numbers)
+  }
+  if (!rlang::is_string(variable) || !variable %in% numbers) {
+    abort_input(c("{.arg variable} must be a number that the settings vary.",
+                  "x" = "It is {describe(variable)}.",
+                  "i" = if (length(numbers) > 0L) "Varied are {some(numbers)}." else
+                    "None is varied."), "range", call = call)
+  }
+  variable
+}
+
+# Runs --------------------------------------------------------------------------------------------
+
+#' @noRd
+plot_runs <- function(cells, metric, log) {
+  bayes <- cells[cells$method == "bayes", ]
+  shown <- cells[cells$method != "bayes" & is.finite(cells[[metric]]), ]
+  style <- experiment_style(shown$method)
+  shown$label <- factor(method_labels(as.character(shown$method)), style$label)
+  many <- max(table(shown$setting, shown$method)) >= 5L
+  plot <- ggplot2::ggplot(shown, ggplot2::aes(.data$label, .data[[metric]], colour = .data$label))
+  if (many) {
+    plot <- plot + ggplot2::geom_boxplot(outlier.shape = NA, linewidth = 0.4, width = 0.6)
+  } else {
+    plot <- plot + ggplot2::stat_summary(fun = stats::median, geom = "crossbar", width = 0.5,
+                                         linewidth = 0.3, fun.min = stats::median,
+                                         fun.max = stats::median)
+  }
+  plot <- plot +
+    ggplot2::geom_point(ggplot2::aes(shape = .data$label), size = 1.1, alpha = 0.6,
+                        position = ggplot2::position_jitter(width = 0.15, height = 0, seed = 1L)) +
+    bayes_line(bayes, metric) +
+    style_scales(style) +
+    metric_scale(c(shown[[metric]], bayes[[metric]]), metric, log) +
+    ggplot2::scale_x_discrete(guide = axis_of(style$label, nlevels(cells$setting))) +
+    ggplot2::labs(title = metric_title(metric, "by method"), subtitle = runs_words(shown),
+                  x = NULL, linetype = NULL) +
+    ggplot2::guides(colour = "none", shape = "none")
+  plot + setting_panels(cells)
+}
+
+#' The median of the Bayes optimum over runs, in each setting
+#' @noRd
+bayes_line <- function(bayes, metric) {
+  bayes <- bayes[is.finite(bayes[[metric]]), ]
+  if (nrow(bayes) == 0L || startsWith(metric, "ratio") || grepl("second", metric)) {
+    return(NULL)
+  }
+  level <- stats::aggregate(stats::setNames(bayes[metric], "level"), bayes["setting"],
+                            stats::median)
+  list(ggplot2::geom_hline(ggplot2::aes(yintercept = .data$level,
+                                        linetype = "Bayes optimum (median)"),
+                           data = level, colour = "grey20", linewidth = 0.5),
+       ggplot2::scale_linetype_manual(values = "dashed"))
+}
+
+#' @noRd
+runs_words <- function(cells) {
+  runs <- range(table(droplevels(cells$setting), droplevels(cells$method)))
+  if (runs[1L] == runs[2L]) count_of(runs[1L], "run") else
+    paste(runs[1L], "to", count_of(runs[2L], "run"))
+}
+
+#' @noRd
+setting_panels <- function(cells) {
+  if (nlevels(cells$setting) > 1L) ggplot2::facet_wrap(ggplot2::vars(.data$setting))
+}
+
+# Sweeps ------------------------------------------------------------------------------------------
+
+#' @noRd
+plot_sweep <- function(cells, metric, variable, log) {
+  lines <- sweep_lines(cells[is.finite(cells[[metric]]), ], metric, variable)
+  lines$dashed <- lines$method == "bayes"
+  style <- experiment_style(lines$method[!lines$dashed])
+  bayes <- lines[lines$dashed & !startsWith(metric, "ratio"), ]
+  lines <- lines[!lines$dashed, ]
+  lines$label <- factor(method_labels(as.character(lines$method)), style$label)
+  values <- sort(unique(lines$value))
+  plot <- ggplot2::ggplot(lines, ggplot2::aes(.data$value, .data$median)) +
+    ggplot2::geom_ribbon(ggplot2::aes(ymin = .data$q1, ymax = .data$q3, fill = .data$label),
+                         alpha = 0.2) +
+    ggplot2::geom_line(ggplot2::aes(colour = .data$label), linewidth = 0.6) +
+    ggplot2::geom_point(ggplot2::aes(colour = .data$label, shape = .data$label), size = 2)
+  if (nrow(bayes) > 0L) {
+    plot <- plot + ggplot2::geom_line(ggplot2::aes(linetype = "Bayes optimum (median)"),
+                                      data = bayes, colour = "grey20", linewidth = 0.5) +
+      ggplot2::scale_linetype_manual(values = "dashed")
+  }
+  plot <- plot + style_scales(style) + sweep_axis(values, variable) +
+    metric_scale(c(lines$q1, lines$q3, bayes$median), metric, log) +
+    ggplot2::labs(title = metric_title(metric, paste("against", variable_label(variable))),
+                  subtitle = paste0(runs_words(cells), "; median and quartiles"),
+                  colour = NULL, fill = NULL, shape = NULL, linetype = NULL)
+  if (nlevels(lines$panel) > 1L) plot + ggplot2::facet_wrap(ggplot2::vars(.data$panel)) else plot
+}
+
+#' Median and quartiles by method, value of the variable, and panel (the other columns that vary)
+#' @noRd
+sweep_lines <- function(cells, metric, variable) {
+  others <- setdiff(varying_columns(cells), variable)
+  panel <- if (length(others) == 0L) "all" else
+    do.call(paste, c(Map(function(name, column) paste(name, "=", column), others, cells[others]),
+                     sep = ", "))
+  cells$panel <- factor(panel, unique(panel))
+  groups <- split(cells, list(cells$method, cells[[variable]], cells$panel), drop = TRUE)
+  rows <- lapply(groups, function(part) {
+    quartiles <- stats::quantile(part[[metric]], c(0.25, 0.5, 0.75), names = FALSE)
+    tibble::tibble(method = part$method[1L], value = part[[variable]][1L], panel = part$panel[1L],
+                   q1 = quartiles[1L], median = quartiles[2L], q3 = quartiles[3L])
+  })
+  do.call(rbind, unname(rows))
+}
+
+#' Ticks at the values run, on a log axis where they span more than a factor of ten
+#' @noRd
+sweep_axis <- function(values, variable) {
+  scale <- if (all(values > 0) && max(values) > 10 * min(values)) {
+    ggplot2::scale_x_log10
+  } else {
+    ggplot2::scale_x_continuous
+  }
+  scale(variable_label(variable), breaks = values, minor_breaks = NULL,
+        guide = ggplot2::guide_axis(check.overlap = TRUE))
+}
+
+#' @noRd
+variable_label <- function(variable) {
+  switch(variable, d = "number of latents", n = "rows a domain", p = "number of features",
+         sigma2 = "noise variance", kappa = "slope of the nonlinearity at 0", variable)
+}
+
+# Domains -----------------------------------------------------------------------------------------
+
+#' @noRd
+plot_domains <- function(cells, metric, log) {
+  errors <- domain_quartiles(env_rows(cells), metric)
+  bayes <- errors[errors$method == "bayes", ]
+  errors <- errors[errors$method != "bayes", ]
+  style <- experiment_style(errors$method)
+  errors$label <- factor(method_labels(as.character(errors$method)), style$label)
+  dodge <- ggplot2::position_dodge(width = 0.8)
+  on_log <- log %||% spans_decade(c(errors$median, bayes$median))
+  plot <- ggplot2::ggplot(errors, ggplot2::aes(.data$env, .data$median, colour = .data$label,
+                                               fill = .data$label))
+  plot <- plot + if (on_log) {
+    ggplot2::geom_point(ggplot2::aes(shape = .data$label), position = dodge, size = 1.8)
+  } else {
+    ggplot2::geom_col(position = dodge, width = 0.75, linewidth = 0)
+  }
+  if (any(errors$runs > 1L)) {
+    bars <- ggplot2::aes(ymin = .data$q1, ymax = .data$q3, group = .data$label)
+    plot <- plot + if (on_log) {
+      ggplot2::geom_linerange(bars, position = dodge, linewidth = 0.4)
+    } else {
+      ggplot2::geom_linerange(bars, position = dodge, linewidth = 0.4, colour = "grey20")
+    }
+  }
+  if (nrow(bayes) > 0L) {
+    plot <- plot + ggplot2::geom_crossbar(
+      ggplot2::aes(ymin = .data$median, ymax = .data$median, linetype = "Bayes optimum"),
+      data = bayes, width = 0.9, linewidth = 0.3, colour = "grey20", fill = NA,
+      key_glyph = "path"
+    ) + ggplot2::scale_linetype_manual(values = "solid")
+  }
+  plot + style_scales(style) + metric_scale(c(errors$median, bayes$median), metric, on_log) +
+    ggplot2::scale_x_discrete(guide = axis_of(levels(droplevels(errors$env)))) +
+    ggplot2::labs(title = metric_title(metric, "by domain"), subtitle = domain_words(errors),
+                  x = "Domain", colour = NULL, fill = NULL, shape = NULL, linetype = NULL) +
+    if (nlevels(cells$setting) > 1L) {
+      ggplot2::facet_wrap(ggplot2::vars(.data$setting), ncol = 1L, scales = "free_x")
+    }
+}
+
+#' @noRd
+domain_quartiles <- function(rows, metric) {
+  groups <- split(rows, list(rows$env, rows$method, rows$setting), drop = TRUE)
+  quartiles <- lapply(groups, function(part) {
+    at <- stats::quantile(part[[metric]], c(0.25, 0.5, 0.75), names = FALSE)
+    tibble::tibble(setting = part$setting[1L], method = part$method[1L], env = part$env[1L],
+                   runs = nrow(part), q1 = at[1L], median = at[2L], q3 = at[3L])
+  })
+  do.call(rbind, unname(quartiles))
+}
+
+#' @noRd
+domain_words <- function(errors) {
+  runs <- max(errors$runs)
+  if (runs == 1L) "1 run" else paste0(count_of(runs, "run"), "; median and quartiles")
+}
+
+# Shared ------------------------------------------------------------------------------------------
+
+#' Label, colour and shape of each method: those of the baselines where all are baselines
+#' @noRd
+experiment_style <- function(methods) {
+  methods <- levels(droplevels(factor(methods)))
+  methods <- setdiff(methods, "bayes")
+  if (all(methods %in% baseline_names())) {
+    return(method_style(methods))
+  }
+  at <- (seq_along(methods) - 1L) %% 6L + 1L
+  list(label = method_labels(methods), colour = method_style(baseline_names())$colour[at],
+       shape = rep(c(16L, 17L, 15L, 18L, 4L, 8L, 1L, 2L, 0L, 5L, 3L, 6L),
+                   length.out = length(methods)))
+}
+
+#' @noRd
+style_scales <- function(style) {
+  colours <- stats::setNames(style$colour, style$label)
+  list(ggplot2::scale_colour_manual(values = colours, aesthetics = c("colour", "fill")),
+       ggplot2::scale_shape_manual(values = stats::setNames(style$shape, style$label)))
+}
+
+#' @noRd
+metric_label <- function(metric) {
+  switch(metric,
+    rel_mse = "Relative mean squared error", rel_mse_pooled = "Relative squared error, pooled",
+    frobenius_error = "Squared Frobenius error of A",
+    ratio = "Error relative to the Bayes optimum",
+    ratio_pooled = "Pooled error relative to the Bayes optimum",
+    coverage = "Share of latents in 90 % intervals", sigma2_hat = "Estimated noise variance",
+    iterations = "Iterations", seconds = "Seconds", cpu_seconds = "Processor seconds", metric
+  )
+}
+
+#' @noRd
+metric_title <- function(metric, how) {
+  about <- switch(metric, rel_mse = , rel_mse_pooled = , ratio = , ratio_pooled =
+                    "Error of the latents", frobenius_error = "Error of the mixing matrix",
+                  metric_label(metric))
+  paste(about, how)
+}
+
+#' @noRd
+spans_decade <- function(values) {
+  values <- values[is.finite(values)]
+  min(values) > 0 && max(values) > 10 * min(values)
+}
+
+#' @noRd
+metric_scale <- function(values, metric, log) {
+  if (log %||% spans_decade(values)) {
+    return(ggplot2::scale_y_log10(paste(metric_label(metric), "(log scale)"),
+                                  breaks = log_breaks))
+  }
+  from_zero <- metric != "coverage" && !startsWith(metric, "ratio")
+  room <- ggplot2::expansion(mult = c(if (from_zero) 0 else 0.05, 0.05))
+  ggplot2::scale_y_continuous(metric_label(metric), limits = if (from_zero) c(0, NA),
+                              expand = room)
+}

@@ -1,0 +1,291 @@
+# The cells of an experiment: run here or on workers, each result in a file of its own.
+
+# Probability of the intervals whose coverage a cell reports.
+COVERAGE_LEVEL <- 0.9
+
+# Characters of a key that go into the name of a cell's file; the whole key is in the file.
+KEY_SHOWN <- 16L
+
+# Files -------------------------------------------------------------------------------------------
+
+#' @noRd
+cell_file <- function(cell, dir) {
+  safe <- function(name) substr(gsub("[^A-Za-z0-9]+", "-", name), 1L, 40L)
+  file.path(dir, paste0(safe(cell$setting), "_", safe(cell$method), "_", cell$seed, "_",
+                        substr(cell$key, 1L, KEY_SHOWN), ".rds"))
+}
+
+#' Results of earlier runs: a list with NULL for each cell that is to be run
+#' @noRd
+kept_cells <- function(cells, dir, retry) {
+  results <- vector("list", length(cells))
+  if (is.null(dir)) {
+    return(results)
+  }
+  files <- list.files(dir, pattern = "_[0-9a-f]+[.]rds$", full.names = TRUE)
+  keys <- sub(".*_([0-9a-f]+)[.]rds$", "\\1", files)
+  at <- match(substr(vapply(cells, `[[`, "", "key"), 1L, KEY_SHOWN), keys)
+  for (k in which(!is.na(at))) {
+    result <- tryCatch(readRDS(files[at[k]]), error = function(e) NULL)
+    usable <- is.list(result) && identical(result$key, cells[[k]]$key)
+    if (usable && !(retry && !is.na(result$error))) results[[k]] <- result
+  }
+  versions <- unique(unlist(lapply(results, `[[`, "version")))
+  other <- setdiff(versions, package_version_string())
+  if (length(other) > 0L) {
+    cli::cli_warn(c("Cells in {.path {dir}} were run by another version of the package.",
+                    "x" = "Found {some(other)}; this is {package_version_string()}.",
+                    "i" = "Use another {.arg dir} to run them again."),
+                  class = "ebcrl_warning_version")
+  }
+  results
+}
+
+#' @noRd
+package_version_string <- function() {
+  as.character(utils::packageVersion("ebcrl"))
+}
+
+#' Write a result under a name of its own, then rename: a file is there whole or not at all
+#' @return NULL, or why it could not be written
+#' @noRd
+keep_result <- function(result, file) {
+  part <- tempfile(paste0("part-", Sys.getpid(), "-"), dirname(file))
+  tryCatch({
+    saveRDS(result, part)
+    if (!file.rename(part, file)) stop("cannot rename to ", file)
+    NULL
+  }, error = function(e) {
+    unlink(part)
+    conditionMessage(e)
+  }, warning = function(w) {
+    unlink(part)
+    conditionMessage(w)
+  })
+}
+
+# Running -----------------------------------------------------------------------------------------
+
+#' Results of the cells, in this process or on workers
+#' @noRd
+run_cells <- function(cells, dir, cl, progress, call = rlang::caller_env()) {
+  if (length(cells) == 0L) {
+    return(list())
+  }
+  tick <- cell_ticker(length(cells), progress)
+  if (is.numeric(cl) && min(cl, length(cells)) == 1L) {
+    results <- vector("list", length(cells))
+    for (k in seq_along(cells)) {
+      results[[k]] <- run_cell(cells[[k]], dir)
+      tick(k)
+    }
+    return(results)
+  }
+  if (is.numeric(cl)) {
+    cl <- parallel::makeCluster(min(cl, length(cells)))
+    on.exit(parallel::stopCluster(cl))
+    parallel::clusterCall(cl, eval, as.call(list(as.name(".libPaths"), .libPaths())))
+  }
+  check_cluster(cl, call)
+  queue <- cell_queue(cells, function(i) tick(max(0L, i - length(cl))))
+  results <- tryCatch(parallel::clusterApplyLB(cl, queue, run_cell, dir = dir),
+                      error = function(e) abort_worker(conditionMessage(e), dir, call))
+  tick(length(cells))
+  results
+}
+
+#' @noRd
+check_cluster <- function(cl, call) {
+  loaded <- tryCatch(parallel::clusterCall(cl, requireNamespace, "ebcrl", quietly = TRUE),
+                     error = function(e) abort_worker(conditionMessage(e), NULL, call))
+  if (!all(unlist(loaded))) {
+    abort_input(c("The workers of {.arg cl} must be able to load {.pkg ebcrl}.",
+                  "x" = "{sum(!unlist(loaded))} of {length(loaded)} cannot.",
+                  "i" = "Install it in a library that they search, see {.fn .libPaths}."),
+                "worker", call = call)
+  }
+}
+
+#' @noRd
+abort_worker <- function(reason, dir, call) {
+  abort_input(c("The workers of {.arg cl} must live until the last cell.",
+                "x" = "Found: {reason}.",
+                "i" = if (is.null(dir)) {
+                  "With {.arg dir}, finished cells are kept."
+                } else {
+                  "Finished cells are in {.path {dir}}: the same call goes on from there."
+                }), "worker", call = call)
+}
+
+#' Cells for clusterApplyLB(), which takes element i when it sends it to a worker that is free: then
+#' `tick(i)` is called, so that the process that waits can show how far the workers are
+#' @noRd
+cell_queue <- function(cells, tick) {
+  structure(list(cells = cells, tick = tick), class = "crl_cell_queue")
+}
+
+#' @export
+length.crl_cell_queue <- function(x) {
+  length(unclass(x)$cells)
+}
+
+#' @export
+`[[.crl_cell_queue` <- function(x, i) {
+  parts <- unclass(x)
+  parts$tick(i)
+  parts$cells[[i]]
+}
+
+#' A function of the number of finished cells that moves the progress bar
+#' @noRd
+cell_ticker <- function(total, progress, .envir = rlang::caller_env()) {
+  if (!progress) {
+    return(function(done) NULL)
+  }
+  bar <- cli::cli_progress_bar(
+    format = "Cells {cli::pb_bar} {cli::pb_current}/{cli::pb_total}, {cli::pb_eta_str}",
+    total = total, .envir = .envir
+  )
+  function(done) cli::cli_progress_update(set = done, id = bar, .envir = .envir)
+}
+
+#' One cell: data, fit, measures. Errors are part of the result; R's generator is left as it was.
+#' @noRd
+run_cell <- function(cell, dir) {
+  restore <- save_generator()
+  on.exit(restore())
+  warned <- NA_character_
+  measured <- tryCatch(
+    withCallingHandlers(measure_cell(cell), warning = function(w) {
+      if (is.na(warned)) warned <<- cli::ansi_strip(conditionMessage(w))
+      tryInvokeRestart("muffleWarning")
+    }),
+    error = function(e) list(error = refusal_of(e))
+  )
+  result <- c(cell[c("key", "setting", "method", "seed")],
+              list(version = package_version_string(), warning = warned), measured)
+  result$error <- result$error %||% NA_character_
+  if (!is.null(dir)) {
+    result$unsaved <- keep_result(result, cell_file(cell, dir))
+  }
+  result
+}
+
+#' The message of any error as one line
+#' @noRd
+refusal_of <- function(error) {
+  if (inherits(error, "rlang_error")) refusal(error) else conditionMessage(error)
+}
+
+#' @return A function that puts kind and state of the generator back
+#' @noRd
+save_generator <- function() {
+  kind <- RNGkind()
+  seed <- get0(".Random.seed", globalenv(), inherits = FALSE)
+  function() {
+    suppressWarnings(RNGkind(kind[1L], kind[2L], kind[3L]))
+    if (is.null(seed)) {
+      suppressWarnings(rm(".Random.seed", envir = globalenv()))
+    } else {
+      assign(".Random.seed", seed, envir = globalenv())
+    }
+  }
+}
+
+#' @noRd
+measure_cell <- function(cell) {
+  set.seed(cell$seed, "L'Ecuyer-CMRG", "Inversion", "Rejection")
+  stream <- parallel::nextRNGStream(get(".Random.seed", globalenv()))
+  sim <- simulate_setting(cell$arguments, cell$simulate)
+  assign(".Random.seed", stream, envir = globalenv())
+  before <- proc.time()
+  fit <- run_method(cell$run, sim)
+  time <- proc.time() - before
+  estimate <- as_estimate(fit)
+  by_env <- rel_mse(estimate, sim, by = "env")
+  by_env$rel_mse_pooled <- rel_mse(estimate, sim, by = "env", ratio = "pooled")$rel_mse
+  values <- c(
+    rel_mse = rel_mse(estimate, sim), rel_mse_pooled = rel_mse(estimate, sim, ratio = "pooled"),
+    frobenius_error = if (has_mixing(estimate)) frobenius_error(estimate, sim) else NA,
+    coverage = interval_coverage(estimate, sim, COVERAGE_LEVEL),
+    vapply(cell$metrics, function(metric) as.double(metric(fit, sim)), 0)
+  )
+  list(values = values, by_env = by_env,
+       sigma2_hat = estimate$sigma2, iterations = estimate$iterations,
+       converged = estimate$converged, seconds = time[["elapsed"]],
+       cpu_seconds = time[["user.self"]] + time[["sys.self"]])
+}
+
+#' The data of a setting, from the state of R's generator
+#' @noRd
+simulate_setting <- function(setting, simulate) {
+  if (is.function(setting$dag)) {
+    setting$dag <- if (is.null(setting[["d"]])) setting$dag() else setting$dag(setting[["d"]])
+  }
+  if (!"d" %in% names(formals(args(simulate)))) {
+    if (is.null(setting$dag) && !is.null(setting[["d"]])) setting$dag <- chain_dag(setting[["d"]])
+    setting[["d"]] <- NULL
+  }
+  if (is.function(setting$targets)) {
+    setting$targets <- setting$targets(setting$dag %||% eval(formals(sim_crl)$dag))
+  }
+  do.call(simulate, setting)
+}
+
+#' @noRd
+run_method <- function(method, sim) {
+  if (is.function(method)) {
+    return(method(sim))
+  }
+  if (!is.null(method$bayes)) {
+    return(do.call(bayes_latents, c(list(sim), method$bayes)))
+  }
+  init <- method$init
+  if (identical(init, "oracle")) {
+    init <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
+  }
+  data <- crl_data(sim$x, sim$env, sim$targets, sim$dag, NULL, method$control$knots)
+  engine <- if (method$method == "f") fit_data else fit_g
+  fit <- fit_baseline(method$baseline, data, init, method$control, environment(), engine)
+  if (inherits(fit, "error")) stop(fit)
+  fit
+}
+
+#' What a method returned, in a form that rel_mse() reads
+#' @noRd
+as_estimate <- function(fit) {
+  if (inherits(fit, c("crl_fit", "crl_bayes"))) {
+    return(fit)
+  }
+  if (is.matrix(fit)) {
+    return(structure(list(latents = fit), class = "crl_bayes"))
+  }
+  if (!is.list(fit) || !all(c("latents", "mixing") %in% names(fit))) {
+    abort_input(c(paste("A method must return a fit, a matrix of latents, or a list with",
+                        "{.field latents} and {.field mixing}."),
+                  "x" = "It returned {describe(fit)}."), "type")
+  }
+  structure(fit, class = "crl_fit")
+}
+
+#' @noRd
+has_mixing <- function(estimate) {
+  !is.null(estimate$mixing)
+}
+
+#' Share of the true latents within intervals of posterior mean and standard deviation
+#' @noRd
+interval_coverage <- function(estimate, sim, level) {
+  if (is.null(estimate$latents_sd)) {
+    return(NA_real_)
+  }
+  mean <- estimate$latents
+  sd <- estimate$latents_sd
+  if (has_mixing(estimate)) {
+    alignment <- align_latents(estimate$mixing, sim$mixing)
+    mean <- apply_alignment(mean, alignment)
+    sd <- sd[, alignment$permutation, drop = FALSE]
+  }
+  ends <- interval_ends(unname(mean), unname(sd), level)
+  mean(sim$z >= ends$lwr & sim$z <= ends$upr)
+}
