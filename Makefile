@@ -12,17 +12,22 @@ SOURCES   := DESCRIPTION NAMESPACE R $(wildcard R/*) src $(wildcard src/*) man $
              $(wildcard inst/*)
 INSTALLED := $(LIB)/.installed
 EVERY     := 10
+RUNS      := 40
+CORES     := 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check document readme lint format valgrind gctorture bench clean \
+.PHONY: help demo figure3 test check document readme lint format valgrind gctorture bench clean \
         setup-run setup-test setup-check setup-dev
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: setup-run $(INSTALLED) ## fit the paper's simulated chain and the Sachs proteins: tables and figures
 	Rscript tools/demo.R
+
+figure3: setup-run $(INSTALLED) ## Figure 3 of the paper for its article (under an hour; RUNS=3 is a trial; CORES=2)
+	OPENBLAS_NUM_THREADS=1 Rscript tools/figure3.R --runs=$(RUNS) --cores=$(CORES)
 
 test: setup-test $(INSTALLED) ## run the tests
 	NOT_CRAN=true Rscript tools/test.R

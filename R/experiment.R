@@ -100,8 +100,8 @@
 #' warning of class `ebcrl_warning_version`.
 #' @source L'Ecuyer, P. (1999). Good parameters and implementations for combined multiple recursive
 #'   random number generators. *Operations Research*, 47, 159-164. \doi{10.1287/opre.47.1.159}
-#' @seealso [autoplot.crl_experiment()] for the plots, [sim_crl()], [crl_baselines()],
-#'   [bayes_latents()]
+#' @seealso [autoplot.crl_experiment()] for the plots, [figure3()] for the experiments of the paper,
+#'   [sim_crl()], [crl_baselines()], [bayes_latents()]
 #' @examples
 #' experiment <- crl_experiment(
 #'   settings = data.frame(d = 3, n = c(100, 300), p = 20),
@@ -502,8 +502,12 @@ print.crl_experiment <- function(x, digits = 3L, ...) {
   number <- function(column) length(unique(column))
   cat("Experiment: ", count_of(number(x$setting), "setting"), ", ",
       count_of(number(x$method), "method"), ", ", count_of(number(x$seed), "seed"), "; ",
-      count_of(nrow(x), "cell"), "\n\nMedians, and quartiles of the errors, over runs:\n", sep = "")
-  print_table(shown_summary(summarise_cells(x), digits), digits)
+      count_of(nrow(x), "cell"), "\nMedians, and quartiles of the errors, over runs:\n", sep = "")
+  table <- summarise_cells(x)
+  for (part in split(table, droplevels(table$setting))) {
+    cat("\n", if (number(x$setting) > 1L) paste0(part$setting[1L], "\n"), sep = "")
+    print_table(shown_summary(part, digits), digits)
+  }
   print_notes(experiment_notes(x))
   invisible(x)
 }
@@ -535,15 +539,12 @@ shown_summary <- function(table, digits) {
   text <- function(column) ifelse(is.na(column), "", figures(column, digits))
   quartiles <- ifelse(is.na(table$rel_mse), "",
                       paste0("[", text(table$rel_mse_q1), ", ", text(table$rel_mse_q3), "]"))
-  shown <- tibble::tibble(
-    setting = table$setting, method = method_labels(as.character(table$method)),
-    rel_mse = text(table$rel_mse), quartiles = quartiles,
-    ratio = if ("ratio" %in% names(table)) text(table$ratio),
+  tibble::tibble(
+    method = method_labels(as.character(table$method)), rel_mse = text(table$rel_mse),
+    quartiles = quartiles, ratio = if ("ratio" %in% names(table)) text(table$ratio),
     frobenius = text(table$frobenius_error), coverage = text(table$coverage),
     iterations = text(table$iterations), seconds = text(table$seconds)
   )
-  if (length(unique(shown$setting)) == 1L) shown$setting <- NULL
-  shown
 }
 
 #' Names of baselines in words, own names as they are

@@ -130,11 +130,19 @@ plot_runs <- function(cells, metric, log) {
     bayes_line(bayes, metric) +
     style_scales(style) +
     metric_scale(c(shown[[metric]], bayes[[metric]]), metric, log) +
-    ggplot2::scale_x_discrete(guide = axis_of(style$label, nlevels(cells$setting))) +
+    wrapped_axis(style$label, min(2L, nlevels(cells$setting))) +
     ggplot2::labs(title = metric_title(metric, "by method"), subtitle = runs_words(shown),
                   x = NULL, linetype = NULL) +
     ggplot2::guides(colour = "none", shape = "none")
   plot + setting_panels(cells)
+}
+
+#' An axis of names with a line for each word, which are turned where even those are too wide
+#' @noRd
+wrapped_axis <- function(names, columns) {
+  widest <- vapply(strsplit(names, " "), function(words) words[which.max(nchar(words))], "")
+  ggplot2::scale_x_discrete(guide = axis_of(widest, columns),
+                            labels = function(names) gsub(" ", "\n", names))
 }
 
 #' The median of the Bayes optimum over runs, in each setting
@@ -147,21 +155,22 @@ bayes_line <- function(bayes, metric) {
   level <- stats::aggregate(stats::setNames(bayes[metric], "level"), bayes["setting"],
                             stats::median)
   list(ggplot2::geom_hline(ggplot2::aes(yintercept = .data$level,
-                                        linetype = "Bayes optimum (median)"),
+                                        linetype = "Bayes optimum"),
                            data = level, colour = "grey20", linewidth = 0.5),
        ggplot2::scale_linetype_manual(values = "dashed"))
 }
 
 #' @noRd
 runs_words <- function(cells) {
-  runs <- range(table(droplevels(cells$setting), droplevels(cells$method)))
+  runs <- table(droplevels(cells$setting), droplevels(cells$method))
+  runs <- range(runs[runs > 0L])
   if (runs[1L] == runs[2L]) count_of(runs[1L], "run") else
     paste(runs[1L], "to", count_of(runs[2L], "run"))
 }
 
 #' @noRd
 setting_panels <- function(cells) {
-  if (nlevels(cells$setting) > 1L) ggplot2::facet_wrap(ggplot2::vars(.data$setting))
+  if (nlevels(cells$setting) > 1L) ggplot2::facet_wrap(ggplot2::vars(.data$setting), ncol = 2L)
 }
 
 # Sweeps ------------------------------------------------------------------------------------------
@@ -181,7 +190,7 @@ plot_sweep <- function(cells, metric, variable, log) {
     ggplot2::geom_line(ggplot2::aes(colour = .data$label), linewidth = 0.6) +
     ggplot2::geom_point(ggplot2::aes(colour = .data$label, shape = .data$label), size = 2)
   if (nrow(bayes) > 0L) {
-    plot <- plot + ggplot2::geom_line(ggplot2::aes(linetype = "Bayes optimum (median)"),
+    plot <- plot + ggplot2::geom_line(ggplot2::aes(linetype = "Bayes optimum"),
                                       data = bayes, colour = "grey20", linewidth = 0.5) +
       ggplot2::scale_linetype_manual(values = "dashed")
   }
@@ -189,7 +198,8 @@ plot_sweep <- function(cells, metric, variable, log) {
     metric_scale(c(lines$q1, lines$q3, bayes$median), metric, log) +
     ggplot2::labs(title = metric_title(metric, paste("against", variable_label(variable))),
                   subtitle = paste0(runs_words(cells), "; median and quartiles"),
-                  colour = NULL, fill = NULL, shape = NULL, linetype = NULL)
+                  colour = NULL, fill = NULL, shape = NULL, linetype = NULL) +
+    ggplot2::theme(legend.box = "vertical", legend.spacing.y = ggplot2::unit(0, "pt"))
   if (nlevels(lines$panel) > 1L) plot + ggplot2::facet_wrap(ggplot2::vars(.data$panel)) else plot
 }
 
@@ -218,7 +228,8 @@ sweep_axis <- function(values, variable) {
   } else {
     ggplot2::scale_x_continuous
   }
-  scale(variable_label(variable), breaks = values, minor_breaks = NULL,
+  title <- sub("^(.)", "\\U\\1", variable_label(variable), perl = TRUE)
+  scale(title, breaks = values, minor_breaks = NULL,
         guide = ggplot2::guide_axis(check.overlap = TRUE))
 }
 
@@ -266,7 +277,7 @@ plot_domains <- function(cells, metric, log) {
     ggplot2::labs(title = metric_title(metric, "by domain"), subtitle = domain_words(errors),
                   x = "Domain", colour = NULL, fill = NULL, shape = NULL, linetype = NULL) +
     if (nlevels(cells$setting) > 1L) {
-      ggplot2::facet_wrap(ggplot2::vars(.data$setting), ncol = 1L, scales = "free_x")
+      ggplot2::facet_wrap(ggplot2::vars(.data$setting), ncol = 1L, scales = domain_scales(errors))
     }
 }
 
@@ -279,6 +290,13 @@ domain_quartiles <- function(rows, metric) {
                    runs = nrow(part), q1 = at[1L], median = at[2L], q3 = at[3L])
   })
   do.call(rbind, unname(quartiles))
+}
+
+#' One axis for all panels where their domains are the same
+#' @noRd
+domain_scales <- function(errors) {
+  domains <- lapply(split(as.character(errors$env), droplevels(errors$setting)), unique)
+  if (all(vapply(domains, setequal, NA, domains[[1L]]))) "fixed" else "free_x"
 }
 
 #' @noRd
@@ -313,10 +331,9 @@ style_scales <- function(style) {
 #' @noRd
 metric_label <- function(metric) {
   switch(metric,
-    rel_mse = "Relative mean squared error", rel_mse_pooled = "Relative squared error, pooled",
-    frobenius_error = "Squared Frobenius error of A",
-    ratio = "Error relative to the Bayes optimum",
-    ratio_pooled = "Pooled error relative to the Bayes optimum",
+    rel_mse = "Relative MSE", rel_mse_pooled = "Relative MSE, pooled",
+    frobenius_error = "Squared Frobenius error",
+    ratio = "Relative MSE / Bayes optimum", ratio_pooled = "Pooled relative MSE / Bayes optimum",
     coverage = "Share of latents in 90 % intervals", sigma2_hat = "Estimated noise variance",
     iterations = "Iterations", seconds = "Seconds", cpu_seconds = "Processor seconds", metric
   )

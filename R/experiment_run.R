@@ -3,16 +3,11 @@
 # Probability of the intervals whose coverage a cell reports.
 COVERAGE_LEVEL <- 0.9
 
-# Characters of a key that go into the name of a cell's file; the whole key is in the file.
-KEY_SHOWN <- 16L
-
 # Files -------------------------------------------------------------------------------------------
 
 #' @noRd
 cell_file <- function(cell, dir) {
-  safe <- function(name) substr(gsub("[^A-Za-z0-9]+", "-", name), 1L, 40L)
-  file.path(dir, paste0(safe(cell$setting), "_", safe(cell$method), "_", cell$seed, "_",
-                        substr(cell$key, 1L, KEY_SHOWN), ".rds"))
+  file.path(dir, paste0(cell$key, ".rds"))
 }
 
 #' Results of earlier runs: a list with NULL for each cell that is to be run
@@ -22,11 +17,9 @@ kept_cells <- function(cells, dir, retry) {
   if (is.null(dir)) {
     return(results)
   }
-  files <- list.files(dir, pattern = "_[0-9a-f]+[.]rds$", full.names = TRUE)
-  keys <- sub(".*_([0-9a-f]+)[.]rds$", "\\1", files)
-  at <- match(substr(vapply(cells, `[[`, "", "key"), 1L, KEY_SHOWN), keys)
-  for (k in which(!is.na(at))) {
-    result <- tryCatch(readRDS(files[at[k]]), error = function(e) NULL)
+  files <- vapply(cells, cell_file, "", dir = dir)
+  for (k in which(file.exists(files))) {
+    result <- tryCatch(readRDS(files[k]), error = function(e) NULL)
     usable <- is.list(result) && identical(result$key, cells[[k]]$key)
     if (usable && !(retry && !is.na(result$error))) results[[k]] <- result
   }
@@ -82,9 +75,8 @@ run_cells <- function(cells, dir, cl, progress, call = rlang::caller_env()) {
     return(results)
   }
   if (is.numeric(cl)) {
-    cl <- parallel::makeCluster(min(cl, length(cells)))
+    cl <- local_workers(min(cl, length(cells)))
     on.exit(parallel::stopCluster(cl))
-    parallel::clusterCall(cl, eval, as.call(list(as.name(".libPaths"), .libPaths())))
   }
   check_cluster(cl, call)
   queue <- cell_queue(cells, function(i) tick(max(0L, i - length(cl))))
@@ -92,6 +84,14 @@ run_cells <- function(cells, dir, cl, progress, call = rlang::caller_env()) {
                       error = function(e) abort_worker(conditionMessage(e), dir, call))
   tick(length(cells))
   results
+}
+
+#' Worker processes on this machine that search the libraries of this one
+#' @noRd
+local_workers <- function(number) {
+  cl <- parallel::makeCluster(number)
+  parallel::clusterCall(cl, eval, as.call(list(as.name(".libPaths"), .libPaths())))
+  cl
 }
 
 #' @noRd
