@@ -201,24 +201,27 @@ last_change <- function(fit) {
 # update() ----------------------------------------------------------------------------------------
 
 # Settings that leave the problem as it is.
-CONTINUED <- c("tol", "acceleration", "solver", "cg_tol", "cg_max_iter", "threads", "progress",
-               "max_memory")
+CONTINUED <- c("tol", "acceleration", "solver", "cg_tol", "cg_max_iter", "mc_tol", "draws",
+               "threads", "progress", "max_memory")
 
 #' Go on with the iterations of a fit
 #'
 #' Takes up the EM where a fit stopped, which is the same as if it had been allowed more iterations
 #' at once. (Acceleration starts anew, so that with it the two agree at the limit, not before.) A fit
-#' by `method = "g"` is fitted anew from its call, changed by the arguments given, as
-#' [stats::update()] does; `update(object, init = object)` goes on with its chains.
+#' by `method = "g"` goes on averaging, every chain of it, and draws its latents again; the result
+#' has the bits of a fit with more `iterations`. Its burn-in has ended: where parameters moved too
+#' much then, fit anew with `init = object`. A fit with a Gaussian prior is fitted anew from its
+#' call, changed by the arguments given, as [stats::update()] does.
 #'
 #' @param object A `crl_fit`, from [fit_crl()].
 #' @param max_iter Largest number of further iterations (whole number, at least 0).
 #' @param ... Settings of [crl_control()] to change: `tol`, `acceleration`, `solver`, `cg_tol`,
-#'   `cg_max_iter`, `threads`, `progress` or `max_memory`. Others, the graph and the data belong to
-#'   the model: for these, fit anew, and start from this fit by `fit_crl(init = object)`.
+#'   `cg_max_iter`, `mc_tol`, `draws`, `threads`, `progress` or `max_memory`. Others, the graph and
+#'   the data belong to the model: for these, fit anew, and start from this fit by
+#'   `fit_crl(init = object)`.
 #' @return A `crl_fit`. `trace` and `iterations` go on from those of `object`, `elapsed` adds up,
-#'   and `control` has the `max_iter` that would have given the fit in one go. Where `object` has
-#'   converged to `tol`, no iteration is added.
+#'   and `control` has the `max_iter`, or `iterations`, that would have given the fit in one go.
+#'   Where `object` has converged to `tol`, or is precise to `mc_tol`, no iteration is added.
 #' @section Errors:
 #' A setting that would change the model, or that does not exist, is an error of class
 #' `ebcrl_error_control`.
@@ -231,13 +234,16 @@ CONTINUED <- c("tol", "acceleration", "solver", "cg_tol", "cg_max_iter", "thread
 #' @importFrom stats update
 #' @export
 update.crl_fit <- function(object, max_iter = 1000, ...) {
-  if (object$method == "g") {
+  if (is_gaussian(object)) {
     return(NextMethod())
   }
   started <- proc.time()[["elapsed"]]
   control <- continued_control(object$control, ...)
   further <- check_number(max_iter, "max_iter", min = 0, max = 1e7, integer = TRUE,
                           class = "control")
+  if (object$method == "g") {
+    return(update_g(object, further, control, rlang::current_env()))
+  }
   control$max_iter <- object$iterations + further
   check_memory(object$data, control, rlang::current_env())
   start <- list(

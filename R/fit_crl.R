@@ -117,12 +117,26 @@
 #' \item{noise_var}{(d x 2) variances v of u by target state; NA for a state without rows}
 #' \item{noise}{where `noise` in [crl_control()] is a number of components: tibble by (node, state)
 #'   and component of `weight`, `mean`, `variance`; else NULL. `noise_var` is the variance of u}
-#' \item{mc_error}{(d) Monte-Carlo standard error of the latents, from two halves of the draws}
+#' \item{mc_error, ess}{(d) Monte-Carlo standard error of the latents, root mean square over rows,
+#'   from two halves of the draws; and how many independent draws would have that error}
+#' \item{mixing_mc_error, sigma2_mc_error, noise_var_mc_error}{(p x d, 1 and d x 2) Monte-Carlo
+#'   standard errors of `mixing`, `sigma2` and `noise_var`, from batch means, see Iterations of SAEM
+#'   in [crl_control()]; `Inf` with fewer than 2 averaging iterations}
+#' \item{mc_ratio}{Monte-Carlo over sampling error of `mixing` and of log `noise_var`, which
+#'   `mc_tol` bounds}
 #' \item{iterations}{iterations of SAEM, burn-in included}
-#' \item{drift, converged}{relative change of A over the second half of the averaging iterations
-#'   (NaN if there are none); is it below 1 percent?}
-#' \item{trace}{tibble by iteration: `sigma2`, `change_mixing` (relative), `acceptance` (mean share
-#'   of random-walk moves accepted), noise variances}
+#' \item{converged}{did burn-in end because nothing moved, and averaging because it was precise, in
+#'   all chains}
+#' \item{runs}{tibble by chain: `seed`, `burn_in`, `iterations`, `settled`, `precise`, `objective`
+#'   (mean over the averaging iterations; the chain with the largest is the fit), `distance`
+#'   (Frobenius norm, of A from that chain's, in units of the sampling error)}
+#' \item{r_hat}{NULL of one chain; of several a list: split R-hat (Gelman et al. 2013) over the
+#'   averaging iterations of `mixing` (p x d), `sigma2`, `objective`, `noise_var` (d x 2)}
+#' \item{trace}{tibble by iteration (and `chain`, if there are several): `sigma2`, `change_mixing`
+#'   (relative), `acceptance` (mean share of random-walk moves accepted), `objective` (log density
+#'   of a row of x and its draw, at its maximum in the variances, up to a constant), `shift` (of the
+#'   parameters, in units of what ends burn-in, where it was looked at), noise variances}
+#' \item{saem}{what [update()][update.crl_fit] goes on from}
 #' \item{acceptance}{(d x M) share of random-walk moves accepted in the last iteration; NA where
 #'   no latent depends on the node}
 #' \item{cells}{tibble by (node, state): rows, coefficients, effective degrees of freedom, noise
@@ -134,8 +148,8 @@
 #'   a fit with `init = fit` goes on}
 #'
 #' With a Gaussian prior (`crl_control(prior = "linear")` or `"normal"`) a g fit has the same
-#' fields, `mc_error` being 0 and `acceptance` absent, `drift` the last relative change, `converged`
-#' as in an f fit, and
+#' fields, `mc_error` being 0 and what SAEM adds absent, `drift` the last relative change,
+#' `converged` as in an f fit, and
 #' \item{loglik}{log-likelihood of x, read by [logLik()][logLik.crl_fit]; `trace` has it, too, and
 #'   `change`, the largest relative change of A, the mechanisms and the variances}
 #' \item{mechanism_coef}{tibble of the linear mechanisms: `node`, `state`, `term` (`"(Intercept)"`
@@ -156,6 +170,12 @@
 #'
 #'   Delyon, B., Lavielle, M. and Moulines, E. (1999). Convergence of a stochastic approximation
 #'   version of the EM algorithm. *Annals of Statistics*, 27, 94-128. \doi{10.1214/aos/1018031103}
+#'
+#'   Gelman, A., Carlin, J. B., Stern, H. S., Dunson, D. B., Vehtari, A. and Rubin, D. B. (2013).
+#'   *Bayesian Data Analysis*, third edition. CRC Press.
+#'
+#'   Polyak, B. T. and Juditsky, A. B. (1992). Acceleration of stochastic approximation by
+#'   averaging. *SIAM Journal on Control and Optimization*, 30, 838-855. \doi{10.1137/0330046}
 #'
 #'   Liu, C., Rubin, D. B. and Wu, Y. N. (1998). Parameter expansion to accelerate EM: the PX-EM
 #'   algorithm. *Biometrika*, 85, 755-770. \doi{10.1093/biomet/85.4.755}

@@ -7,12 +7,11 @@ WARM_UP <- 50L
 # Random numbers of new rows: streams that no fit reaches.
 NEW_ROWS_STREAM <- 2^31
 
+# The same at the end of a fit, whose chains are at the last iteration's parameters.
+SETTLING <- 10L
+
 # Probabilities of the posterior quantiles that a fit keeps.
 FIT_PROBS <- c(0.05, 0.5, 0.95)
-
-# SAEM has settled when A moves by less than this, relatively, over the second half of the averaging
-# iterations.
-SETTLED <- 0.01
 
 # The noise variance of a latent is held above this share of sigma2.
 NOISE_FLOOR <- 1e-3
@@ -29,27 +28,45 @@ fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_e
   control$mixing <- resolved_g_mixing(control$mixing, init)
   seed <- control$seed %||% sample.int(.Machine$integer.max, 1L)
   start <- starting_values(init, data, utils::modifyList(control, list(seed = seed)), error_call)
-  chains <- chain_start(init, start, data, control)
-  engine <- c(prior_control(control), list(
-    variance_floor = NOISE_FLOOR * start$sigma2,
-    mixing = switch(control$mixing, orthonormal = , diagonal = 0L, psd = 1L, fixed = 2L),
-    learn_sigma2 = learns_sigma2(control, start), burn_in = control$burn_in,
-    iterations = control$iterations, threads = control$threads, seed = seed
-  ))
-  steps <- control$burn_in + control$iterations
-  result <- .Call(C_saem_fit, data$x, data$env, data$targets, parent_list(data$dag),
-                  row_weights(data), chains, engine, progress_bar(control, "SAEM", steps))
-  check_status(result$status, error_call)
-  if (start$label %in% c("pca", "interventional")) {
+  model <- list(start = start, seed = seed + seq_len(control$chains) - 1,
+                variance_floor = NOISE_FLOOR * start$sigma2,
+                learn_sigma2 = learns_sigma2(control, start))
+  begin <- lapply(model$seed, function(s) {
+    if (s == seed) chain_start(init, start, data, control) else
+      chain_start(NULL, dispersed_start(start, control, s), data, control)
+  })
+  fit <- g_results(run_chains(begin, model, data, control, error_call), model, data, control)
+  fit$start <- reusable_start(init)
+  fit$call <- call
+  fit$elapsed <- proc.time()[["elapsed"]] - started
+  fit
+}
+
+#' A fit from the runs of all chains: that of the best of them
+#'
+#' @param model list: `start` (`label`, `optima`, `indefinite`), `seed` of each chain,
+#'   `variance_floor`, `learn_sigma2`.
+#' @noRd
+g_results <- function(runs, model, data, control) {
+  force(runs)
+  table <- run_table(runs, model)
+  best <- which.max(table$objective)
+  result <- runs[[best]]
+  result$chains <- result$state$latents
+  if (model$start$label %in% c("pca", "interventional")) {
     result <- turn_latents(result, parent_list(data$dag))
   }
   result$gram <- gram_of(result$mixing)
+  result$walk_scale <- result$state$walk_scale
   posterior <- posterior_g(result, data$x %*% result$mixing, result$chains, data$env, data$targets,
-                           parent_list(data$dag), control, seed, stream = steps)
-  structure(c(named_g_results(result, posterior, data, start), list(
-    control = control, init = start$label, start = reusable_start(init),
-    optima = start$optima, seed = seed, call = call,
-    elapsed = proc.time()[["elapsed"]] - started
+                           parent_list(data$dag), control, model$seed[best],
+                           stream = result$state$place[["iteration"]], warm_up = SETTLING)
+  structure(c(named_g_results(result, posterior, data, model$start), list(
+    runs = table, converged = all(table$settled & table$precise), r_hat = r_hat(runs, data),
+    trace = saem_trace(runs, data),
+    control = control, init = model$start$label, optima = model$start$optima,
+    seed = model$seed[1L],
+    saem = list(state = Map(resumable, runs), model = model)
   )), class = "crl_fit")
 }
 
@@ -103,13 +120,14 @@ gram_of <- function(mixing) {
 
 #' Where the chains begin: parameters of the start, least-squares latents, and from a g fit of as
 #' many rows and the same graph also its mechanisms, chains and random-walk scales
-#' @return list: `mixing`, `sigma2`, `latents`, `walk_scale`, `prior` (NULL: from the latents)
+#' @return list: `mixing`, `sigma2`, `latents`, `walk_scale`, `prior` (NULL: from the latents), and
+#'   `place`, NULL: the run begins
 #' @noRd
 chain_start <- function(init, start, data, control) {
   mixing <- compose_mixing(start)
   latents <- unname(data$x %*% mixing %*% solve(crossprod(mixing)))
   begin <- list(mixing = unname(mixing), sigma2 = start$sigma2, latents = latents,
-                walk_scale = matrix(1, data$d, data$n_domains), prior = NULL)
+                walk_scale = matrix(1, data$d, data$n_domains), prior = NULL, place = NULL)
   if (continues(init, data, control)) {
     begin[c("latents", "walk_scale", "prior")] <- init[c("chains", "walk_scale", "prior")]
   }
@@ -177,10 +195,9 @@ named_g_results <- function(result, posterior, data, start) {
   rows <- list(rownames(data$x), latents)
   states <- c("state0", "state1")
   walks <- list(latents, data$env_names)
-  trace <- result$trace
-  variances <- trace[, -(1:3), drop = FALSE]
-  colnames(variances) <- paste0("noise_var_", rep(latents, each = 2L), "_", states)
-  steps <- nrow(trace)
+  variance <- `dimnames<-`(t(result$prior$variance), list(latents, states))
+  entries <- seq_along(result$mixing)
+  log_variance <- matrix(result$error[-seq_len(length(entries) + 2L)], data$d, byrow = TRUE)
   list(
     method = "g",
     latents = `dimnames<-`(posterior$latents, rows),
@@ -189,16 +206,15 @@ named_g_results <- function(result, posterior, data, start) {
                       c(rows, list(format(FIT_PROBS, trim = TRUE)))),
     mixing = `dimnames<-`(result$mixing, list(data$feature_names, latents)),
     sigma2 = result$sigma2,
-    noise_var = `dimnames<-`(t(result$prior$variance), list(latents, states)),
-    noise = noise_table(result$prior$noise, latents),
-    iterations = steps, converged = isTRUE(result$drift < SETTLED),
-    trace = tibble::tibble(
-      iteration = seq_len(steps), sigma2 = trace[, 1L], change_mixing = trace[, 2L],
-      acceptance = trace[, 3L],
-      tibble::as_tibble(variances[, colSums(!is.na(variances)) > 0L, drop = FALSE])
-    ),
-    prior = result$prior, gram = result$gram, 
-    mc_error = stats::setNames(drop(posterior$error), latents), drift = result$drift,
+    noise_var = variance, noise = noise_table(result$prior$noise, latents),
+    iterations = nrow(result$trace), prior = result$prior, gram = result$gram,
+    mc_error = stats::setNames(drop(posterior$error), latents),
+    ess = stats::setNames(colMeans(posterior$latents_sd^2) / drop(posterior$error)^2, latents),
+    mixing_mc_error = matrix(result$error[entries], data$p,
+                             dimnames = list(data$feature_names, latents)),
+    sigma2_mc_error = result$error[length(entries) + 1L],
+    noise_var_mc_error = variance * log_variance,
+    mc_ratio = stats::setNames(drop(result$ratio), c("mixing", "noise_var")),
     acceptance = `dimnames<-`(result$acceptance, walks), walk_scale = result$walk_scale,
     chains = posterior$chains,
     counts = c(result$counts, start_indefinite = start$indefinite %||% 0L),
@@ -255,26 +271,4 @@ describe_prior <- function(fit) {
 #' @noRd
 describe_noise <- function(noise) {
   if (identical(noise, "gaussian")) "Gaussian noise" else paste("noise of", noise, "Gaussians")
-}
-
-#' Whether SAEM settled, its Monte-Carlo error, and what to do if it did not
-#' @noRd
-describe_saem <- function(fit) {
-  control <- fit$control
-  moved <- if (is.finite(fit$drift)) {
-    paste0("; the mixing matrix moved by ", format(100 * fit$drift, digits = 2L),
-           " percent over the second half of the latter")
-  }
-  error <- format(max(fit$mc_error / sqrt(colMeans(fit$latents_sd^2))), digits = 1L)
-  lines <- c(
-    paste0("SAEM: ", control$burn_in, " burn-in and ", control$iterations,
-           " averaging iterations", moved, "."),
-    paste0("Latents: ", control$draws, " draws a row, Monte-Carlo error up to ", error,
-           " posterior standard deviations.")
-  )
-  if (!fit$converged) {
-    lines <- c(lines, paste("Not settled: raise `burn_in` and `iterations` in crl_control(), or go",
-                            "on with `init = fit`."))
-  }
-  lines
 }

@@ -119,28 +119,31 @@ plot_mechanisms <- function(fit) {
 #' @noRd
 plot_saem <- function(fit) {
   trace <- fit$trace
-  panels <- c("Noise variance", "Noise variances of the latents",
+  chain <- factor(if (nrow(fit$runs) > 1L) trace$chain else rep(1L, nrow(trace)))
+  panels <- c("Noise variance", "Noise variances of the latents", "Objective a row",
               "Relative change of the mixing matrix, log10")
-  variances <- grep("^noise_var_", names(trace), value = TRUE)
   line <- function(panel, value, series = "") {
-    tibble::tibble(iteration = trace$iteration, value = value, series = series,
-                   panel = factor(panels[panel], panels))
+    tibble::tibble(iteration = trace$iteration, value = value, series = paste(series, chain),
+                   chain = chain, panel = factor(panels[panel], panels))
   }
   change <- ifelse(trace$change_mixing > 0, trace$change_mixing, NA)
+  variances <- grep("^noise_var_", names(trace), value = TRUE)
   lines <- do.call(rbind, c(
-    list(line(1L, trace$sigma2), line(3L, log10(change))),
+    list(line(1L, trace$sigma2), line(3L, trace$objective), line(4L, log10(change))),
     lapply(variances, function(name) line(2L, trace[[name]], name))
   ))
-  ggplot2::ggplot(lines[!is.na(lines$value), ],
-                  ggplot2::aes(.data$iteration, .data$value, group = .data$series)) +
-    ggplot2::geom_vline(xintercept = fit$control$burn_in, linetype = "dotted", colour = "grey20") +
-    ggplot2::geom_line(colour = "grey20") +
+  plot <- ggplot2::ggplot(lines[!is.na(lines$value), ],
+                          ggplot2::aes(.data$iteration, .data$value, group = .data$series)) +
+    ggplot2::geom_vline(xintercept = fit$runs$burn_in, linetype = "dotted", colour = "grey20") +
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), ncol = 1L, scales = "free_y") +
     ggplot2::scale_x_continuous(breaks = whole_breaks) +
-    ggplot2::labs(title = "Convergence", subtitle = paste0(
-      fit$control$burn_in, " burn-in and ", fit$control$iterations, " averaging iterations"
-    ), x = "Iteration", y = NULL) +
+    ggplot2::labs(title = "Convergence", subtitle = describe_runs(fit), x = "Iteration", y = NULL,
+                  colour = "Chain") +
     theme_crl()
+  if (nrow(fit$runs) == 1L) {
+    return(plot + ggplot2::geom_line(colour = "grey20"))
+  }
+  plot + ggplot2::geom_line(ggplot2::aes(colour = .data$chain))
 }
 
 #' Posterior draws of the latents

@@ -31,8 +31,9 @@ generics::augment
 #'   `sigma2`, of an f fit `loss` (score-matching loss a row), `variance_floored` (number of
 #'   floored posterior variances), `change` (largest relative change of the last iteration) and
 #'   `remaining` (estimated relative distance to the limit; both `NA` without iterations), of a g
-#'   fit `drift`, `mc_error` (the largest over latents) and `noise_floored` (see [fit_crl()]; with a
-#'   Gaussian prior `loglik` and `noise_floored`), then `iterations`, `converged`, `elapsed` (seconds).
+#'   fit `mixing_mc_error` (Frobenius norm), `mc_error` (the largest over latents) and
+#'   `noise_floored` (see [fit_crl()]; with a Gaussian prior `loglik` and `noise_floored`), then
+#'   `iterations`, `converged`, `elapsed` (seconds).
 #'
 #'   `augment()`: a tibble with one row a row of data: the columns of `data` or `newdata` (or
 #'   `.domain`), then for every latent `.fitted_<latent>` (posterior mean) and `.sd_<latent>`
@@ -80,8 +81,8 @@ glance.crl_fit <- function(x, ...) {
   } else if (is_gaussian(x)) {
     tibble::tibble(loglik = x$loglik, noise_floored = x$counts[["noise_floored"]])
   } else {
-    tibble::tibble(drift = x$drift, mc_error = max(x$mc_error),
-                   noise_floored = x$counts[["noise_floored"]])
+    tibble::tibble(mixing_mc_error = sqrt(sum(x$mixing_mc_error^2)),
+                   mc_error = max(x$mc_error), noise_floored = x$counts[["noise_floored"]])
   }
   tibble::add_column(shared, own, .after = "sigma2")
 }

@@ -129,6 +129,7 @@ static saem_settings saem_settings_from(SEXP control, SEXP progress) {
                        .learn_sigma2 = list_int(control, "learn_sigma2"),
                        .burn_in = list_int(control, "burn_in"),
                        .iterations = list_int(control, "iterations"),
+                       .tol = list_number(control, "mc_tol"),
                        .threads = list_int(control, "threads"),
                        .tick = progress_tick,
                        .ctx = progress};
@@ -139,17 +140,39 @@ enum {
   FIT_MIXING,
   FIT_SIGMA2,
   FIT_PRIOR,
-  FIT_CHAINS,
-  FIT_WALK_SCALE,
+  FIT_STATE,
   FIT_ACCEPTANCE,
   FIT_TRACE,
   FIT_COUNTS,
-  FIT_DRIFT,
+  FIT_BURN_IN,
+  FIT_SETTLED,
+  FIT_PRECISE,
+  FIT_ERROR,
+  FIT_RATIO,
   FIT_STATUS
 };
-static const char *fit_fields[] = {"mixing",     "sigma2",     "prior", "chains",
-                                   "walk_scale", "acceptance", "trace", "counts",
-                                   "drift",      "status",     ""};
+static const char *fit_fields[] = {"mixing", "sigma2", "prior",   "state",   "acceptance",
+                                   "trace",  "counts", "burn_in", "settled", "precise",
+                                   "error",  "ratio",  "status",  ""};
+
+/* What a run goes on from: the last iteration's parameters, draws and statistics, and the sums over
+ * the averaging iterations. */
+enum {
+  STATE_MIXING,
+  STATE_LATENTS,
+  STATE_WALK_SCALE,
+  STATE_STATISTICS,
+  STATE_AVERAGE,
+  STATE_BATCH_SUM,
+  STATE_BATCH_SQUARE,
+  STATE_LENGTH,
+  STATE_SIGMA2,
+  STATE_PRIOR,
+  STATE_PLACE
+};
+static const char *state_fields[] = {"mixing",  "latents", "walk_scale", "statistics",
+                                     "average", "sum",     "square",     "length",
+                                     "sigma2",  "prior",   "place",      ""};
 
 static SEXP counts_of(const saem_state *s) {
   const char *names[] = {"noise_floored", "sigma2_floored", "rank_deficient", ""};
@@ -160,13 +183,78 @@ static SEXP counts_of(const saem_state *s) {
   return out;
 }
 
-/* init: mixing (p x d), sigma2, latents (n x d), walk_scale (d x M), prior (NULL or a list). */
+/* Where the counters stand: of iterations, burn-in, its end, and batches. */
+static SEXP place_of(const saem_state *s) {
+  const char *names[] = {"iteration", "burn_in", "settled", "count", "size", ""};
+  const int place[] = {s->iteration, s->burnt_in, s->settled, s->fitted.count, s->fitted.size};
+  SEXP out = Rf_mkNamed(INTSXP, names);
+  memcpy(INTEGER(out), place, sizeof(place));
+  return out;
+}
+
+static void save_numbers(SEXP state, int at, const double *v, size_t rows, size_t cols) {
+  memcpy(new_numbers(state, at, rows, cols), v, rows * cols * sizeof(double));
+}
+
+/* The caller has copied A, the draws and the scales of the walks. */
+static void save_state(const saem_state *s, SEXP state) {
+  save_numbers(state, STATE_MIXING, s->mixing, (size_t)s->p, (size_t)s->rows->d);
+  save_numbers(state, STATE_STATISTICS, s->statistics, s->n_statistics, 1);
+  save_numbers(state, STATE_AVERAGE, s->average, s->n_statistics, 1);
+  save_numbers(state, STATE_BATCH_SUM, s->fitted.sum, s->fitted.length, MAX_BATCHES);
+  save_numbers(state, STATE_BATCH_SQUARE, s->fitted.square, s->fitted.length, MAX_BATCHES);
+  save_numbers(state, STATE_LENGTH, s->length, (size_t)s->rows->d, 1);
+  SET_VECTOR_ELT(state, STATE_SIGMA2, Rf_ScalarReal(s->sigma2));
+  SET_VECTOR_ELT(state, STATE_PRIOR, prior_list(s->mech));
+  SET_VECTOR_ELT(state, STATE_PLACE, place_of(s));
+}
+
+static void restore_numbers(double *to, size_t length, SEXP state, const char *name) {
+  SEXP from = list_element(state, name);
+  if ((size_t)XLENGTH(from) != length)
+    Rf_error("internal error: `%s` has the wrong length", name);
+  memcpy(to, REAL(from), length * sizeof(double));
+}
+
+static void restore_state(saem_state *s, SEXP state) {
+  SEXP place = list_element(state, "place");
+  if (Rf_isNull(place))
+    return;
+  size_t batches = s->fitted.length * MAX_BATCHES;
+  restore_numbers(s->statistics, s->n_statistics, state, "statistics");
+  restore_numbers(s->average, s->n_statistics, state, "average");
+  restore_numbers(s->fitted.sum, batches, state, "sum");
+  restore_numbers(s->fitted.square, batches, state, "square");
+  restore_numbers(s->length, (size_t)s->rows->d, state, "length");
+  const int *at = INTEGER(place);
+  s->iteration = at[0];
+  s->burnt_in = at[1];
+  s->settled = at[2];
+  s->fitted.count = at[3];
+  s->fitted.size = at[4];
+}
+
+/* error: standard errors of A (p x d), sigma2, objective and log variances, one after another.
+ * ratio: of those of A, and of log variances, to their sampling errors. */
+static void write_errors(const saem_state *s, SEXP out) {
+  double *error = new_numbers(out, FIT_ERROR, s->fitted.length, 1);
+  saem_precision(s, new_numbers(out, FIT_RATIO, 2, 1));
+  saem_errors(s, error);
+  for (size_t g = 0; g < s->fitted.length; g++)
+    error[g] = sqrt(error[g]);
+}
+
+/* init: mixing (p x d), sigma2, latents (n x d), walk_scale (d x M), prior (NULL or a list); place
+ * is NULL, or init is the `state` of an earlier run, to go on from. `state` has what a run goes on
+ * from, the rest is at the mean of the averaging iterations. */
 SEXP saem_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init, SEXP control,
               SEXP progress) {
   assert_double_matrix(x, "x");
   latent_sample rows = sample_from(env, targets, omega);
   size_t d = (size_t)rows.d, domains = (size_t)rows.n_domains;
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fit_fields)), prior = list_element(init, "prior");
+  SEXP state = Rf_mkNamed(VECSXP, state_fields);
+  SET_VECTOR_ELT(out, FIT_STATE, state);
   mechanisms mech = mechanisms_from(&rows, parents, control);
   saem_state s = {.x = REAL(x),
                   .p = Rf_ncols(x),
@@ -179,19 +267,26 @@ SEXP saem_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP ini
   if (s.set.prior_given)
     load_prior(&mech, prior);
   s.mixing = REAL(own_copy(out, FIT_MIXING, list_element(init, "mixing")));
-  s.z = REAL(own_copy(out, FIT_CHAINS, list_element(init, "latents")));
-  s.walk_scale = REAL(own_copy(out, FIT_WALK_SCALE, list_element(init, "walk_scale")));
+  s.z = REAL(own_copy(state, STATE_LATENTS, list_element(init, "latents")));
+  s.walk_scale = REAL(own_copy(state, STATE_WALK_SCALE, list_element(init, "walk_scale")));
   s.acceptance = new_numbers(out, FIT_ACCEPTANCE, d, domains);
   s.trace = new_numbers(out, FIT_TRACE, (size_t)(s.set.burn_in + s.set.iterations),
                         SAEM_VARIANCES + 2 * d);
   s.projected = (double *)R_alloc(rows.n * d, sizeof(double));
   saem_prepare(&s, r_allocator);
+  restore_state(&s, init);
 
   int status = saem_run(&s);
+  save_state(&s, state);
+  write_errors(&s, out);
+  if (status == STATUS_OK)
+    status = saem_finish(&s);
 
   SET_VECTOR_ELT(out, FIT_STATUS, Rf_ScalarInteger(status));
   SET_VECTOR_ELT(out, FIT_SIGMA2, Rf_ScalarReal(s.sigma2));
-  SET_VECTOR_ELT(out, FIT_DRIFT, Rf_ScalarReal(s.drift));
+  SET_VECTOR_ELT(out, FIT_BURN_IN, Rf_ScalarInteger(s.burnt_in));
+  SET_VECTOR_ELT(out, FIT_SETTLED, Rf_ScalarLogical(s.settled));
+  SET_VECTOR_ELT(out, FIT_PRECISE, Rf_ScalarLogical(s.precise));
   SET_VECTOR_ELT(out, FIT_PRIOR, prior_list(&mech));
   SET_VECTOR_ELT(out, FIT_COUNTS, counts_of(&s));
   UNPROTECT(1);
@@ -206,7 +301,10 @@ SEXP saem_bytes(SEXP n_rows, SEXP n_features, SEXP n_domains, SEXP parents, SEXP
   double stats = mechanism_stats_count(families.n_coord, Rf_length(parents),
                                        list_int(control, "knots"), list_int(control, "components"));
   double rows = 9 * n * d * sizeof(double); /* latents, chains, projections, sds, quantiles */
-  return Rf_ScalarReal(saem_work_bytes(n, Rf_asReal(n_features), d, domains, stats) + rows +
+  double edges = 0;
+  for (int j = 0; j < (int)d; j++)
+    edges += families.n_coord[j] - 1;
+  return Rf_ScalarReal(saem_work_bytes(n, Rf_asReal(n_features), d, domains, edges, stats) + rows +
                        posterior_bytes(n, d, domains, draws, threads));
 }
 

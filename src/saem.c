@@ -8,7 +8,11 @@
 static const double VARIANCE_START = 0.05; /* of the noise: least variance at the start */
 static const double SAME_DIRECTION = 1e-13;
 static const double MAX_TURN = 0.1;
-enum { MAX_COLUMN_STEPS = 100 };
+/* Step while averaging: the smaller, the less the noise of single draws bends the curves, and the
+ * longer the memory. */
+static const double AVERAGING_STEP = 0.3;
+static const double NO_SHIFT = 1; /* see saem_shift() */
+enum { MAX_COLUMN_STEPS = 100, FINAL_STEPS = 10, LEAST_BURN_IN = 64, LEAST_AVERAGED = 256 };
 
 struct saem_shard {
   sampler_block block;
@@ -34,10 +38,12 @@ static size_t walks(const saem_state *s) {
   return (size_t)s->rows->d * (size_t)s->rows->n_domains;
 }
 
-double saem_work_bytes(double n, double p, double d, double n_domains, double n_statistics) {
+double saem_work_bytes(double n, double p, double d, double n_domains, double n_edges,
+                       double n_statistics) {
   double shards = fmin(MAX_SHARDS, ceil(n / SHARD_ROWS));
   double own = n_statistics + d * (2 * d + X_ROWS + BLOCK_ROWS * (ORDER + 2) + n_domains);
-  return sizeof(double) * ((shards + 1) * own + 6 * p * d) +
+  double followed = p * d + d * d + 4 * d + 6 * n_edges + 3;
+  return sizeof(double) * ((shards + 2) * own + 7 * p * d) + batch_means_bytes(followed) +
          (shards + 1) * sampler_block_bytes(d, d, n_domains);
 }
 
@@ -87,7 +93,14 @@ void saem_prepare(saem_state *s, allocator alloc) {
   s->length = alloc((size_t)d, sizeof(double));
   s->polar = polar_work_new(s->p, d, alloc);
   s->scratch = alloc(2 * tall, sizeof(double));
-  s->halfway = alloc(tall, sizeof(double));
+  s->average = alloc(s->n_statistics, sizeof(double));
+  memset(s->average, 0, s->n_statistics * sizeof(double));
+  size_t fitted = saem_fitted_length(s), watched = saem_watched_length(s);
+  s->fitted = batch_means_new(fitted, alloc);
+  s->watched = batch_means_new(watched, alloc);
+  s->values = alloc(fitted > watched ? fitted : watched, sizeof(double));
+  s->first = alloc(tall, sizeof(double));
+  s->probe = alloc(3 * (size_t)d, sizeof(double));
   s->sum_sq = weighted_square_sum(s->x, s->p, s->rows, s->set.threads);
   s->sigma2_floor = 1e-10 * s->sum_sq / ((double)s->rows->n * s->p);
   s->domain_rows = alloc((size_t)s->rows->n_domains, sizeof(double));
@@ -204,7 +217,7 @@ static void approximate(saem_state *s, double step) {
 }
 
 /* Share of accepted random walks of each (node, domain); in burn-in the scales follow it. */
-static double tune(saem_state *s, int t) {
+static double tune(saem_state *s) {
   int d = s->rows->d, counted = 0;
   double overall = 0;
   for (size_t w = 0; w < walks(s); w++) {
@@ -216,8 +229,8 @@ static double tune(saem_state *s, int t) {
       continue;
     overall += s->acceptance[w];
     counted++;
-    if (t <= s->set.burn_in)
-      s->walk_scale[w] = sampler_tuned(s->walk_scale[w], s->acceptance[w], t);
+    if (!s->burnt_in)
+      s->walk_scale[w] = sampler_tuned(s->walk_scale[w], s->acceptance[w], s->iteration);
   }
   return counted ? overall / counted : NAN;
 }
@@ -290,9 +303,9 @@ static void transpose(double *m, int d) {
     }
 }
 
-/* R = the product of turns by step x torque / information in each plane. The derivative of the
+/* R = the product of turns by torque / information in each plane. The derivative of the
  * prior's log density in the angle t at which z_a gains t z_c and z_c loses t z_a is the torque. */
-static void scoring_rotation(const saem_state *s, double step) {
+static void scoring_rotation(const saem_state *s) {
   int d = s->rows->d;
   double *r = s->rotation, *information = s->turning + d * d;
   memset(r, 0, (size_t)(d * d) * sizeof(double));
@@ -302,7 +315,7 @@ static void scoring_rotation(const saem_state *s, double step) {
     for (int c = 0; c < a; c++) {
       if (!(information[a + c * d] > 0))
         continue;
-      double angle = step * s->turning[a + c * d] / information[a + c * d];
+      double angle = s->turning[a + c * d] / information[a + c * d];
       angle = fmax(-MAX_TURN, fmin(MAX_TURN, angle));
       double cosine = cos(angle), sine = sin(angle);
       for (int i = 0; i < d; i++) {
@@ -315,10 +328,10 @@ static void scoring_rotation(const saem_state *s, double step) {
 
 /* A R, R'z, and the averages to match. Only for columns of one length, where A R stays orthogonal.
  */
-static void turn_all(saem_state *s, double step) {
+static void turn_all(saem_state *s) {
   int d = s->rows->d;
   double *row = s->scratch + (size_t)s->p * (size_t)d, *second = s->statistics + second_at(s);
-  scoring_rotation(s, step);
+  scoring_rotation(s);
   turn_columns(s->mixing, (size_t)s->p, s->rotation, d, row);
   turn_columns(s->z, s->rows->n, s->rotation, d, row);
   turn_columns(s->statistics + cross_at(s), (size_t)s->p, s->rotation, d, row);
@@ -366,7 +379,7 @@ static void update_sigma2(saem_state *s) {
 
 /* Mechanisms, A and sigma2 that maximise the expected complete-data likelihood; *change is the
  * relative change of A. */
-static int maximise(saem_state *s, double step, double *change) {
+static int maximise(saem_state *s, double *change) {
   size_t tall = (size_t)s->p * (size_t)s->rows->d;
   double *before = s->scratch;
   int status = mechanism_fit(s->mech, s->statistics);
@@ -374,7 +387,7 @@ static int maximise(saem_state *s, double step, double *change) {
   if (status == STATUS_OK && s->set.mixing == SAEM_ORTHOGONAL)
     status = orthogonal_columns(s);
   if (status == STATUS_OK && s->turns)
-    turn_all(s, step);
+    turn_all(s);
   if (s->set.mixing == SAEM_UNIT_COLUMNS)
     unit_columns(s);
   update_gram(s);
@@ -404,30 +417,98 @@ static int start_mechanisms(saem_state *s) {
   return status;
 }
 
-static void record(saem_state *s, int t, double change, double acceptance) {
-  size_t rows = (size_t)(s->set.burn_in + s->set.iterations), row = (size_t)t - 1;
+static void record(saem_state *s, double change, double acceptance, double shift) {
+  size_t rows = (size_t)(s->set.burn_in + s->set.iterations), row = (size_t)s->iteration - 1;
   s->trace[SAEM_SIGMA2 * rows + row] = s->sigma2;
   s->trace[SAEM_CHANGE * rows + row] = change;
   s->trace[SAEM_ACCEPTANCE * rows + row] = acceptance;
+  s->trace[SAEM_OBJECTIVE * rows + row] = saem_objective(s);
+  s->trace[SAEM_SHIFT * rows + row] = shift;
   for (int c = 0; c < 2 * s->rows->d; c++)
     s->trace[(size_t)(SAEM_VARIANCES + c) * rows + row] = s->mech->variance[c];
 }
 
+/* In burn-in knots follow the draws, until parameters move no more than their noise. */
+static double burn_in(saem_state *s) {
+  saem_watch(s);
+  double shift = s->iteration < LEAST_BURN_IN ? NAN : saem_shift(s);
+  s->settled = shift < NO_SHIFT;
+  if (s->settled || s->iteration >= s->set.burn_in)
+    s->burnt_in = s->iteration;
+  else
+    update_range(s);
+  return shift;
+}
+
+/* Looked at when a batch is complete. */
+static void check_precision(saem_state *s) {
+  double ratio[2];
+  if (s->fitted.count < LEAST_AVERAGED || s->fitted.count % s->fitted.size != 0)
+    return;
+  saem_precision(s, ratio);
+  s->precise = fmax(ratio[0], ratio[1]) < s->set.tol;
+}
+
+static void average(saem_state *s) {
+  for (size_t g = 0; g < s->n_statistics; g++)
+    s->average[g] += s->statistics[g];
+  saem_keep(s);
+  check_precision(s);
+}
+
+static int iterate(saem_state *s) {
+  int averaging = s->burnt_in > 0;
+  double change, shift = NAN, step = averaging ? AVERAGING_STEP : 1;
+  s->iteration++;
+  simulate(s, (uint32_t)s->iteration); /* z given x */
+  approximate(s, step);                /* sufficient statistics */
+  int status = maximise(s, &change);   /* f, v, A, sigma2 */
+  double acceptance = tune(s);
+  if (averaging)
+    average(s);
+  else
+    shift = burn_in(s);
+  record(s, change, acceptance, shift);
+  s->set.tick(s->iteration, change, s->set.ctx);
+  return status;
+}
+
+static int start(saem_state *s) {
+  int d = s->rows->d, status = start_mechanisms(s);
+  memcpy(s->first, s->mixing, (size_t)s->p * (size_t)d * sizeof(double));
+  for (int j = 0; j < d; j++)
+    for (int k = 0; k < 3; k++) {
+      const double *range = s->mech->range + 2 * j;
+      s->probe[3 * j + k] = range[0] + 0.25 * (k + 1) * (range[1] - range[0]);
+    }
+  return status;
+}
+
 int saem_run(saem_state *s) {
-  int burn_in = s->set.burn_in, status = start_mechanisms(s);
-  size_t tall = (size_t)s->p * (size_t)s->rows->d;
-  for (int t = 1; t <= burn_in + s->set.iterations && status == STATUS_OK; t++) {
-    double change, step = t <= burn_in ? 1 : 1.0 / (t - burn_in);
-    simulate(s, (uint32_t)t);            /* z given x */
-    approximate(s, step);                /* sufficient statistics */
-    status = maximise(s, step, &change); /* f, v, A, sigma2 */
-    record(s, t, change, tune(s, t));
-    if (t < burn_in)
-      update_range(s);
-    if (t == burn_in + s->set.iterations / 2)
-      memcpy(s->halfway, s->mixing, tall * sizeof(double));
-    s->set.tick(t, change, s->set.ctx);
+  int status = STATUS_OK;
+  if (s->iteration == 0)
+    status = start(s);
+  else
+    check_precision(s);
+  while (status == STATUS_OK && !s->precise &&
+         (!s->burnt_in || s->fitted.count < s->set.iterations))
+    status = iterate(s);
+  return status;
+}
+
+/* Smoothing, components and columns of unit length follow from one another: a few rounds. */
+int saem_finish(saem_state *s) {
+  int status = STATUS_OK, floored = s->mech->floored, deficient = s->rank_deficient;
+  double change;
+  if (s->fitted.count == 0)
+    return status;
+  for (size_t g = 0; g < s->n_statistics; g++)
+    s->statistics[g] = s->average[g] / s->fitted.count;
+  s->turns = 0;
+  for (int k = 0; k < FINAL_STEPS && status == STATUS_OK; k++) {
+    s->mech->floored = floored;
+    s->rank_deficient = deficient;
+    status = maximise(s, &change);
   }
-  s->drift = s->set.iterations > 0 ? relative_change(s->halfway, s->mixing, tall) : NAN;
   return status;
 }

@@ -1,5 +1,6 @@
 /* CRL g-modeling (Section 6): the interventional prior (6.2) with additive spline mechanisms,
- * fitted by stochastic-approximation EM (Delyon, Lavielle and Moulines 1999).
+ * fitted by stochastic-approximation EM (Delyon, Lavielle and Moulines 1999), averaged (Polyak and
+ * Juditsky 1992).
  *
  *   x           n x p    observations, rows are samples
  *   mixing      p x d    A
@@ -13,11 +14,18 @@
  * The update of A from x z' alone crawls where the noise is small, because the draws stay close to
  * A'x whatever A. So a second update turns A and the latents together, A R and R'z, which leaves
  * A z alone and is judged by the prior (parameter expansion; Liu, Rubin and Wu 1998): one scoring
- * step per plane, of the size of the stochastic approximation's step.
+ * step per plane.
+ *
+ * Burn-in goes on until the parameters move no more than their noise. Then the step is constant,
+ * and the fit is the maximum at the mean of the statistics over iterations: where EM is slow (its
+ * rate is the share of missing information, near 1 for variances below sigma2) a step of 1/t would
+ * hardly forget the noise that it began with. The parameters are then a stationary sequence, whose
+ * batch means tell the Monte-Carlo error.
  */
 #ifndef EBCRL_SAEM_H
 #define EBCRL_SAEM_H
 
+#include "batch_means.h"
 #include "linalg.h"
 #include "mechanism.h"
 
@@ -28,16 +36,18 @@ typedef enum { SAEM_ORTHOGONAL = 0, SAEM_UNIT_COLUMNS = 1, SAEM_FIXED = 2 } saem
 typedef struct {
   saem_mixing mixing;
   int learn_sigma2;
-  int burn_in;     /* iterations with step 1, in which the random walks are tuned */
-  int iterations;  /* after burn-in, with step 1 / (t - burn_in) */
+  int burn_in;    /* at most: iterations with step 1, in which the random walks are tuned */
+  int iterations; /* at most: after burn-in, averaged */
+  double tol; /* Monte-Carlo error, in units of the sampling error, that is enough; 0: none is */
   int prior_given; /* mechanisms are given, not only A, sigma2 and z */
   int threads;
   void (*tick)(int iteration, double change, void *ctx); /* once an iteration; may not return */
   void *ctx;
 } saem_settings;
 
-/* Columns of the trace; the variances of the 2 d cells follow. */
-enum { SAEM_SIGMA2, SAEM_CHANGE, SAEM_ACCEPTANCE, SAEM_VARIANCES };
+/* Columns of the trace; the variances of the 2 d cells follow. objective: log density of x and the
+ * draws, a row, at its maximum in sigma2 and variances, up to a constant. shift: saem_shift(). */
+enum { SAEM_SIGMA2, SAEM_CHANGE, SAEM_ACCEPTANCE, SAEM_OBJECTIVE, SAEM_SHIFT, SAEM_VARIANCES };
 
 typedef struct saem_shard saem_shard;
 
@@ -53,7 +63,10 @@ typedef struct {
   double *walk_scale, *acceptance; /* d x n_domains */
   double *trace;                   /* (burn_in + iterations) x (SAEM_VARIANCES + 2 d) */
   int sigma2_floored, rank_deficient;
-  double drift; /* relative change of A over the second half of the averaging iterations, if any */
+  int iteration; /* done so far */
+  int burnt_in;  /* iterations that burn-in took; 0: it lasts */
+  int settled;   /* did it end because nothing moved? */
+  int precise;   /* is the Monte-Carlo error small enough? */
   /* by saem_prepare() */
   row_shards shards;
   saem_shard *shard;
@@ -66,8 +79,13 @@ typedef struct {
   double *length;   /* d: of the columns of A */
   double *domain_rows; /* n_domains */
   polar_work polar;
-  double *scratch; /* 2 p x d */
-  double *halfway; /* p x d: A at half of the averaging iterations */
+  double *scratch;     /* 2 p x d */
+  double *average;     /* n_statistics: sum over the averaging iterations */
+  batch_means fitted;  /* over the averaging iterations: A, sigma2, objective, variances */
+  batch_means watched; /* over burn-in: see saem_watch() */
+  double *first;       /* p x d: A of the start */
+  double *probe;       /* 3 x d: values of parents at which effects are watched */
+  double *values;      /* one vector of `fitted` or `watched` */
   double sum_sq, sigma2_floor;
 } saem_state;
 
@@ -76,9 +94,38 @@ typedef struct {
 void saem_prepare(saem_state *s, allocator alloc);
 
 /* Bytes that saem_prepare() takes. */
-double saem_work_bytes(double n, double p, double d, double n_domains, double n_statistics);
+double saem_work_bytes(double n, double p, double d, double n_domains, double n_edges,
+                       double n_statistics);
 
-/* Fits mechanisms, A and sigma2. */
+/* Iterates. To go on from an earlier run, with iteration > 0, the caller restores all that stands
+ * above saem_prepare(), the mechanisms, statistics, average and `fitted`. */
 int saem_run(saem_state *s);
+
+/* Mechanisms, A and sigma2 that maximise at the mean of the statistics; the state cannot go on from
+ * there. Without averaging iterations nothing changes. */
+int saem_finish(saem_state *s);
+
+/* saem_stop.c: when to stop. */
+
+size_t saem_fitted_length(const saem_state *s);
+size_t saem_watched_length(const saem_state *s);
+
+/* Takes the present parameters into `watched`, or into `fitted`. */
+void saem_watch(saem_state *s);
+void saem_keep(saem_state *s);
+
+/* Shift of the parameters over the last two thirds of burn-in, from the mean of one third to that
+ * of the next, over its Monte-Carlo error and the standard deviation of the parameters over
+ * iterations together (root mean squares; the largest of A, sigma2, variances and mechanisms). NaN
+ * while it cannot be told. */
+double saem_shift(const saem_state *s);
+
+/* Squared Monte-Carlo errors of what saem_keep() takes. */
+void saem_errors(const saem_state *s, double *squared);
+
+/* Monte-Carlo over sampling error, root mean squares, of A and of log variances. */
+void saem_precision(const saem_state *s, double ratio[2]);
+
+double saem_objective(const saem_state *s);
 
 #endif

@@ -1164,9 +1164,22 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
   mixture <- control$components > 1
   if (mixture) fit$noise <- ref_split_noise(fit$variance, control$components)
   labels <- if (mixture) matrix(0L, n, d)
-  average <- NULL
+  average <- whole <- NULL
+  fit_to <- function(sums, fit, range) {
+    if (mixture) {
+      return(utils::modifyList(
+        ref_mixture_mechanisms(sums$cells, fit, parents, control$perfect, knots,
+                               control$learn_lambda, control$variance_floor), list(range = range)
+      ))
+    }
+    c(ref_mechanisms(sums$cells, fit$lambda, parents, control$perfect, knots,
+                     control$learn_lambda), list(range = range))
+  }
+  noise_of <- function(sums, mixing) {
+    (sum(weight * rowSums(x^2)) - 2 * sum(mixing * sums$cross) + sum(diag(sums$second))) / (n * p)
+  }
   for (t in seq_len(control$burn_in + control$iterations)) {
-    step <- if (t <= control$burn_in) 1 else 1 / (t - control$burn_in)
+    step <- if (t <= control$burn_in) 1 else 0.3
     projected <- x %*% mixing
     accepted <- matrix(NA, n, d)
     torque <- information <- matrix(0, d, d)
@@ -1196,18 +1209,11 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
     fresh <- list(cells = cells, cross = crossprod(x, weight * z),
                   second = crossprod(z, weight * z))
     average <- if (step == 1) fresh else ref_blend(average, fresh, step)
-    fit <- if (mixture) {
-      utils::modifyList(ref_mixture_mechanisms(average$cells, fit, parents, control$perfect, knots,
-                                               control$learn_lambda, control$variance_floor),
-                        list(range = range))
-    } else {
-      c(ref_mechanisms(average$cells, fit$lambda, parents, control$perfect, knots,
-                       control$learn_lambda), list(range = range))
-    }
+    fit <- fit_to(average, fit, range)
     mixing <- ref_polar(average$cross)
     rotation <- diag(d)
     for (a in seq_len(d)) for (b in seq_len(a - 1)) {
-      angle <- max(-0.1, min(0.1, step * torque[a, b] / information[a, b]))
+      angle <- max(-0.1, min(0.1, torque[a, b] / information[a, b]))
       pair <- rotation[, c(a, b)]
       rotation[, a] <- cos(angle) * pair[, 1] + sin(angle) * pair[, 2]
       rotation[, b] <- cos(angle) * pair[, 2] - sin(angle) * pair[, 1]
@@ -1216,8 +1222,10 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
     z <- z %*% rotation
     average$cross <- average$cross %*% rotation
     average$second <- t(rotation) %*% average$second %*% rotation
-    sigma2 <- (sum(weight * rowSums(x^2)) - 2 * sum(mixing * average$cross) +
-                 sum(diag(average$second))) / (n * p)
+    sigma2 <- noise_of(average, mixing)
+    if (t > control$burn_in) {
+      whole <- if (is.null(whole)) average else ref_blend(whole, average, 1 / (t - control$burn_in))
+    }
     if (t <= control$burn_in) {
       for (e in seq_len(nrow(targets))) {
         rate <- colMeans(accepted[env == e, , drop = FALSE])
@@ -1229,7 +1237,40 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
     }
     if (t < control$burn_in) range <- apply(z, 2, base::range)
   }
-  list(mixing = mixing, sigma2 = sigma2, prior = fit, chains = z, walk_scale = scale)
+  state <- list(mixing = mixing, sigma2 = sigma2, prior = fit, latents = z, walk_scale = scale)
+  for (k in seq_len(10)) fit <- fit_to(whole, fit, range)
+  mixing <- ref_polar(whole$cross)
+  list(mixing = mixing, sigma2 = noise_of(whole, mixing), prior = fit, state = state)
+}
+
+# Sums of a sequence of vectors (in rows) by batches, whose size doubles when 16 are full.
+ref_batches <- function(sequence) {
+  size <- 1
+  while (nrow(sequence) > 16 * size) size <- 2 * size
+  list(size = size, sum = unname(rowsum(sequence, (seq_len(nrow(sequence)) - 1) %/% size)))
+}
+
+# Squared Monte-Carlo errors of the means, batches being a first-order autoregression.
+ref_batch_errors <- function(sequence) {
+  batches <- ref_batches(sequence)
+  many <- nrow(sequence) %/% batches$size
+  gap <- scale(batches$sum[seq_len(many), , drop = FALSE] / batches$size, scale = FALSE)
+  r <- sum(gap[-1, ] * gap[-many, ]) / sum(gap^2) + 1 / many
+  r <- max(0, min(r, 0.8))
+  colSums(gap^2) / (many * (many - 1)) * (1 + r) / (1 - r)
+}
+
+# Shift of the means of the last two thirds of the batches, over its Monte-Carlo error and the
+# standard deviation in the last third together.
+ref_shift <- function(sequence) {
+  batches <- ref_batches(sequence)
+  means <- batches$sum / batches$size
+  many <- nrow(means) %/% 3
+  late <- utils::tail(means, many)
+  early <- utils::head(utils::tail(means, 2 * many), many)
+  noise <- (apply(late, 2, stats::var) + apply(early, 2, stats::var)) / many
+  spread <- scale(utils::tail(sequence, many * batches$size), scale = FALSE)
+  sqrt(sum((colMeans(late) - colMeans(early))^2) / (sum(noise) + sum(colMeans(spread^2))))
 }
 
 ref_blend <- function(old, new, step) {

@@ -213,6 +213,8 @@ bad_input(
   "control: a range upside down" = crl_control(range = c(15, -15)) ~ control,
   "control: a range for other latents" =
     fit_crl(x, env, targets, dag, control = list(range = rbind(rep(-5, 3), 5))) ~ control,
+  "control: no chains" = crl_control(chains = 0) ~ control,
+  "control: a Monte-Carlo error below none" = crl_control(mc_tol = -0.1) ~ control,
   "control: no burn-in" = crl_control(burn_in = 0) ~ control,
   "control: fewer than no iterations" = crl_control(iterations = -1) ~ control,
   "control: one draw" = crl_control(draws = 1) ~ control,
@@ -290,6 +292,7 @@ bad_input(
 
 bad_input(
   "update: a setting that changes the model" = update(fit, lambda = 20, knots = 4) ~ control,
+  "update: burn-in, which is over" = update(by_g, burn_in = 50) ~ control,
   "update: no setting" = update(fit, dag = dag) ~ control,
   "update: a setting without a name" = update(fit, 100, 1e-6) ~ control,
   "update: a setting out of range" = update(fit, tol = 2) ~ control,

@@ -21,13 +21,14 @@ g_settings <- function(...) {
   utils::modifyList(list(
     perfect = FALSE, knots = 5L, lambda = 3, learn_lambda = TRUE, variance_floor = 1e-6,
     mixing = 0L, learn_sigma2 = TRUE, burn_in = 3L, iterations = 2L, threads = 1L, seed = 2^33 + 5,
-    warm_up = 1L, draws = 4L, probs = c(0.1, 0.5), keep = 2L, stream = 10, components = 1L
+    warm_up = 1L, mc_tol = 0, draws = 4L, probs = c(0.1, 0.5), keep = 2L, stream = 10,
+    components = 1L
   ), list(...))
 }
 
 start_of <- function(data, mixing = ref_polar(data$mixing + 0.05)) {
   list(mixing = mixing, sigma2 = 0.6, latents = data$x %*% mixing,
-       walk_scale = matrix(1, 3, nrow(data$targets)), prior = NULL)
+       walk_scale = matrix(1, 3, nrow(data$targets)), prior = NULL, place = NULL)
 }
 
 run_saem <- function(data, start, control, omega = c(1.2, 0.8, 1)) {
@@ -44,16 +45,75 @@ test_that("SAEM is the reference, draw for draw", {
     slow <- ref_saem(data$x, data$env, data$targets, data$parents, 1:3, c(1.2, 0.8, 1), start,
                      control, words)
     expect_identical(fit$status, 0L)
-    expect_close(fit$chains, slow$chains, 1e-6)
+    expect_close(fit$state$latents, slow$state$latents, 1e-6)
+    expect_close(fit$state$mixing, slow$state$mixing, 1e-6)
+    expect_close(fit$state$prior$theta, slow$state$prior$theta, 1e-5)
     expect_close(fit$mixing, slow$mixing, 1e-6)
     expect_close(fit$sigma2, slow$sigma2, 1e-6)
-    expect_close(fit$walk_scale, slow$walk_scale, 1e-6)
+    expect_close(fit$state$walk_scale, slow$state$walk_scale, 1e-6)
     expect_close(fit$prior$variance, matrix(slow$prior$variance, 2), 1e-6)
     expect_close(fit$prior$range, slow$prior$range, 1e-6)
     expect_close(fit$prior$theta, slow$prior$theta, 1e-5)
     expect_close(fit$prior$lambda[lengths(fit$prior$lambda) > 0],
                  slow$prior$lambda[lengths(fit$prior$lambda) > 0], 1e-5)
   }
+})
+
+test_that("Monte-Carlo errors are those of batches of the parameters", {
+  data <- g_case()
+  start <- start_of(data)
+  states <- lapply(1:37, function(t) run_saem(data, start, g_settings(iterations = t))$state)
+  sequence <- t(vapply(states, function(s) c(s$mixing, s$sigma2, log(s$prior$variance)),
+                       numeric(18 + 1 + 6)))
+  fit <- run_saem(data, start, g_settings(iterations = 37L))
+  batches <- ref_batches(sequence)
+  expect_identical(fit$state$place[c("count", "size")], c(count = 37L, size = 4L))
+  # the objective stands after sigma2
+  expect_close(fit$state$sum[-20, 1:10], t(batches$sum), 1e-12)
+  expect_close(fit$error[1:18]^2, ref_batch_errors(sequence[, 1:18]), 1e-8)
+  expect_close(fit$error[19]^2, ref_batch_errors(sequence[, 19, drop = FALSE]), 1e-8)
+  expect_close(fit$error[21:26]^2, ref_batch_errors(sequence[, 20:25]), 1e-8)
+  weight <- vapply(1:6, function(cell) {
+    sum(c(1.2, 0.8, 1)[data$env][data$targets[data$env, (cell + 1) %/% 2] == (cell + 1) %% 2])
+  }, 0)
+  objective <- function(s) -0.5 * (6 * log(s$sigma2) + sum(weight * log(s$prior$variance)) / 36)
+  expect_close(fit$trace[40, 4], objective(fit$state), 1e-12)
+  expect_close(sum(fit$state$sum[20, ]), sum(vapply(states, objective, 0)), 1e-12)
+  # sampling errors from the last iteration's statistics
+  second <- utils::tail(fit$state$statistics, 9)[c(1, 5, 9)]
+  spread <- scale(sequence[1:36, 1:18], scale = FALSE)
+  sampling <- sum(6 * fit$state$sigma2 / second) + 2 * sum(colMeans(spread^2))
+  expect_close(fit$ratio[1]^2, sum(fit$error[1:18]^2) / sampling, 1e-8)
+  variance <- as.vector(fit$state$prior$variance)
+  sampling <- sum(2 / weight * (1 + fit$state$sigma2 / variance)^2)
+  expect_close(fit$ratio[2]^2, sum(fit$error[21:26]^2) / sampling, 1e-8)
+})
+
+test_that("burn-in watches A, sigma2, variances and mechanisms", {
+  data <- g_case()
+  start <- start_of(data)
+  run <- function(t) run_saem(data, start, g_settings(burn_in = t, iterations = 0L))
+  states <- lapply(1:64, function(t) run(t)$state)
+  range <- apply(start$latents, 2, base::range)
+  probe <- apply(range, 2, function(ends) ends[1] + (1:3) / 4 * diff(ends))
+  effects <- function(s) {
+    unlist(lapply(list(c(1, 2, 1), c(1, 3, 1), c(2, 3, 2)), function(edge) {
+      unlist(lapply(0:1, function(state) {
+        theta <- s$prior$theta[[2 * edge[2] - 1 + state]][7 * (edge[3] - 1) + 1:7]
+        scale(ref_basis(probe[, edge[1]], s$prior$range[, edge[1]], 5) %*% theta, scale = FALSE)
+      }))
+    }))
+  }
+  of_all <- function(value) t(vapply(states, value, value(states[[1]])))
+  shifts <- c(
+    ref_shift(cbind(vapply(states, function(s) log(s$sigma2), 0))),
+    ref_shift(of_all(function(s) as.vector(log(s$prior$variance)))),
+    ref_shift(of_all(function(s) as.vector(crossprod(start$mixing, s$mixing)))),
+    ref_shift(of_all(effects))
+  )
+  trace <- run(64L)$trace
+  expect_close(trace[64, 5], max(shifts), 1e-6)
+  expect_true(all(is.nan(trace[1:63, 5])))
 })
 
 test_that("SAEM with noise in components is the reference, draw for draw", {
@@ -65,7 +125,7 @@ test_that("SAEM with noise in components is the reference, draw for draw", {
     slow <- ref_saem(data$x, data$env, data$targets, data$parents, 1:3, c(1.2, 0.8, 1), start,
                      control, words)
     expect_identical(fit$status, 0L)
-    expect_close(fit$chains, slow$chains, 1e-6)
+    expect_close(fit$state$latents, slow$state$latents, 1e-6)
     expect_close(fit$mixing, slow$mixing, 1e-6)
     expect_close(fit$prior$noise$weight, slow$prior$noise$weight, 1e-6)
     expect_close(fit$prior$noise$mean, slow$prior$noise$mean, 1e-5)
@@ -83,7 +143,7 @@ test_that("posterior draws are the reference, draw for draw, also for correlated
   control <- g_settings()
   fit <- run_saem(data, start_of(data), control)
   mixing <- data$mixing %*% matrix(c(1, 0.4, 0, 0, 1, -0.3, 0.2, 0, 1), 3)
-  model <- list(gram = crossprod(mixing), sigma2 = 0.5, walk_scale = fit$walk_scale,
+  model <- list(gram = crossprod(mixing), sigma2 = 0.5, walk_scale = fit$state$walk_scale,
                 prior = fit$prior)
   projected <- data$x %*% mixing
   z <- data$x %*% mixing %*% solve(model$gram)

@@ -6,6 +6,8 @@ small_sim <- function(n = 150, seed = 1, ...) {
 
 quick <- function(...) crl_control(burn_in = 20, iterations = 30, draws = 60, ...)
 
+quick_steps <- function(...) crl_control(burn_in = 5, draws = 4, seed = 3, mc_tol = 0, ...)
+
 test_that("a g fit is a crl_fit with its own fields", {
   sim <- small_sim()
   fit <- fit_crl(sim, method = "g", control = quick(seed = 1))
@@ -19,9 +21,13 @@ test_that("a g fit is a crl_fit with its own fields", {
   expect_true(all(fit$latents_sd > 0))
   expect_equal(unname(crossprod(fit$mixing)), diag(3))
   expect_identical(nrow(fit$trace), 50L)
-  expect_named(fit$trace, c("iteration", "sigma2", "change_mixing", "acceptance",
-                            paste0("noise_var_z", rep(1:3, each = 2), "_state", 0:1)))
-  expect_identical(fit$noise_var[["z2", "state1"]], fit$trace$noise_var_z2_state1[50])
+  expect_named(fit$trace, c("iteration", "sigma2", "change_mixing", "acceptance", "objective",
+                            "shift", paste0("noise_var_z", rep(1:3, each = 2), "_state", 0:1)))
+  expect_equal(fit$noise_var[["z2", "state1"]], mean(fit$trace$noise_var_z2_state1[21:50]),
+               tolerance = 0.2)
+  expect_identical(dim(fit$mixing_mc_error), c(12L, 3L))
+  expect_true(all(fit$mixing_mc_error > 0, fit$noise_var_mc_error > 0, fit$ess > 5))
+  expect_equal(fit$ess, colMeans(fit$latents_sd^2) / fit$mc_error^2)
   expect_identical(fit$cells$coefficients, c(1L, 1L, 22L, 22L, 22L, 22L))
   expect_true(all(apply(fit$mixing, 2, function(column) column[which.max(abs(column))]) > 0))
 })
@@ -55,7 +61,7 @@ test_that("the number of threads does not change a bit", {
 })
 
 test_that("the fit is close to the Bayes optimum, its intervals cover, its variances are right", {
-  sim <- small_sim(n = 1000, seed = 2)
+  sim <- small_sim(n = 1000, seed = 3)
   fit <- fit_crl(sim, method = "g", control = crl_control(seed = 1))
   best <- withr::with_seed(1, bayes_latents(sim))
   expect_lt(rel_mse(fit, sim) / rel_mse(best, sim), 1.06)
@@ -73,7 +79,9 @@ test_that("from A and sigma2 held, only the prior is learned", {
   expect_identical(fit$control$mixing, "fixed")
   expect_identical(unname(fit$mixing), unname(sim$mixing))
   expect_identical(fit$sigma2, sim$sigma2)
-  expect_identical(fit$drift, 0)
+  expect_identical(sum(fit$mixing_mc_error), 0)
+  expect_identical(fit$mc_ratio[["mixing"]], 0)
+  expect_gt(fit$mc_ratio[["noise_var"]], 0)
 })
 
 test_that("flipping signs of the latents at the end leaves the model as it was", {
@@ -94,18 +102,157 @@ test_that("flipping signs of the latents at the end leaves the model as it was",
   }
 })
 
-test_that("a g fit goes on from another, and f takes A from g", {
+test_that("a g fit starts from another, from an f fit, and f takes A from g", {
   sim <- small_sim()
   fit <- fit_crl(sim, method = "g", control = quick(seed = 1))
-  more <- update(fit, init = fit)
+  more <- fit_crl(sim, method = "g", init = fit, control = quick(seed = 2))
   expect_identical(more$init, "fit")
   expect_identical(more$control$mixing, "orthonormal")
   expect_equal(more$noise_var, fit$noise_var, tolerance = 0.3)
+  # it begins where the other ended: draws, mechanisms, scales of the walks
+  begin <- ebcrl:::chain_start(fit, starting_values(fit, fit$data, fit$control), fit$data,
+                               fit$control)
+  expect_identical(begin[c("latents", "walk_scale", "prior")],
+                   stats::setNames(fit[c("chains", "walk_scale", "prior")],
+                                   c("latents", "walk_scale", "prior")))
+  # of other rows it takes A and sigma2 only
+  part <- sim
+  part[c("x", "env")] <- list(sim$x[-1, ], sim$env[-1])
+  expect_null(ebcrl:::chain_start(fit, starting_values(fit, fit$data, fit$control),
+                                  fit_crl(part, control = crl_control(max_iter = 0))$data,
+                                  fit$control)$prior)
   held <- fit_crl(sim, init = fit, control = crl_control(mixing = "fixed"))
   expect_identical(held$method, "f")
   expect_equal(held$mixing, fit$mixing)
+  expect_equal(held$sigma2, fit$sigma2, tolerance = 0.05)
   from_f <- fit_crl(sim, method = "g", init = held, control = quick(seed = 1))
-  expect_s3_class(from_f, "crl_fit")
+  expect_identical(from_f$init, "fit")
+  expect_identical(from_f$control$mixing, "orthonormal")
+  # from A of g the first steps of g are short
+  expect_lt(from_f$trace$change_mixing[1], 0.5 * max(fit$trace$change_mixing[1:5]))
+  expect_equal(rel_mse(from_f, sim), rel_mse(fit, sim), tolerance = 0.1)
+})
+
+test_that("update() gives the bits of a longer run", {
+  sim <- small_sim()
+  same <- function(a, b) {
+    parts <- setdiff(names(b), c("elapsed", "call"))
+    expect_identical(a[parts], b[parts])
+  }
+  for (settings in list(list(mixing = "orthonormal"), list(mixing = "fixed", noise = 2),
+                        list(mixing = "psd"), list(mixing = "diagonal", noise = 2),
+                        list(mixing = "orthonormal", chains = 2, intervention = "perfect"))) {
+    run <- function(iterations) {
+      control <- do.call(quick_steps, c(iterations = iterations, settings))
+      fit_crl(sim, method = "g", init = list(mixing = sim$mixing), control = control)
+    }
+    short <- run(7)
+    same(update(short, 14), run(21))
+    same(update(update(short, 3), 11), run(21))
+    same(update(short, 0), short)
+  }
+  expect_gt(update(short, 1)$elapsed, short$elapsed)
+})
+
+test_that("update() stops where the fit is precise, and can ask for more", {
+  sim <- small_sim()
+  fit <- fit_crl(sim, method = "g", control = crl_control(seed = 1, mc_tol = 0.9, draws = 10))
+  expect_true(fit$runs$precise)
+  averaged <- fit$iterations - fit$runs$burn_in
+  expect_lt(averaged, 500)
+  expect_gte(averaged, 256)
+  expect_lt(max(fit$mc_ratio), 0.9)
+  again <- update(fit, 100)
+  expect_identical(again$iterations, fit$iterations)
+  expect_identical(again$mixing, fit$mixing)
+  more <- update(fit, 100, mc_tol = 0)
+  expect_identical(more$iterations, fit$iterations + 100L)
+  expect_false(more$converged)
+  expect_output(print(more), "update\\(fit\\) goes on")
+  expect_error(update(fit, 100, burn_in = 300), class = "ebcrl_error_control")
+  expect_identical(dim(update(fit, 0, draws = 20)$latents), dim(fit$latents))
+})
+
+test_that("burn-in goes on while A moves, and the fit says if it ended before", {
+  sim <- small_sim(n = 400)
+  away <- sim$mixing %*% rbind(c(cos(0.5), -sin(0.5), 0), c(sin(0.5), cos(0.5), 0), c(0, 0, 1))
+  run <- function(mixing, ...) {
+    fit_crl(sim, method = "g", init = list(mixing = mixing),
+            control = crl_control(seed = 1, draws = 10, mixing = "orthonormal", iterations = 5, ...))
+  }
+  near <- run(sim$mixing)
+  far <- run(away, burn_in = 1000)
+  expect_gt(far$trace$shift[64], 1.5 * near$trace$shift[64])
+  expect_gt(far$runs$burn_in, near$runs$burn_in)
+  expect_true(far$runs$settled)
+  short <- run(away, burn_in = 64)
+  expect_false(short$runs$settled)
+  expect_false(short$converged)
+  expect_output(print(short), "Not settled")
+})
+
+test_that("several chains: one a start, the best is kept, R-hat is that of the halves", {
+  sim <- small_sim()
+  run <- function(chains, threads = 1, ...) {
+    fit_crl(sim, method = "g", control = crl_control(burn_in = 20, iterations = 20, draws = 10,
+                                                     seed = 4, mc_tol = 0, chains = chains,
+                                                     threads = threads, ...))
+  }
+  one <- run(1)
+  fit <- run(3)
+  expect_null(one$r_hat)
+  expect_false("chain" %in% names(one$trace))
+  expect_identical(fit$runs$seed, c(4, 5, 6))
+  own <- fit$trace$chain == 1
+  expect_identical(as.list(fit$trace[own, -1]), as.list(one$trace))
+  best <- which.max(fit$runs$objective)
+  averaging <- fit$trace$iteration > 20
+  expect_equal(as.vector(tapply(fit$trace$objective[averaging], fit$trace$chain[averaging], mean)),
+               fit$runs$objective)
+  expect_equal(fit$sigma2, mean(fit$trace$sigma2[averaging & fit$trace$chain == best]),
+               tolerance = 1e-3)
+  expect_false(identical(fit$trace$sigma2[1], fit$trace$sigma2[41]))
+  halves <- split(fit$trace$sigma2[averaging], rep(1:6, each = 10))
+  within <- mean(vapply(halves, stats::var, 0))
+  between <- stats::var(vapply(halves, mean, 0))
+  expect_equal(fit$r_hat$sigma2, sqrt(0.9 + between / within), tolerance = 1e-6)
+  halves <- split(log(fit$trace$noise_var_z2_state1[averaging]), rep(1:6, each = 10))
+  within <- mean(vapply(halves, stats::var, 0))
+  between <- stats::var(vapply(halves, mean, 0))
+  expect_equal(fit$r_hat$noise_var[["z2", "state1"]], sqrt(0.9 + between / within))
+  expect_identical(dim(fit$r_hat$mixing), dim(fit$mixing))
+  expect_output(print(fit), "3 chains, of which the best is kept")
+  away <- fit
+  away$r_hat$sigma2 <- 1.2
+  away$runs$distance <- 0.5
+  expect_output(print(away), "have not mixed")
+  away$runs$distance <- 2
+  expect_output(print(away), "different optima")
+  expect_s3_class(plot(fit), "ggplot")
+  expect_s3_class(plot(one), "ggplot")
+  parts <- c("latents", "mixing", "r_hat", "runs", "trace")
+  expect_identical(run(3, threads = 2)[parts], fit[parts])
+})
+
+test_that("chains in one optimum agree, whatever their signs", {
+  sim <- small_sim(n = 400)
+  fit <- fit_crl(sim, method = "g", control = crl_control(seed = 1, chains = 2, draws = 10))
+  expect_lt(max(fit$runs$distance), 1)
+  expect_identical(min(fit$runs$distance), 0)
+  expect_lt(fit$r_hat$sigma2, 1.2)
+  flipped <- fit$saem$state[[2]]
+  rows <- 13:24
+  flipped$sum[rows, ] <- -flipped$sum[rows, ]
+  flipped$mixing[, 2] <- -flipped$mixing[, 2]
+  runs <- lapply(list(fit$saem$state[[1]], fit$saem$state[[2]], flipped), function(state) {
+    list(state = state, mixing = state$mixing)
+  })
+  expect_equal(ebcrl:::r_hat(runs[c(1, 3)], fit$data), ebcrl:::r_hat(runs[1:2], fit$data))
+  held <- fit_crl(sim, method = "g", init = list(mixing = sim$mixing, sigma2 = 1),
+                  control = quick(seed = 1, chains = 2))
+  expect_true(all(is.na(held$r_hat$mixing)))
+  expect_true(is.na(held$r_hat$sigma2))
+  expect_false(anyNA(held$r_hat$noise_var))
 })
 
 test_that("a general A has columns of length 1", {
@@ -126,8 +273,8 @@ test_that("print, summary and glance speak of g-modeling", {
   expect_output(print(fit), "g-modeling")
   expect_output(print(fit), "20 burn-in and 30 averaging iterations")
   expect_output(print(summary(fit)), "Mechanisms, by node and target state")
-  expect_named(glance(fit), c("nobs", "features", "latents", "domains", "sigma2", "drift",
-                              "mc_error", "noise_floored", "iterations", "converged", "elapsed"))
+  expect_named(glance(fit), c("nobs", "features", "latents", "domains", "sigma2",
+                              "mixing_mc_error", "mc_error", "noise_floored", "iterations", "converged", "elapsed"))
   expect_named(tidy(fit, "cells"), c("node", "state", "rows", "coefficients", "df", "noise_var"))
 })
 
@@ -174,7 +321,7 @@ test_that("without averaging iterations a fit does not claim to have converged",
   fit <- fit_crl(small_sim(), method = "g",
                  control = crl_control(burn_in = 5, iterations = 0, draws = 10, seed = 1))
   expect_false(fit$converged)
-  expect_true(is.nan(fit$drift))
+  expect_true(all(is.infinite(fit$mixing_mc_error)))
   expect_output(print(fit), "5 burn-in and 0 averaging iterations\\.")
 })
 

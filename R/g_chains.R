@@ -1,0 +1,261 @@
+# Several chains of SAEM: dispersed starts, R-hat, and going on with them.
+
+# Chains whose R-hat is above this are said not to have mixed.
+R_HAT <- 1.05
+
+# Starts of further chains: A turns by angles within this (radians) in every plane of latents, log
+# sigma2 moves within this. A few times the sampling error of either.
+DISPERSION <- 0.2
+
+#' SAEM, chain by chain, from a list of starts, see chain_start()
+#' @noRd
+run_chains <- function(begin, model, data, control, error_call) {
+  engine <- c(prior_control(control), list(
+    variance_floor = model$variance_floor,
+    mixing = switch(control$mixing, orthonormal = , diagonal = 0L, psd = 1L, fixed = 2L),
+    learn_sigma2 = model$learn_sigma2, burn_in = control$burn_in, iterations = control$iterations,
+    mc_tol = control$mc_tol, threads = control$threads
+  ))
+  Map(function(begin, seed, number) {
+    name <- if (control$chains > 1L) paste("SAEM, chain", number) else "SAEM"
+    run <- .Call(C_saem_fit, data$x, data$env, data$targets, parent_list(data$dag),
+                 row_weights(data), begin, c(engine, seed = seed),
+                 progress_bar(control, name, control$burn_in + control$iterations))
+    check_status(run$status, error_call)
+    run$trace <- run$trace[seq_len(run$state$place[["iteration"]]), , drop = FALSE]
+    if (is.null(begin$trace)) run else joined_run(run, begin)
+  }, begin, model$seed, seq_along(begin))
+}
+
+#' What a chain goes on from
+#' @noRd
+resumable <- function(run) {
+  c(run$state, run[c("trace", "counts", "acceptance")])
+}
+
+#' A run that went on, with what came before
+#' @noRd
+joined_run <- function(run, begin) {
+  earlier <- seq_len(nrow(begin$trace))
+  run$trace[earlier, ] <- begin$trace
+  run$counts <- run$counts + begin$counts
+  if (nrow(run$trace) == length(earlier)) {
+    run$acceptance <- begin$acceptance
+    run$state$prior <- begin$prior
+  }
+  run
+}
+
+#' One row a chain
+#'
+#' `distance` is that of A from the best chain's, signs aside, in units of the sampling error.
+#' @noRd
+run_table <- function(runs, model) {
+  value <- function(name) vapply(runs, `[[`, runs[[1L]][[name]], name)
+  objective <- vapply(runs, function(run) {
+    averaged <- run$state$place[["count"]] > 0L
+    mean(run$trace[if (averaged) seq_len(nrow(run$trace)) > run$burn_in else TRUE, 4L])
+  }, 0)
+  best <- runs[[which.max(objective)]]
+  entries <- seq_along(best$mixing)
+  sampling <- sqrt(sum(best$error[entries]^2)) / best$ratio[1L]
+  distance <- vapply(runs, function(run) {
+    sqrt(sum((run$mixing * sign_by(run$mixing, best$mixing) - best$mixing)^2)) / sampling
+  }, 0)
+  tibble::tibble(
+    chain = seq_along(runs), seed = model$seed, burn_in = value("burn_in"),
+    iterations = vapply(runs, function(run) nrow(run$trace), 0L), settled = value("settled"),
+    precise = value("precise"), objective = objective, distance = distance
+  )
+}
+
+#' Signs of the columns of A (p x d) that bring it closest to another
+#' @noRd
+sign_by <- function(mixing, other) {
+  rep(ifelse(colSums(mixing * other) < 0, -1, 1), each = nrow(mixing))
+}
+
+#' Split R-hat (Gelman et al. 2013, Section 11.4) of the averaging iterations of several chains;
+#' NULL of one
+#'
+#' From the sums of the complete batches, an even number of each chain: a half is half of them.
+#' Signs of latents are those of the first chain.
+#' @noRd
+r_hat <- function(runs, data) {
+  if (length(runs) < 2L) {
+    return(NULL)
+  }
+  states <- lapply(runs, `[[`, "state")
+  parts <- do.call(c, lapply(states, chain_halves, like = runs[[1L]]$mixing))
+  value <- split_r_hat(parts)
+  mixing <- seq_len(data$p * data$d)
+  latents <- data$latent_names
+  list(
+    mixing = matrix(value[mixing], data$p, dimnames = list(data$feature_names, latents)),
+    sigma2 = value[data$p * data$d + 1L], objective = value[data$p * data$d + 2L],
+    noise_var = matrix(value[-seq_len(data$p * data$d + 2L)], data$d, byrow = TRUE,
+                       dimnames = list(latents, c("state0", "state1")))
+  )
+}
+
+#' Sums over each half of the complete batches of a chain, with signs of latents like those of A in
+#' `like`
+#' @return list of two: `n` iterations, `sum`, `square`
+#' @noRd
+chain_halves <- function(state, like) {
+  place <- state$place
+  many <- place[["count"]] %/% place[["size"]] %/% 2L
+  sign <- rep(1, nrow(state$sum))
+  sign[seq_along(state$mixing)] <- sign_by(state$mixing, like)
+  lapply(0:1, function(half) {
+    batches <- half * many + seq_len(many)
+    list(n = many * place[["size"]],
+         sum = rowSums(state$sum[, batches, drop = FALSE]) * sign,
+         square = rowSums(state$square[, batches, drop = FALSE]))
+  })
+}
+
+#' R-hat of every parameter from the sums of parts of chains; NA where nothing varies
+#' @noRd
+split_r_hat <- function(parts) {
+  means <- vapply(parts, function(part) part$sum / part$n, parts[[1L]]$sum)
+  variances <- vapply(parts, function(part) {
+    (part$square - part$sum^2 / part$n) / (part$n - 1)
+  }, parts[[1L]]$sum)
+  n <- min(vapply(parts, `[[`, 0, "n"))
+  within <- rowMeans(variances)
+  between <- apply(means, 1L, stats::var)
+  # what does not vary has a variance of rounding errors
+  within[within < 1e-13 * rowMeans(means^2)] <- NA
+  sqrt((n - 1) / n + between / within)
+}
+
+#' The start of a further chain: A turned at random, another sigma2
+#' @noRd
+dispersed_start <- function(start, control, seed) {
+  if (control$mixing == "fixed") {
+    return(start)
+  }
+  d <- ncol(start$orthonormal)
+  unit <- function(k) {
+    words <- .Call(C_philox_words, c(k, 0, 0, 0), c(seed %% 2^32, seed %/% 2^32))
+    2 * (words[1L] + 0.5) / 2^32 - 1
+  }
+  for (a in seq_len(d)) {
+    for (b in seq_len(a - 1L)) {
+      angle <- DISPERSION * unit(d * a + b)
+      turn <- matrix(c(cos(angle), sin(angle), -sin(angle), cos(angle)), 2L)
+      start$orthonormal[, c(a, b)] <- start$orthonormal[, c(a, b)] %*% turn
+    }
+  }
+  if (control$sigma2 != "fixed") {
+    start$sigma2 <- start$sigma2 * exp(DISPERSION * unit(0L))
+  }
+  start
+}
+
+#' Go on with the chains of a g fit
+#' @noRd
+update_g <- function(object, max_iter, control, error_call) {
+  started <- proc.time()[["elapsed"]]
+  control$iterations <- max(object$runs$iterations - object$runs$burn_in) + max_iter
+  check_g_memory(object$data, control, error_call)
+  model <- object$saem$model
+  runs <- run_chains(object$saem$state, model, object$data, control, error_call)
+  fit <- g_results(runs, model, object$data, control)
+  fit["start"] <- object["start"]
+  fit$call <- object$call
+  fit$elapsed <- object$elapsed + proc.time()[["elapsed"]] - started
+  fit
+}
+
+#' The traces of all chains as a tibble, with a column `chain` if there are several
+#' @noRd
+saem_trace <- function(runs, data) {
+  names <- paste0("noise_var_", rep(data$latent_names, each = 2L), "_", c("state0", "state1"))
+  seen <- c(colSums(data$targets == 0L) > 0, colSums(data$targets == 1L) > 0)
+  seen <- as.vector(matrix(seen, 2L, byrow = TRUE))
+  tables <- Map(function(run, number) {
+    trace <- run$trace
+    variances <- `colnames<-`(trace[, -(1:5), drop = FALSE], names)[, seen, drop = FALSE]
+    tibble::tibble(
+      chain = number, iteration = seq_len(nrow(trace)), sigma2 = trace[, 1L],
+      change_mixing = trace[, 2L], acceptance = trace[, 3L], objective = trace[, 4L],
+      shift = trace[, 5L], tibble::as_tibble(variances)
+    )
+  }, runs, seq_along(runs))
+  trace <- do.call(rbind, tables)
+  if (length(runs) > 1L) trace else trace[-1L]
+}
+
+# In words ----------------------------------------------------------------------------------------
+
+#' Whether SAEM settled, its Monte-Carlo errors, and what to do if it did not
+#' @noRd
+describe_saem <- function(fit) {
+  error <- fit$mc_error / sqrt(colMeans(fit$latents_sd^2))
+  c(
+    describe_runs(fit),
+    paste0("Monte-Carlo error: A ", ratio_of(fit, "mixing"), " of its sampling error (Frobenius ",
+           format(sqrt(sum(fit$mixing_mc_error^2)), digits = 2L), "), noise variances of latents ",
+           ratio_of(fit, "noise_var"), "; latents up to ", format(max(error), digits = 1L),
+           " posterior sd (", fit$control$draws, " draws worth ", whole(floor(min(fit$ess))),
+           " or more)."),
+    describe_r_hat(fit),
+    describe_saem_advice(fit)
+  )
+}
+
+#' @noRd
+ratio_of <- function(fit, name) {
+  format(fit$mc_ratio[[name]], digits = 2L)
+}
+
+#' @noRd
+describe_runs <- function(fit) {
+  runs <- fit$runs
+  burn_in <- paste(unique(runs$burn_in), collapse = ", ")
+  averaging <- paste(unique(runs$iterations - runs$burn_in), collapse = ", ")
+  chains <- if (nrow(runs) > 1L) paste0(", ", nrow(runs), " chains, of which the best is kept")
+  paste0("SAEM: ", burn_in, " burn-in and ", averaging, " averaging iterations", chains, ".")
+}
+
+#' @noRd
+describe_r_hat <- function(fit) {
+  if (is.null(fit$r_hat)) {
+    return(NULL)
+  }
+  largest <- vapply(fit$r_hat, function(value) max(c(-Inf, value), na.rm = TRUE), 0)
+  largest <- largest[is.finite(largest)]
+  words <- c(mixing = "A", sigma2 = "sigma2", objective = "objective",
+             noise_var = "noise variances of latents")
+  apart <- max(fit$runs$distance, na.rm = TRUE)
+  c(
+    paste0("R-hat: ", paste(words[names(largest)], format(largest, digits = 3L, nsmall = 2L),
+                            collapse = ", "), "; A of the chains up to ",
+           format(apart, digits = 2L), " sampling errors apart."),
+    if (apart > 1) {
+      "The chains disagree: they have found different optima, see `runs` of the fit."
+    } else if (any(largest > R_HAT)) {
+      paste0("The chains have not mixed (R-hat above ", R_HAT, "): update(fit, mc_tol = ",
+             format(signif(fit$control$mc_tol / 2, 2L)), ") goes on.")
+    }
+  )
+}
+
+#' @noRd
+describe_saem_advice <- function(fit) {
+  if (fit$converged) {
+    return(NULL)
+  }
+  c(
+    if (!all(fit$runs$settled)) {
+      paste("Not settled: the parameters moved when burn-in ended. Raise `burn_in` in",
+            "crl_control(), or fit anew with `init = fit`.")
+    },
+    if (!all(fit$runs$precise)) {
+      paste0("Not as precise as asked for (`mc_tol` = ", format(fit$control$mc_tol),
+             "): update(fit) goes on from here.")
+    }
+  )
+}

@@ -1,0 +1,160 @@
+/* When SAEM may stop: whether parameters still move, and how large their Monte-Carlo error is. */
+#include "saem.h"
+
+#include <math.h>
+
+enum { PROBES = 3 };
+
+static size_t tall(const saem_state *s) {
+  return (size_t)s->p * (size_t)s->rows->d;
+}
+
+size_t saem_fitted_length(const saem_state *s) {
+  return tall(s) + 2 + 2 * (size_t)s->rows->d;
+}
+
+/* Groups of what is watched: log sigma2; log variances of the cells; A'A of start and present;
+ * effects of edges by state at PROBES values of the parent, less their mean: constants of several
+ * parents are exchangeable. */
+enum { GROUP_SIGMA2, GROUP_VARIANCES, GROUP_MIXING, GROUP_EFFECTS, N_GROUPS };
+
+static size_t group_size(const saem_state *s, int group) {
+  size_t d = (size_t)s->rows->d;
+  switch (group) {
+  case GROUP_SIGMA2:
+    return 1;
+  case GROUP_VARIANCES:
+    return 2 * d;
+  case GROUP_MIXING:
+    return d * d;
+  default:
+    return 2 * PROBES * (size_t)s->mech->graph.n_edges;
+  }
+}
+
+size_t saem_watched_length(const saem_state *s) {
+  size_t length = 0;
+  for (int group = 0; group < N_GROUPS; group++)
+    length += group_size(s, group);
+  return length;
+}
+
+double saem_objective(const saem_state *s) {
+  double n = (double)s->rows->n, sum = s->p * log(s->sigma2);
+  for (int c = 0; c < 2 * s->rows->d; c++)
+    if (s->mech->cell[c].weight > 0)
+      sum += s->mech->cell[c].weight / n * log(s->mech->variance[c]);
+  return -0.5 * sum;
+}
+
+static double log_variance(const saem_state *s, int c) {
+  return s->mech->cell[c].weight > 0 ? log(s->mech->variance[c]) : 0;
+}
+
+void saem_watch(saem_state *s) {
+  int d = s->rows->d;
+  size_t p = (size_t)s->p;
+  double *v = s->values;
+  *v++ = log(s->sigma2);
+  for (int c = 0; c < 2 * d; c++)
+    *v++ = log_variance(s, c);
+  for (int j = 0; j < d; j++)
+    for (int k = 0; k < d; k++) {
+      double sum = 0;
+      for (size_t i = 0; i < p; i++)
+        sum += s->first[(size_t)j * p + i] * s->mixing[(size_t)k * p + i];
+      *v++ = sum;
+    }
+  const causal_prior *prior = &s->sampler.prior;
+  for (int edge = 0; edge < prior->graph.n_edges; edge++)
+    for (int state = 0; state < 2; state++, v += PROBES) {
+      const int states[PROBES] = {state, state, state};
+      const double *at = s->probe + PROBES * prior->graph.parent[edge];
+      prior->effect(prior->context, edge, states, at, PROBES, v);
+      double mean = (v[0] + v[1] + v[2]) / PROBES;
+      for (int k = 0; k < PROBES; k++)
+        v[k] -= mean;
+    }
+  batch_means_add(&s->watched, s->values);
+}
+
+void saem_keep(saem_state *s) {
+  double *v = s->values;
+  for (size_t g = 0; g < tall(s); g++)
+    *v++ = s->mixing[g];
+  *v++ = s->sigma2;
+  *v++ = saem_objective(s);
+  for (int c = 0; c < 2 * s->rows->d; c++)
+    *v++ = log_variance(s, c);
+  batch_means_add(&s->fitted, s->values);
+}
+
+/* In a stochastic EM parameters vary about their mean: where most information is missing, with half
+ * the variance of the sampling error (Nielsen 2000). */
+double saem_shift(const saem_state *s) {
+  const batch_means *b = &s->watched;
+  int many = batches_complete(b) / 3;
+  double largest = 0;
+  if (many < 2 || b->count % b->size != 0)
+    return NAN;
+  size_t g = 0;
+  for (int group = 0; group < N_GROUPS; group++) {
+    double shift = 0, noise = 0;
+    for (size_t end = g + group_size(s, group); g < end; g++) {
+      double squared, error;
+      batch_shift(b, g, many, &squared, &error);
+      shift += squared;
+      noise += error + batch_spread(b, g, many);
+    }
+    if (shift > 0)
+      largest = fmax(largest, shift / noise);
+  }
+  return sqrt(largest);
+}
+
+void saem_errors(const saem_state *s, double *squared) {
+  size_t m = tall(s);
+  batch_errors(&s->fitted, 0, m, squared);
+  batch_errors(&s->fitted, m, m + 1, squared + m);
+  batch_errors(&s->fitted, m + 1, m + 2, squared + m + 1);
+  batch_errors(&s->fitted, m + 2, s->fitted.length, squared + m + 2);
+}
+
+/* With the latents known, a row of A has covariance sigma2 (sum omega z z')^-1, here without the
+ * correlation of latents; turns, which the prior tells, come on top, see saem_shift(). */
+static double mixing_sampling(const saem_state *s) {
+  int d = s->rows->d, many = batches_complete(&s->fitted);
+  const double *second = s->statistics + s->mech->n_stats + tall(s);
+  double sum = 0;
+  for (int j = 0; j < d; j++)
+    sum += s->p * s->sigma2 / second[j * (d + 1)];
+  for (size_t g = 0; g < tall(s); g++)
+    sum += 2 * batch_spread(&s->fitted, g, many);
+  return sum;
+}
+
+/* z_j less its mean is seen with noise of variance sigma2 / |a_j|^2 added, so that the sampling
+ * error of log v_jc is about sqrt(2 / w) (v + sigma2 / |a_j|^2) / v. */
+static double variance_sampling(const saem_state *s) {
+  int d = s->rows->d;
+  double sum = 0;
+  for (int c = 0; c < 2 * d; c++)
+    if (s->mech->cell[c].weight > 0) {
+      double ratio = 1 + s->sigma2 / (s->gram[c / 2 * (d + 1)] * s->mech->variance[c]);
+      sum += 2 / s->mech->cell[c].weight * ratio * ratio;
+    }
+  return sum;
+}
+
+void saem_precision(const saem_state *s, double ratio[2]) {
+  double *squared = s->values, sum = 0;
+  saem_errors(s, squared);
+  for (size_t g = 0; g < tall(s); g++)
+    sum += *squared++;
+  ratio[0] = sqrt(sum / mixing_sampling(s));
+  squared += 2;
+  sum = 0;
+  for (int c = 0; c < 2 * s->rows->d; c++)
+    sum += squared[c];
+  ratio[1] = sqrt(sum / variance_sampling(s));
+}
