@@ -140,8 +140,9 @@ plot_runs <- function(cells, metric, log) {
 #' An axis of names with a line for each word, which are turned where even those are too wide
 #' @noRd
 wrapped_axis <- function(names, columns) {
-  widest <- vapply(strsplit(names, " "), function(words) words[which.max(nchar(words))], "")
-  ggplot2::scale_x_discrete(guide = axis_of(widest, columns),
+  widest <- vapply(strsplit(names, " "), function(words) max(nchar(words)), 0L)
+  crowded <- columns * sum(widest + 1L) > 90L
+  ggplot2::scale_x_discrete(guide = ggplot2::guide_axis(angle = if (crowded) 90),
                             labels = function(names) gsub(" ", "\n", names))
 }
 

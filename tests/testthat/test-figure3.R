@@ -1,6 +1,6 @@
 # The plan of the figure at a size that takes no time
 small_figure <- function(versions = c("paper", "f", "f_splines", "g"), runs = 2) {
-  plan <- figure_plan(runs, versions, "bounded", c(3, 2))
+  plan <- figure_plan(runs, versions, "bounded", 3)
   quick <- list(max_iter = 2, starts = 1, mechanisms = "linear", burn_in = 1, iterations = 1,
                 draws = 2, knots = 3)
   experiments <- lapply(plan, function(part) {
@@ -18,14 +18,13 @@ small_figure <- function(versions = c("paper", "f", "f_splines", "g"), runs = 2)
 figure <- small_figure()
 
 test_that("the plan has the data, methods and runs of the paper", {
-  plan <- figure_plan(40, c("paper", "f", "f_splines", "g"), "bounded", c(1000, 200))
+  plan <- figure_plan(40, c("paper", "f", "f_splines", "g"), "bounded", 1000)
   expect_identical(vapply(plan, `[[`, 0, "runs"),
                    c(methods = 40, latents = 20, rows = 20, domains = 5))
   expect_identical(vapply(plan$latents$settings, `[[`, 0, "d"), FIGURE_LATENTS, ignore_attr = TRUE)
   expect_identical(vapply(plan$rows$settings, `[[`, 0, "n"), FIGURE_ROWS, ignore_attr = TRUE)
   paper <- plan$methods$methods[["paper/true"]]
   expect_identical(paper[c("preset", "max_iter")], list(preset = "paper", max_iter = 1000))
-  expect_identical(plan$methods$methods[["paper/complete"]]$max_iter, 200)
   expect_null(plan$methods$methods[["f/true"]]$max_iter)
   expect_identical(sum(startsWith(names(plan$methods$methods), "paper/")), 6L)
   expect_identical(sum(startsWith(names(plan$methods$methods), "g/")), 4L)
