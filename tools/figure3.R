@@ -35,13 +35,17 @@ write_table <- function(table, name) {
 write_table(tidy(figure), "cells.csv")
 write_table(tidy(figure, "env"), "domains.csv")
 
-ran <- length(list.files(cells, "[.]rds$")) - kept
-cpu <- character()
-if (file.exists("/proc/cpuinfo")) cpu <- grep("model name", readLines("/proc/cpuinfo"), value = TRUE)
+files <- list.files(cells, "[.]rds$", full.names = TRUE)
+ran <- length(files) - kept
+cpu_seconds <- sum(unlist(lapply(files, function(file) readRDS(file)$cpu_seconds)))
+model <- character()
+if (file.exists("/proc/cpuinfo")) {
+  model <- grep("model name", readLines("/proc/cpuinfo"), value = TRUE)
+}
 write_table(data.frame(
   runs = figure$runs, data = figure$data, cells_run = ran, cells_kept_before = kept,
-  minutes = elapsed / 60, cores = as.integer(option("cores", "2")),
-  processor = if (length(cpu) > 0L) sub(".*: ", "", cpu[1L]) else Sys.info()[["machine"]],
+  cpu_minutes = cpu_seconds / 60, minutes = elapsed / 60, cores = as.integer(option("cores", "2")),
+  processor = if (length(model) > 0L) sub(".*: ", "", model[1L]) else Sys.info()[["machine"]],
   version = as.character(packageVersion("ebcrl")), R = as.character(getRversion())
 ), "run.csv")
 
