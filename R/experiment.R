@@ -543,7 +543,7 @@ shown_summary <- function(table, digits) {
     method = method_labels(as.character(table$method)), rel_mse = text(table$rel_mse),
     quartiles = quartiles, ratio = if ("ratio" %in% names(table)) text(table$ratio),
     frobenius = text(table$frobenius_error), coverage = text(table$coverage),
-    iterations = text(table$iterations), seconds = text(table$seconds)
+    iter = text(table$iterations), seconds = text(table$seconds)
   )
 }
 

@@ -72,7 +72,8 @@ FIGURE_ROWS <- c(50, 100, 200, 500, 1000, 2000)
 #'   `print()` shows the four tables; `tidy()` all cells, or all errors by domain, in one tibble
 #'   with a column `experiment`; `autoplot()` one panel, `plot()` all six on one page.
 #' @section Time:
-#' About 45 minutes on two idle cores with the defaults, 5 minutes with `runs = 3`. With a threaded
+#' About 60 minutes of processor time with the defaults, 7 minutes with `runs = 3`; half of that on
+#' two idle cores. With a threaded
 #' BLAS, set `OPENBLAS_NUM_THREADS=1` (or its like) before R starts.
 #' @section Errors:
 #' Those of [crl_experiment()]; cells that fail are recorded there.

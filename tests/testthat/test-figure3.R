@@ -54,7 +54,7 @@ test_that("cells are told apart by version, and the optimum belongs to all", {
   expect_false(any(of("f as printed", "true") == of("f, defaults", "true")))
   expect_true(all(is.na(left$error)))
   expect_identical(levels(figure$latents$method)[c(1, 5)], c("f as printed", "bayes"))
-  expect_identical(unique(figure$latents$d), c(2, 3, 4))
+  expect_identical(unique(figure$latents$d), c(3, 4, 5))
   right <- figure$domains
   expect_identical(levels(right$setting)[c(1, 8)], c("A known: f as printed",
                                                      "A learned: g, defaults"))
