@@ -89,7 +89,8 @@ check_g_memory <- function(data, control, call) {
   parents <- parent_list(data$dag)
   check_family_size(lengths(parents), data, call, hint = c("i" = "Use a sparser graph."))
   bytes <- .Call(C_saem_bytes, data$n, data$p, data$n_domains, parents,
-                 c(prior_control(control), control[c("draws", "threads")]))
+                 c(prior_control(control),
+                   control[c("draws", "threads", "burn_in", "iterations", "chains")]))
   limit <- memory_limit(control)
   if (bytes > limit) {
     abort_input(c(paste("The fit needs about {format(bytes / 1e9, digits = 3)} GB beside {.arg x};",

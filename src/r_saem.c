@@ -295,16 +295,20 @@ SEXP saem_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP ini
 
 /* Bytes that a fit takes beside x, the results and one copy of the latents included. */
 SEXP saem_bytes(SEXP n_rows, SEXP n_features, SEXP n_domains, SEXP parents, SEXP control) {
-  double n = Rf_asReal(n_rows), d = Rf_length(parents), domains = Rf_asReal(n_domains);
+  double n = Rf_asReal(n_rows), p = Rf_asReal(n_features), d = Rf_length(parents);
+  double domains = Rf_asReal(n_domains), edges = 0;
   family_coords families = family_coords_from(parents, Rf_length(parents));
   double draws = list_number(control, "draws"), threads = list_number(control, "threads");
   double stats = mechanism_stats_count(families.n_coord, Rf_length(parents),
                                        list_int(control, "knots"), list_int(control, "components"));
-  double rows = 9 * n * d * sizeof(double); /* latents, chains, projections, sds, quantiles */
-  double edges = 0;
   for (int j = 0; j < (int)d; j++)
     edges += families.n_coord[j] - 1;
-  return Rf_ScalarReal(saem_work_bytes(n, Rf_asReal(n_features), d, domains, edges, stats) + rows +
+  double rows = 8 * n * d * sizeof(double); /* latents, chains, projections, sds, quantiles */
+  double steps = list_number(control, "burn_in") + list_number(control, "iterations");
+  double kept = sizeof(double) * (n * d + 2 * (stats + p * d + d * d) + steps * (2 * d + 5)) +
+                batch_means_bytes(p * d + 2 * d + 2); /* what a chain goes on from, its trace */
+  return Rf_ScalarReal(saem_work_bytes(n, p, d, domains, edges, stats) + rows +
+                       list_number(control, "chains") * kept +
                        posterior_bytes(n, d, domains, draws, threads));
 }
 

@@ -354,3 +354,19 @@ test_that("awkward data give finite fits, and what was floored is counted", {
     expect_true(finite(run(few)))
   }
 })
+
+test_that("what every chain keeps counts as memory", {
+  data <- fit_crl(small_sim(), control = crl_control(max_iter = 0))$data
+  bytes <- function(...) {
+    control <- crl_control(...)
+    .Call(ebcrl:::C_saem_bytes, data$n, data$p, data$n_domains, parent_list(data$dag),
+          c(ebcrl:::prior_control(control),
+            control[c("draws", "threads", "burn_in", "iterations", "chains")]))
+  }
+  chain <- fit_crl(small_sim(), method = "g", control = quick(seed = 1))$saem$state[[1]]
+  kept <- sum(lengths(chain[c("latents", "statistics", "average", "sum", "square")])) * 8
+  grown <- bytes(chains = 3) - bytes(chains = 2)
+  expect_gt(grown, kept)
+  expect_lt(grown, kept + 8 * 800 * 11 + 1e4)
+  expect_equal(bytes(iterations = 1500) - bytes(iterations = 500), 8 * 1000 * 11)
+})
