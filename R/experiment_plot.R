@@ -308,18 +308,19 @@ domain_words <- function(errors) {
 
 # Shared ------------------------------------------------------------------------------------------
 
-#' Label, colour and shape of each method: those of the baselines where all are baselines
+#' Label, colour and shape of each method: baselines have their own, others what is left over
 #' @noRd
 experiment_style <- function(methods) {
-  methods <- levels(droplevels(factor(methods)))
-  methods <- setdiff(methods, "bayes")
-  if (all(methods %in% baseline_names())) {
-    return(method_style(methods))
-  }
-  at <- (seq_along(methods) - 1L) %% 6L + 1L
-  list(label = method_labels(methods), colour = method_style(baseline_names())$colour[at],
-       shape = rep(c(16L, 17L, 15L, 18L, 4L, 8L, 1L, 2L, 0L, 5L, 3L, 6L),
-                   length.out = length(methods)))
+  methods <- setdiff(levels(droplevels(factor(methods))), "bayes")
+  known <- method_style(baseline_names())
+  known$shape <- c(known$shape, 1L, 2L, 0L, 5L, 3L, 6L)
+  baseline <- match(methods, baseline_names())
+  own <- is.na(baseline)
+  left <- setdiff(seq_along(known$shape), baseline)
+  at <- baseline
+  at[own] <- left[(seq_len(sum(own)) - 1L) %% length(left) + 1L]
+  list(label = method_labels(methods), colour = known$colour[(at - 1L) %% 6L + 1L],
+       shape = known$shape[at])
 }
 
 #' @noRd

@@ -383,4 +383,7 @@ test_that("own methods have a colour and shape each", {
   expect_identical(style$label, rev(letters[1:7]))
   expect_identical(anyDuplicated(paste(style$colour, style$shape)), 0L)
   expect_identical(experiment_style(factor(c("pca", "bayes")))$label, "PCA")
+  mixed <- experiment_style(factor(c("mine", "empty", "ours"), c("mine", "empty", "ours")))
+  expect_identical(mixed$colour, okabe_ito(c("blue", "orange", "green")))
+  expect_identical(mixed$colour[2], method_style("empty")$colour)
 })
