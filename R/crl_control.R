@@ -83,7 +83,7 @@
 #' @param mechanisms Mechanisms that `init = "interventional"` reckons with: `"spline"` (the
 #'   default) refines the optimum for linear ones with additive cubic splines; `"linear"` does
 #'   not, which is faster (its cost does not depend on the rows) and more accurate where
-#'   mechanisms are linear.
+#'   mechanisms are linear (with `mixing = "psd"` it is not, see Correlated columns).
 #' @param starts Rotations that `init = "interventional"` descends from: the principal axes and
 #'   `starts - 1` random ones.
 #' @param prior Of `method = "g"`: `"spline"` (the default), additive spline mechanisms, fitted by
@@ -174,10 +174,16 @@
 #'
 #' With `"psd"`, `init = "interventional"` looks for the most likely invertible mixing within the
 #' principal subspace, not only for a rotation, from the best rotation and `starts - 1` random ones;
-#' mechanisms are linear, `mechanisms` is not used, and `objective` in `optima` is a row's. This
-#' takes perfect interventions (`intervention = "perfect"`) to be pinned down: with imperfect ones
-#' \eqn{z_j + c z_k}, k a parent of j, is as likely as \eqn{z_j} where no child of j objects, as at
-#' the end of a chain. The fit says which latents are concerned.
+#' mechanisms are linear, and `objective` in `optima` is a row's. With `mechanisms = "spline"`, up
+#' to 250 iterations of the SAEM of `method = "g"` go on from the best (of its settings,
+#' `mechanism_knots`, `mechanism_lambda` and `noise` are read), since no correction for noise as
+#' large as it is in some direction lets splines be fitted to pseudo-latents. Its A is what the fit
+#' takes; the latents come from f-modeling.
+#'
+#' This takes perfect interventions (`intervention = "perfect"`), which the default of
+#' `intervention` does not assume: with imperfect ones \eqn{z_j + c z_k}, k a parent of j, is as
+#' likely as \eqn{z_j} where no child of j objects, as at the end of a chain, and all but as likely
+#' where mechanisms are weak. The fit says which latents are concerned.
 #'
 #' @section Iterations of SAEM:
 #' Burn-in has step 1: statistics are those of the latest draws. From the 64th iteration on the

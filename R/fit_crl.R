@@ -40,7 +40,9 @@
 #' the prior alone (parameter expansion), without which A would crawl. At the end, with all
 #' parameters held, further draws give posterior means, standard deviations and quantiles.
 #' `mixing = "diagonal"` holds the lengths of the columns of A at those of the start, since the
-#' latents' scale makes them arbitrary; `mixing = "psd"` learns a general A with columns of length 1.
+#' latents' scale makes them arbitrary; `mixing = "psd"` learns a general A with columns of length 1,
+#' where the second update adds multiples of latents to one another (up to 20 latents), but no
+#' multiple of an ancestor to a latent that no perfect intervention tells from it.
 #'
 #' Two simpler priors, `crl_control(prior = "linear")` and `prior = "normal"`, need no draws: linear
 #' mechanisms are fitted by exact EM, standard normal latents (probabilistic principal components)
@@ -282,7 +284,8 @@ run_em <- function(data, start, control, learned, error_call) {
     diagnosis = diagnose(fit, result, control, data$latent_names),
     counts = c(result$counts, jittered = sum(result$jittered),
                cg_unconverged = sum(result$unconverged),
-               start_indefinite = start$indefinite %||% 0L),
+               start_indefinite = start$indefinite %||% 0L,
+               start_floored = start$floored %||% 0L, start_unsettled = start$unsettled %||% 0L),
     cells = cell_table(data, control, result),
     method = "f", data = data, control = control, learned = learned, init = start$label,
     optima = start$optima

@@ -14,7 +14,7 @@ run_chains <- function(begin, model, data, control, error_call) {
     variance_floor = model$variance_floor,
     mixing = switch(control$mixing, orthonormal = , diagonal = 0L, psd = 1L, fixed = 2L),
     learn_sigma2 = model$learn_sigma2, burn_in = control$burn_in, iterations = control$iterations,
-    mc_tol = control$mc_tol, threads = control$threads
+    mc_tol = control$mc_tol, threads = control$threads, tied = tied_latents(data, control)
   ))
   Map(function(begin, seed, number) {
     name <- if (control$chains > 1L) paste("SAEM, chain", number) else "SAEM"

@@ -27,7 +27,7 @@ fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_e
   init <- init %||% default_init(control)
   control$mixing <- resolved_g_mixing(control$mixing, init)
   seed <- control$seed %||% sample.int(.Machine$integer.max, 1L)
-  start <- starting_values(init, data, utils::modifyList(control, list(seed = seed)), error_call)
+  start <- starting_values(init, data, search_control(control, seed), error_call)
   model <- list(start = start, seed = seed + seq_len(control$chains) - 1,
                 variance_floor = NOISE_FLOOR * start$sigma2,
                 learn_sigma2 = learns_sigma2(control, start))
@@ -70,6 +70,32 @@ g_results <- function(runs, model, data, control) {
   )), class = "crl_fit")
 }
 
+#' Settings of the start: where SAEM is its last stage, this fit has that to come
+#' @noRd
+search_control <- function(control, seed) {
+  control$seed <- seed
+  if (control$mixing == "psd") {
+    control$mechanisms <- "linear"
+  }
+  control
+}
+
+#' Which latents (columns) a latent (rows) is not to gain a multiple of (d x d, 0/1)
+#'
+#' Where no perfect intervention tells it from them, its ancestors: a multiple of a parent may leave
+#' the prior as it is, see shearable_pairs(), or all but do so where mechanisms are weak.
+#' @noRd
+tied_latents <- function(data, control) {
+  ancestors <- matrix(0L, data$d, data$d)
+  for (j in topological_order(data$dag)) {
+    parents <- parents_of(data$dag, j)
+    ancestors[j, ] <- as.integer(colSums(ancestors[parents, , drop = FALSE]) > 0)
+    ancestors[j, parents] <- 1L
+  }
+  ancestors[is_cut(data, control$intervention == "perfect"), ] <- 0L
+  ancestors
+}
+
 #' The mixing update that "auto" stands for: A is held where its value was given, and updated as
 #' before in a fit that goes on
 #' @noRd
@@ -90,7 +116,8 @@ check_g_memory <- function(data, control, call) {
   check_family_size(lengths(parents), data, call, hint = c("i" = "Use a sparser graph."))
   bytes <- .Call(C_saem_bytes, data$n, data$p, data$n_domains, parents,
                  c(prior_control(control),
-                   control[c("draws", "threads", "burn_in", "iterations", "chains")]))
+                   control[c("draws", "threads", "burn_in", "iterations", "chains")],
+                   shears = control$mixing == "psd"))
   limit <- memory_limit(control)
   if (bytes > limit) {
     abort_input(c(paste("The fit needs about {format(bytes / 1e9, digits = 3)} GB beside {.arg x};",

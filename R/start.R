@@ -12,6 +12,9 @@ REFINEMENT <- list(knots = 6L, lambda = 20, width = 0.4, max_sweeps = 8L)
 # Optima of the linear stage that the spline stage starts from.
 REFINED_OPTIMA <- 3L
 
+# Iterations of SAEM that the start of correlated columns ends with, at most.
+SEARCH_SAEM <- list(burn_in = 200L, iterations = 50L, mc_tol = 0, chains = 1L, progress = FALSE)
+
 # Optima closer than this (squared Frobenius distance, signs aside) are the same.
 SAME_OPTIMUM <- 0.05
 
@@ -93,7 +96,7 @@ rotation_cells <- function(data, start, perfect = FALSE) {
 #'
 #' The search (src/unmixing.c) is over W = B^-1, A = UB with U the principal components, in
 #' coordinates in which the pooled covariance is the identity; it starts from the best rotation and
-#' from random ones.
+#' from random ones. With spline mechanisms, SAEM goes on from the best optimum.
 #' @return As interventional_start(), `orthonormal` and `scale` being the polar factors of A
 #' @noRd
 unmixing_start <- function(data, control, call = rlang::caller_env()) {
@@ -119,9 +122,30 @@ unmixing_start <- function(data, control, call = rlang::caller_env()) {
   optima <- distinct_optima(found)
   optima$refined <- rep(NA_real_, length(optima$which))
   best <- polar_start(matrix(found$rotation[, , optima$which[1L]], d), call)
-  list(orthonormal = start$orthonormal %*% best$orthonormal, scale = best$scale,
-       sigma2 = start$sigma2, indefinite = 0L,
-       optima = tibble::as_tibble(optima[c("objective", "starts", "distance", "refined")]))
+  start[c("orthonormal", "scale")] <- list(start$orthonormal %*% best$orthonormal, best$scale)
+  if (control$mechanisms == "spline") {
+    start <- saem_start(start, data, control, call)
+  }
+  start$indefinite <- 0L
+  start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined")])
+  start
+}
+
+#' SAEM from a start with correlated columns, for A alone
+#' @return The start with `orthonormal` and `scale` changed; `floored`, how often a noise variance
+#'   fell to its floor; `unsettled`, 1 if A still moved at the end
+#' @noRd
+saem_start <- function(start, data, control, call) {
+  control[names(SEARCH_SAEM)] <- SEARCH_SAEM
+  check_g_memory(data, control, call)
+  model <- list(seed = control$seed, variance_floor = NOISE_FLOOR * start$sigma2,
+                learn_sigma2 = FALSE)
+  begin <- list(chain_start(NULL, start, data, control))
+  result <- run_chains(begin, model, data, control, call)[[1L]]
+  start[c("orthonormal", "scale")] <- polar_start(result$mixing, call)
+  start$floored <- as.integer(result$counts[["noise_floored"]])
+  start$unsettled <- as.integer(!result$settled)
+  start
 }
 
 #' The best rotation for linear mechanisms
@@ -166,13 +190,18 @@ untold_latents <- function(data) {
   unname(groups[lengths(groups) > 1L | names(groups) == "constant"])
 }
 
+#' Which latents some intervention cuts off from their parents
+#' @noRd
+is_cut <- function(data, perfect) {
+  perfect & colSums(data$targets) > 0
+}
+
 #' Pairs of a latent j and a parent k of which `mixing = "psd"` cannot tell z_j from z_j + c z_k:
 #' no child of j objects, as all are children of k, too, and no target state of j cuts its parents
 #' @noRd
 shearable_pairs <- function(data, perfect) {
   parents <- parent_list(data$dag)
-  cut <- perfect & colSums(data$targets) > 0
-  pairs <- lapply(which(!cut), function(j) {
+  pairs <- lapply(which(!is_cut(data, perfect)), function(j) {
     tied <- vapply(parents[[j]], function(k) all(data$dag[j, ] <= data$dag[k, ]), NA)
     cbind(node = rep(j, sum(tied)), parent = parents[[j]][tied])
   })

@@ -262,6 +262,7 @@ SEXP saem_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP ini
                   .set = saem_settings_from(control, progress),
                   .mech = &mech,
                   .sampler = {.seed = (uint64_t)list_number(control, "seed")},
+                  .tied = INTEGER(list_element(control, "tied")),
                   .sigma2 = list_number(init, "sigma2")};
   s.set.prior_given = !Rf_isNull(prior);
   if (s.set.prior_given)
@@ -303,11 +304,13 @@ SEXP saem_bytes(SEXP n_rows, SEXP n_features, SEXP n_domains, SEXP parents, SEXP
                                        list_int(control, "knots"), list_int(control, "components"));
   for (int j = 0; j < (int)d; j++)
     edges += families.n_coord[j] - 1;
+  int shears = list_int(control, "shears") && d <= MAX_SHEARED; /* as many as there can be */
+  double derivatives = shears ? d * (d - 1) + 4 * d + 2 * edges : 0;
   double rows = 8 * n * d * sizeof(double); /* latents, chains, projections, sds, quantiles */
   double steps = list_number(control, "burn_in") + list_number(control, "iterations");
   double kept = sizeof(double) * (n * d + 2 * (stats + p * d + d * d) + steps * (2 * d + 5)) +
                 batch_means_bytes(p * d + 2 * d + 2); /* what a chain goes on from, its trace */
-  return Rf_ScalarReal(saem_work_bytes(n, p, d, domains, edges, stats) + rows +
+  return Rf_ScalarReal(saem_work_bytes(n, p, d, domains, edges, stats, derivatives) + rows +
                        list_number(control, "chains") * kept +
                        posterior_bytes(n, d, domains, draws, threads));
 }

@@ -2,6 +2,7 @@
 
 #include "em.h"
 
+#include <R_ext/Lapack.h>
 #include <math.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@ static const double MAX_TURN = 0.1;
 static const double AVERAGING_STEP = 0.3;
 static const double NO_SHIFT = 1; /* see saem_shift() */
 enum { MAX_COLUMN_STEPS = 100, FINAL_STEPS = 10, LEAST_BURN_IN = 64, LEAST_AVERAGED = 256 };
+enum { HELD_ITERATIONS = 20 };
 
 struct saem_shard {
   sampler_block block;
@@ -20,6 +22,8 @@ struct saem_shard {
   double *statistics;
   double *weighted; /* d x X_ROWS: omega z */
   double *gradient; /* d x BLOCK_ROWS: of the prior's log density */
+  double *shears;   /* sums of their derivatives */
+  double *wide;     /* BLOCK_ROWS x derivatives */
 };
 
 static size_t cross_at(const saem_state *s) {
@@ -39,9 +43,10 @@ static size_t walks(const saem_state *s) {
 }
 
 double saem_work_bytes(double n, double p, double d, double n_domains, double n_edges,
-                       double n_statistics) {
+                       double n_statistics, double n_derivatives) {
   double shards = fmin(MAX_SHARDS, ceil(n / SHARD_ROWS));
-  double own = n_statistics + d * (2 * d + X_ROWS + BLOCK_ROWS * (ORDER + 2) + n_domains);
+  double own = n_statistics + d * (2 * d + X_ROWS + BLOCK_ROWS * (ORDER + 2) + n_domains) +
+               n_derivatives * (n_derivatives + 1 + BLOCK_ROWS);
   double followed = p * d + d * d + 4 * d + 6 * n_edges + 3;
   return sizeof(double) * ((shards + 2) * own + 7 * p * d) + batch_means_bytes(followed) +
          (shards + 1) * sampler_block_bytes(d, d, n_domains);
@@ -55,7 +60,10 @@ static saem_shard shard_new(const saem_state *s, allocator alloc) {
                   .basis = mechanism_basis_new(s->rows->d, alloc),
                   .statistics = alloc(s->n_statistics + 2 * d * d, sizeof(double)),
                   .weighted = aligned_doubles(d * X_ROWS, alloc),
-                  .gradient = aligned_doubles(d * BLOCK_ROWS, alloc)};
+                  .gradient = aligned_doubles(d * BLOCK_ROWS, alloc),
+                  .shears = s->shears ? alloc(shear_sums(&s->shear), sizeof(double)) : NULL,
+                  .wide = s->shears ? aligned_doubles((size_t)s->shear.count * BLOCK_ROWS, alloc)
+                                    : NULL};
   return k;
 }
 
@@ -86,6 +94,11 @@ void saem_prepare(saem_state *s, allocator alloc) {
   s->turning = alloc(2 * (size_t)d * (size_t)d, sizeof(double));
   s->rotation = alloc((size_t)d * (size_t)d, sizeof(double));
   s->sampler.prior = prior_of(s->mech);
+  s->shear = shear_plan_new(s->mech, s->tied, s->rows->n);
+  s->shears = s->set.mixing == SAEM_UNIT_COLUMNS && d <= MAX_SHEARED && s->shear.n_shears > 0;
+  s->shear_sum = s->shears ? alloc(shear_sums(&s->shear), sizeof(double)) : NULL;
+  s->inverse = alloc((size_t)d * (size_t)d, sizeof(double));
+  s->pivot = alloc((size_t)d, sizeof(int));
   s->shard = alloc((size_t)s->shards.n_shards, sizeof(saem_shard));
   for (int k = 0; k < s->shards.n_shards; k++)
     s->shard[k] = shard_new(s, alloc);
@@ -170,6 +183,8 @@ static void simulate_shard(saem_state *s, int shard, uint32_t sweep) {
   int d = s->rows->d;
   memset(k->statistics, 0, (s->n_statistics + 2 * (size_t)(d * d)) * sizeof(double));
   memset(k->block.accepted, 0, walks(s) * sizeof(double));
+  if (s->shears)
+    memset(k->shears, 0, shear_sums(&s->shear) * sizeof(double));
   for (size_t start = shard_start(&s->shards, shard); start < end; start += X_ROWS) {
     int many = end - start < X_ROWS ? (int)(end - start) : X_ROWS;
     rows_times(s->x, n, s->p, start, many, s->mixing, d, s->projected + start, n);
@@ -182,6 +197,8 @@ static void simulate_shard(saem_state *s, int shard, uint32_t sweep) {
         sampler_store(&k->block, n, d, s->z);
         if (s->turns)
           add_turning(s, k);
+        if (s->shears)
+          shear_add(&s->shear, s->gram, s->rows->omega, &k->block, k->gradient, k->wide, k->shears);
       }
       mechanism_add(s->mech, &k->basis, s->rows, &k->block, k->statistics);
       add_moments(s, k, at);
@@ -213,6 +230,11 @@ static void approximate(saem_state *s, double step) {
     s->turning[g] = 0;
     for (int k = 0; k < s->shards.n_shards; k++)
       s->turning[g] += s->shard[k].statistics[turning_at(s) + g];
+  }
+  for (size_t g = 0; s->shears && g < shear_sums(&s->shear); g++) {
+    s->shear_sum[g] = 0;
+    for (int k = 0; k < s->shards.n_shards; k++)
+      s->shear_sum[g] += s->shard[k].shears[g];
   }
 }
 
@@ -340,6 +362,36 @@ static void turn_all(saem_state *s) {
   turn_columns(second, (size_t)d, s->rotation, d, row);
 }
 
+/* A T^-1 with columns of length 1, z, and the averages to match. */
+static int shear_all(saem_state *s, double step) {
+  int d = s->rows->d, info;
+  size_t p = (size_t)s->p, tall = p * (size_t)d;
+  double *t = s->rotation, *row = s->scratch + tall, *second = s->statistics + second_at(s);
+  shear_step(&s->shear, s->shear_sum, step, t);
+  memset(s->inverse, 0, (size_t)(d * d) * sizeof(double));
+  for (int j = 0; j < d; j++)
+    s->inverse[j + j * d] = 1;
+  memcpy(row, t, (size_t)(d * d) * sizeof(double)); /* p >= d */
+  F77_CALL(dgesv)(&d, &d, row, &d, s->pivot, s->inverse, &d, &info);
+  if (info != 0)
+    return STATUS_DEPENDENT;
+  turn_columns(s->mixing, p, s->inverse, d, row);
+  for (int j = 0; j < d; j++) {
+    double *column = s->mixing + (size_t)j * p, length = sqrt(product_of(column, column, p));
+    for (size_t i = 0; i < p; i++)
+      column[i] /= length;
+    for (int k = 0; k < d; k++)
+      t[j + k * d] *= length;
+  }
+  transpose(t, d); /* rows times T' */
+  turn_columns(s->z, s->rows->n, t, d, row);
+  turn_columns(s->statistics + cross_at(s), p, t, d, row);
+  turn_columns(second, (size_t)d, t, d, row);
+  transpose(second, d);
+  turn_columns(second, (size_t)d, t, d, row);
+  return STATUS_OK;
+}
+
 /* Least squares under unit columns, column by column: given the others, the best is the direction
  * of cross_j - sum_k second_kj a_k. */
 static void unit_columns(saem_state *s) {
@@ -377,9 +429,15 @@ static void update_sigma2(saem_state *s) {
   }
 }
 
+/* Are general columns held, while the chains forget the start's latents? */
+static int is_held(const saem_state *s) {
+  int warm_up = HELD_ITERATIONS < s->set.burn_in / 2 ? HELD_ITERATIONS : s->set.burn_in / 2;
+  return !s->set.prior_given && s->iteration <= warm_up;
+}
+
 /* Mechanisms, A and sigma2 that maximise the expected complete-data likelihood; *change is the
  * relative change of A. */
-static int maximise(saem_state *s, double *change) {
+static int maximise(saem_state *s, double step, double *change) {
   size_t tall = (size_t)s->p * (size_t)s->rows->d;
   double *before = s->scratch;
   int status = mechanism_fit(s->mech, s->statistics);
@@ -388,8 +446,10 @@ static int maximise(saem_state *s, double *change) {
     status = orthogonal_columns(s);
   if (status == STATUS_OK && s->turns)
     turn_all(s);
-  if (s->set.mixing == SAEM_UNIT_COLUMNS)
+  if (status == STATUS_OK && s->set.mixing == SAEM_UNIT_COLUMNS && !is_held(s)) {
     unit_columns(s);
+    status = s->shears ? shear_all(s, step) : STATUS_OK;
+  }
   update_gram(s);
   if (s->set.learn_sigma2)
     update_sigma2(s);
@@ -460,9 +520,9 @@ static int iterate(saem_state *s) {
   int averaging = s->burnt_in > 0;
   double change, shift = NAN, step = averaging ? AVERAGING_STEP : 1;
   s->iteration++;
-  simulate(s, (uint32_t)s->iteration); /* z given x */
-  approximate(s, step);                /* sufficient statistics */
-  int status = maximise(s, &change);   /* f, v, A, sigma2 */
+  simulate(s, (uint32_t)s->iteration);     /* z given x */
+  approximate(s, step);                    /* sufficient statistics */
+  int status = maximise(s, step, &change); /* f, v, A, sigma2 */
   double acceptance = tune(s);
   if (averaging)
     average(s);
@@ -504,11 +564,11 @@ int saem_finish(saem_state *s) {
     return status;
   for (size_t g = 0; g < s->n_statistics; g++)
     s->statistics[g] = s->average[g] / s->fitted.count;
-  s->turns = 0;
+  s->turns = s->shears = 0;
   for (int k = 0; k < FINAL_STEPS && status == STATUS_OK; k++) {
     s->mech->floored = floored;
     s->rank_deficient = deficient;
-    status = maximise(s, &change);
+    status = maximise(s, 1, &change);
   }
   return status;
 }

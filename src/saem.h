@@ -14,7 +14,9 @@
  * The update of A from x z' alone crawls where the noise is small, because the draws stay close to
  * A'x whatever A. So a second update turns A and the latents together, A R and R'z, which leaves
  * A z alone and is judged by the prior (parameter expansion; Liu, Rubin and Wu 1998): one scoring
- * step per plane.
+ * step per plane. General columns of A are sheared instead (shear.h). They are held for the first
+ * iterations, until the chains have forgotten the start's latents, whose noise is large where
+ * columns are correlated.
  *
  * Burn-in goes on until the parameters move no more than their noise. Then the step is constant,
  * and the fit is the maximum at the mean of the statistics over iterations: where EM is slow (its
@@ -28,6 +30,7 @@
 #include "batch_means.h"
 #include "linalg.h"
 #include "mechanism.h"
+#include "shear.h"
 
 /* orthogonal: columns are orthogonal and keep their lengths, which the scale of the latents makes
  * arbitrary. unit_columns: any A with columns of length 1. */
@@ -57,6 +60,7 @@ typedef struct {
   const latent_sample *rows;
   saem_settings set;
   mechanisms *mech;
+  const int *tied; /* d x d: as in shear_plan */
   latent_sampler sampler;
   double *mixing, sigma2;
   double *z, *projected;
@@ -74,9 +78,14 @@ typedef struct {
   double *statistics;
   double *turning;  /* 2 d x d */
   double *rotation; /* d x d */
-  int turns;        /* is the second update made? Not for columns of unequal length, nor held A */
-  double *gram;     /* d x d: A'A */
-  double *length;   /* d: of the columns of A */
+  int turns;        /* is A turned? Not for columns of unequal length, nor general or held ones */
+  int shears;       /* is it sheared? */
+  shear_plan shear;
+  double *shear_sum;
+  double *inverse;     /* d x d */
+  int *pivot;          /* d */
+  double *gram;        /* d x d: A'A */
+  double *length;      /* d: of the columns of A */
   double *domain_rows; /* n_domains */
   polar_work polar;
   double *scratch;     /* 2 p x d */
@@ -93,9 +102,12 @@ typedef struct {
  * which it sets the seed only. */
 void saem_prepare(saem_state *s, allocator alloc);
 
-/* Bytes that saem_prepare() takes. */
+/* Latents that can be sheared: with more the step would need too many derivatives. */
+enum { MAX_SHEARED = 20 };
+
+/* Bytes that saem_prepare() takes. n_derivatives: of the shears, 0 where there are none. */
 double saem_work_bytes(double n, double p, double d, double n_domains, double n_edges,
-                       double n_statistics);
+                       double n_statistics, double n_derivatives);
 
 /* Iterates. To go on from an earlier run, with iteration > 0, the caller restores all that stands
  * above saem_prepare(), the mechanisms, statistics, average and `fitted`. */

@@ -1139,7 +1139,47 @@ ref_mechanism_sums <- function(z, states, weight, parents, perfect, range, knots
   })
 }
 
-# SAEM with an orthonormal A from `start` = list(mixing, sigma2, latents).
+# Derivatives of a row's prior log density, of gradient u: in the shears that are not tied, then in
+# slopes, level and log variance of the mechanisms.
+ref_shear_derivatives <- function(z, u, gram, fit, states, parents, perfect, knots, tied) {
+  d <- length(z)
+  shears <- unlist(lapply(seq_len(d), function(c) lapply(setdiff(seq_len(d), c), function(a) {
+    if (tied[a, c] == 0) u[a] * z[c] - gram[a, c] * (u[c] * z[c] + 1)
+  })))
+  cells <- lapply(seq_len(2 * d), function(cell) {
+    j <- (cell + 1) %/% 2
+    state <- (cell + 1) %% 2
+    gap <- z[j] - ref_prior_mean(fit, j, state, z, parents, knots)
+    variance <- fit$variance[cell]
+    pa <- if (perfect && state == 1) integer() else parents[[j]]
+    c(gap / variance * z[pa], gap / variance, (gap^2 / variance - 1) / 2) * (states[j] == state)
+  })
+  c(shears, unlist(cells))
+}
+
+# The general A with columns of length 1 and the smallest tr(A'A second) - 2 tr(A'cross): descent
+# column by column.
+ref_unit_columns <- function(mixing, cross, second) {
+  for (sweep in 1:100) for (j in seq_len(ncol(mixing))) {
+    best <- cross[, j] - mixing[, -j, drop = FALSE] %*% second[-j, j]
+    mixing[, j] <- best / sqrt(sum(best^2))
+  }
+  mixing
+}
+
+# The scoring step of all shears, from the rows' derivatives: T, z going to T z.
+ref_shear <- function(derivatives, weight, step, tied) {
+  product <- crossprod(derivatives, weight * derivatives)
+  diag(product) <- ifelse(diag(product) > 0, diag(product) * (1 + 1e-6), 1)
+  free <- which(tied == 0 & row(tied) != col(tied))
+  gain <- step * solve(product, colSums(weight * derivatives))[seq_along(free)]
+  transform <- diag(nrow(tied))
+  transform[free] <- gain * min(1, 0.1 / max(abs(gain)))
+  transform
+}
+
+# SAEM from `start` = list(mixing, sigma2, latents): A orthonormal (control$mixing 0), or with
+# columns of length 1 (1).
 ref_saem <- function(x, env, targets, parents, order, omega, start, control, words) {
   n <- nrow(x)
   p <- ncol(x)
@@ -1176,15 +1216,22 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
                      control$learn_lambda), list(range = range))
   }
   noise_of <- function(sums, mixing) {
-    (sum(weight * rowSums(x^2)) - 2 * sum(mixing * sums$cross) + sum(diag(sums$second))) / (n * p)
+    (sum(weight * rowSums(x^2)) - 2 * sum(mixing * sums$cross) +
+       sum(crossprod(mixing) * sums$second)) / (n * p)
+  }
+  general <- control$mixing == 1
+  update_mixing <- function(mixing, sums) {
+    if (general) ref_unit_columns(mixing, sums$cross, sums$second) else ref_polar(sums$cross)
   }
   for (t in seq_len(control$burn_in + control$iterations)) {
     step <- if (t <= control$burn_in) 1 else 0.3
     projected <- x %*% mixing
+    gram <- if (general) crossprod(mixing) else diag(d)
+    derivatives <- vector("list", n)
     accepted <- matrix(NA, n, d)
     torque <- information <- matrix(0, d, d)
     for (i in seq_len(n)) {
-      sweep <- ref_sweep(z[i, ], projected[i, ], diag(d), sigma2, fit, states[i, ], scale[, env[i]],
+      sweep <- ref_sweep(z[i, ], projected[i, ], gram, sigma2, fit, states[i, ], scale[, env[i]],
                          parents, order, knots,
                          function(j) ref_moves(words, control$seed, t, j - 1, i - 1),
                          ref_uniforms(words, control$seed, t, d, i - 1))
@@ -1197,6 +1244,8 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
                                                 knots, labels[i, ])
         (log_prior(z[i, j] + h) - log_prior(z[i, j] - h)) / (2 * h)
       }, 0)
+      derivatives[[i]] <- ref_shear_derivatives(z[i, ], u, gram, fit, states[i, ], parents,
+                                                control$perfect, knots, control$tied)
       turn <- outer(u, z[i, ]) - outer(z[i, ], u)
       torque <- torque + weight[i] * turn
       information <- information + weight[i] * turn^2
@@ -1210,7 +1259,8 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
                   second = crossprod(z, weight * z))
     average <- if (step == 1) fresh else ref_blend(average, fresh, step)
     fit <- fit_to(average, fit, range)
-    mixing <- ref_polar(average$cross)
+    held <- general && t <= min(20, control$burn_in %/% 2)
+    mixing <- if (held) mixing else update_mixing(mixing, average)
     rotation <- diag(d)
     for (a in seq_len(d)) for (b in seq_len(a - 1)) {
       angle <- max(-0.1, min(0.1, torque[a, b] / information[a, b]))
@@ -1218,7 +1268,12 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
       rotation[, a] <- cos(angle) * pair[, 1] + sin(angle) * pair[, 2]
       rotation[, b] <- cos(angle) * pair[, 2] - sin(angle) * pair[, 1]
     }
-    mixing <- mixing %*% rotation
+    if (general) {
+      shear <- ref_shear(do.call(rbind, derivatives), weight, if (held) 0 else step, control$tied)
+      long <- mixing %*% solve(shear)
+      rotation <- t(sqrt(colSums(long^2)) * shear)
+    }
+    mixing <- if (general) mixing %*% solve(t(rotation)) else mixing %*% rotation
     z <- z %*% rotation
     average$cross <- average$cross %*% rotation
     average$second <- t(rotation) %*% average$second %*% rotation
@@ -1239,7 +1294,7 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
   }
   state <- list(mixing = mixing, sigma2 = sigma2, prior = fit, latents = z, walk_scale = scale)
   for (k in seq_len(10)) fit <- fit_to(whole, fit, range)
-  mixing <- ref_polar(whole$cross)
+  mixing <- update_mixing(mixing, whole)
   list(mixing = mixing, sigma2 = noise_of(whole, mixing), prior = fit, state = state)
 }
 
