@@ -1,18 +1,19 @@
 # What it measures: the learned setting with correlated columns of A (length 1, condition number 5):
-# mixing = "psd" from init = "interventional", A held there and after 50 EM updates, each with
-# lambda = 5 and 100, against the Bayes optimum of the same rows; beside it the same with A and
-# sigma2 known, with and without the Gaussian reference of the score, and mixing = "orthonormal",
-# which has no such A. d = 4, 2000 rows a domain, p = 100, sigma2 = 2, perfect interventions, 40
-# seeds, two mechanisms.
-# How to run: Rscript bench/psd.R [--quick]; about 8 minutes (quick, 6 seeds: 1).
+# mixing = "psd" from init = "interventional" with the defaults, with the start for linear mechanisms,
+# and after 50 EM updates of A, against the Bayes optimum of the same rows; beside it the same with A
+# and sigma2 known, with and without the Gaussian reference of the score, and mixing = "orthonormal",
+# which has no such A. Share of latents inside their 90 % intervals. d = 4, 2000 rows a domain, p =
+# 100, sigma2 = 2, perfect interventions, 40 seeds, three mechanisms.
+# How to run: Rscript bench/psd.R [--quick] [--seeds=] [--cores=]; about 10 minutes (quick, 6 seeds:
+# 2).
 # Results: psd.csv (a row a seed), psd-table.csv (medians and 90th percentiles).
 
 library(ebcrl)
 here <- dirname(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE)[1]))
 source(file.path(here, "common.R"))
 
-seeds <- if (quick) 6 else 40
-cores <- min(2L, parallel::detectCores())
+seeds <- argument("seeds", if (quick) 6 else 40)
+cores <- argument("cores", min(2L, parallel::detectCores()))
 
 # p x d, columns of length 1: U C^(1/2), U uniform with orthonormal columns, C a correlation matrix
 # that leans from the identity towards a singular one until A has the condition number.
@@ -37,34 +38,36 @@ one_seed <- function(nonlinearity, seed) {
   set.seed(seed)
   sim <- sim_crl(chain_dag(4), n = 2000, mixing = correlated_mixing(100, 4),
                  nonlinearity = nonlinearity)
-  # correlated noise is hard on importance sampling: a few rows have small effective sample sizes
-  bayes <- rel_mse(bayes_latents(sim, min_ess = 20), sim)
+  # correlated noise is hard on importance sampling, and so are steep mechanisms: a few rows have
+  # small effective sample sizes
+  strong <- nonlinearity == "strong"
+  bayes <- rel_mse(bayes_latents(sim, draws = if (strong) 8000 else 2000,
+                                 min_ess = if (strong) 1 else 20), sim)
   known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
   fit <- function(init, mixing, ...) {
     fit_crl(sim, init = init, control = crl_control(mixing = mixing, intervention = "perfect", ...))
   }
-  oracle <- fit(known, "fixed")
-  splines <- fit(known, "fixed", reference = "none")
-  held <- fit("interventional", "psd", lambda = 5)
-  smooth <- fit(held, "fixed", lambda = 100)
+  oracle <- fit(known, "psd")
+  splines <- fit(known, "psd", reference = "none")
+  psd <- fit("interventional", "psd")
+  linear <- fit("interventional", "psd", mechanisms = "linear")
   rotated <- fit("interventional", "orthonormal", max_iter = 0, mechanisms = "linear")
   error <- function(fit) rel_mse(fit, sim) / bayes
-  moved <- function(lambda) { # NA: A became singular
-    tryCatch(error(fit(held, "psd", lambda = lambda, update_mixing = TRUE, max_iter = 50)),
-             ebcrl_error_numerical = function(e) NA)
-  }
+  moved <- tryCatch(error(fit(psd, "psd", update_mixing = TRUE, max_iter = 50)),
+                    ebcrl_error_numerical = function(e) NA) # A became singular
   data.frame(
     nonlinearity = nonlinearity, seed = seed, bayes = bayes, oracle = error(oracle),
-    oracle_splines = error(splines), psd = error(held), psd_moved = moved(5),
-    smooth = error(smooth), smooth_moved = moved(100), orthonormal = error(rotated),
-    frobenius_psd = frobenius_error(held, sim),
+    oracle_splines = error(splines), psd = error(psd), linear_start = error(linear), moved = moved,
+    orthonormal = error(rotated), frobenius_psd = frobenius_error(psd, sim),
+    frobenius_linear = frobenius_error(linear, sim),
     frobenius_orthonormal = frobenius_error(rotated, sim), coverage_oracle = coverage(oracle, sim),
-    coverage_psd = coverage(held, sim), coverage_smooth = coverage(smooth, sim),
-    optima = nrow(held$optima), seconds = held$elapsed
+    coverage_psd = coverage(psd, sim), coverage_linear = coverage(linear, sim),
+    optima = nrow(psd$optima), events = sum(psd$counts[c("start_floored", "start_unsettled")]),
+    seconds = psd$elapsed
   )
 }
 
-grid <- expand.grid(seed = seq_len(seeds), nonlinearity = c("linear", "bounded"),
+grid <- expand.grid(seed = seq_len(seeds), nonlinearity = c("linear", "bounded", "strong"),
                     stringsAsFactors = FALSE)
 rows <- parallel::mcmapply(one_seed, grid$nonlinearity, grid$seed, SIMPLIFY = FALSE,
                            mc.cores = cores, mc.preschedule = FALSE)
@@ -75,22 +78,22 @@ table <- do.call(rbind, lapply(split(result, result$nonlinearity), function(r) {
     v[is.na(v)] <- Inf
     c(stats::median(v), stats::quantile(v, 0.9, names = FALSE, type = 1), max(v))
   }
-  figures <- c("oracle", "oracle_splines", "psd", "psd_moved", "smooth", "smooth_moved",
-               "orthonormal", "frobenius_psd", "frobenius_orthonormal", "seconds")
+  figures <- c("oracle", "oracle_splines", "psd", "linear_start", "moved", "orthonormal",
+               "frobenius_psd", "frobenius_linear", "frobenius_orthonormal", "seconds")
   data.frame(nonlinearity = r$nonlinearity[1], statistic = c("median", "90th percentile", "worst"),
              lapply(r[figures], quantiles))
 }))
 cat(machine(), "\n\nRelMSE over the Bayes optimum (oracle: A known; oracle_splines: without the",
-    "Gaussian reference; psd: A held at\nthe start; smooth: with lambda = 100; moved: 50 updates",
-    "of A, Inf where it became singular; orthonormal: the best\nrotation), squared Frobenius",
-    "errors:\n")
+    "Gaussian reference; psd: the\ndefaults; linear_start: the start for linear mechanisms; moved:",
+    "50 updates of A, Inf where it became singular;\northonormal: the best rotation), squared",
+    "Frobenius errors:\n")
 print(table, digits = 3, row.names = FALSE)
 for (r in split(result, result$nonlinearity)) {
   cat(sprintf("\n%s: psd within 1.3 of the Bayes optimum in %d of %d, orthonormal in %d;",
               r$nonlinearity[1], sum(r$psd <= 1.3), nrow(r), sum(r$orthonormal <= 1.3)),
-      sprintf("90%% intervals cover %.1f%% (A known), %.1f%% (learned), %.1f%% (lambda = 100)",
+      sprintf("90%% intervals cover %.1f%% (A known), %.1f%% (learned), %.1f%% (linear start)",
               100 * mean(r$coverage_oracle), 100 * mean(r$coverage_psd),
-              100 * mean(r$coverage_smooth)))
+              100 * mean(r$coverage_linear)))
 }
 cat("\n")
 suffix <- if (quick) "-quick" else ""
