@@ -1,11 +1,10 @@
 # What it measures: the learned setting with correlated columns of A (length 1, condition number 5):
-# mixing = "psd" from init = "interventional" with the defaults, with the start for linear mechanisms,
-# and after 50 EM updates of A, against the Bayes optimum of the same rows; beside it the same with A
-# and sigma2 known, with and without the Gaussian reference of the score, and mixing = "orthonormal",
-# which has no such A. Share of latents inside their 90 % intervals. d = 4, 2000 rows a domain, p =
-# 100, sigma2 = 2, perfect interventions, 40 seeds, three mechanisms.
-# How to run: Rscript bench/psd.R [--quick] [--seeds=] [--cores=]; about 10 minutes (quick, 6 seeds:
-# 2).
+# mixing = "psd" from init = "interventional" with the defaults, with the start for linear
+# mechanisms, and after 50 EM updates of A, against the Bayes optimum of the same rows; beside it
+# the same with A and sigma2 known, with and without the Gaussian reference of the score, and
+# mixing = "orthonormal", which has no such A. Share of latents inside their 90 % intervals. d = 4,
+# 2000 rows a domain, p = 100, sigma2 = 2, perfect interventions, 40 seeds, three mechanisms.
+# How to run: Rscript bench/psd.R [--quick] [--seeds=] [--cores=]; about 10 minutes (quick: 2).
 # Results: psd.csv (a row a seed), psd-table.csv (medians and 90th percentiles).
 
 library(ebcrl)
