@@ -276,9 +276,6 @@ count_note <- function(name, count, fit) {
     start_floored = paste("In the start's search, the noise variance of a (node, state) fell to its",
                           "floor,", count_of(count, "time"), "and was held there: a latent follows",
                           "from its parents without noise."),
-    start_unsettled = paste("The start's search had not settled when its burn-in of",
-                            SEARCH_SAEM$burn_in, "iterations ended: fit `method = \"g\"`, which",
-                            "goes on for longer, and start from that fit."),
     paste0(name, ": ", count))
 }
 

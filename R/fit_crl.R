@@ -285,7 +285,7 @@ run_em <- function(data, start, control, learned, error_call) {
     counts = c(result$counts, jittered = sum(result$jittered),
                cg_unconverged = sum(result$unconverged),
                start_indefinite = start$indefinite %||% 0L,
-               start_floored = start$floored %||% 0L, start_unsettled = start$unsettled %||% 0L),
+               start_floored = start$floored %||% 0L),
     cells = cell_table(data, control, result),
     method = "f", data = data, control = control, learned = learned, init = start$label,
     optima = start$optima

@@ -12,7 +12,8 @@ REFINEMENT <- list(knots = 6L, lambda = 20, width = 0.4, max_sweeps = 8L)
 # Optima of the linear stage that the spline stage starts from.
 REFINED_OPTIMA <- 3L
 
-# Iterations of SAEM that the start of correlated columns ends with, at most.
+# Iterations of SAEM that the start of correlated columns ends with, at most: more change little,
+# but where steep mechanisms leave the linear stage far off.
 SEARCH_SAEM <- list(burn_in = 200L, iterations = 50L, mc_tol = 0, chains = 1L, progress = FALSE)
 
 # Optima closer than this (squared Frobenius distance, signs aside) are the same.
@@ -133,7 +134,7 @@ unmixing_start <- function(data, control, call = rlang::caller_env()) {
 
 #' SAEM from a start with correlated columns, for A alone
 #' @return The start with `orthonormal` and `scale` changed; `floored`, how often a noise variance
-#'   fell to its floor; `unsettled`, 1 if A still moved at the end
+#'   fell to its floor
 #' @noRd
 saem_start <- function(start, data, control, call) {
   control[names(SEARCH_SAEM)] <- SEARCH_SAEM
@@ -144,7 +145,6 @@ saem_start <- function(start, data, control, call) {
   result <- run_chains(begin, model, data, control, call)[[1L]]
   start[c("orthonormal", "scale")] <- polar_start(result$mixing, call)
   start$floored <- as.integer(result$counts[["noise_floored"]])
-  start$unsettled <- as.integer(!result$settled)
   start
 }
 

@@ -357,12 +357,14 @@ test_that("awkward data give finite fits, and what was floored is counted", {
 
 test_that("what every chain keeps counts as memory", {
   data <- fit_crl(small_sim(), control = crl_control(max_iter = 0))$data
-  bytes <- function(...) {
+  bytes <- function(..., shears = FALSE) {
     control <- crl_control(...)
     .Call(ebcrl:::C_saem_bytes, data$n, data$p, data$n_domains, parent_list(data$dag),
           c(ebcrl:::prior_control(control),
-            control[c("draws", "threads", "burn_in", "iterations", "chains")]))
+            control[c("draws", "threads", "burn_in", "iterations", "chains")], shears = shears))
   }
+  # derivatives of shears: 6, and at most 12 + 4 of the mechanisms
+  expect_equal(bytes(shears = TRUE) - bytes(), 8 * 3 * 22 * (22 + 1 + 128))
   chain <- fit_crl(small_sim(), method = "g", control = quick(seed = 1))$saem$state[[1]]
   kept <- sum(lengths(chain[c("latents", "statistics", "average", "sum", "square")])) * 8
   grown <- bytes(chains = 3) - bytes(chains = 2)
