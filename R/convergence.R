@@ -248,8 +248,9 @@ update.crl_fit <- function(object, max_iter = 1000, ...) {
   check_memory(object$data, control, rlang::current_env())
   start <- list(
     orthonormal = unname(object$orthonormal), scale = unname(object$scale), sigma2 = object$sigma2,
-    label = object$init, optima = object$optima, indefinite = object$counts[["start_indefinite"]],
-    floored = object$counts[["start_floored"]],
+    label = object$init, optima = object$optima, sampling = object$sampling,
+    indefinite = object$counts[["start_indefinite"]], floored = object$counts[["start_floored"]],
+    stopped = object$counts[["start_stopped"]],
     resume = list(trace = trace_matrix(object$trace), theta = object$score$theta,
                   eta = object$eta, lambda = lambda_of_cells(object),
                   change_latents = object$diagnosis$change[["latents"]] %||% NA_real_)

@@ -45,15 +45,22 @@ crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
   ), class = "crl_data")
 }
 
-#' Some rows of checked data, with their part of x (a copy)
+#' Some rows of checked data, with their part of x (a copy), enough of them for the score's splines
 #' @noRd
 take_rows <- function(data, rows, x, knots, call = rlang::caller_env()) {
+  data <- some_rows(data, rows, x)
+  data$mean_square <- .Call(C_scan_matrix, x)$mean_square
+  check_cells(data$n_env, data$targets, knots + 2L, call)
+  data
+}
+
+#' The same without what the score needs
+#' @noRd
+some_rows <- function(data, rows, x) {
   data$x <- x
   data$env <- data$env[rows]
   data$n <- length(rows)
   data$n_env <- tabulate(data$env, data$n_domains)
-  data$mean_square <- .Call(C_scan_matrix, x)$mean_square
-  check_cells(data$n_env, data$targets, knots + 2L, call)
   data
 }
 

@@ -136,7 +136,7 @@ describe_model <- function(fit) {
   if (start == "interventional") {
     optima <- fit$optima
     start <- paste0(start, " (", optima$starts[1L], " of ", sum(optima$starts),
-                    " searches ended in the best optimum)")
+                    " searches ended in the best optimum", describe_sampling(fit), ")")
   }
   held <- fit$method == "f" && !fit$learned[["mixing"]] && fit$control$mixing != "fixed"
   c(model, paste0("Mixing: ", fit$control$mixing, if (held) " (held)", ", start: ", start))
@@ -270,6 +270,9 @@ count_note <- function(name, count, fit) {
     noise_floored = paste("The noise variance of a (node, state) fell to its floor,",
                           format(NOISE_FLOOR), "of the start's sigma2,", count_of(count, "time"),
                           "and was held there: a latent follows from its parents without noise."),
+    start_stopped = paste("In the start, SAEM could not go on, its normal equations being",
+                          "singular, and A is that of the stage before: see `mechanisms` in",
+                          "?crl_control."),
     start_indefinite = paste("In the start's search,", count_of(count, "regression"), "on a node's",
                              "parents had to be left out: the parents vary little beside the",
                              "noise."),

@@ -12,15 +12,16 @@
 #' @section What the data can and cannot tell:
 #' With an unrestricted score, every rotation of the latents within the column space of A is a fixed
 #' point of the algorithm, and so is every scale. The start therefore carries most of the answer on
-#' rotation, and is where the graph and the interventions are used to find it:
-#' `init = "interventional"` looks for the rotation under which each latent, in each target state,
-#' is best predicted by its parents. The search descends from several rotations (`starts` in
-#' [crl_control()]) with linear mechanisms, then refines the best with spline ones; the optima it
-#' found are in `optima`. From there the updates of A (4.8) lead away from the truth, as they do
-#' from the truth itself, since a score estimated in a restricted class is biased; A is therefore
-#' held (`mixing = "auto"`), and the EM settles \eqn{\sigma^2} and the latents. From `init = "pca"`
-#' the latents span the right space but are in general mixtures of the causal ones. Latents that are
-#' never targeted, or always in the same domains, are told apart by the graph alone, if at all.
+#' rotation, and is where the graph and the interventions are used to find it: `init =
+#' "interventional"` looks for the rotation under which each latent, in each target state, is best
+#' predicted by its parents. The search descends from several rotations (`starts` in
+#' [crl_control()]) with linear mechanisms, then refines the best with spline ones and with draws of
+#' the latents (`mechanisms` in [crl_control()]); the optima it found are in `optima`. From there
+#' the updates of A (4.8) lead away from the truth, as they do from the truth itself, since a score
+#' estimated in a restricted class is biased; A is therefore held (`mixing = "auto"`), and the EM
+#' settles \eqn{\sigma^2} and the latents. From `init = "pca"` the latents span the right space but
+#' are in general mixtures of the causal ones. Latents that are never targeted, or always in the
+#' same domains, are told apart by the graph alone, if at all.
 #'
 #' @section f or g:
 #' `method = "f"` models the density of the pseudo-latents by its score and never writes down a
@@ -108,7 +109,10 @@
 #'   the children's cells too, and all cells share one solve}
 #' \item{data}{the checked input; `x` is shared, not copied}
 #' \item{optima}{of an interventional start: tibble of the distinct optima, best first (`objective`,
-#'   `starts` that ended there, squared `distance` to the best); else NULL}
+#'   `starts` that ended there, squared `distance` to the best, `refined`: the objective with
+#'   splines); else NULL}
+#' \item{sampling}{where the start took draws (`mechanisms = "sampled"` in [crl_control()]): tibble
+#'   of the runs of SAEM (`rows`, `iterations`, squared `distance` that the run moved A); else NULL}
 #' \item{control, init, call, elapsed}{settings, kind of start, call, seconds}
 #' \item{start}{`init` as given, to fit the model again; of a fit, its `mixing` and `sigma2`}
 #' \item{learned}{named logical: were `mixing` and `sigma2` updated}
@@ -248,11 +252,12 @@ with_call <- function(fit, call) {
 #' @noRd
 fit_data <- function(data, init, control, call = NULL, error_call = rlang::caller_env()) {
   started <- proc.time()[["elapsed"]]
-  control$seed <- control$seed %||% 1L
   init <- init %||% default_init(control)
   control <- resolved_mixing(control, init)
+  control$seed <- control$seed %||% 1L
   check_engine_range(control$range, data$d, error_call)
   check_memory(data, control, error_call)
+  check_start_memory(data, init, control, error_call)
   start <- starting_values(init, data, control, error_call)
   check_damping(control, start, error_call)
   learned <- c(mixing = control$update_mixing,
@@ -284,11 +289,10 @@ run_em <- function(data, start, control, learned, error_call) {
     diagnosis = diagnose(fit, result, control, data$latent_names),
     counts = c(result$counts, jittered = sum(result$jittered),
                cg_unconverged = sum(result$unconverged),
-               start_indefinite = start$indefinite %||% 0L,
-               start_floored = start$floored %||% 0L),
+               start_counts(start)),
     cells = cell_table(data, control, result),
     method = "f", data = data, control = control, learned = learned, init = start$label,
-    optima = start$optima
+    optima = start$optima, sampling = start$sampling
   )), class = "crl_fit")
 }
 

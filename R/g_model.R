@@ -70,12 +70,14 @@ g_results <- function(runs, model, data, control) {
   )), class = "crl_fit")
 }
 
-#' Settings of the start: where SAEM is its last stage, this fit has that to come
+#' Settings of the start: without SAEM as its last stage, since this fit has that to come
 #' @noRd
 search_control <- function(control, seed) {
   control$seed <- seed
   if (control$mixing == "psd") {
     control$mechanisms <- "linear"
+  } else if (control$mechanisms == "sampled") {
+    control$mechanisms <- "spline"
   }
   control
 }
@@ -245,7 +247,7 @@ named_g_results <- function(result, posterior, data, start) {
     mc_ratio = stats::setNames(drop(result$ratio), c("mixing", "noise_var")),
     acceptance = `dimnames<-`(result$acceptance, walks), walk_scale = result$walk_scale,
     chains = posterior$chains,
-    counts = c(result$counts, start_indefinite = start$indefinite %||% 0L),
+    counts = c(result$counts, start_counts(start)),
     cells = g_cell_table(result, data), data = data
   )
 }

@@ -26,7 +26,8 @@ SAME_OPTIMUM <- 0.05
 #'   constant), `starts` (how many ended there), `distance` (squared Frobenius distance to the best,
 #'   signs aside), `refined` (objective after the spline stage, which goes on to its end from the
 #'   optimum that is best after one sweep; NA where it did not go);
-#'   `indefinite`, how many regressions of the spline stage had to do without their parents
+#'   `indefinite`, how many regressions of the spline stage had to do without their parents; of the
+#'   stage of draws, `sampling`, `floored` and `stopped`, see sampled_rotation()
 #' @noRd
 interventional_start <- function(data, control, call = rlang::caller_env()) {
   start <- pca_start(data, call)
@@ -37,33 +38,64 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
   optima$refined <- rep(NA_real_, length(optima$which))
   rotation <- matrix(found$rotation[, , optima$which[1L]], data$d)
   start$indefinite <- 0L
-  if (control$mechanisms == "spline") {
-    tried <- lapply(utils::head(optima$which, REFINED_OPTIMA), function(k) {
-      refined_rotation(matrix(found$rotation[, , k], data$d), data, start, control, 0L, 1L)
-    })
-    optima$refined[seq_along(tried)] <- vapply(tried, `[[`, 0, "objective")
-    best <- which.min(optima$refined)
-    refined <- refined_rotation(tried[[best]]$rotation, data, start, control, 1L)
-    optima$refined[best] <- refined$objective
+  if (control$mechanisms != "linear") {
+    part <- data
+    part$x <- data$x %*% start$orthonormal
+    sampled <- control$mechanisms == "sampled"
+    tried <- utils::head(optima$which, REFINED_OPTIMA)
+    refined <- best_refined(found$rotation[, , tried, drop = FALSE],
+                            if (sampled) thinned(part, SAMPLING$rows) else part,
+                            start$sigma2, control,
+                            if (sampled) SAMPLING$sweeps else REFINEMENT$max_sweeps)
+    optima$refined[seq_along(tried)] <- refined$objective
     rotation <- refined$rotation
-    start$indefinite <- sum(vapply(c(tried, list(refined)), `[[`, 0L, "indefinite"))
+    start$indefinite <- refined$indefinite
+    if (sampled && data$d > 1L) {
+      drawn <- sampled_rotation(rotation, part, start$sigma2, control)
+      start[c("sampling", "floored", "stopped")] <- drawn[c("sampling", "floored", "stopped")]
+      rotation <- drawn$rotation
+    }
   }
   start$orthonormal <- start$orthonormal %*% rotation
   start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined")])
   start
 }
 
-#' The same search with additive splines for mechanisms, on the rows, from a linear optimum
+#' What a start counted, 0 where it has no such stage
+#' @noRd
+start_counts <- function(start) {
+  c(start_indefinite = start$indefinite %||% 0L, start_floored = start$floored %||% 0L,
+    start_stopped = start$stopped %||% 0L)
+}
+
+#' The spline stage: one sweep from each of several rotations, then to the end from the best
+#'
+#' @param rotations d x d x candidates.
+#' @param part Data with principal coordinates (n x d) for `x`.
+#' @return list: `rotation`, `objective` by candidate, `indefinite`
+#' @noRd
+best_refined <- function(rotations, part, sigma2, control, max_sweeps) {
+  refined <- function(rotation, first_sweep, max_sweeps) {
+    refined_rotation(rotation, part, sigma2, control, first_sweep, max_sweeps)
+  }
+  tried <- apply(rotations, 3L, refined, 0L, 1L, simplify = FALSE)
+  objective <- vapply(tried, `[[`, 0, "objective")
+  best <- which.min(objective)
+  last <- refined(tried[[best]]$rotation, 1L, max_sweeps)
+  list(rotation = last$rotation, objective = replace(objective, best, last$objective),
+       indefinite = sum(vapply(c(tried, list(last)), `[[`, 0L, "indefinite")))
+}
+
+#' The same search with additive splines for mechanisms, on the rows, from a rotation
 #'
 #' @return list: `rotation`, `objective`, `indefinite`
 #' @noRd
-refined_rotation <- function(rotation, data, start, control, first_sweep = 0L,
-                             max_sweeps = REFINEMENT$max_sweeps) {
+refined_rotation <- function(rotation, part, sigma2, control, first_sweep, max_sweeps) {
   settings <- c(replace(REFINEMENT, "max_sweeps", max_sweeps), first_sweep = first_sweep,
-                noise = start$sigma2, variance_floor = VARIANCE_FLOOR * start$sigma2,
+                noise = sigma2, variance_floor = VARIANCE_FLOOR * sigma2,
                 threads = control$threads, perfect = control$intervention == "perfect")
-  .Call(C_rotation_refine, data$x %*% start$orthonormal, rotation, data$env, data$targets,
-        row_weights(data), parent_list(data$dag), settings)
+  .Call(C_rotation_refine, part$x, rotation, part$env, part$targets, row_weights(part),
+        parent_list(part$dag), settings)
 }
 
 #' For each (node, state) with rows: weight, covariance of the latents, family
@@ -124,7 +156,7 @@ unmixing_start <- function(data, control, call = rlang::caller_env()) {
   optima$refined <- rep(NA_real_, length(optima$which))
   best <- polar_start(matrix(found$rotation[, , optima$which[1L]], d), call)
   start[c("orthonormal", "scale")] <- list(start$orthonormal %*% best$orthonormal, best$scale)
-  if (control$mechanisms == "spline") {
+  if (control$mechanisms != "linear") {
     start <- saem_start(start, data, control, call)
   }
   start$indefinite <- 0L

@@ -1,0 +1,124 @@
+# The last stage of the interventional start with mechanisms = "sampled": a short g-model
+# (src/saem.c) within the principal subspace. The correction for noise in the parents by which the
+# spline stage (src/refine.c) does without a posterior is of second order; where mechanisms bend
+# within a width of the noise, draws of the parents take its place.
+
+# Rows of a domain in the spline stage, its sweeps. Then runs of SAEM: the first on as many rows,
+# factor from run to run until all rows are there, iterations of the first and of each later
+# run, and averaging iterations of the last. An iteration leaves some 98 % of the way that steep
+# mechanisms have to go, with few rows as with many: most of them are made where they are cheap.
+# Noise has two components at least: under skewed noise a Gaussian prior would turn A away.
+SAMPLING <- list(rows = 500L, sweeps = 3L, growth = 2L, first = 200L, later = 60L,
+                 averaging = 10L, components = 2L)
+
+# From the seed of a fit to those of the runs: away from the streams of other draws.
+SEED_STEP <- 2^33
+
+#' Has the start of a fit the stage of draws?
+#' @noRd
+samples_start <- function(init, control) {
+  identical(init, "interventional") && control$mechanisms == "sampled" && control$mixing != "psd"
+}
+
+#' The rotation that SAEM makes of another, with ever more rows
+#'
+#' A = U R, U the principal components: X U (n x d) is all that the rows say on R, so that a run
+#' takes as long for any number of features. sigma2 is held.
+#' @param part Data with X U for `x`.
+#' @return list: `rotation`; `floored`, noise variances of latents that fell to their floor;
+#'   `stopped`, runs that could not go on and were left out (0 or 1: none follows); `sampling`,
+#'   tibble of the runs with `rows`, `iterations` and `distance`, squared Frobenius distance
+#'   from the rotation before it
+#' @noRd
+sampled_rotation <- function(rotation, part, sigma2, control) {
+  sizes <- sample_sizes(part$n_env)
+  state <- list(mixing = rotation, sigma2 = sigma2, prior = NULL,
+                walk_scale = matrix(1, part$d, part$n_domains), place = NULL)
+  out <- list(rotation = rotation, floored = 0, stopped = 0L, sampling = NULL)
+  for (k in seq_along(sizes)) {
+    burn_in <- if (k == 1L) SAMPLING$first else SAMPLING$later
+    averaging <- if (k == length(sizes)) SAMPLING$averaging else 0L
+    rows <- thinned(part, sizes[k])
+    run <- sampling_run(state, rows, burn_in, averaging, control, control$seed + k * SEED_STEP)
+    if (is.null(run)) {
+      out$stopped <- 1L
+      break
+    }
+    state <- list(mixing = run$mixing, sigma2 = sigma2, prior = run$prior,
+                  walk_scale = run$state$walk_scale, place = NULL)
+    out$floored <- out$floored + run$counts[["noise_floored"]]
+    out$sampling <- rbind(out$sampling, tibble::tibble(
+      rows = rows$n, iterations = nrow(run$trace),
+      distance = sum((state$mixing - out$rotation)^2)
+    ))
+    out$rotation <- state$mixing
+  }
+  out
+}
+
+#' One run, from the least-squares latents; NULL if it could not go on
+#' @noRd
+sampling_run <- function(state, rows, burn_in, averaging, control, seed) {
+  control <- utils::modifyList(sampling_control(control),
+                               list(burn_in = burn_in, iterations = averaging))
+  model <- list(seed = seed, variance_floor = NOISE_FLOOR * state$sigma2, learn_sigma2 = FALSE)
+  state$latents <- rows$x %*% state$mixing
+  tryCatch(run_chains(list(state), model, rows, control, NULL)[[1L]],
+           ebcrl_error = function(e) NULL)
+}
+
+#' @noRd
+sampling_control <- function(control) {
+  components <- max(prior_control(control)$components, SAMPLING$components)
+  utils::modifyList(control, list(noise = components, mixing = "orthonormal", mc_tol = 0,
+                                  chains = 1L, draws = 2L, progress = FALSE))
+}
+
+#' Rows of a domain in each run
+#' @noRd
+sample_sizes <- function(n_env) {
+  steps <- ceiling(log(max(n_env) / SAMPLING$rows, SAMPLING$growth))
+  sizes <- SAMPLING$rows * SAMPLING$growth^(seq_len(max(0, steps)) - 1)
+  as.integer(c(sizes[sizes <= max(n_env) / 2], max(n_env)))
+}
+
+#' At most so many rows of each domain, equally spaced
+#' @noRd
+thinned <- function(data, most) {
+  if (max(data$n_env) <= most) {
+    return(data)
+  }
+  rows <- sort(spaced_rows(data, most * data$n_domains))
+  some_rows(data, rows, data$x[rows, , drop = FALSE])
+}
+
+#' Refuse a start that would not fit in memory, before it starts
+#' @noRd
+check_start_memory <- function(data, init, control, call) {
+  if (!samples_start(init, control)) {
+    return(invisible())
+  }
+  settings <- sampling_control(control)
+  bytes <- .Call(C_saem_bytes, data$n, data$d, data$n_domains, parent_list(data$dag),
+                 c(prior_control(settings), settings[c("draws", "threads", "chains")],
+                   burn_in = SAMPLING$first, iterations = SAMPLING$averaging, shears = FALSE))
+  limit <- memory_limit(control)
+  if (bytes > limit) {
+    abort_input(c(paste("The start needs about {format(bytes / 1e9, digits = 3)} GB beside",
+                        "{.arg x}; {format(limit / 1e9, digits = 3)} GB may be taken."),
+                  "i" = paste("{.code mechanisms = \"spline\"} takes less, as do fewer",
+                              "{.code mechanism_knots}; or raise",
+                              "{.code crl_control(max_memory = )}.")),
+                "memory", call = call)
+  }
+}
+
+#' What the stage of draws did, in words
+#' @noRd
+describe_sampling <- function(fit) {
+  runs <- fit$sampling
+  if (!is.null(runs)) {
+    paste0("; then ", count_of(sum(runs$iterations), "iteration"), " of SAEM, the last with ",
+           count_of(runs$rows[nrow(runs)], "row"))
+  }
+}

@@ -1,0 +1,157 @@
+# The start's stage of draws: recovery, reproducibility, what it honours and what it reports.
+
+sampled_sim <- function(seed, d = 3, n = 600, p = 20, nonlinearity = "bounded", ...) {
+  withr::with_seed(seed, sim_crl(chain_dag(d), n = n, p = p, nonlinearity = nonlinearity, ...))
+}
+
+start_of <- function(sim, ..., seed = 1, max_iter = 0) {
+  fit_crl(sim, control = crl_control(..., seed = seed, max_iter = max_iter))
+}
+
+# Squared Frobenius error over that of the best orthonormal A within the principal subspace.
+over_floor <- function(fit, sim) {
+  pca <- pca_start(fit$data)$orthonormal
+  overlap <- svd(crossprod(pca, sim$mixing))
+  frobenius_error(fit, sim) / sum((pca %*% overlap$u %*% t(overlap$v) - sim$mixing)^2)
+}
+
+labels_hold <- function(fit, sim) {
+  identical(as.integer(align_latents(fit$mixing, sim$mixing)$permutation), seq_len(ncol(sim$z)))
+}
+
+test_that("steep mechanisms: errors near the Bayes optimum, where splines alone are far from it", {
+  for (seed in 1:2) {
+    sim <- sampled_sim(seed, n = 2000, p = 50, nonlinearity = "strong")
+    bayes <- withr::with_seed(1, rel_mse(bayes_latents(sim, draws = 4000), sim))
+    sampled <- start_of(sim, max_iter = 100)
+    expect_lt(rel_mse(sampled, sim) / bayes, 1.06)
+    expect_lt(over_floor(sampled, sim), 1.6)
+    expect_gt(over_floor(start_of(sim, mechanisms = "spline"), sim), 2.5)
+    expect_true(labels_hold(sampled, sim))
+  }
+})
+
+test_that("linear and bounded mechanisms are recovered as well as by the stages before", {
+  for (nonlinearity in c("linear", "bounded")) {
+    ratio <- vapply(1:3, function(seed) {
+      sim <- sampled_sim(seed, d = 4, n = 1000, p = 50, nonlinearity = nonlinearity)
+      over_floor(start_of(sim), sim)
+    }, 0)
+    expect_lt(stats::median(ratio), 1.6)
+    expect_lt(max(ratio), 2.5)
+  }
+})
+
+test_that("skewed noise does not turn A away, as a Gaussian prior would", {
+  sim <- sampled_sim(1, d = 4, n = 500, p = 50, nonlinearity = "linear", noise = "skewed")
+  expect_lt(over_floor(start_of(sim), sim), 2)
+  gaussian <- utils::modifyList(SAMPLING, list(components = 1L))
+  testthat::with_mocked_bindings({
+    expect_gt(over_floor(start_of(sim), sim), 2.5)
+  }, SAMPLING = gaussian)
+})
+
+test_that("the seed decides; R's random numbers are left alone; threads do not matter", {
+  sim <- sampled_sim(2, n = 1500)
+  mixing <- function(...) fit_crl(sim, control = crl_control(max_iter = 0, ...))$mixing
+  set.seed(1)
+  before <- .Random.seed
+  first <- mixing()
+  expect_identical(.Random.seed, before)
+  expect_identical(mixing(seed = 1), first)
+  expect_identical(mixing(threads = 2), first)
+  other <- mixing(seed = 2)
+  expect_false(identical(other, first))
+  expect_lt(sum((other - first)^2), 0.01)
+})
+
+test_that("A stays in the principal subspace, and few features are as good as many", {
+  sim <- sampled_sim(3)
+  fit <- start_of(sim)
+  pca <- pca_start(fit$data)
+  expect_equal(unname(crossprod(fit$mixing)), diag(3), tolerance = 1e-12)
+  expect_equal(unname(pca$orthonormal %*% crossprod(pca$orthonormal, fit$mixing)),
+               unname(fit$mixing), tolerance = 1e-12)
+  # zero columns of x change neither the principal coordinates nor, with sigma2 given, the draws
+  part <- fit$data
+  part$x <- fit$data$x %*% pca$orthonormal
+  rotation <- function(sigma2) {
+    sampled_rotation(diag(3), part, sigma2, crl_control(seed = 1))$rotation
+  }
+  expect_identical(rotation(pca$sigma2), rotation(pca$sigma2))
+  expect_gt(sum((rotation(pca$sigma2) - rotation(2 * pca$sigma2))^2), 1e-6)
+})
+
+test_that("the runs have ever more rows, equally spaced in every domain", {
+  expect_identical(sample_sizes(c(100, 300)), 300L)
+  expect_identical(sample_sizes(c(100, 999)), 999L)
+  expect_identical(sample_sizes(c(2000, 100)), c(500L, 1000L, 2000L))
+  expect_identical(sample_sizes(5000), c(500L, 1000L, 2000L, 5000L))
+  sim <- sampled_sim(4, n = c(1200, 30, 700))
+  data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
+  part <- thinned(data, 100L)
+  expect_identical(part$n_env, c(100L, 30L, 100L))
+  expect_identical(part$n, 230L)
+  rows <- which(data$env == 1L)[round(seq(1, 1200, length.out = 100))]
+  expect_identical(part$x[part$env == 1L, ], data$x[rows, ])
+  expect_identical(thinned(data, 1200L), data)
+  fit <- start_of(sim)
+  expect_identical(fit$sampling$rows, c(1030L, 1930L))
+  expect_identical(fit$sampling$iterations, c(200L, 70L))
+  expect_true(all(fit$sampling$distance > 0))
+})
+
+test_that("perfect interventions, weights, repeated and untargeted domains are honoured", {
+  sim <- sampled_sim(5, n = 400)
+  soft <- start_of(sim)
+  perfect <- start_of(sim, intervention = "perfect")
+  expect_false(identical(soft$mixing, perfect$mixing))
+  expect_lt(over_floor(perfect, sim), 2.5)
+  fit <- function(env, targets, ...) {
+    fit_crl(sim$x, env = env, targets = targets, dag = sim$dag, ...,
+            control = crl_control(seed = 1, max_iter = 0))
+  }
+  even <- fit(sim$env, sim$targets)
+  expect_identical(even$mixing, soft$mixing)
+  expect_false(identical(fit(sim$env, sim$targets, weights = c(0.6, 0.2, 0.2))$mixing, even$mixing))
+  # each domain cut in two: the same cells, so much the same A
+  half <- rep_len(1:2, nrow(sim$x))
+  names <- rownames(sim$targets)
+  twice <- unclass(sim$targets)[rep(seq_along(names), each = 2), ]
+  rownames(twice) <- paste0(rep(names, each = 2), 1:2)
+  cut <- fit(paste0(sim$env, half), twice)
+  expect_lt(sum((cut$mixing - even$mixing)^2), 0.01)
+  # no row with z3 targeted: its targeted mechanism does not exist
+  kept <- sim$env != names[3]
+  never <- fit_crl(sim$x[kept, ], env = droplevels(sim$env[kept]),
+                   targets = unclass(sim$targets)[1:2, ], dag = sim$dag,
+                   control = crl_control(seed = 1, max_iter = 0))
+  expect_true(all(is.finite(never$mixing)))
+  one <- withr::with_seed(1, sim_crl(chain_dag(1), n = 100, p = 5))
+  expect_null(start_of(one)$sampling)
+})
+
+test_that("a fit that goes on keeps what its start reported", {
+  sim <- sampled_sim(6, n = 150)
+  fit <- start_of(sim, max_iter = 1)
+  further <- update(fit, max_iter = 1)
+  expect_identical(further$sampling, fit$sampling)
+  expect_identical(further$mixing, fit$mixing)
+  expect_identical(further$counts["start_floored"], fit$counts["start_floored"])
+})
+
+test_that("the fit says what the stage did, and where it could not go on", {
+  sim <- sampled_sim(7, n = 150)
+  fit <- start_of(sim)
+  expect_output(print(fit), "then 210 iterations of SAEM, the last with 450 rows")
+  expect_identical(fit$counts[["start_stopped"]], 0)
+  expect_null(start_of(sim, mechanisms = "spline")$sampling)
+  failing <- function(...) NULL
+  stopped <- testthat::with_mocked_bindings(start_of(sim), sampling_run = failing)
+  expect_identical(stopped$counts[["start_stopped"]], 1)
+  expect_null(stopped$sampling)
+  spline <- testthat::with_mocked_bindings(start_of(sim, mechanisms = "spline"),
+                                           REFINEMENT = replace(REFINEMENT, "max_sweeps", 3L))
+  expect_equal(stopped$mixing, spline$mixing)
+  expect_output(print(stopped), "SAEM could not go on")
+})
