@@ -164,7 +164,7 @@
 #' are those of `method = "g"`, but for the noise, which has two components at least: under skewed
 #' noise a Gaussian would turn A away from the truth, and under Gaussian noise two components cost
 #' no accuracy. SAEM needs more iterations the more the noise hides of the mechanisms. Most are made
-#' with few rows: 200 with 500 rows a domain, equally spaced, then 60 each time the rows are
+#' with few rows: at most 200 with 500 rows a domain, equally spaced, then 60 each time the rows are
 #' doubled, 70 with all of them; with fewer than 1000 rows a domain, 210 with all. `sampling` in the
 #' fit has these runs. From there the score is estimated as from any other start.
 #'

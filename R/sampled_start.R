@@ -4,9 +4,10 @@
 # within a width of the noise, draws of the parents take its place.
 
 # Rows of a domain in the spline stage, its sweeps. Then runs of SAEM: the first on as many rows,
-# factor from run to run until all rows are there, iterations of the first and of each later
-# run, and averaging iterations of the last. An iteration leaves some 98 % of the way that steep
-# mechanisms have to go, with few rows as with many: most of them are made where they are cheap.
+# factor from run to run until all rows are there, iterations of the first and of each later run (at
+# most: a run ends when it has settled), and averaging iterations of the last. An iteration leaves
+# some 98 % of the way that steep mechanisms have to go, with few rows as with many: most of them
+# are made where they are cheap.
 # Noise has two components at least: under skewed noise a Gaussian prior would turn A away.
 SAMPLING <- list(rows = 500L, sweeps = 3L, growth = 2L, first = 200L, later = 60L,
                  averaging = 10L, components = 2L)
