@@ -17,8 +17,8 @@ CORES     := 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo figure3 test check document readme lint format valgrind gctorture bench clean \
-        setup-run setup-test setup-check setup-dev
+.PHONY: help demo figure3 test check site document readme lint format valgrind gctorture bench \
+        clean setup-run setup-test setup-check setup-site setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,10 @@ test: setup-test $(INSTALLED) ## run the tests
 
 check: setup-check ## R CMD build and R CMD check --as-cran: fails on any error, warning or note
 	tools/check.sh
+
+site: setup-site $(INSTALLED) ## build the site into docs/ and open every page in a headless browser
+	Rscript tools/site.R
+	Rscript tools/check_site.R docs
 
 document: setup-dev ## regenerate man/ and NAMESPACE with roxygen2
 	Rscript -e 'roxygen2::roxygenise(load_code = roxygen2::load_source)'
@@ -57,9 +61,9 @@ bench: setup-dev $(INSTALLED) ## run the scripts in bench/ (long)
 	$(MAKE) -C bench
 
 clean: ## remove everything made, but for packages installed into .lib/deps
-	rm -rf .build .lib/ebcrl demo-output
+	rm -rf .build .lib/ebcrl demo-output docs
 
-setup-run setup-test setup-check setup-dev: setup-%:
+setup-run setup-test setup-check setup-site setup-dev: setup-%:
 	@tools/setup.sh $*
 
 # Order-only: the set-up always runs first and by itself never causes a rebuild.

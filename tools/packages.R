@@ -20,7 +20,7 @@ required <- read_requirements(c("Imports", "Suggests"))
 required <- required[!names(required) %in% rownames(installed.packages(priority = "base"))]
 
 listed <- read.table("tools/packages.txt", col.names = c("kind", "name", "debian", "stage"))
-listed <- listed[listed$kind == "package" & listed$stage != "dev", ]
+listed <- listed[listed$kind == "package" & !listed$stage %in% c("site", "dev"), ]
 differing <- c(setdiff(names(required), listed$name), setdiff(listed$name, names(required)))
 if (length(differing) > 0L) {
   stop("in only one of DESCRIPTION and tools/packages.txt: ", paste(differing, collapse = ", "))

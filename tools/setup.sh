@@ -1,5 +1,5 @@
 #!/bin/sh
-# usage: tools/setup.sh run|test|check|dev
+# usage: tools/setup.sh run|test|check|site|dev
 # Installs what that stage needs (tools/packages.txt) and this machine lacks: by apt where that is
 # possible, else R packages from the configured repository into .lib/deps. Does nothing when
 # nothing is missing.
@@ -9,6 +9,7 @@ export R_LIBS="$PWD/.lib/deps${R_LIBS:+:$R_LIBS}"
 
 case "$1" in
   run | test | check) stages=$(echo "run test check" | sed "s/\($1\).*/\1/") ;;
+  site) stages="run test check site" ;;
   dev) stages="run test dev" ;;
   *) echo "tools/setup.sh: no stage called '$1'" >&2; exit 2 ;;
 esac
