@@ -207,11 +207,11 @@ CONTINUED <- c("tol", "acceleration", "solver", "cg_tol", "cg_max_iter", "mc_tol
 #' Go on with the iterations of a fit
 #'
 #' Takes up the EM where a fit stopped, which is the same as if it had been allowed more iterations
-#' at once. (Acceleration starts anew, so that with it the two agree at the limit, not before.) A fit
-#' by `method = "g"` goes on averaging, every chain of it, and draws its latents again; the result
-#' has the bits of a fit with more `iterations`. Its burn-in has ended: where parameters moved too
-#' much then, fit anew with `init = object`. A fit with a Gaussian prior is fitted anew from its
-#' call, changed by the arguments given, as [stats::update()] does.
+#' at once. (Acceleration starts anew, so that with it the two agree at the limit, not before.) A
+#' fit by `method = "g"` goes on averaging, every chain of it, and draws its latents again; the
+#' result has the bits of a fit with more `iterations`. Its burn-in has ended: where parameters
+#' moved too much then, fit anew with `init = object`. A fit with a Gaussian prior is fitted anew
+#' from its call, changed by the arguments given, as [stats::update()] does.
 #'
 #' @param object A `crl_fit`, from [fit_crl()].
 #' @param max_iter Largest number of further iterations (whole number, at least 0).

@@ -45,18 +45,19 @@
 #'   `"orthonormal"` holds D = 1: only this scale makes A identifiable up to signed permutations,
 #'   and updates of D drift. `"diagonal"` updates D. `"psd"`: \eqn{A = O \Lambda}, \eqn{\Lambda}
 #'   symmetric positive definite (Section 4.6 of the paper), for any columns, kept at length 1, and
-#'   held at a start that knows the rotation; see Correlated columns below. `"fixed"` holds A, whatever its columns. `"auto"` (the default) is
-#'   `"orthonormal"` from `init = "pca"` and `"fixed"` from every other start: from a start that
-#'   knows the rotation, updates of A with an estimated score lead away from it. With
-#'   `method = "g"`, whose updates do not, `"auto"` is `"fixed"` where `init` gives A in numbers and
-#'   `"orthonormal"` else; in a fit that goes on from a g fit it is what that one had.
+#'   held at a start that knows the rotation; see Correlated columns below. `"fixed"` holds A,
+#'   whatever its columns. `"auto"` (the default) is `"orthonormal"` from `init = "pca"` and
+#'   `"fixed"` from every other start: from a start that knows the rotation, updates of A with an
+#'   estimated score lead away from it. With `method = "g"`, whose updates do not, `"auto"` is
+#'   `"fixed"` where `init` gives A in numbers and `"orthonormal"` else; in a fit that goes on from
+#'   a g fit it is what that one had.
 #' @param update_mixing Of `method = "f"`: does the EM update A (`TRUE`), or hold it at its start
 #'   (`FALSE`)? `"auto"` (the default): `"orthonormal"` and `"diagonal"` update it, `"fixed"` holds
 #'   it, `"auto"` and `"psd"` hold it from every start but `init = "pca"`. `"fixed"` with `TRUE` is
 #'   an error.
 #' @param reference The score that the spline score corrects. `"gaussian"` (the default): that of a
-#'   Gaussian for each combination of targets, see Gaussian reference. `"none"`: splines alone, as in
-#'   the paper.
+#'   Gaussian for each combination of targets, see Gaussian reference. `"none"`: splines alone, as
+#'   in the paper.
 #' @param sigma2 Noise variance: `"learned"` (4.9), `"fixed"` at its start, or `"auto"` (the
 #'   default): fixed where A is held and `init` gives `sigma2`, else learned.
 #' @param eta Damping of Tweedie's formula (4.4), between 0 (no shrinkage) and 1 (the default), or
@@ -69,11 +70,11 @@
 #'   extrapolated step is the estimate. The default, 1e-5, lies far below any statistical error. 0
 #'   runs all `max_iter` iterations.
 #' @param acceleration `"anderson"` (the default) accelerates the EM map (A, \eqn{\sigma^2}) by
-#'   Anderson's method with five differences, which leaves its fixed points where they are. It begins
-#'   once the changes fall steadily and the limit is near; a step that goes against the EM's own is
-#'   not taken, and one that makes the next change grow is taken back and counted. With `mixing` of
-#'   `"diagonal"` or `"psd"`, where the EM drifts, it does nothing. `"none"` runs the EM as it is,
-#'   which ends at the same limit.
+#'   Anderson's method with five differences, which leaves its fixed points where they are. It
+#'   begins once the changes fall steadily and the limit is near; a step that goes against the EM's
+#'   own is not taken, and one that makes the next change grow is taken back and counted. With
+#'   `mixing` of `"diagonal"` or `"psd"`, where the EM drifts, it does nothing. `"none"` runs the EM
+#'   as it is, which ends at the same limit.
 #' @param solver Solver of the normal equations of a (node, state), or of all together with
 #'   `score = "markov"`: `"cholesky"` (banded, or by blocks), `"cg"` (conjugate gradients, no Gram
 #'   matrix), or `"auto"` (the default): by cost.
@@ -163,14 +164,10 @@
 #' held, so that its cost does not depend on p. `mechanism_knots`, `mechanism_lambda` and `noise`
 #' are those of `method = "g"`, but for the noise, which has two components at least: under skewed
 #' noise a Gaussian would turn A away from the truth, and under Gaussian noise two components cost
-#' no accuracy. SAEM needs more iterations the more the noise hides of the mechanisms. Most are made
-#' with few rows: at most 200 with 500 rows a domain, equally spaced, then 60 each time the rows are
-#' doubled, 70 with all of them; with fewer than 1000 rows a domain, 210 with all. `sampling` in the
-#' fit has these runs. From there the score is estimated as from any other start.
-#'
-#' With d = 4, 2000 rows a domain, the error of the latents over the Bayes optimum was SAMPLED
-#' (median of 40 seeds, `bench/learned.R`) with bounded, linear and strong mechanisms (see
-#' [sim_crl()]); with `"spline"` it was SPLINE.
+#' no accuracy. SAEM needs more iterations the more the noise hides of the mechanisms; most are made
+#' with part of the rows: 200 with 1000 rows a domain, equally spaced, 60 each time the rows are
+#' doubled, 70 with all of them. With fewer than 2000 rows a domain, 210 with all. A run ends
+#' before, once nothing moves. `sampling` in the fit has the runs.
 #'
 #' @section Correlated columns:
 #' With `mixing = "psd"` the pseudo-latents are \eqn{y = \Lambda^{-1} O'x = (A'A)^{-1} A'x = z +}
@@ -190,8 +187,8 @@
 #' Updates of A are neutral in every direction within the column space, and errors of the score add
 #' up: 50 of them raised the error from 1.06 to 1.16 times the Bayes optimum with bounded
 #' mechanisms, from 1.19 to 1.36 with strong ones, and with `lambda = 5` A ran towards dependent
-#' columns. So `"psd"` holds A at its start, except at principal components, which do not know the latents;
-#' `update_mixing = TRUE` updates it from any.
+#' columns. So `"psd"` holds A at its start, except at principal components, which do not know the
+#' latents; `update_mixing = TRUE` updates it from any.
 #'
 #' Lengths of columns are a convention, since A and z may trade a scale: `"psd"` keeps columns at
 #' length 1, those of an `init` included; `"fixed"` keeps the lengths given.
@@ -213,8 +210,8 @@
 #' Burn-in has step 1: statistics are those of the latest draws. From the 64th iteration on the
 #' means of the parameters over the second and the last third are compared. Burn-in ends when they
 #' differ by no more than the Monte-Carlo error of the difference and the parameters' standard
-#' deviation over the last third together, in A, \eqn{\sigma^2}, the latents' noise variances and the
-#' mechanisms at three values of each parent. Where most of the information on a parameter is
+#' deviation over the last third together, in A, \eqn{\sigma^2}, the latents' noise variances and
+#' the mechanisms at three values of each parent. Where most of the information on a parameter is
 #' missing that standard deviation is 0.7 sampling errors, else less (Nielsen 2000).
 #'
 #' Then the step is 0.3, and the fit is the maximum at the mean of the statistics over all further
@@ -253,11 +250,11 @@
 #' p - d small eigenvalues of X'X/n, and \eqn{A = U (L - \sigma^2 I)^{1/2} R}, U the leading
 #' eigenvectors, L their eigenvalues, R any rotation, of which the fit takes the identity: columns
 #' of A are orthogonal, the longest first, their largest |loading| positive. `mixing = "diagonal"`
-#' (what `"auto"` stands for) is this. `"orthonormal"` is the same model in other units: columns of length
-#' 1, latents with the variances \eqn{L - \sigma^2}. `"fixed"` holds the A of `init`, and
+#' (what `"auto"` stands for) is this. `"orthonormal"` is the same model in other units: columns of
+#' length 1, latents with the variances \eqn{L - \sigma^2}. `"fixed"` holds the A of `init`, and
 #' \eqn{\sigma^2} alone is estimated. `"psd"` is refused: A is known up to a rotation only, under
-#' which columns may as well be orthogonal. No start is needed; an `init` in numbers matters if
-#' it is held.
+#' which columns may as well be orthogonal. No start is needed; an `init` in numbers matters if it
+#' is held.
 #'
 #' @section Smoothing:
 #' `lambda = "auto"` chooses penalty weights by 5-fold cross-validation of the score-matching loss

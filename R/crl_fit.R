@@ -276,8 +276,8 @@ count_note <- function(name, count, fit) {
     start_indefinite = paste("In the start's search,", count_of(count, "regression"), "on a node's",
                              "parents had to be left out: the parents vary little beside the",
                              "noise."),
-    start_floored = paste("In the start's search, the noise variance of a (node, state) fell to its",
-                          "floor,", count_of(count, "time"), "and was held there: a latent follows",
+    start_floored = paste("In the start's search, the noise variance of a (node, state) fell to",
+                          "its floor,", count_of(count, "time"), "and was held there: a latent follows",
                           "from its parents without noise."),
     paste0(name, ": ", count))
 }

@@ -41,8 +41,8 @@
 #' the prior alone (parameter expansion), without which A would crawl. At the end, with all
 #' parameters held, further draws give posterior means, standard deviations and quantiles.
 #' `mixing = "diagonal"` holds the lengths of the columns of A at those of the start, since the
-#' latents' scale makes them arbitrary; `mixing = "psd"` learns a general A with columns of length 1,
-#' where the second update adds multiples of latents to one another (up to 20 latents), but no
+#' latents' scale makes them arbitrary; `mixing = "psd"` learns a general A with columns of length
+#' 1, where the second update adds multiples of latents to one another (up to 20 latents), but no
 #' multiple of an ancestor to a latent that no perfect intervention tells from it.
 #'
 #' Two simpler priors, `crl_control(prior = "linear")` and `prior = "normal"`, need no draws: linear
@@ -95,8 +95,8 @@
 #'   knots cover, `parents` of each latent, which with
 #'   `intervention = "perfect"` count in state 0 only; `reference`: NULL, or the Gaussian that the
 #'   splines correct (see [crl_control()]), a list of `mean` (d x G) and `precision` (d x d x G) for
-#'   the G combinations of targets, of `group` (M), which of them is that of a domain, of `kappa`, the
-#'   rows that its linear model counts as, and of that model by (node, state): `intercept`,
+#'   the G combinations of targets, of `group` (M), which of them is that of a domain, of `kappa`,
+#'   the rows that its linear model counts as, and of that model by (node, state): `intercept`,
 #'   `variance` (2 x d, states in rows) and `coefficients` (d x 2 x d, parents first)}
 #' \item{orthonormal, scale}{(p x d) O and (d) the diagonal of D; where columns of A are correlated,
 #'   `scale` is the (d x d) matrix \eqn{\Lambda}, and `mixing` \eqn{O \Lambda}}
@@ -519,8 +519,8 @@ estep <- function(x, codes, targets, object) {
         engine_control(control, ncol(targets)))
 }
 
-#' The reference of a fit, laid out for the rows of another table of targets: combinations of targets
-#' that the fit has not seen have the numbers after those that it has
+#' The reference of a fit, laid out for the rows of another table of targets: combinations of
+#' targets that the fit has not seen have the numbers after those that it has
 #' @noRd
 reference_for <- function(targets, object) {
   reference <- object$score$reference

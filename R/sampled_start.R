@@ -7,9 +7,10 @@
 # factor from run to run until all rows are there, iterations of the first and of each later run (at
 # most: a run ends when it has settled), and averaging iterations of the last. An iteration leaves
 # some 98 % of the way that steep mechanisms have to go, with few rows as with many: most of them
-# are made where they are cheap.
+# are made where they are cheap. Few rows have errors of their own, which the later runs forget as
+# slowly: not too few.
 # Noise has two components at least: under skewed noise a Gaussian prior would turn A away.
-SAMPLING <- list(rows = 500L, sweeps = 3L, growth = 2L, first = 200L, later = 60L,
+SAMPLING <- list(rows = 1000L, sweeps = 3L, growth = 2L, first = 200L, later = 60L,
                  averaging = 10L, components = 2L)
 
 # From the seed of a fit to those of the runs: away from the streams of other draws.

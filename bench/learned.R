@@ -90,7 +90,8 @@ table <- do.call(rbind, lapply(split(result, result$nonlinearity), function(r) {
   )
 }))
 cat(machine(), "\n\nRelMSE over the Bayes optimum (oracle: A known; sampled, spline, linear: A",
-    "held at that start; moved: 200 updates of A after it),\nsquared Frobenius error over the subspace's:\n")
+    "held at that start; moved: 200 updates of A after it),\n",
+    "squared Frobenius error over the subspace's:\n")
 print(table, digits = 3, row.names = FALSE)
 for (r in split(result, result$nonlinearity)) {
   cat(sprintf(paste("\n%s: linear start within 1.5 of the floor in %d of %d, spline start in %d,",

@@ -178,7 +178,8 @@ test_that("burn-in goes on while A moves, and the fit says if it ended before", 
   away <- sim$mixing %*% rbind(c(cos(0.5), -sin(0.5), 0), c(sin(0.5), cos(0.5), 0), c(0, 0, 1))
   run <- function(mixing, ...) {
     fit_crl(sim, method = "g", init = list(mixing = mixing),
-            control = crl_control(seed = 1, draws = 10, mixing = "orthonormal", iterations = 5, ...))
+            control = crl_control(seed = 1, draws = 10, mixing = "orthonormal", iterations = 5,
+                                  ...))
   }
   near <- run(sim$mixing)
   far <- run(away, burn_in = 1000)

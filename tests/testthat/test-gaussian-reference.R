@@ -52,7 +52,7 @@ test_that("the EM with a reference agrees with plain R: mixing, weights, threads
   }
 })
 
-test_that("the EM with a reference agrees with plain R: perfect interventions, damping, cg, range", {
+test_that("the EM with a reference agrees with plain R: perfect, damping, cg, range", {
   withr::local_seed(52)
   s <- gaussian_data()
   expect_em_close(s, intervention = "perfect")

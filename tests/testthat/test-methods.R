@@ -24,7 +24,8 @@ test_that("every count of the fit is printed in words", {
 
 test_that("print says what the start leaves open", {
   expect_identical(start_notes(fit), character())
-  expect_match(start_notes(fit_crl(sim, init = "pca", control = crl_control(max_iter = 0))), "mixtures")
+  from_pca <- fit_crl(sim, init = "pca", control = crl_control(max_iter = 0))
+  expect_match(start_notes(from_pca), "mixtures")
 
   start <- function(targets) {
     sim <- small_sim(3, targets = targets)
@@ -32,7 +33,7 @@ test_that("print says what the start leaves open", {
   }
   told <- start(NULL)
   expect_identical(start_notes(told), character())
-  expect_output(print(told), "interventional \\([1-3] of 3 searches ended in the best optimum; then")
+  expect_output(print(told), "interventional \\([1-3] of 3 searches ended in the best opti.*; then")
   untold <- start(list(a = c(1, 2), b = 3, c = character()))
   expect_setequal(sub(";.*", "", start_notes(untold)),
                   c("z1, z2: targeted in the same domains", "z4: targeted in no domain, or in all"))

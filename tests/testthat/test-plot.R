@@ -107,7 +107,7 @@ test_that("score curves are the fitted score at the parents' medians, within the
   }
 })
 
-test_that("with a reference, score curves are of the most frequent targets, all others at medians", {
+test_that("with a reference, score curves are of the most frequent targets, others at medians", {
   sim <- small_sim(9, targets = list(none = integer(), a = 1, b = 2, ab = 1:2, b2 = 2),
                    dag = chain_dag(3))
   fit <- oracle_fit(sim)

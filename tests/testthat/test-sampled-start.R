@@ -96,19 +96,19 @@ test_that("A stays in the principal subspace, and draws depend on sigma2", {
 
 test_that("the runs have ever more rows, equally spaced in every domain", {
   expect_identical(sample_sizes(c(100, 300)), 300L)
-  expect_identical(sample_sizes(c(100, 999)), 999L)
-  expect_identical(sample_sizes(c(2000, 100)), c(500L, 1000L, 2000L))
-  expect_identical(sample_sizes(5000), c(500L, 1000L, 2000L, 5000L))
-  sim <- sampled_sim(4, n = c(1200, 30, 700))
+  expect_identical(sample_sizes(c(100, 1999)), 1999L)
+  expect_identical(sample_sizes(c(2000, 100)), c(1000L, 2000L))
+  expect_identical(sample_sizes(5000), c(1000L, 2000L, 5000L))
+  sim <- sampled_sim(4, n = c(2100, 30, 700))
   data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
   part <- thinned(data, 100L)
   expect_identical(part$n_env, c(100L, 30L, 100L))
   expect_identical(part$n, 230L)
-  rows <- which(data$env == 1L)[round(seq(1, 1200, length.out = 100))]
+  rows <- which(data$env == 1L)[round(seq(1, 2100, length.out = 100))]
   expect_identical(part$x[part$env == 1L, ], data$x[rows, ])
-  expect_identical(thinned(data, 1200L), data)
+  expect_identical(thinned(data, 2100L), data)
   fit <- start_of(sim)
-  expect_identical(fit$sampling$rows, c(1030L, 1930L))
+  expect_identical(fit$sampling$rows, c(1730L, 2830L))
   expect_true(all(fit$sampling$iterations <= c(200L, 70L)))
   expect_true(all(fit$sampling$iterations >= c(64L, 10L)))
   expect_true(all(fit$sampling$distance > 0))

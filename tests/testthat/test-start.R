@@ -55,7 +55,8 @@ test_that("the objective is that of regressions on the rows, for chains and coll
     for (s in 1:3) {
       rotation <- found$rotation[, , s]
       expect_equal(crossprod(rotation), diag(3), tolerance = 1e-12)
-      reference <- ref_rotation_objective(data, data$x %*% start$orthonormal, rotation, start$sigma2)
+      reference <- ref_rotation_objective(data, data$x %*% start$orthonormal, rotation,
+                                          start$sigma2)
       expect_equal(found$objective[s], reference, tolerance = 1e-10)
     }
   }
@@ -99,12 +100,13 @@ test_that("spline mechanisms mend the rotation of a nonlinear SCM", {
   }
 })
 
-test_that("the start has the same bits for every thread count and leaves R's random numbers alone", {
+test_that("the start: the same bits for every thread count, R's random numbers left alone", {
   sim <- start_sim(5)
   set.seed(1)
   before <- .Random.seed
   fits <- lapply(1:2, function(threads) {
-    fit_crl(sim, init = "interventional", control = crl_control(mixing = "fixed", threads = threads))
+    fit_crl(sim, init = "interventional",
+            control = crl_control(mixing = "fixed", threads = threads))
   })
   expect_identical(.Random.seed, before)
   expect_identical(fits[[1]]$mixing, fits[[2]]$mixing)
@@ -155,7 +157,7 @@ ref_refined_objective <- function(data, z, sigma2, set, perfect = FALSE) {
   total
 }
 
-test_that("the spline stage's objective is that of corrected regressions, and its sweeps lower it", {
+test_that("the spline stage's objective is that of corrected regressions; sweeps lower it", {
   sim <- start_sim(9, nonlinearity = "bounded")
   collider <- as_dag(matrix(c(0, 0, 0, 0, 0, 0, 1, 1, 0), 3), direction = "from_row")
   rotation <- qr.Q(qr(matrix(c(3, 1, 0, -1, 2, 1, 0, 1, 4), 3)))
@@ -167,7 +169,8 @@ test_that("the spline stage's objective is that of corrected regressions, and it
         set <- replace(REFINEMENT, "max_sweeps", sweeps)
         .Call(C_rotation_refine, data$x %*% start$orthonormal, rotation, data$env, data$targets,
               row_weights(data), parent_list(dag),
-              c(set, first_sweep = 0L, noise = start$sigma2, variance_floor = 0.05 * start$sigma2, threads = 1L,
+              c(set, first_sweep = 0L, noise = start$sigma2,
+                variance_floor = 0.05 * start$sigma2, threads = 1L,
                 perfect = perfect))
       }
       for (sweeps in c(0L, 2L)) {
