@@ -169,6 +169,10 @@
 #' doubled, 70 with all of them. With fewer than 2000 rows a domain, 210 with all. A run ends
 #' before, once nothing moves. `sampling` in the fit has the runs.
 #'
+#' With d = 4 and 2000 rows a domain the error of the latents was 1.02, 1.01 and 1.04 times the
+#' Bayes optimum with bounded, linear and strong mechanisms (see [sim_crl()]; medians of 40 seeds,
+#' `bench/learned.R`); with `"spline"` 1.03, 1.01 and 1.22, in half the time.
+#'
 #' @section Correlated columns:
 #' With `mixing = "psd"` the pseudo-latents are \eqn{y = \Lambda^{-1} O'x = (A'A)^{-1} A'x = z +}
 #' noise of covariance \eqn{\sigma^2 \Lambda^{-2}}, so that the graph speaks of their coordinates,
