@@ -8,7 +8,7 @@ routine <- function(name, ...) .Call(getNamespace("ebcrl")[[paste0("C_", name)]]
 exercise_kernels <- function(fit) {
   data <- fit$data
   list(
-    routine("bspline_basis", c(-1, 0.5, 3), c(-2, 2), 3L, 1L),
+    routine("bspline_basis", c(-1, 0.5, 3), c(-2, 2), 3L, 1L, FALSE),
     routine("polar_factor", fit$mixing),
     routine("mixing_update", fit$mixing, rep(1, data$d), rep(1, data$d), 1L),
     routine("philox_words", c(1, 0, 0, 0), c(1, 0)),
@@ -38,6 +38,9 @@ exercise <- function(n, modes = c("orthonormal", "diagonal", "fixed"), threads =
     pca = unclass(fit)[kept],
     rotated = rotated[c(kept, "optima")],
     kernels = exercise_kernels(fit),
+    g = unclass(fit_crl(sim, method = "g", control = crl_control(
+      seed = 1, burn_in = 5, iterations = 5, draws = 5, mechanism_knots = 4
+    )))[c("latents", "mixing")],
     predicted = predict(fit, sim$x[1:3, ], targets = c("z1", "z3"), type = "sd"),
     compared = as.data.frame(crl_compare(fit = fit, again = fit, folds = 2)),
     errors = list(rel_mse(fit, sim, by = "env"), frobenius_error(fit, sim)),
