@@ -198,14 +198,9 @@ check_comparable <- function(fits, call = rlang::caller_env()) {
 check_copy_memory <- function(fits, call) {
   for (fit in fits) {
     bytes <- fit_plan(fit$data, fit$control)$bytes + 8 * length(fit$data$x)
-    limit <- memory_limit(fit$control)
-    if (bytes > limit) {
-      abort_input(c(paste("A refit needs about {format(bytes / 1e9, digits = 3)} GB beside",
-                          "{.arg x}, with its copy of the rows;",
-                          "{format(limit / 1e9, digits = 3)} GB may be taken."),
-                    "i" = paste("Raise {.code crl_control(max_memory = )} of the fits,",
-                                "or use fewer rows.")), "memory", call = call)
-    }
+    check_bytes(bytes, fit$control, call = call, what = "A refit, with its copy of the rows,",
+                hint = c("i" = paste("Raise {.code crl_control(max_memory = )} of the fits,",
+                                     "or use fewer rows.")))
   }
 }
 

@@ -401,20 +401,30 @@ MAX_FAMILY <- 64L
 check_memory <- function(data, control, call) {
   check_families(data, control, call)
   plan <- fit_plan(data, control)
-  limit <- memory_limit(control)
-  if (plan$bytes > limit) {
-    largest <- which.max(plan$coefficients)
-    node <- (largest + 1L) %/% 2L
-    parents <- lengths(parent_list(data$dag))[node]
-    size <- format(plan$coefficients[largest], big.mark = ",")
-    abort_input(c(paste("The fit needs about {format(plan$bytes / 1e9, digits = 3)} GB beside",
-                        "{.arg x}; {format(limit / 1e9, digits = 3)} GB may be taken."),
-                  "x" = paste("{.val {data$latent_names[node]}} has {parents} parent{?s}:",
-                              "{size} spline coefficients a state."),
-                  "i" = additive_hint(parents, control),
-                  "i" = paste("Use a sparser {.arg dag} or fewer knots, or raise",
-                              "{.code crl_control(max_memory = )}.")),
-                "memory", call = call)
+  largest <- which.max(plan$coefficients)
+  node <- (largest + 1L) %/% 2L
+  parents <- lengths(parent_list(data$dag))[node]
+  size <- format(plan$coefficients[largest], big.mark = ",")
+  check_bytes(plan$bytes, control, call = call, hint = c(
+    "x" = paste("{.val {data$latent_names[node]}} has {parents} parent{?s}:",
+                "{size} spline coefficients a state."),
+    "i" = additive_hint(parents, control),
+    "i" = paste("Use a sparser {.arg dag} or fewer knots, or raise",
+                "{.code crl_control(max_memory = )}.")
+  ))
+}
+
+#' Refuse what would take more bytes beside x than it may
+#' @param hint Bullets that end the message; braces are evaluated in `.envir`.
+#' @param what What takes them, in words.
+#' @noRd
+check_bytes <- function(bytes, control, hint, call, what = "The fit", .envir = parent.frame()) {
+  limit <- (control$max_memory %||% available_gigabytes()) * 1e9
+  if (bytes > limit) {
+    abort_input(c(paste0(what, " needs about ", format(bytes / 1e9, digits = 3),
+                         " GB beside {.arg x}; ", format(limit / 1e9, digits = 3),
+                         " GB may be taken."), hint),
+                "memory", call = call, .envir = .envir)
   }
 }
 
@@ -435,12 +445,6 @@ additive_hint <- function(parents, control) {
   if (control$interaction == "tensor" && parents > 1L) {
     "{.code crl_control(interaction = \"additive\")} takes far fewer coefficients."
   }
-}
-
-#' Bytes that a fit may take beside x
-#' @noRd
-memory_limit <- function(control) {
-  (control$max_memory %||% available_gigabytes()) * 1e9
 }
 
 #' @noRd

@@ -96,12 +96,8 @@ check_gaussian_memory <- function(data, control, n_groups, wide, call) {
   copy <- if (size < data$p) 8 * data$n * size else 0
   rows <- 8 * data$n * data$d * (2 + length(FIT_PROBS))
   bytes <- .Call(C_gaussian_bytes, size, data$d, n_groups) + copy + rows
-  limit <- memory_limit(control)
-  if (bytes > limit) {
-    abort_input(c(paste("The fit needs about {format(bytes / 1e9, digits = 3)} GB beside {.arg x};",
-                        "{format(limit / 1e9, digits = 3)} GB may be taken."),
-                  "i" = "Raise {.code crl_control(max_memory = )}."), "memory", call = call)
-  }
+  check_bytes(bytes, control, call = call,
+              hint = c("i" = "Raise {.code crl_control(max_memory = )}."))
 }
 
 #' @noRd
@@ -292,7 +288,6 @@ gaussian_posterior <- function(model, x, codes, targets, control, deviate = doub
 #' @noRd
 named_gaussian_results <- function(model, posterior, data, control) {
   latents <- data$latent_names
-  rows <- list(rownames(data$x), latents)
   states <- c("state0", "state1")
   trace <- model$trace[seq_len(model$iterations), , drop = FALSE]
   variances <- `colnames<-`(trace[, -(1:3), drop = FALSE],
@@ -300,12 +295,7 @@ named_gaussian_results <- function(model, posterior, data, control) {
   seen <- !is.na(as.vector(model$gaussian$variance))
   family <- cell_parents(model$parents, control)
   prior <- spline_form(model, family, posterior$latents, control)
-  list(
-    method = "g",
-    latents = `dimnames<-`(posterior$latents, rows),
-    latents_sd = `dimnames<-`(posterior$latents_sd, rows),
-    quantiles = array(posterior$quantiles, c(data$n, data$d, length(FIT_PROBS)),
-                      c(rows, list(format(FIT_PROBS, trim = TRUE)))),
+  c(posterior_fields(posterior, data), list(
     mixing = `dimnames<-`(model$mixing, list(data$feature_names, latents)),
     sigma2 = model$sigma2,
     noise_var = `dimnames<-`(t(model$gaussian$variance), list(latents, states)),
@@ -321,7 +311,7 @@ named_gaussian_results <- function(model, posterior, data, control) {
     chains = posterior$latents, subspace = model$subspace,
     counts = c(model$counts, start_indefinite = 0L),
     cells = gaussian_cell_table(prior, data), data = data
-  )
+  ))
 }
 
 #' Parents that a (node, state) depends on: a list over cells, state 0 of a node before state 1

@@ -114,20 +114,22 @@ resolved_g_mixing <- function(mixing, init) {
 #' Refuse a fit that would not fit in memory, before it starts
 #' @noRd
 check_g_memory <- function(data, control, call) {
-  parents <- parent_list(data$dag)
-  check_family_size(lengths(parents), data, call, hint = c("i" = "Use a sparser graph."))
-  bytes <- .Call(C_saem_bytes, data$n, data$p, data$n_domains, parents,
+  check_family_size(lengths(parent_list(data$dag)), data, call,
+                    hint = c("i" = "Use a sparser graph."))
+  hint <- paste("Use fewer {.code draws} or {.code mechanism_knots}, or raise",
+                "{.code crl_control(max_memory = )}.")
+  check_saem_memory("The fit", data, data$p, control, control$mixing == "psd", hint, call)
+}
+
+#' Refuse a SAEM of rows of so many columns that would not fit in memory
+#' @param what What needs the memory, in words.
+#' @noRd
+check_saem_memory <- function(what, data, columns, control, shears, hint, call) {
+  bytes <- .Call(C_saem_bytes, data$n, columns, data$n_domains, parent_list(data$dag),
                  c(prior_control(control),
                    control[c("draws", "threads", "burn_in", "iterations", "chains")],
-                   shears = control$mixing == "psd"))
-  limit <- memory_limit(control)
-  if (bytes > limit) {
-    abort_input(c(paste("The fit needs about {format(bytes / 1e9, digits = 3)} GB beside {.arg x};",
-                        "{format(limit / 1e9, digits = 3)} GB may be taken."),
-                  "i" = paste("Use fewer {.code draws} or {.code mechanism_knots}, or raise",
-                              "{.code crl_control(max_memory = )}.")),
-                "memory", call = call)
-  }
+                   shears = shears))
+  check_bytes(bytes, control, c("i" = hint), call, what)
 }
 
 #' What the C core has to know of the prior
@@ -222,18 +224,12 @@ turn_latents <- function(result, parents) {
 #' @noRd
 named_g_results <- function(result, posterior, data, start) {
   latents <- data$latent_names
-  rows <- list(rownames(data$x), latents)
   states <- c("state0", "state1")
   walks <- list(latents, data$env_names)
   variance <- `dimnames<-`(t(result$prior$variance), list(latents, states))
   entries <- seq_along(result$mixing)
   log_variance <- matrix(result$error[-seq_len(length(entries) + 2L)], data$d, byrow = TRUE)
-  list(
-    method = "g",
-    latents = `dimnames<-`(posterior$latents, rows),
-    latents_sd = `dimnames<-`(posterior$latents_sd, rows),
-    quantiles = array(posterior$quantiles, c(data$n, data$d, length(FIT_PROBS)),
-                      c(rows, list(format(FIT_PROBS, trim = TRUE)))),
+  c(posterior_fields(posterior, data), list(
     mixing = `dimnames<-`(result$mixing, list(data$feature_names, latents)),
     sigma2 = result$sigma2,
     noise_var = variance, noise = noise_table(result$prior$noise, latents),
@@ -249,6 +245,19 @@ named_g_results <- function(result, posterior, data, start) {
     chains = posterior$chains,
     counts = c(result$counts, start_counts(start)),
     cells = g_cell_table(result, data), data = data
+  ))
+}
+
+#' What a g fit says on its rows
+#' @noRd
+posterior_fields <- function(posterior, data) {
+  rows <- list(rownames(data$x), data$latent_names)
+  list(
+    method = "g",
+    latents = `dimnames<-`(posterior$latents, rows),
+    latents_sd = `dimnames<-`(posterior$latents_sd, rows),
+    quantiles = array(posterior$quantiles, c(data$n, data$d, length(FIT_PROBS)),
+                      c(rows, list(format(FIT_PROBS, trim = TRUE))))
   )
 }
 

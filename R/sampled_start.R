@@ -100,19 +100,12 @@ check_start_memory <- function(data, init, control, call) {
   if (!samples_start(init, control)) {
     return(invisible())
   }
-  settings <- sampling_control(control)
-  bytes <- .Call(C_saem_bytes, data$n, data$d, data$n_domains, parent_list(data$dag),
-                 c(prior_control(settings), settings[c("draws", "threads", "chains")],
-                   burn_in = SAMPLING$first, iterations = SAMPLING$averaging, shears = FALSE))
-  limit <- memory_limit(control)
-  if (bytes > limit) {
-    abort_input(c(paste("The start needs about {format(bytes / 1e9, digits = 3)} GB beside",
-                        "{.arg x}; {format(limit / 1e9, digits = 3)} GB may be taken."),
-                  "i" = paste("{.code mechanisms = \"spline\"} takes less, as do fewer",
-                              "{.code mechanism_knots}; or raise",
-                              "{.code crl_control(max_memory = )}.")),
-                "memory", call = call)
-  }
+  settings <- utils::modifyList(sampling_control(control), list(
+    burn_in = SAMPLING$first, iterations = SAMPLING$averaging
+  ))
+  hint <- paste("{.code mechanisms = \"spline\"} takes less, as do fewer",
+                "{.code mechanism_knots}; or raise {.code crl_control(max_memory = )}.")
+  check_saem_memory("The start", data, data$d, settings, FALSE, hint, call)
 }
 
 #' What the stage of draws did, in words

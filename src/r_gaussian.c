@@ -72,15 +72,6 @@ enum {
 static const char *fit_fields[] = {"mixing",    "sigma2", "prior",  "loglik", "trace", "iterations",
                                    "converged", "change", "counts", "status", ""};
 
-static SEXP counts_of(const gaussian_em *s) {
-  const char *names[] = {"noise_floored", "sigma2_floored", "rank_deficient", ""};
-  SEXP out = Rf_mkNamed(REALSXP, names);
-  REAL(out)[0] = s->prior->floored;
-  REAL(out)[1] = s->sigma2_floored;
-  REAL(out)[2] = s->rank_deficient;
-  return out;
-}
-
 /* An own copy of the prior of the start. */
 static SEXP prior_copy(SEXP prior) {
   const char *fields[] = {"intercept", "slope", "variance", ""};
@@ -123,7 +114,8 @@ SEXP gaussian_fit(SEXP moments, SEXP targets, SEXP parents, SEXP init, SEXP cont
   SET_VECTOR_ELT(out, FIT_ITERATIONS, Rf_ScalarInteger(s.iterations));
   SET_VECTOR_ELT(out, FIT_CONVERGED, Rf_ScalarLogical(s.converged));
   SET_VECTOR_ELT(out, FIT_CHANGE, Rf_ScalarReal(s.change));
-  SET_VECTOR_ELT(out, FIT_COUNTS, counts_of(&s));
+  SET_VECTOR_ELT(out, FIT_COUNTS,
+                 floor_counts(s.prior->floored, s.sigma2_floored, s.rank_deficient));
   SET_VECTOR_ELT(out, FIT_STATUS, Rf_ScalarInteger(status));
   UNPROTECT(1);
   return out;

@@ -174,15 +174,6 @@ static const char *state_fields[] = {"mixing",  "latents", "walk_scale", "statis
                                      "average", "sum",     "square",     "length",
                                      "sigma2",  "prior",   "place",      ""};
 
-static SEXP counts_of(const saem_state *s) {
-  const char *names[] = {"noise_floored", "sigma2_floored", "rank_deficient", ""};
-  SEXP out = Rf_mkNamed(REALSXP, names);
-  REAL(out)[0] = s->mech->floored;
-  REAL(out)[1] = s->sigma2_floored;
-  REAL(out)[2] = s->rank_deficient;
-  return out;
-}
-
 /* Where the counters stand: of iterations, burn-in, its end, and batches. */
 static SEXP place_of(const saem_state *s) {
   const char *names[] = {"iteration", "burn_in", "settled", "count", "size", ""};
@@ -289,7 +280,8 @@ SEXP saem_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP ini
   SET_VECTOR_ELT(out, FIT_SETTLED, Rf_ScalarLogical(s.settled));
   SET_VECTOR_ELT(out, FIT_PRECISE, Rf_ScalarLogical(s.precise));
   SET_VECTOR_ELT(out, FIT_PRIOR, prior_list(&mech));
-  SET_VECTOR_ELT(out, FIT_COUNTS, counts_of(&s));
+  SET_VECTOR_ELT(out, FIT_COUNTS,
+                 floor_counts(s.mech->floored, s.sigma2_floored, s.rank_deficient));
   UNPROTECT(1);
   return out;
 }

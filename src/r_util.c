@@ -148,3 +148,12 @@ SEXP theta_list(const score_model *m) {
   UNPROTECT(1);
   return out;
 }
+
+SEXP floor_counts(double noise_floored, double sigma2_floored, double rank_deficient) {
+  const char *names[] = {"noise_floored", "sigma2_floored", "rank_deficient", ""};
+  SEXP out = Rf_mkNamed(REALSXP, names);
+  REAL(out)[0] = noise_floored;
+  REAL(out)[1] = sigma2_floored;
+  REAL(out)[2] = rank_deficient;
+  return out;
+}

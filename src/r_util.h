@@ -49,4 +49,7 @@ smoothing *smoothing_from(const latent_sample *s, SEXP control);
 /* The coefficients, as a list over nodes of list(state0, state1), NULL where there are no rows. */
 SEXP theta_list(const score_model *m);
 
+/* Variances at their floors and updates of A without full rank, as numbers with names. */
+SEXP floor_counts(double noise_floored, double sigma2_floored, double rank_deficient);
+
 #endif

@@ -1,5 +1,6 @@
 #include "solve.h"
 
+#include "conjugate_gradients.h"
 #include "vectorize.h"
 
 #include <R_ext/BLAS.h>
@@ -238,68 +239,64 @@ static double fill_rows(score_model *m, const latent_sample *s, const cell_rows 
   return norm;
 }
 
-/* The operator: normal equations and penalty. */
-static void apply_operator(const score_model *m, const cell_rows *rows, double lambda,
-                           const double *v, double *out) {
-  gram_times(rows, v, out);
-  penalty_apply(&m->penalty, lambda, rows->f, v, out);
+/* The equations of a cell, as conjugate_gradients() sees them. */
+typedef struct {
+  const score_model *m;
+  cell_rows rows;
+  double lambda, shift; /* shift: mean diagonal of the Gram matrix */
+} cell_equations;
+
+static void equations_times(void *system, const double *v, double *out) {
+  const cell_equations *e = system;
+  gram_times(&e->rows, v, out);
+  penalty_apply(&e->m->penalty, e->lambda, e->rows.f, v, out);
 }
 
 /* Ridge: by the diagonal. Difference: the Gram matrix is near a multiple of the identity where
  * there are data, and the penalty rules where there are none, so by (lambda P + c I)^-1, c the mean
  * diagonal of the Gram matrix; the Kronecker form of P makes this cheap. */
-static void precondition(const score_model *m, const cell_rows *rows, double lambda, double shift,
-                         const double *r, double *out) {
-  cg_work *w = m->cg;
-  if (m->penalty.kind == PENALTY_DIFFERENCE) {
-    penalty_shifted_inverse(&m->penalty, lambda, rows->f, shift, r, out, w->sum);
+static void equations_precondition(void *system, const double *r, double *out) {
+  const cell_equations *e = system;
+  cg_work *w = e->m->cg;
+  if (e->m->penalty.kind == PENALTY_DIFFERENCE) {
+    penalty_shifted_inverse(&e->m->penalty, e->lambda, e->rows.f, e->shift, r, out, w->sum);
     return;
   }
-  for (size_t g = 0; g < rows->f->n_coef; g++) {
-    double d = w->diagonal[g] + lambda;
+  for (size_t g = 0; g < e->rows.f->n_coef; g++) {
+    double d = w->diagonal[g] + e->lambda;
     out[g] = d > 0 ? r[g] / d : 0; /* an equation no row touches is solved by 0 */
   }
 }
 
 int cg_fit_cell(score_model *m, const latent_sample *s, int node, int state) {
-  const family *f = m->cell[2 * node + state].term;
   score_cell *cell = &m->cell[2 * node + state];
+  const family *f = cell->term;
   cg_work *w = m->cg;
-  size_t n_coef = f->n_coef;
-  cell_rows rows = {f, w, shard_rows(gather_rows(m, s, node, state)), m->set.threads};
-  double *theta = cell->theta, *r = w->residual, *p = w->direction, *z = w->scaled, shift = 0;
-  double lambda = cell->lambda;
+  cell_equations system = {
+      m, {f, w, shard_rows(gather_rows(m, s, node, state)), m->set.threads}, cell->lambda, 0};
 
-  double scale = fill_rows(m, s, &rows);
-  for (size_t g = 0; g < n_coef; g++)
-    shift += w->diagonal[g] / (double)n_coef;
-  apply_operator(m, &rows, lambda, theta, z);
-  for (size_t g = 0; g < n_coef; g++)
-    r[g] = w->rhs[g] - z[g];
-  precondition(m, &rows, lambda, shift, r, p);
-  double rz = dot(r, p, n_coef), goal = m->set.cg_tol * scale;
-  int iteration = 0;
-  while (sqrt(dot(r, r, n_coef)) > goal && iteration < m->set.cg_max_iter) {
-    apply_operator(m, &rows, lambda, p, z);
-    double alpha = rz / dot(p, z, n_coef);
-    if (!isfinite(alpha))
-      return STATUS_NOT_FINITE;
-    for (size_t g = 0; g < n_coef; g++) {
-      theta[g] += alpha * p[g];
-      r[g] -= alpha * z[g];
-    }
-    precondition(m, &rows, lambda, shift, r, z);
-    double next = dot(r, z, n_coef), beta = next / rz;
-    for (size_t g = 0; g < n_coef; g++)
-      p[g] = z[g] + beta * p[g];
-    rz = next;
-    iteration++;
-    if (m->set.poll && iteration % 8 == 0)
-      m->set.poll();
+  double scale = fill_rows(m, s, &system.rows);
+  for (size_t g = 0; g < f->n_coef; g++)
+    system.shift += w->diagonal[g] / (double)f->n_coef;
+  const cg_problem problem = {
+      .size = f->n_coef,
+      .times = equations_times,
+      .precondition = equations_precondition,
+      .system = &system,
+      .goal = m->set.cg_tol * scale,
+      .max_iter = m->set.cg_max_iter,
+      .poll = m->set.poll,
+      .residual = w->residual,
+      .direction = w->direction,
+      .product = w->scaled,
+  };
+  cg_result result;
+  int status = conjugate_gradients(&problem, w->rhs, cell->theta, &result);
+  if (status == STATUS_OK) {
+    cell->cg_iterations = result.iterations;
+    cell->unconverged = result.unconverged;
   }
-  cell->cg_iterations = iteration;
-  cell->unconverged = sqrt(dot(r, r, n_coef)) > goal;
-  return STATUS_OK;
+  return status;
 }
 
 static void sum_held_out(score_model *m, const latent_sample *test, int cell, double *square,

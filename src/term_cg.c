@@ -1,10 +1,7 @@
 #include "term_cg.h"
 
+#include "conjugate_gradients.h"
 #include "kronecker.h"
-#include "vectorize.h"
-
-#include <math.h>
-#include <string.h>
 
 /* Of the mean diagonal, below which the preconditioner takes no eigenvalue to lie. */
 static const double LEAST_EIGENVALUE = 1e-4;
@@ -69,52 +66,50 @@ static int prepare_preconditioner(const score_model *m, const term_system *t) {
   return status;
 }
 
-static void precondition(const term_system *t, const double *r, double *out) {
+/* The system, as conjugate_gradients() sees it. */
+typedef struct {
+  const score_model *m;
+  const latent_sample *s;
+  const term_system *t;
+} term_equations;
+
+static void equations_times(void *system, const double *v, double *out) {
+  const term_equations *e = system;
+  term_system_times(e->m, e->s, e->t, v, out);
+  for (size_t g = 0; g < e->t->start[e->t->n_term]; g++)
+    out[g] += e->t->ridge * v[g];
+}
+
+static void equations_precondition(void *system, const double *r, double *out) {
+  const term_system *t = ((const term_equations *)system)->t;
   const term_cg *c = t->cg;
   for (int a = 0; a < t->n_term; a++)
     kronecker_inverse(c->part + a * c->max_coord, c->n_basis, 1, t->term[a].f, c->shift[a],
                       r + t->start[a], out + t->start[a], t->sum);
 }
 
-static double dot(const double *a, const double *b, size_t m) {
-  double sum = 0;
-  for (size_t g = 0; g < m; g++)
-    sum += a[g] * b[g];
-  return sum;
-}
-
 int term_cg_solve(const score_model *m, const latent_sample *s, term_system *t) {
-  size_t n_coef = t->start[t->n_term];
-  double *theta = t->theta, *r = t->cg->residual, *p = t->cg->direction, *z = t->product;
   int status = prepare_preconditioner(m, t);
   if (status != STATUS_OK)
     return status;
-  term_system_times(m, s, t, theta, z);
-  for (size_t g = 0; g < n_coef; g++)
-    r[g] = t->rhs[g] - z[g] - t->ridge * theta[g];
-  precondition(t, r, p);
-  double rz = dot(r, p, n_coef), goal = m->set.cg_tol * t->scale;
-  t->iterations = 0;
-  while (sqrt(dot(r, r, n_coef)) > goal && t->iterations < m->set.cg_max_iter) {
-    term_system_times(m, s, t, p, z);
-    for (size_t g = 0; g < n_coef; g++)
-      z[g] += t->ridge * p[g];
-    double alpha = rz / dot(p, z, n_coef);
-    if (!isfinite(alpha))
-      return STATUS_NOT_FINITE;
-    for (size_t g = 0; g < n_coef; g++) {
-      theta[g] += alpha * p[g];
-      r[g] -= alpha * z[g];
-    }
-    precondition(t, r, z);
-    double next = dot(r, z, n_coef), beta = next / rz;
-    for (size_t g = 0; g < n_coef; g++)
-      p[g] = z[g] + beta * p[g];
-    rz = next;
-    t->iterations++;
-    if (m->set.poll && t->iterations % 8 == 0)
-      m->set.poll();
+  term_equations system = {m, s, t};
+  const cg_problem problem = {
+      .size = t->start[t->n_term],
+      .times = equations_times,
+      .precondition = equations_precondition,
+      .system = &system,
+      .goal = m->set.cg_tol * t->scale,
+      .max_iter = m->set.cg_max_iter,
+      .poll = m->set.poll,
+      .residual = t->cg->residual,
+      .direction = t->cg->direction,
+      .product = t->product,
+  };
+  cg_result result;
+  status = conjugate_gradients(&problem, t->rhs, t->theta, &result);
+  if (status == STATUS_OK) {
+    t->iterations = result.iterations;
+    t->unconverged = result.unconverged;
   }
-  t->unconverged = sqrt(dot(r, r, n_coef)) > goal;
-  return STATUS_OK;
+  return status;
 }

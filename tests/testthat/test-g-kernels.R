@@ -36,14 +36,17 @@ run_saem <- function(data, start, control, omega = c(1.2, 0.8, 1)) {
         NULL)
 }
 
+slow_saem <- function(data, start, control) {
+  ref_saem(data$x, data$env, data$targets, data$parents, 1:3, c(1.2, 0.8, 1), start, control, words)
+}
+
 test_that("SAEM is the reference, draw for draw", {
   data <- g_case()
   for (perfect in c(FALSE, TRUE)) {
     control <- g_settings(perfect = perfect)
     start <- start_of(data)
     fit <- run_saem(data, start, control)
-    slow <- ref_saem(data$x, data$env, data$targets, data$parents, 1:3, c(1.2, 0.8, 1), start,
-                     control, words)
+    slow <- slow_saem(data, start, control)
     expect_identical(fit$status, 0L)
     expect_close(fit$state$latents, slow$state$latents, 1e-6)
     expect_close(fit$state$mixing, slow$state$mixing, 1e-6)
@@ -144,8 +147,7 @@ test_that("SAEM with noise in components is the reference, draw for draw", {
     control <- g_settings(components = case[[1]], perfect = case[[2]])
     start <- start_of(data)
     fit <- run_saem(data, start, control)
-    slow <- ref_saem(data$x, data$env, data$targets, data$parents, 1:3, c(1.2, 0.8, 1), start,
-                     control, words)
+    slow <- slow_saem(data, start, control)
     expect_identical(fit$status, 0L)
     expect_close(fit$state$latents, slow$state$latents, 1e-6)
     expect_close(fit$mixing, slow$mixing, 1e-6)

@@ -1,0 +1,48 @@
+#include "conjugate_gradients.h"
+
+#include "workspace.h"
+
+#include <math.h>
+
+/* Products between two calls of poll. */
+enum { POLL_EVERY = 8 };
+
+static double dot(const double *a, const double *b, size_t size) {
+  double sum = 0;
+  for (size_t g = 0; g < size; g++)
+    sum += a[g] * b[g];
+  return sum;
+}
+
+int conjugate_gradients(const cg_problem *problem, const double *rhs, double *solution,
+                        cg_result *result) {
+  size_t size = problem->size;
+  double *r = problem->residual, *p = problem->direction, *z = problem->product;
+  problem->times(problem->system, solution, z);
+  for (size_t g = 0; g < size; g++)
+    r[g] = rhs[g] - z[g];
+  problem->precondition(problem->system, r, p);
+  double rz = dot(r, p, size);
+  int iteration = 0;
+  while (sqrt(dot(r, r, size)) > problem->goal && iteration < problem->max_iter) {
+    problem->times(problem->system, p, z);
+    double alpha = rz / dot(p, z, size);
+    if (!isfinite(alpha))
+      return STATUS_NOT_FINITE;
+    for (size_t g = 0; g < size; g++) {
+      solution[g] += alpha * p[g];
+      r[g] -= alpha * z[g];
+    }
+    problem->precondition(problem->system, r, z);
+    double next = dot(r, z, size), beta = next / rz;
+    for (size_t g = 0; g < size; g++)
+      p[g] = z[g] + beta * p[g];
+    rz = next;
+    iteration++;
+    if (problem->poll && iteration % POLL_EVERY == 0)
+      problem->poll();
+  }
+  result->iterations = iteration;
+  result->unconverged = sqrt(dot(r, r, size)) > problem->goal;
+  return STATUS_OK;
+}

@@ -1,0 +1,27 @@
+/* Preconditioned conjugate gradients for a symmetric system that is known by its products. */
+#ifndef EBCRL_CONJUGATE_GRADIENTS_H
+#define EBCRL_CONJUGATE_GRADIENTS_H
+
+#include <stddef.h>
+
+typedef struct {
+  size_t size;
+  void (*times)(void *system, const double *v, double *out);
+  void (*precondition)(void *system, const double *residual, double *out);
+  void *system;
+  double goal; /* norm of the residual at which to stop */
+  int max_iter;
+  void (*poll)(void);                     /* called every few products; may not return; or NULL */
+  double *residual, *direction, *product; /* work, size each */
+} cg_problem;
+
+typedef struct {
+  int iterations, unconverged;
+} cg_result;
+
+/* Solves system * solution = rhs from the given solution on: STATUS_OK, or STATUS_NOT_FINITE if a
+ * step is. */
+int conjugate_gradients(const cg_problem *problem, const double *rhs, double *solution,
+                        cg_result *result);
+
+#endif
