@@ -23,8 +23,8 @@ subspace_floor <- function(sim) {
   sum((pca %*% overlap$u %*% t(overlap$v) - sim$mixing)^2)
 }
 
-# Largest distance of a curve from the true mechanism over the central 95 % of its parent, in units
-# of the node's noise sd; over the curves of untargeted nodes.
+# Largest distance of a curve from the true mechanism over the central 95 % of its parent, over the
+# nodes where they are not targeted: in units of the sd of the node's noise, and of the node there.
 curve_error <- function(fit, sim) {
   signs <- align_latents(fit$mixing, sim$mixing)$signs
   names(signs) <- colnames(sim$z)
@@ -38,7 +38,7 @@ curve_error <- function(fit, sim) {
   )
   curves <- mechanisms(fit)
   curves <- curves[curves$state == 0 & !is.na(curves$parent), ]
-  max(vapply(split(curves, curves$node), function(curve) {
+  distances <- vapply(split(curves, curves$node), function(curve) {
     node <- curve$node[1]
     parent <- curve$parent[1]
     rows <- sim$targets[as.integer(sim$env), node] == 0
@@ -46,8 +46,10 @@ curve_error <- function(fit, sim) {
     z <- curve$z * signs[parent]
     inside <- z > ends[1] & z < ends[2]
     truth <- sim$scm$edge_weights[parent, node] * g(z)
-    max(abs(curve$mean * signs[node] - truth)[inside])
-  }, 0)) / sqrt(sim$scm$noise_var[1])
+    max(abs(curve$mean * signs[node] - truth)[inside]) /
+      c(noise = sqrt(sim$scm$noise_var[1]), node = stats::sd(sim$z[rows, node]))
+  }, numeric(2))
+  apply(distances, 1, max)
 }
 
 coverage <- function(fit, sim, level = 0.9) {
@@ -63,11 +65,14 @@ one_seed <- function(nonlinearity, seed) {
   bayes <- rel_mse(bayes_latents(sim, draws = draws), sim)
   seconds <- cpu_seconds(g <- fit_crl(sim, method = "g"))
   f <- fit_crl(sim, init = g, control = crl_control(mixing = "fixed"))
+  curves <- curve_error(g, sim)
+  noise <- abs(g$noise_var / rep(c(4, 1), each = 4) - 1)
   data.frame(
     nonlinearity = nonlinearity, seed = seed, g = rel_mse(g, sim) / bayes,
     f_from_g = rel_mse(f, sim) / bayes, frobenius = frobenius_error(g, sim) / subspace_floor(sim),
-    coverage = coverage(g, sim), noise_error = max(abs(g$noise_var / rep(c(4, 1), each = 4) - 1)),
-    curve_error = curve_error(g, sim), converged = g$converged, seconds = seconds
+    coverage = coverage(g, sim), noise_error = mean(noise), noise_worst = max(noise),
+    curve_error = curves[["noise"]], curve_node = curves[["node"]], converged = g$converged,
+    seconds = seconds
   )
 }
 
@@ -101,11 +106,13 @@ cat(machine(), "\n\n")
 grid <- expand.grid(nonlinearity = c("bounded", "linear", "strong"), seed = seq_len(seeds),
                     stringsAsFactors = FALSE)
 result <- resume(grid, one_seed, paste0("g", suffix))
+shown <- c("g", "f_from_g", "frobenius", "noise_error", "noise_worst", "curve_error", "curve_node",
+           "seconds")
 for (r in split(result, result$nonlinearity)) {
   quantiles <- function(v) sprintf("%.3f / %.3f / %.3f", stats::median(v),
                                    stats::quantile(v, 0.9, names = FALSE), max(v))
   cat(sprintf("%s, %d seeds, median / 90th percentile / worst:\n", r$nonlinearity[1], nrow(r)),
-      paste0("  ", names(r)[c(3:5, 7:8, 10)], ": ", vapply(r[c(3:5, 7:8, 10)], quantiles, ""), "\n"),
+      paste0("  ", shown, ": ", vapply(r[shown], quantiles, ""), "\n"),
       sprintf("  coverage %.1f %% (%.1f to %.1f); converged in %d\n", 100 * mean(r$coverage),
               100 * min(r$coverage), 100 * max(r$coverage), sum(r$converged)), sep = "")
 }

@@ -2,14 +2,14 @@
 # Gaussian: RelMSE of g-modeling with Gaussian noise and with mixtures of two and three components,
 # and of f-modeling. Chain of four, p = 100, sigma2 = 2, bounded mechanisms, 2000 and 500 rows a
 # domain; noise Gaussian, t with 4 degrees of freedom, and skewed (centred exponential).
-# How to run: Rscript bench/noise.R [--quick] [--seeds=4]; about 4 minutes (quick: 1).
+# How to run: Rscript bench/noise.R [--quick] [--seeds=8]; about 8 minutes (quick: 1).
 # Results: noise.csv (a row a fit), noise-table.csv (medians over seeds).
 
 library(ebcrl)
 here <- dirname(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE)[1]))
 source(file.path(here, "common.R"))
 
-seeds <- argument("seeds", if (quick) 1 else 4)
+seeds <- argument("seeds", if (quick) 1 else 8)
 models <- list("f" = "f", "g, Gaussian" = "gaussian", "g, 2 components" = 2,
                "g, 3 components" = 3)
 
