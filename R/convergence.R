@@ -210,8 +210,8 @@ CONTINUED <- c("tol", "acceleration", "solver", "cg_tol", "cg_max_iter", "mc_tol
 #' at once. (Acceleration starts anew, so that with it the two agree at the limit, not before.) A
 #' fit by `method = "g"` goes on averaging, every chain of it, and draws its latents again; the
 #' result has the bits of a fit with more `iterations`. Its burn-in has ended: where parameters
-#' moved too much then, fit anew with `init = object`. A fit with a Gaussian prior is fitted anew
-#' from its call, changed by the arguments given, as [stats::update()] does.
+#' moved too much then, fit anew with `init = object`. The EM of `prior = "linear"` goes on as that
+#' of `method = "f"` does; with `prior = "normal"`, a closed form, nothing is left to do.
 #'
 #' @param object A `crl_fit`, from [fit_crl()].
 #' @param max_iter Largest number of further iterations (whole number, at least 0).
@@ -234,13 +234,13 @@ CONTINUED <- c("tol", "acceleration", "solver", "cg_tol", "cg_max_iter", "mc_tol
 #' @importFrom stats update
 #' @export
 update.crl_fit <- function(object, max_iter = 1000, ...) {
-  if (is_gaussian(object)) {
-    return(NextMethod())
-  }
   started <- proc.time()[["elapsed"]]
-  control <- continued_control(object$control, ...)
+  control <- continued_control(object$control, list(...))
   further <- check_number(max_iter, "max_iter", min = 0, max = 1e7, integer = TRUE,
                           class = "control")
+  if (is_gaussian(object)) {
+    return(update_gaussian(object, further, control, rlang::current_env()))
+  }
   if (object$method == "g") {
     return(update_g(object, further, control, rlang::current_env()))
   }
@@ -277,13 +277,14 @@ lambda_of_cells <- function(object) {
 
 #' The settings of a fit that goes on
 #' @noRd
-continued_control <- function(control, ..., call = rlang::caller_env()) {
-  settings <- list(...)
+continued_control <- function(control, settings, call = rlang::caller_env()) {
   given <- rlang::names2(settings)
   unknown <- setdiff(given, names(control))
   if (length(unknown) > 0L) {
     abort_input(c("{.arg ...} must name settings of {.fn crl_control}.",
-                  "x" = "Not among them: {some(unknown)}."), "control", call = call)
+                  "x" = "Not among them: {some(unknown)}.",
+                  "i" = "They are given one by one: {.code update(fit, tol = 1e-7)}."), "control",
+                call = call)
   }
   changed <- setdiff(given, CONTINUED)
   if (length(changed) > 0L) {

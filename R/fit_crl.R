@@ -216,7 +216,8 @@ fit_crl.default <- function(x, env = NULL, targets, dag, method = c("f", "g"), w
   control <- as_control(control)
   data <- crl_data(x, env, targets, dag, weights, control$knots)
   engine <- if (method == "f") fit_data else fit_g
-  engine(data, init, control, call = match.call())
+  fit <- engine(data, init, control)
+  with_call(fit, match.call())
 }
 
 #' @rdname fit_crl
@@ -241,6 +242,7 @@ fit_crl.crl_sim <- function(x, env = x$env, targets = x$targets, dag = x$dag, ..
   with_call(fit, match.call())
 }
 
+#' The call as the user wrote it: by the name of the generic, however it was reached
 #' @noRd
 with_call <- function(fit, call) {
   call[[1L]] <- quote(fit_crl)

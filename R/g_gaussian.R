@@ -73,6 +73,40 @@ fit_linear <- function(data, init, control, error_call) {
                  mixing_kind = control$mixing, subspace = if (wide) ncol(basis)))
 }
 
+#' Go on with the EM of a linear prior; a closed form is as good as it gets
+#' @noRd
+update_gaussian <- function(object, max_iter, control, error_call) {
+  done <- object$iterations
+  if (control$prior == "normal" || (done > 0L && object$drift < control$tol)) {
+    object$control <- control
+    object$converged <- TRUE
+    return(object)
+  }
+  settings <- control
+  settings$max_iter <- max_iter
+  settings$sigma2 <- if (gaussian_learns_sigma2(object)) "learned" else "fixed"
+  fit <- fit_gaussian(object$data, object, settings, object$call, error_call)
+  fit$control <- replace(control, "max_iter", done + max_iter)
+  fit[c("init", "start", "optima")] <- object[c("init", "start", "optima")]
+  fit$trace$iteration <- done + fit$trace$iteration
+  fit$trace <- rbind(object$trace, fit$trace)
+  fit$iterations <- done + fit$iterations
+  fit$counts <- fit$counts + object$counts
+  fit$elapsed <- fit$elapsed + object$elapsed
+  fit
+}
+
+#' Was sigma2 estimated? A closed form takes it from `init` only where it is fixed there
+#' @noRd
+gaussian_learns_sigma2 <- function(fit) {
+  control <- fit$control
+  given <- is.list(fit$start) && !is.null(fit$start[["sigma2"]])
+  if (control$prior == "normal" && control$mixing != "fixed") {
+    return(!(control$sigma2 == "fixed" && given))
+  }
+  learns_sigma2(control, list(sigma2_given = given))
+}
+
 #' EM in the coordinates of `basis`, or in all of x
 #' @noRd
 linear_em <- function(data, basis, group, begin, control, learn_sigma2, variance_floor) {
@@ -401,8 +435,7 @@ describe_gaussian_em <- function(fit) {
   if (fit$converged) {
     return(c(paste("Converged after", figures), loglik))
   }
-  c(paste("Not converged in", figures), loglik,
-    "Raise `max_iter` or `tol` in crl_control(), or go on with `init = fit`.")
+  c(paste("Not converged in", figures), loglik, "update(fit) goes on from here.")
 }
 
 #' What the model, the start and the moments leave out
@@ -439,9 +472,11 @@ gaussian_notes <- function(fit) {
 logLik.crl_fit <- function(object, ...) {
   check_dots_empty(...)
   if (!is_gaussian(object)) {
+    prior <- if (object$method == "g") ", {.code prior = \"spline\"}"
     abort_input(c(paste("{.fn logLik} needs a fit by {.code method = \"g\"} with",
                         "{.code prior = \"linear\"} or {.code \"normal\"}."),
-                  "x" = "This one is by {.code method = \"{object$method}\"}."), "method")
+                  "x" = paste0("This one is by {.code method = \"{object$method}\"}", prior, ".")),
+                "method")
   }
   structure(object$loglik, df = gaussian_df(object), nobs = object$data$n, class = "logLik")
 }
@@ -450,16 +485,13 @@ logLik.crl_fit <- function(object, ...) {
 gaussian_df <- function(fit) {
   p <- fit$data$p
   d <- fit$data$d
-  learn_sigma2 <- !(fit$control$sigma2 == "fixed" ||
-                      (fit$control$mixing == "fixed" && is.list(fit$start) &&
-                         !is.null(fit$start$sigma2)))
   mixing <- switch(fit$control$mixing, fixed = 0, psd = p * d - d, p * d - d * (d + 1) / 2)
   prior <- if (fit$control$prior == "normal") {
     if (fit$control$mixing == "fixed") 0 else d
   } else {
     nrow(fit$mechanism_coef) + nrow(fit$cells)
   }
-  mixing + prior + learn_sigma2
+  mixing + prior + gaussian_learns_sigma2(fit)
 }
 
 #' @noRd

@@ -127,6 +127,22 @@ test_that("frame_to_matrix() converts numbers and keeps names", {
   expect_identical(rownames(frame_to_matrix(frame)), c("a", "b", "c"))
 })
 
+test_that("the call of a fit can be evaluated again, however x came", {
+  sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 30, p = 4))
+  quick <- crl_control(max_iter = 1, mechanisms = "linear")
+  rows <- lapply(split(seq_len(60), sim$env), function(at) sim$x[at, ])
+  fits <- list(
+    fit_crl(sim$x, sim$env, targets = sim$targets, dag = sim$dag, control = quick),
+    fit_crl(as.data.frame(sim$x), sim$env, targets = sim$targets, dag = sim$dag, control = quick),
+    fit_crl(rows, targets = sim$targets, dag = sim$dag, control = quick),
+    fit_crl(sim, control = quick)
+  )
+  for (fit in fits) {
+    expect_identical(fit$call[[1]], quote(fit_crl))
+    expect_identical(eval(fit$call)$mixing, fit$mixing)
+  }
+})
+
 test_that("fit_crl() gives the same fit for a matrix, a data frame, a list and a simulation", {
   sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 60, p = 6))
   settings <- crl_control(max_iter = 3)

@@ -179,6 +179,36 @@ test_that("a linear fit goes on from another, and spline mechanisms from it", {
   expect_equal(spline$sigma2, whole$sigma2, tolerance = 0.05)
 })
 
+test_that("update() goes on with the EM of a linear prior", {
+  sim <- linear_sim(7)
+  for (mixing in c("orthonormal", "diagonal", "psd")) {
+    short <- g(sim, control = linear(mixing = mixing, max_iter = 10, tol = 0))
+    whole <- g(sim, control = linear(mixing = mixing, max_iter = 20, tol = 0))
+    further <- update(short, max_iter = 10)
+    expect_close(further$mixing, whole$mixing, 1e-9)
+    expect_close(further$latents, whole$latents, 1e-9)
+    expect_equal(further$trace, whole$trace, tolerance = 1e-7)
+    same <- c("iterations", "counts", "control", "init", "start", "optima")
+    expect_identical(further[same], whole[same])
+  }
+  done <- update(short, 500, tol = 1e-4)
+  expect_true(done$converged)
+  expect_lt(done$iterations, 510)
+  expect_identical(update(done, 500)[c("mixing", "trace")], done[c("mixing", "trace")])
+  expect_error(update(short, 10, lambda = 3), class = "ebcrl_error_control")
+})
+
+test_that("update() learns sigma2 where the fit did, and leaves a closed form as it is", {
+  sim <- linear_sim(7)
+  held <- g(sim, init = list(mixing = sim$mixing), control = linear(max_iter = 5, tol = 0))
+  both <- g(sim, init = list(mixing = sim$mixing, sigma2 = 1.5),
+            control = linear(max_iter = 5, tol = 0))
+  expect_false(update(held, 5)$sigma2 == held$sigma2)
+  expect_identical(update(both, 5)$sigma2, 1.5)
+  closed <- g(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag, control = normal())
+  expect_identical(update(closed), closed)
+})
+
 test_that("predict() composes states, simulate() draws the posterior", {
   sim <- linear_sim(8)
   fit <- g(sim, control = linear(max_iter = 50))
@@ -306,6 +336,8 @@ test_that("logLik() counts parameters", {
   known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
   expect_identical(attr(logLik(g(sim, init = known, control = linear())), "df"), 18)
   expect_lt(stats::BIC(linear_fit), stats::BIC(g(sim, control = normal())))
+  learned <- g(sim, init = known, control = linear(sigma2 = "learned", max_iter = 2))
+  expect_identical(attr(logLik(learned), "df"), 19)
   expect_error(logLik(fit_crl(sim, control = crl_control(max_iter = 0))),
                class = "ebcrl_error_method")
 })
