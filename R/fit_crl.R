@@ -68,7 +68,8 @@
 #'   they are, the paper's start and that of `preset = "paper"`. Or `list(mixing = , sigma2 = )`, a
 #'   p x d matrix and a number (estimated if left out). Or a fit, whose `mixing` and `sigma2` are
 #'   taken; with `method = "g"`, a g fit of the same rows, domains and graph goes on where another
-#'   one ended, with its mechanisms and draws.
+#'   one ended, with its mechanisms and draws. Rows and columns of a given A are matched by name
+#'   where both it and `x` (or the graph) have names, else by position.
 #' @param control Settings, see [crl_control()]; a list of settings does as well.
 #' @param ... For the methods; an argument that no method reads is an error.
 #'

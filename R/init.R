@@ -27,6 +27,7 @@ starting_values <- function(init, data, control, call = rlang::caller_env()) {
   check_init(init, call)
   mixing <- check_numeric_matrix(init$mixing, "init$mixing", data$p, data$d, class = "init",
                                  call = call)
+  mixing <- mixing_by_name(mixing, data, call)
   start <- c(split_mixing(mixing, control$mixing, call), label = label,
              sigma2_given = !is.null(init$sigma2))
   start$sigma2 <- if (start$sigma2_given) {
@@ -80,6 +81,32 @@ check_init <- function(init, call) {
     abort_input(c("{.arg init} may hold {.field mixing} and {.field sigma2}.",
                   "x" = "It also holds {some(unknown)}."), "init", call = call)
   }
+}
+
+#' A given A with its rows in the order of the columns of x and its columns in that of the latents:
+#' by name where both sides have names, else by position. Column names that are of something else
+#' ("PC1") count as none.
+#' @noRd
+mixing_by_name <- function(mixing, data, call) {
+  latents <- if (any(colnames(mixing) %in% data$latent_names)) colnames(mixing)
+  rows <- positions_by_name(rownames(mixing), data$feature_names, "row", "columns of {.arg x}",
+                            call)
+  columns <- positions_by_name(latents, data$latent_names, "column", "latents", call)
+  mixing[rows, columns, drop = FALSE]
+}
+
+#' @noRd
+positions_by_name <- function(found, wanted, side, what, call) {
+  if (is.null(found) || is.null(wanted) || identical(found, wanted)) {
+    return(TRUE)
+  }
+  if (anyDuplicated(found) || !setequal(found, wanted)) {
+    abort_input(c(paste0("The ", side, " names of {.arg init$mixing} must be the ", what, "."),
+                  "x" = "They are {some(found)}, not {some(wanted)}.",
+                  "i" = "Without names it is taken in the order given."), "init",
+                call = call)
+  }
+  match(wanted, found)
 }
 
 #' Principal components of the uncentred data: the model has no intercept

@@ -286,6 +286,13 @@ bad_input(
   ) ~ init,
   "init: a negative noise variance" =
     fit_crl(x, env, targets, dag, init = list(mixing = known, sigma2 = -1)) ~ init,
+  "init: features that x does not have" = fit_crl(
+    named, env, targets, dag,
+    init = list(mixing = `rownames<-`(known, c("egfr", "kras", "tp53", "myc", "akt")))
+  ) ~ init,
+  "init: a latent twice" = fit_crl(
+    x, env, targets, dag, init = list(mixing = `colnames<-`(known, c("raf", "raf")))
+  ) ~ init,
   "init: an unknown part" =
     fit_crl(x, env, targets, dag, init = list(mixing = known, sigma = 1)) ~ init
 )

@@ -226,3 +226,22 @@ test_that("A is updated from a PCA start and held from every other, unless told 
   paper <- kind(NULL, preset = "paper")
   expect_identical(c(paper$init, paper$control$mixing), c("pca", "orthonormal"))
 })
+
+test_that("a given A is matched by the names of features and latents", {
+  sim <- withr::with_seed(1, sim_crl(chain_dag(c("raf", "mek")), n = 60, p = 5))
+  x <- `colnames<-`(sim$x, letters[1:5])
+  start <- function(x, init, dag = sim$dag) {
+    fit_crl(x, sim$env, sim$targets, dag, init = init, control = crl_control(max_iter = 0))
+  }
+  mixing <- `dimnames<-`(sim$mixing, list(letters[1:5], c("raf", "mek")))
+  fit <- start(x, list(mixing = mixing, sigma2 = 2))
+  turned <- start(x, list(mixing = mixing[5:1, 2:1], sigma2 = 2))
+  expect_identical(turned[c("mixing", "latents")], fit[c("mixing", "latents")])
+  other_order <- start(x[, c(3, 1, 2, 5, 4)], fit)
+  expect_equal(other_order$latents, fit$latents)
+  expect_identical(rownames(other_order$mixing), letters[c(3, 1, 2, 5, 4)])
+  # by position where a side has no names, or names of something else
+  axes <- `colnames<-`(unname(mixing), c("PC1", "PC2"))
+  expect_identical(start(x, list(mixing = axes, sigma2 = 2))$mixing, fit$mixing)
+  expect_equal(unname(start(unname(x), fit)$mixing), unname(fit$mixing))
+})
