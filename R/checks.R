@@ -10,7 +10,7 @@
 #   check_finite_matrix(x, arg)          the scan of a large double matrix    -> list
 #   check_class(x, class, arg, maker)    an object of a class of this package -> x
 #   check_method(fit, method, what)      a fit by "f" or by "g"           -> fit
-#   check_dots_empty(..., call =)        no argument left over in `...`
+#   check_dots_empty(..., .call =)       no argument left over in `...`
 #   check_package(package, purpose)      a suggested package is installed
 #   describe(x)                          what x is, in words: "a character vector of length 3"
 #   some(x)                              its first few entries in one string, the rest counted
@@ -214,13 +214,13 @@ check_method <- function(fit, method, what, call = rlang::caller_env()) {
 
 #' Refuse arguments that nothing reads, which are most often misspelt names
 #' @noRd
-check_dots_empty <- function(..., class = "type", call = rlang::caller_env()) {
+check_dots_empty <- function(..., .class = "type", .call = rlang::caller_env()) {
   if (...length() > 0L) {
     given <- names(list(...)) %||% character(...length())
     found <- ifelse(nzchar(given), given, paste0("..", seq_along(given)))
     abort_input(c("{length(found)} argument{?s} {?is/are} not known.",
                   "x" = "Found {.arg {found}}.",
-                  "i" = "Check the spelling against the help page."), class, call = call)
+                  "i" = "Check the spelling against the help page."), .class, call = .call)
   }
   invisible()
 }

@@ -1,10 +1,11 @@
 #' Settings of a fit
 #'
-#' Collects and checks every setting of [fit_crl()]. A name that is not a setting is an error.
+#' Collects and checks every setting of [fit_crl()].
 #' `intervention`, `mixing`, `sigma2`, `mechanisms`, `starts`, `seed`, `threads`, `progress` and
 #' `max_memory` are read by both methods, those that say so by `method = "g"` only, the others by
 #' `method = "f"` only.
 #'
+#' @param ... Nothing: settings go by their full names, and what is none is an error.
 #' @param score Score model. `"causal"` (the default) is the causal score function of the paper
 #'   (5.2): the score of latent j depends on its pseudo-latent, those of its parents, and the target
 #'   state of j. `"markov"` is the score of a density that factorises along the graph (5.1): a
@@ -300,7 +301,7 @@
 #' crl_control(lambda = "auto")
 #' crl_control(preset = "paper", max_iter = 100)
 #' @export
-crl_control <- function(score = c("causal", "markov"),
+crl_control <- function(..., score = c("causal", "markov"),
                         interaction = c("tensor", "pairwise", "additive"),
                         intervention = c("imperfect", "perfect"),
                         penalty = c("difference", "ridge"), lambda = 5, knots = 8, range = "data",
@@ -317,6 +318,7 @@ crl_control <- function(score = c("causal", "markov"),
                         seed = NULL,
                         threads = getOption("ebcrl.threads", 1L),
                         progress = NULL, max_memory = NULL, preset = c("default", "paper")) {
+  check_dots_empty(..., .class = "control")
   preset <- check_choice(preset, c("default", "paper"), "preset", "control")
   if (preset == "paper") {
     if (missing(penalty)) penalty <- "ridge"
@@ -454,10 +456,16 @@ as_control <- function(control, call = rlang::caller_env()) {
     abort_input(c("{.arg control} must be made by {.fn crl_control}, or be a list of its settings.",
                   "x" = "It is {describe(control)}."), "control", call = call)
   }
-  unknown <- setdiff(rlang::names2(control), names(formals(crl_control)))
+  given <- rlang::names2(control)
+  unknown <- setdiff(given, setdiff(names(formals(crl_control)), "..."))
   if (length(unknown) > 0L) {
     abort_input(c("{.arg control} must name settings of {.fn crl_control} only.",
                   "x" = "Not among them: {some(unknown)}."), "control", call = call)
+  }
+  if (anyDuplicated(given)) {
+    abort_input(c("{.arg control} must give each setting once.",
+                  "x" = "There more than once: {some(unique(given[duplicated(given)]))}."),
+                "control", call = call)
   }
   do.call(crl_control, control)
 }

@@ -47,6 +47,7 @@ print.crl_fit <- function(x, digits = 3L, ...) {
 #' @rdname print.crl_fit
 #' @export
 summary.crl_fit <- function(object, ...) {
+  check_dots_empty(...)
   structure(list(method = object$method, size = fit_size(object), model = describe_model(object),
                  convergence = describe_convergence(object), converged = object$converged,
                  sigma2 = object$sigma2, domains = domain_table(object), cells = object$cells,
@@ -99,6 +100,7 @@ coef.crl_fit <- function(object, ...) {
 #' @importFrom stats fitted
 #' @export
 fitted.crl_fit <- function(object, type = c("latents", "x"), ...) {
+  check_dots_empty(...)
   type <- check_choice(type, c("latents", "x"), "type")
   if (type == "latents") object$latents else mix(object$latents, object)
 }
@@ -107,6 +109,7 @@ fitted.crl_fit <- function(object, type = c("latents", "x"), ...) {
 #' @importFrom stats residuals
 #' @export
 residuals.crl_fit <- function(object, ...) {
+  check_dots_empty(...)
   object$data$x - mix(object$latents, object)
 }
 

@@ -49,6 +49,7 @@ rel_mse.default <- function(object, truth, by = c("all", "env"), ratio = c("row"
 #' @rdname rel_mse
 #' @export
 rel_mse.matrix <- function(object, truth, by = c("all", "env"), ratio = c("row", "pooled"), ...) {
+  check_dots_empty(...)
   by <- check_choice(by, c("all", "env"), "by")
   ratio <- check_choice(ratio, c("row", "pooled"), "ratio")
   latents_error(object, check_truth(truth), by, ratio)
@@ -58,12 +59,13 @@ rel_mse.matrix <- function(object, truth, by = c("all", "env"), ratio = c("row",
 #' @export
 rel_mse.crl_bayes <- function(object, truth, by = c("all", "env"), ratio = c("row", "pooled"),
                               ...) {
-  rel_mse.matrix(object$latents, truth, by, ratio)
+  rel_mse.matrix(object$latents, truth, by, ratio, ...)
 }
 
 #' @rdname rel_mse
 #' @export
 rel_mse.crl_fit <- function(object, truth, by = c("all", "env"), ratio = c("row", "pooled"), ...) {
+  check_dots_empty(...)
   by <- check_choice(by, c("all", "env"), "by")
   ratio <- check_choice(ratio, c("row", "pooled"), "ratio")
   truth <- check_truth(truth, needs_mixing = TRUE)
@@ -77,7 +79,7 @@ rel_mse.crl_fit <- function(object, truth, by = c("all", "env"), ratio = c("row"
 rel_mse.crl_baselines <- function(object, truth, by = c("all", "env"), ratio = c("row", "pooled"),
                                   ...) {
   by <- check_choice(by, c("all", "env"), "by")
-  errors <- lapply(object, rel_mse, truth = truth, by = by, ratio = ratio)
+  errors <- lapply(object, rel_mse, truth = truth, by = by, ratio = ratio, ...)
   rows <- if (by == "env") nrow(errors[[1L]]) else 1L
   method <- factor(rep(names(object), each = rows), levels = names(object))
   if (by == "all") {
@@ -118,6 +120,7 @@ frobenius_error.default <- function(object, truth, ...) {
 #' @rdname frobenius_error
 #' @export
 frobenius_error.matrix <- function(object, truth, ...) {
+  check_dots_empty(...)
   mixing <- true_mixing(truth)
   sum((apply_alignment(object, align_latents(object, mixing)) - mixing)^2)
 }
@@ -125,13 +128,13 @@ frobenius_error.matrix <- function(object, truth, ...) {
 #' @rdname frobenius_error
 #' @export
 frobenius_error.crl_fit <- function(object, truth, ...) {
-  frobenius_error.matrix(object$mixing, truth)
+  frobenius_error.matrix(object$mixing, truth, ...)
 }
 
 #' @rdname frobenius_error
 #' @export
 frobenius_error.crl_baselines <- function(object, truth, ...) {
-  errors <- vapply(object, frobenius_error, numeric(1L), truth = truth)
+  errors <- vapply(object, frobenius_error, numeric(1L), truth = truth, ...)
   tibble::tibble(method = factor(names(object), levels = names(object)),
                  frobenius_error = unname(errors))
 }

@@ -188,13 +188,19 @@ bad_input(
   "weights: missing" = fit_crl(x, env, targets, dag, weights = c(1, NA, 1)) ~ missing,
   "weights: unknown domains" =
     fit_crl(x, env, targets, dag, weights = c(obs = 1, a = 1, c = 1)) ~ domain,
-  "an argument that nothing reads" = fit_crl(x, env, targets, dag, lamda = 2) ~ type
+  "an argument that nothing reads" = fit_crl(x, env, targets, dag, lamda = 2) ~ type,
+  "an argument called class" = predict(fit, class = "sd") ~ type
 )
 
 bad_input(
   "control: not settings" = fit_crl(x, env, targets, dag, control = 5) ~ control,
   "control: an unknown setting" =
     fit_crl(x, env, targets, dag, control = list(lamda = 2)) ~ control,
+  "control: a setting twice" =
+    fit_crl(x, env, targets, dag, control = list(eta = 1, eta = 0.5)) ~ control,
+  "control: a misspelt setting" = crl_control(lamda = 2) ~ control,
+  "control: part of a name" = crl_control(max = 100) ~ control,
+  "control: a setting without a name" = crl_control("markov") ~ control,
   "control: a negative lambda" = crl_control(lambda = -1) ~ control,
   "control: a lambda in words" = crl_control(lambda = "cv") ~ control,
   "control: an eta in words" = crl_control(eta = c("auto", "auto")) ~ control,
@@ -301,6 +307,7 @@ bad_input(
   "update: a setting that changes the model" = update(fit, lambda = 20, knots = 4) ~ control,
   "update: burn-in, which is over" = update(by_g, burn_in = 50) ~ control,
   "update: no setting" = update(fit, dag = dag) ~ control,
+  "update: settings as in fit_crl()" = update(fit, control = crl_control(tol = 1e-7)) ~ control,
   "update: a setting without a name" = update(fit, 100, 1e-6) ~ control,
   "update: a setting out of range" = update(fit, tol = 2) ~ control,
   "update: a fraction of iterations" = update(fit, max_iter = 2.5) ~ control
@@ -330,6 +337,11 @@ bad_input(
     predict(fit, type = "sd", interval = "credible") ~ range,
   "predict: a level in percent" = predict(fit, interval = "credible", level = 90) ~ range,
   "augment: a level in percent" = augment(fit, interval = "credible", level = 90) ~ range
+)
+
+bad_input(
+  "fitted: a misspelt argument" = fitted(fit, typ = "x", rows = 3) ~ type,
+  "summary: an argument" = summary(fit, correlation = TRUE) ~ type
 )
 
 other <- fit_crl(named, env, targets, empty_dag(colnames(dag)), control = quick)
@@ -379,6 +391,7 @@ bad_input(
   "sim_crl: a mixing of low rank" = sim_crl(chain_dag(2), mixing = matrix(1, 5, 2)) ~ rank,
   "rel_mse: no truth" = rel_mse(fit, x) ~ truth,
   "rel_mse: the truth of other data" = rel_mse(fit, sim) ~ truth,
+  "rel_mse: a misspelt argument" = rel_mse(sim$z, sim, ration = "pooled") ~ type,
   "frobenius_error: no truth" = frobenius_error(fit, list(z = 1)) ~ truth,
   "align_latents: different shapes" = align_latents(known, sim$mixing[1:4, ]) ~ truth,
   "sim_crl: unknown noise" = sim_crl(noise = "cauchy") ~ range,
