@@ -206,10 +206,10 @@ check_variation <- function(x, constant, call) {
 # Domains -----------------------------------------------------------------------------------------
 
 #' @noRd
-check_given <- function(..., call) {
+check_given <- function(..., call, help = "fit_crl") {
   absent <- names(which(c(...)))
   if (length(absent) > 0L) {
-    abort_input(c("{.arg {absent}} must be given.", "i" = "See {.code ?fit_crl} for the forms."),
+    abort_input(c("{.arg {absent}} must be given.", "i" = "See {.code ?{help}} for the forms."),
                 "type", call = call)
   }
 }

@@ -245,6 +245,8 @@ posterior_of_new <- function(object, x, design) {
 simulate_domain <- function(object, targets, n) {
   check_class(object, "crl_fit", "object", "fit_crl(..., method = \"g\")")
   check_method(object, "g", "simulate_domain()")
+  check_given(targets = missing(targets), n = missing(n), call = rlang::current_env(),
+              help = "simulate_domain")
   n <- check_number(n, "n", min = 1, integer = TRUE)
   data <- object$data
   table <- target_table(targets, n, data$latent_names, rlang::current_env())

@@ -79,6 +79,7 @@ rel_mse.crl_fit <- function(object, truth, by = c("all", "env"), ratio = c("row"
 rel_mse.crl_baselines <- function(object, truth, by = c("all", "env"), ratio = c("row", "pooled"),
                                   ...) {
   by <- check_choice(by, c("all", "env"), "by")
+  truth <- check_truth(truth, needs_mixing = TRUE)
   errors <- lapply(object, rel_mse, truth = truth, by = by, ratio = ratio, ...)
   rows <- if (by == "env") nrow(errors[[1L]]) else 1L
   method <- factor(rep(names(object), each = rows), levels = names(object))
@@ -134,6 +135,7 @@ frobenius_error.crl_fit <- function(object, truth, ...) {
 #' @rdname frobenius_error
 #' @export
 frobenius_error.crl_baselines <- function(object, truth, ...) {
+  truth <- list(mixing = true_mixing(truth))
   errors <- vapply(object, frobenius_error, numeric(1L), truth = truth, ...)
   tibble::tibble(method = factor(names(object), levels = names(object)),
                  frobenius_error = unname(errors))
@@ -170,6 +172,9 @@ latents_error <- function(latents, truth, by, ratio, call = rlang::caller_env())
 #' The parts of a truth that errors need, checked: z (double matrix), env (factor), mixing
 #' @noRd
 check_truth <- function(truth, needs_mixing = FALSE, call = rlang::caller_env()) {
+  if (missing(truth)) {
+    truth <- NULL
+  }
   wanted <- c("z", "env", if (needs_mixing) "mixing")
   lacking <- setdiff(wanted, names(truth))
   if (!is.list(truth) || length(lacking) > 0L) {
@@ -185,14 +190,17 @@ check_truth <- function(truth, needs_mixing = FALSE, call = rlang::caller_env())
                   "x" = "It has {sum(!is.na(env))} entr{?y/ies} that {?is/are} not missing."),
                 "truth", call = call)
   }
-  list(z = z, env = env, mixing = truth$mixing)
+  list(z = z, env = env, mixing = truth[["mixing"]])
 }
 
 #' @noRd
 true_mixing <- function(truth, call = rlang::caller_env()) {
-  if (!is.list(truth) || is.null(truth$mixing)) {
+  if (missing(truth)) {
+    truth <- NULL
+  }
+  if (!is.list(truth) || is.null(truth[["mixing"]])) {
     abort_input(c("{.arg truth} must be a {.fn sim_crl} object or a list with {.field mixing}.",
                   "x" = "It is {describe(truth)}."), "truth", call = call)
   }
-  truth$mixing
+  truth[["mixing"]]
 }

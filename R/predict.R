@@ -52,9 +52,9 @@
 #' the fit, and draws come from [simulate()][simulate.crl_fit].
 #' @section Warnings and errors:
 #' `type = "score"` of a g fit is an error of class `ebcrl_error_method`.
-#' Outside the range of the training data the score is continued linearly. If more than a tenth of
-#' the rows leave the range in some coordinate, a warning of class `ebcrl_warning_extrapolation`
-#' says so: most often `newdata` was not centred or scaled as the training data was. With
+#' Outside the range of the training data the score (of a g fit, its mechanisms) is continued
+#' linearly. If more than a tenth of the rows leave the range of the pseudo-latents (of a g fit,
+#' latents) in some coordinate, a warning of class `ebcrl_warning_extrapolation` says so: most often `newdata` was not centred or scaled as the training data was. With
 #' `type = "sd"` or intervals, a warning of class `ebcrl_warning_variance` counts the floored
 #' variances. A target state without training rows, or a combination that the training domains do
 #' not determine, is an error of class `ebcrl_error_unseen_state`; wrong columns are errors of class
@@ -114,11 +114,14 @@ posterior_of_rows <- function(object, newdata, targets, env, call = rlang::calle
   design <- row_design(targets, env, nrow(x), object$data, call)
   check_seen_states(design$targets, object, call)
   if (object$method == "g") {
-    return(c(posterior_of_new(object, x, design), list(row_names = rownames(x))))
+    posterior <- posterior_of_new(object, x, design)
+    warn_extrapolation(posterior$latents, apply(object$latents, 2L, range),
+                       if (!is_gaussian(object)) ", where mechanisms are continued linearly")
+    return(c(posterior, list(row_names = rownames(x))))
   }
   check_determined(design$targets, object, call)
   step <- estep(x, design$codes, design$targets, object)
-  warn_extrapolation(step$y, object$score$range)
+  warn_extrapolation(step$y, object$score$range, ", where the score is continued linearly")
   c(step, list(row_names = rownames(x)))
 }
 
@@ -202,7 +205,16 @@ match_columns <- function(newdata, data, call) {
                   "i" = "For matching by position, remove the column names of a matrix."),
                 "shape", call = call)
   }
-  if (identical(found, wanted)) newdata else newdata[, wanted, drop = FALSE]
+  if (identical(found, wanted)) {
+    return(newdata)
+  }
+  twice <- unique(found[duplicated(found) & found %in% wanted])
+  if (length(twice) > 0L) {
+    abort_input(c("{.arg newdata} must have each column of the fitted data once.",
+                  "x" = "{some(twice)} {cli::qty(length(twice))}{?is/are} there more than once."),
+                "shape", call = call)
+  }
+  newdata[, wanted, drop = FALSE]
 }
 
 #' Target table and row codes of the rows to predict
@@ -244,8 +256,19 @@ known_domains <- function(env, n_new, domains, call) {
 #' `targets` as a 0/1 matrix with one row, or one for each row to predict
 #' @noRd
 target_table <- function(targets, n_new, latents, call) {
+  if (is.factor(targets)) {
+    targets <- as.character(targets)
+  }
   if (is.character(targets)) {
-    return(matrix(label_row(paste(targets, collapse = "+"), latents, call), 1L))
+    single <- length(targets) == 1L
+    row <- if (single) label_row(targets, latents, call) else set_row(targets, latents, call)
+    return(matrix(row, 1L))
+  }
+  if (is.list(targets) && !is.data.frame(targets)) {
+    abort_input(c("{.arg targets} must be names of latents, or zeros and ones.",
+                  "x" = "It is {describe(targets)}.",
+                  "i" = "A target set for each row is a matrix (rows x latents) of 0 and 1."),
+                "type", call = call)
   }
   if (is.null(dim(targets))) {
     targets <- matrix(targets, 1L, dimnames = list(NULL, names(targets)))
@@ -320,14 +343,17 @@ check_determined <- function(targets, object, call) {
   }
 }
 
+#' @param y Pseudo-latents, or latents (rows x d).
+#' @param range Those of the training data (2 x d).
+#' @param where What a model does there, in words.
 #' @noRd
-warn_extrapolation <- function(y, range) {
+warn_extrapolation <- function(y, range, where = NULL) {
   lo <- rep(range[1L, ], each = nrow(y))
   hi <- rep(range[2L, ], each = nrow(y))
   outside <- rowSums(y < lo | y > hi) > 0L
   if (sum(outside) > 0.1 * nrow(y)) {
     cli::cli_warn(c("{sum(outside)} of {nrow(y)} row{?s} of {.arg newdata} lie outside the range of
-                     the training data, where the score is continued linearly.",
+                     the training data{where}.",
                     "i" = "Was {.arg newdata} centred and scaled as the training data was?"),
                   class = "ebcrl_warning_extrapolation")
   }

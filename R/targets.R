@@ -278,12 +278,21 @@ targets_from_labels <- function(labels, latents, domains = NULL, call = rlang::c
 #' @noRd
 label_row <- function(label, latents, call) {
   whole <- label %in% c(latents, "none")
-  set <- if (whole) label else trimws(strsplit(label, "+", fixed = TRUE)[[1L]])
+  set_row(if (whole) label else trimws(strsplit(label, "+", fixed = TRUE)[[1L]]), latents, call)
+}
+
+#' Names of latents, or "none", as a row of 0 and 1
+#' @noRd
+set_row <- function(set, latents, call) {
   unknown <- setdiff(set, c(latents, "none"))
   if (length(unknown) > 0L) {
     abort_input(c("Each label of {.arg targets} must be {.val none} or latents joined by {.val +}.",
                   "x" = "{some(unknown)} {cli::qty(length(unknown))}{?is/are} neither.",
                   "i" = "The latents are {some(latents)}."), "targets", call = call)
+  }
+  if (anyDuplicated(set) || ("none" %in% set && length(set) > 1L && !"none" %in% latents)) {
+    abort_input(c("A label of {.arg targets} must hold a latent once, and {.val none} alone.",
+                  "x" = "Found {some(set)}."), "targets", call = call)
   }
   as.integer(latents %in% set)
 }

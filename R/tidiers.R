@@ -97,23 +97,26 @@ augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env 
   if (!is.null(newdata)) {
     step <- posterior_of_rows(x, newdata, targets, env)
     warn_floored(step, x)
-    return(bind_latents(newdata, pick_prediction(step, "latents", x, NULL),
+    return(bind_latents(newdata, "newdata", pick_prediction(step, "latents", x, NULL),
                         pick_prediction(step, "sd", x, NULL), level))
   }
   check_no_design(targets, env)
   if (is.null(data)) {
     data <- data.frame(.domain = factor(x$data$env_names[x$data$env], x$data$env_names))
-  } else if (NROW(data) != x$data$n) {
+  } else if (!is.data.frame(data) && !is.matrix(data)) {
+    abort_input(c("{.arg data} must be a data frame or a matrix.", "x" = "It is {describe(data)}."),
+                "type")
+  } else if (nrow(data) != x$data$n) {
     abort_input(c("{.arg data} must have the {x$data$n} row{?s} of the training data.",
-                  "x" = "It has {NROW(data)}.", "i" = "For other rows, use {.arg newdata}."),
+                  "x" = "It has {nrow(data)}.", "i" = "For other rows, use {.arg newdata}."),
                 "shape")
   }
-  bind_latents(data, x$latents, x$latents_sd, level)
+  bind_latents(data, "data", x$latents, x$latents_sd, level)
 }
 
 #' @param level NULL, or the probability of the intervals to add.
 #' @noRd
-bind_latents <- function(data, latents, sds, level) {
+bind_latents <- function(data, arg, latents, sds, level, call = rlang::caller_env()) {
   parts <- list(fitted = latents, sd = sds)
   if (!is.null(level)) {
     parts[c("lower", "upper")] <- interval_ends(latents, sds, level)
@@ -121,5 +124,12 @@ bind_latents <- function(data, latents, sds, level) {
   columns <- Map(function(part, name) {
     as.data.frame(`colnames<-`(part, paste0(".", name, "_", colnames(latents))))
   }, parts, names(parts))
-  tibble::add_column(tibble::as_tibble(as.data.frame(data)), !!!do.call(c, unname(columns)))
+  data <- as.data.frame(data)
+  result <- cbind(data, do.call(cbind, unname(columns)))
+  twice <- unique(names(result)[duplicated(names(result))])
+  if (length(twice) > 0L) {
+    abort_input(c("{.arg {arg}} must have distinct column names, other than those that are added.",
+                  "x" = "{some(twice)} would be there more than once."), "shape", call = call)
+  }
+  tibble::as_tibble(result)
 }

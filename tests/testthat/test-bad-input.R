@@ -121,6 +121,8 @@ bad_input(
     fit_crl(x, env, list(obs = NULL, a = 1, 2), dag) ~ domain,
   "targets: an unknown label" =
     fit_crl(x, targets = rep(c("none", "raf", "raf+erk"), each = 20), dag = dag) ~ targets,
+  "targets: a latent twice in a label" =
+    fit_crl(x, targets = rep(c("none", "raf", "mek+mek"), each = 20), dag = dag) ~ targets,
   "targets: a missing label" =
     fit_crl(x, targets = rep(c("none", "raf", NA), each = 20), dag = dag) ~ missing,
   "targets: labels for too few rows" =
@@ -238,6 +240,7 @@ bad_input(
   "mechanisms: one point" = mechanisms(by_g, points = 1) ~ range,
   "no draws" = simulate(by_g, nsim = 0) ~ range,
   "a domain of an f fit" = simulate_domain(fit, "none", 5) ~ method,
+  "a domain without a number of rows" = simulate_domain(by_g, "raf") ~ type,
   "a domain with unknown targets" = simulate_domain(by_g, "b9", 5) ~ targets,
   "an unknown method" = fit_crl(x, env, targets, dag, method = "h") ~ range,
   "control: an unknown acceleration" = crl_control(acceleration = "squarem") ~ control,
@@ -317,6 +320,7 @@ bad_input(
   "predict: a vector" = predict(fit, x[1, ], env = "a") ~ type,
   "predict: another number of columns" = predict(fit, x[, 1:4], env = "a") ~ shape,
   "predict: a column missing by name" = predict(fit, named[, -2], env = "a") ~ shape,
+  "predict: a column twice" = predict(fit, named[, c(1:5, 2)], env = "a") ~ shape,
   "predict: a missing value" = predict(fit, replace(named, 2, NA), env = "a") ~ missing,
   "predict: neither targets nor env" = predict(fit, named) ~ targets,
   "predict: targets and env" = predict(fit, named, targets = "raf", env = "a") ~ targets,
@@ -325,6 +329,9 @@ bad_input(
   "predict: env of another length" = predict(fit, named, env = c("a", "b")) ~ shape,
   "predict: targets outside 0 and 1" = predict(fit, named, targets = c(0, 2)) ~ targets,
   "predict: an unknown latent" = predict(fit, named, targets = "erk") ~ targets,
+  "predict: a list of targets" = predict(fit, named, targets = list("raf")) ~ type,
+  "predict: a label for each row" =
+    predict(fit, named[1:2, ], targets = c("none", "raf")) ~ targets,
   "predict: targets for other rows" =
     predict(fit, named, targets = matrix(0, 2, 2)) ~ shape,
   "predict: an unknown type" = predict(fit, named, env = "a", type = "mean") ~ range,
@@ -336,7 +343,9 @@ bad_input(
   "predict: an interval of something else" =
     predict(fit, type = "sd", interval = "credible") ~ range,
   "predict: a level in percent" = predict(fit, interval = "credible", level = 90) ~ range,
-  "augment: a level in percent" = augment(fit, interval = "credible", level = 90) ~ range
+  "augment: a level in percent" = augment(fit, interval = "credible", level = 90) ~ range,
+  "augment: a list" = augment(fit, data = list(1:60)) ~ type,
+  "augment: twice" = augment(fit, data = augment(fit)) ~ shape
 )
 
 bad_input(
@@ -390,6 +399,10 @@ bad_input(
     sim_crl(chain_dag(2), edge_weights = rbind(c(0, 0), c(1, 0))) ~ dag,
   "sim_crl: a mixing of low rank" = sim_crl(chain_dag(2), mixing = matrix(1, 5, 2)) ~ rank,
   "rel_mse: no truth" = rel_mse(fit, x) ~ truth,
+  "rel_mse: truth not given" = rel_mse(fit) ~ truth,
+  "frobenius_error: truth not given" = frobenius_error(fit) ~ truth,
+  "summary of baselines: truth not given" =
+    summary(crl_baselines(sim, methods = "pca", control = quick)) ~ truth,
   "rel_mse: the truth of other data" = rel_mse(fit, sim) ~ truth,
   "rel_mse: a misspelt argument" = rel_mse(sim$z, sim, ration = "pooled") ~ type,
   "frobenius_error: no truth" = frobenius_error(fit, list(z = 1)) ~ truth,

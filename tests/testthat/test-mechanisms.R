@@ -52,6 +52,17 @@ test_that("predict() on the training rows gives the fit's latents but for Monte-
   expect_s3_class(augment(fit, newdata = sim$x[1:3, ], env = sim$env[1:3]), "tbl_df")
 })
 
+test_that("new rows far from the training data are warned of, with every prior", {
+  linear <- fit_crl(sim, method = "g", control = crl_control(prior = "linear", max_iter = 5))
+  expect_warning(predict(fit, 30 * sim$x[1:9, ], env = sim$env[1:9]),
+                 "9 of 9 rows.*mechanisms are continued linearly",
+                 class = "ebcrl_warning_extrapolation")
+  expect_warning(augment(linear, newdata = 30 * sim$x[1:9, ], env = sim$env[1:9]),
+                 "of the training data\\.", class = "ebcrl_warning_extrapolation")
+  expect_no_warning(predict(fit, sim$x, env = sim$env))
+  expect_no_warning(predict(linear, sim$x, env = sim$env))
+})
+
 test_that("rows of another domain follow the prior", {
   new <- withr::with_seed(1, simulate_domain(fit, targets = c("z1", "z2"), n = 20000))
   expect_identical(dim(new$x), c(20000L, 12L))

@@ -63,6 +63,9 @@ test_that("the forms of targets and env say the same", {
   expect_identical(predict(fit, rows, env = "do(z2)"),
                    predict(fit, rows, env = factor(rep("do(z2)", 3))))
   expect_identical(predict(fit, rows, env = "do(z2)"), predict(fit, rows, targets = "z2"))
+  expect_identical(predict(fit, rows, targets = factor("z2")), predict(fit, rows, targets = "z2"))
+  expect_identical(predict(fit, rows, targets = "z1+z2"),
+                   predict(fit, rows, targets = c("z1", "z2")))
 })
 
 test_that("columns are matched by name, rows keep theirs", {

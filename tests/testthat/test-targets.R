@@ -56,6 +56,16 @@ test_that("a latent whose own name holds a plus is one latent", {
   expect_identical(targets["K+", ], c("K+" = 1L, "Na+" = 0L))
 })
 
+test_that("a label has each latent once, and none stands alone", {
+  refused <- function(label) {
+    expect_error(intervention_targets(c("none", label), latents = c("raf", "mek")),
+                 class = "ebcrl_error_targets")
+  }
+  refused("raf+raf")
+  refused("raf+none")
+  refused("none+none")
+})
+
 test_that("columns are matched with the graph by name, else by position", {
   m <- bits(1, 0, 0, 1, domains = c("a", "b"), latents = c("mek", "raf"))
   expect_identical(unclass(intervention_targets(m, latents = c("raf", "mek"))),
