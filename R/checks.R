@@ -242,7 +242,7 @@ describe <- function(x) {
     return("NULL")
   }
   if (is.data.frame(x)) {
-    return(paste0("a data frame with ", nrow(x), " rows and ", ncol(x), " columns"))
+    return(paste("a data frame with", count_of(nrow(x), "row"), "and", count_of(ncol(x), "column")))
   }
   kind <- describe_kind(x)
   if (is.array(x)) {

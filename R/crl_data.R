@@ -27,6 +27,7 @@ crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
   check_dimensions(x, length(latents), knots + 2L, call)
   scan <- check_finite_matrix(x, "x", call)
   check_variation(x, scan$constant, call)
+  check_size(scan$mean_square, call)
 
   domains <- rownames(targets)
   env_arg <- if (is.null(env)) "targets" else "env"
@@ -80,7 +81,8 @@ frame_to_matrix <- function(x, arg = "x", call = rlang::caller_env()) {
   rows <- if (.row_names_info(x) > 0L) row.names(x)
   result <- matrix(0, nrow(x), length(x), dimnames = list(rows, names(x)))
   for (column in seq_along(x)) {
-    result[, column] <- x[[column]]
+    # classes with numbers of their own, such as integer64, have methods for as.double()
+    result[, column] <- as.double(x[[column]])
   }
   result
 }
@@ -155,13 +157,19 @@ as_double_matrix <- function(x, call) {
   if (!is.matrix(x) || !is.numeric(x)) {
     abort_input(c("{.arg x} must be a numeric matrix (rows are samples).",
                   "x" = "It is {describe(x)}.",
-                  "i" = "A data frame of numbers or a list of matrices, one a domain, will do."),
-                "type", call = call)
+                  "i" = "A data frame of numbers or a list of matrices, one a domain, will do.",
+                  "i" = dense_hint(x, "x")), "type", call = call)
   }
   if (!is.double(x)) {
     storage.mode(x) <- "double"
   }
   x
+}
+
+#' What to do with a sparse matrix
+#' @noRd
+dense_hint <- function(x, arg) {
+  if (isS4(x)) paste0("A sparse matrix is made dense by {.code as.matrix(", arg, ")}.")
 }
 
 #' @noRd
@@ -203,6 +211,19 @@ check_variation <- function(x, constant, call) {
               call = call)
 }
 
+# Mean squares of the rows of x beyond which products of four of its entries may overflow, or vanish.
+SIZES <- c(1e-70, 1e70)
+
+#' @noRd
+check_size <- function(mean_square, call) {
+  if (!(mean_square >= SIZES[1L] && mean_square <= SIZES[2L])) {
+    abort_input(c("{.arg x} must have entries of ordinary size.",
+                  "x" = "The mean square of its rows is {format(mean_square, digits = 3)}.",
+                  "i" = "Use another unit: products of four entries leave the range of numbers."),
+                "range", call = call)
+  }
+}
+
 # Domains -----------------------------------------------------------------------------------------
 
 #' @noRd
@@ -228,7 +249,7 @@ targets_for_dag <- function(targets, dag, call) {
 domain_codes <- function(env, domains, call) {
   labels <- if (is.factor(env)) levels(env) else unique(env)
   positions <- if (is.factor(env)) as.integer(env) else match(env, labels)
-  codes <- match(as.character(labels), domains)[positions]
+  codes <- match(domain_labels(labels), domains)[positions]
   if (anyNA(codes)) {
     unknown <- as.character(unique(env[is.na(codes)]))
     nameless <- identical(domains, as.character(seq_along(domains)))
@@ -238,10 +259,16 @@ domain_codes <- function(env, domains, call) {
       "The domains of {.arg targets} are {some(domains)}."
     }
     abort_input(c("Every domain in {.arg env} must be a row of {.arg targets}.",
-                  "x" = "Without targets: {some(unknown)} ({sum(is.na(codes))} rows).",
+                  "x" = "Without targets: {some(unknown)} ({sum(is.na(codes))} row{?s}).",
                   "i" = mend), "domain", call = call)
   }
   codes
+}
+
+#' Names of domains; numbers in full ("100000", not "1e+05")
+#' @noRd
+domain_labels <- function(env) {
+  if (is.numeric(env)) vapply(env, whole, "") else as.character(env)
 }
 
 #' @noRd
@@ -264,9 +291,11 @@ check_env <- function(env, n, arg, call) {
     abort_input(c("{.arg {arg}} must give one domain for each row of {.arg x}.",
                   "x" = "It gives {length(env)} for {n} row{?s}."), "shape", call = call)
   }
-  if (anyNA(env)) {
+  # NA may be a level of a factor
+  absent <- which(if (anyNA(levels(env))) is.na(as.character(env)) else is.na(env))
+  if (length(absent) > 0L) {
     abort_input(c("{.arg env} must not have missing entries.",
-                  "x" = "Row {which(is.na(env))[1]} is NA ({sum(is.na(env))} in all).",
+                  "x" = "Row {absent[1]} is NA ({length(absent)} in all).",
                   "i" = "Drop rows whose domain is not known."), "missing", call = call)
   }
 }

@@ -280,8 +280,8 @@ count_note <- function(name, count, fit) {
                              "parents had to be left out: the parents vary little beside the",
                              "noise."),
     start_floored = paste("In the start's search, the noise variance of a (node, state) fell to",
-                          "its floor,", count_of(count, "time"), "and was held there: a latent follows",
-                          "from its parents without noise."),
+                          "its floor", count_of(count, "time"), "and was held there: a latent",
+                          "follows from its parents without noise."),
     paste0(name, ": ", count))
 }
 
@@ -357,7 +357,7 @@ print_table <- function(table, digits) {
 #' Numbers as text: whole ones in full, others to `digits` significant digits each
 #' @noRd
 figures <- function(x, digits) {
-  if (all(x == round(x), na.rm = TRUE)) {
+  if (all(x == round(x) & abs(x) < 1e15, na.rm = TRUE)) {
     return(whole(x))
   }
   sub("\\.$", "", formatC(x, digits = digits, width = 1L, format = "g", flag = "#"))

@@ -58,7 +58,7 @@ autoplot.crl_experiment <- function(object, type = c("box", "sweep", "env"), met
     env = plot_domains(cells, metric, log)
   )
   note <- if (failed > 0L) paste0(count_of(failed, "failed cell"), " left out")
-  plot + ggplot2::labs(subtitle = paste(c(plot$labels$subtitle, note), collapse = "; ")) +
+  plot + ggplot2::labs(subtitle = in_lines(paste(c(plot$labels$subtitle, note), collapse = "; "))) +
     theme_crl()
 }
 

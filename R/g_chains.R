@@ -178,11 +178,12 @@ saem_trace <- function(runs, data) {
   tables <- Map(function(run, number) {
     trace <- run$trace
     variances <- `colnames<-`(trace[, -(1:5), drop = FALSE], names)[, seen, drop = FALSE]
-    tibble::tibble(
+    # tibble() would translate names, which a locale may not be able to
+    tibble::as_tibble(cbind(data.frame(
       chain = number, iteration = seq_len(nrow(trace)), sigma2 = trace[, 1L],
       change_mixing = trace[, 2L], acceptance = trace[, 3L], objective = trace[, 4L],
-      shift = trace[, 5L], tibble::as_tibble(variances)
-    )
+      shift = trace[, 5L]
+    ), variances))
   }, runs, seq_along(runs))
   trace <- do.call(rbind, tables)
   if (length(runs) > 1L) trace else trace[-1L]
@@ -193,17 +194,24 @@ saem_trace <- function(runs, data) {
 #' Whether SAEM settled, its Monte-Carlo errors, and what to do if it did not
 #' @noRd
 describe_saem <- function(fit) {
-  error <- fit$mc_error / sqrt(colMeans(fit$latents_sd^2))
   c(
     describe_runs(fit),
     paste0("Monte-Carlo error: A ", ratio_of(fit, "mixing"), " of its sampling error (Frobenius ",
            format(sqrt(sum(fit$mixing_mc_error^2)), digits = 2L), "), noise variances of latents ",
-           ratio_of(fit, "noise_var"), "; latents up to ", format(max(error), digits = 1L),
-           " posterior sd (", fit$control$draws, " draws worth ", whole(floor(min(fit$ess))),
-           " or more)."),
+           ratio_of(fit, "noise_var"), "; latents ", describe_draws(fit), "."),
     describe_r_hat(fit),
     describe_saem_advice(fit)
   )
+}
+
+#' @noRd
+describe_draws <- function(fit) {
+  error <- max(fit$mc_error / sqrt(colMeans(fit$latents_sd^2)))
+  if (error == 0) {
+    return("exact, as none drives another")
+  }
+  paste0("up to ", format(error, digits = 1L), " posterior sd (", fit$control$draws,
+         " draws worth ", whole(floor(min(fit$ess))), " or more)")
 }
 
 #' @noRd

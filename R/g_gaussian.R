@@ -135,11 +135,6 @@ check_gaussian_memory <- function(data, control, n_groups, wide, call) {
 }
 
 #' @noRd
-polar_factor <- function(m) {
-  .Call(C_polar_factor, m)
-}
-
-#' @noRd
 empty_prior <- function(d, variance = 1) {
   list(intercept = matrix(0, 2L, d), slope = array(0, c(d, 2L, d)),
        variance = matrix(variance, 2L, d, byrow = TRUE))
@@ -179,12 +174,6 @@ turn_gaussian <- function(model) {
   model$gaussian$intercept <- model$gaussian$intercept * rep(sign, each = 2L)
   model$gaussian$slope <- model$gaussian$slope * as.vector(outer(c(sign, sign), sign))
   model
-}
-
-#' -1 for a column whose largest |loading| is negative
-#' @noRd
-loading_signs <- function(mixing) {
-  apply(mixing, 2L, function(column) if (column[which.max(abs(column))] < 0) -1 else 1)
 }
 
 # Standard normal latents -------------------------------------------------------------------------
@@ -334,10 +323,10 @@ named_gaussian_results <- function(model, posterior, data, control) {
     sigma2 = model$sigma2,
     noise_var = `dimnames<-`(t(model$gaussian$variance), list(latents, states)),
     loglik = model$loglik, iterations = model$iterations, converged = model$converged,
-    trace = tibble::tibble(
+    trace = tibble::as_tibble(cbind(data.frame(
       iteration = seq_len(model$iterations), sigma2 = trace[, 1L], loglik = trace[, 2L],
-      change = trace[, 3L], tibble::as_tibble(variances[, seen, drop = FALSE])
-    ),
+      change = trace[, 3L]
+    ), variances[, seen, drop = FALSE])),
     mechanism_coef = coefficient_table(model$gaussian, family, data),
     gaussian = model$gaussian, parents = model$parents, prior = prior,
     gram = gram_of(model$mixing), mc_error = stats::setNames(rep(0, data$d), latents),
@@ -510,7 +499,7 @@ plot_gaussian_em <- function(fit) {
     ggplot2::geom_line(colour = "grey20") +
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), ncol = 1L, scales = "free_y") +
     ggplot2::scale_x_continuous(breaks = whole_breaks) +
-    ggplot2::labs(title = "Convergence", subtitle = describe_gaussian_em(fit)[1L],
+    ggplot2::labs(title = "Convergence", subtitle = in_lines(describe_gaussian_em(fit)[1L]),
                   x = "Iteration", y = NULL) +
     theme_crl()
 }

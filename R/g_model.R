@@ -198,8 +198,7 @@ posterior_g <- function(model, projected, latents, env, targets, parents, contro
 #' Signs of the latents are ties: makes the largest |loading| of each positive
 #' @noRd
 turn_latents <- function(result, parents) {
-  largest <- apply(result$mixing, 2L, function(column) column[which.max(abs(column))])
-  sign <- ifelse(largest < 0, -1, 1)
+  sign <- loading_signs(result$mixing)
   prior <- result$prior
   for (j in which(sign < 0)) {
     prior$range[, j] <- -rev(prior$range[, j])

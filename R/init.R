@@ -122,8 +122,7 @@ pca_start <- function(data, call = rlang::caller_env(), sigma2 = NULL) {
                   "i" = "Use fewer latents."), "rank", call = call)
   }
   orthonormal <- top$vectors
-  turn <- apply(orthonormal, 2L, function(column) sign(column[which.max(abs(column))]))
-  list(orthonormal = orthonormal * rep(turn, each = data$p), scale = rep(1, data$d),
+  list(orthonormal = orthonormal * rep(loading_signs(orthonormal), each = data$p), scale = rep(1, data$d),
        values = top$values, sigma2 = sigma2 %||% residual_variance(data, sum(top$values), call))
 }
 
@@ -169,7 +168,7 @@ split_mixing <- function(mixing, kind, call) {
                   "x" = "Column {which(norms == 0)[1]} is."), "init", call = call)
   }
   if (kind == "orthonormal") {
-    return(list(orthonormal = .Call(C_polar_factor, mixing), scale = rep(1, ncol(mixing))))
+    return(list(orthonormal = polar_factor(mixing), scale = rep(1, ncol(mixing))))
   }
   unit <- mixing / rep(norms, each = nrow(mixing))
   cosine <- max(abs(crossprod(unit) - diag(ncol(mixing))))
@@ -198,5 +197,17 @@ polar_start <- function(mixing, call) {
                 call = call)
   }
   power <- function(by) gram$vectors %*% (gram$values^by * t(gram$vectors))
-  list(orthonormal = .Call(C_polar_factor, mixing), scale = power(1 / 2))
+  list(orthonormal = polar_factor(mixing), scale = power(1 / 2))
+}
+
+#' The closest matrix with orthonormal columns
+#' @noRd
+polar_factor <- function(m) {
+  .Call(C_polar_factor, m)
+}
+
+#' -1 for a column whose largest |loading| is negative
+#' @noRd
+loading_signs <- function(mixing) {
+  apply(mixing, 2L, function(column) if (column[which.max(abs(column))] < 0) -1 else 1)
 }

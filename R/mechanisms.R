@@ -137,13 +137,23 @@ plot_saem <- function(fit) {
     ggplot2::geom_vline(xintercept = fit$runs$burn_in, linetype = "dotted", colour = "grey20") +
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), ncol = 1L, scales = "free_y") +
     ggplot2::scale_x_continuous(breaks = whole_breaks) +
-    ggplot2::labs(title = "Convergence", subtitle = describe_runs(fit), x = "Iteration", y = NULL,
-                  colour = "Chain") +
+    ggplot2::labs(title = "Convergence", subtitle = in_lines(describe_runs(fit)), x = "Iteration",
+                  y = NULL, colour = "Chain") +
     theme_crl()
   if (nrow(fit$runs) == 1L) {
     return(plot + ggplot2::geom_line(colour = "grey20"))
   }
-  plot + ggplot2::geom_line(ggplot2::aes(colour = .data$chain))
+  plot + ggplot2::geom_line(ggplot2::aes(colour = .data$chain)) + scale_colour_chain(nlevels(chain))
+}
+
+#' Colours of chains that readers with any colour vision can tell apart, as far as there are so many
+#' @noRd
+scale_colour_chain <- function(chains) {
+  named <- c("blue", "vermillion", "green", "purple", "orange", "sky")
+  if (chains > length(named)) {
+    return(ggplot2::scale_colour_viridis_d(end = 0.9))
+  }
+  ggplot2::scale_colour_manual(values = okabe_ito(named[seq_len(chains)]))
 }
 
 #' Posterior draws of the latents

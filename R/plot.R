@@ -182,8 +182,8 @@ plot_convergence <- function(fit) {
     ggplot2::scale_y_continuous(n.breaks = 4L, guide = ggplot2::guide_axis(check.overlap = TRUE)) +
     ggplot2::scale_colour_manual(values = okabe_ito(c("blue", "green", "vermillion", "purple"))) +
     ggplot2::scale_linetype_manual(values = c("solid", "dotdash", "dashed", "longdash")) +
-    ggplot2::labs(title = "Convergence", subtitle = describe_convergence(fit)[1L], x = "Iteration",
-                  y = NULL, colour = NULL, linetype = NULL) +
+    ggplot2::labs(title = "Convergence", subtitle = in_lines(describe_convergence(fit)[1L]),
+                  x = "Iteration", y = NULL, colour = NULL, linetype = NULL) +
     ggplot2::guides(colour = ggplot2::guide_legend(nrow = 2L),
                     linetype = ggplot2::guide_legend(nrow = 2L)) +
     theme_crl()
@@ -344,11 +344,11 @@ plot_scores <- function(fit) {
     ggplot2::facet_wrap(ggplot2::vars(.data$node), scales = "free") +
     scale_colour_state() +
     ggplot2::labs(title = "Fitted score components",
-                  subtitle = paste0(if (needs_all_targets(fit)) {
+                  subtitle = in_lines(paste0(if (needs_all_targets(fit)) {
                     "Other latents held at their medians, under the most frequent targets"
                   } else {
                     "Parents held at their medians"
-                  }, "; rugs: the data of each state"),
+                  }, "; rugs: the data of each state")),
                   x = "Own pseudo-latent y", y = "Score component s", colour = "The latent is") +
     theme_crl()
 }
@@ -519,6 +519,12 @@ theme_crl <- function() {
       legend.position = "bottom",
       legend.margin = ggplot2::margin(0, 0, 0, 0)
     )
+}
+
+#' Text in lines that fit a plot of usual width
+#' @noRd
+in_lines <- function(text) {
+  paste(strwrap(text, 72L), collapse = "\n")
 }
 
 #' Colours of Okabe and Ito that readers with any colour vision can tell apart

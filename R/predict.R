@@ -173,7 +173,8 @@ check_newdata <- function(newdata, data, call) {
   if (!is.data.frame(newdata) && !(is.matrix(newdata) && is.numeric(newdata))) {
     abort_input(c("{.arg newdata} must be a numeric matrix or a data frame, rows = samples.",
                   "x" = "It is {describe(newdata)}.",
-                  "i" = "A single row is {.code matrix(row, nrow = 1)}."), "type", call = call)
+                  "i" = dense_hint(newdata, "newdata") %||%
+                    "A single row is {.code matrix(row, nrow = 1)}."), "type", call = call)
   }
   x <- match_columns(newdata, data, call)
   if (is.data.frame(x)) {
@@ -243,9 +244,10 @@ known_domains <- function(env, n_new, domains, call) {
     abort_input(c("{.arg env} must be one domain, or one for each row of {.arg newdata} ({n_new}).",
                   "x" = "It is {describe(env)}."), "shape", call = call)
   }
-  codes <- match(as.character(env), domains)
+  labels <- unique(env)
+  codes <- match(domain_labels(labels), domains)[match(env, labels)]
   if (anyNA(codes)) {
-    unknown <- unique(as.character(env)[is.na(codes)])
+    unknown <- domain_labels(unique(env[is.na(codes)]))
     abort_input(c("{.arg env} must name domains of the fit.", "x" = "Found {some(unknown)}.",
                   "i" = "The fit has {some(domains)}; for others, use {.arg targets}."),
                 "domain", call = call)

@@ -131,8 +131,8 @@ print.crl_sim <- function(x, ...) {
   label <- if (is.function(x$scm$nonlinearity)) "user's function" else x$scm$nonlinearity
   effect <- x$scm$parent_effect
   intervention <- if (effect == 0) "perfect" else paste("imperfect, parent effect", format(effect))
-  cat("Simulated multi-domain data: ", nrow(x$x), " rows, ", ncol(x$x), " features, ", ncol(x$z),
-      " latents, ", nrow(x$targets), " domains\n", sep = "")
+  size <- c(n = nrow(x$x), p = ncol(x$x), d = ncol(x$z), n_domains = nrow(x$targets))
+  cat("Simulated multi-domain data: ", describe_size(size), "\n", sep = "")
   shape <- if (x$scm$noise != "gaussian") paste0("; latents' noise: ", x$scm$noise)
   cat("Nonlinearity: ", label, "; interventions: ", intervention, "; noise variance: ",
       format(x$sigma2), shape, "\n", sep = "")

@@ -68,6 +68,12 @@ intervention_targets.crl_targets <- function(targets, latents = NULL, ...) {
 #' @export
 intervention_targets.data.frame <- function(targets, latents = NULL, ...) {
   check_dots_empty(...)
+  fits <- vapply(targets, function(column) is.numeric(column) || is.logical(column), NA)
+  if (!all(fits)) {
+    abort_input(c("All columns of {.arg targets} must be of 0 and 1, one for each latent.",
+                  "x" = "{some(names(targets)[!fits])} {cli::qty(sum(!fits))}{?is/are} not.",
+                  "i" = "Names of domains go in the row names."), "type")
+  }
   domains <- if (.row_names_info(targets) > 0L) row.names(targets)
   targets <- as.matrix(targets)
   rownames(targets) <- domains

@@ -19,6 +19,8 @@ joint <- fit_crl(x[21:60, ], env[21:60], targets[2:3, ], dag,
 crowded <- withr::with_seed(1, sim_crl(complete_dag(13), n = 13, p = 13, nonlinearity = "linear"))
 sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 20, p = 5))
 
+sparse <- asS4(structure(list(), class = "dgCMatrix"))
+
 # figures that depend on the machine or on the engine's work space
 hide_figures <- function(lines) {
   lines <- gsub("[0-9.]+e-1[0-9]|(?<=about )[0-9.e-]+(?= GB)", "<figure>", lines, perl = TRUE)
@@ -52,6 +54,9 @@ bad_input(
   "x: a factor in a data frame" =
     fit_crl(data.frame(named, cell = "T"), env, targets, dag) ~ type,
   "x: NULL" = fit_crl(NULL, env, targets, dag) ~ type,
+  "x: a sparse matrix" = fit_crl(sparse, env, targets, dag) ~ type,
+  "x: entries whose squares overflow" = fit_crl(1e80 * x, env, targets, dag) ~ range,
+  "x: entries whose squares vanish" = fit_crl(1e-40 * x, env, targets, dag) ~ range,
   "x: no columns" = fit_crl(x[, 0], env, targets, dag) ~ shape,
   "x: no rows" = fit_crl(x[0, ], character(), targets, dag) ~ shape,
   "x: one row" = fit_crl(x[1, , drop = FALSE], env[1], targets, dag) ~ rows,
@@ -84,6 +89,7 @@ bad_input(
   "env: not given" = fit_crl(x, targets = targets, dag = dag) ~ type,
   "env: wrong length" = fit_crl(x, env[-1], targets, dag) ~ shape,
   "env: a missing entry" = fit_crl(x, replace(env, 3, NA), targets, dag) ~ missing,
+  "env: a missing level" = fit_crl(x, addNA(replace(env, 3, NA)), targets, dag) ~ missing,
   "env: an unknown domain" =
     fit_crl(x, replace(env, 41:60, "mutant"), targets, dag) ~ domain,
   "env: labels for domains without names" =
@@ -98,6 +104,8 @@ bad_input(
   "targets: not given" = fit_crl(x, env, dag = dag) ~ type,
   "targets: a number" = fit_crl(x, env, 1, dag) ~ type,
   "targets: entries outside 0 and 1" = fit_crl(x, env, 2 * targets, dag) ~ targets,
+  "targets: a column of domains" =
+    fit_crl(x, env, data.frame(domain = rownames(targets), targets), dag) ~ type,
   "targets: a missing entry" = fit_crl(x, env, replace(targets, 2, NA), dag) ~ missing,
   "targets: a column too many" = fit_crl(x, env, cbind(targets, erk = 0), dag) ~ shape,
   "targets: transposed" = fit_crl(x, env, t(targets), chain_dag(c("obs", "a"))) ~ shape,
@@ -318,6 +326,7 @@ bad_input(
 
 bad_input(
   "predict: a vector" = predict(fit, x[1, ], env = "a") ~ type,
+  "predict: a sparse matrix" = predict(fit, sparse, env = "a") ~ type,
   "predict: another number of columns" = predict(fit, x[, 1:4], env = "a") ~ shape,
   "predict: a column missing by name" = predict(fit, named[, -2], env = "a") ~ shape,
   "predict: a column twice" = predict(fit, named[, c(1:5, 2)], env = "a") ~ shape,

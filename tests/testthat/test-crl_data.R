@@ -40,6 +40,10 @@ test_that("rows are found by domain name, in the order of targets", {
   codes <- match(shuffled, c("obs", "a", "b"))
   expect_identical(build(targets = unnamed, env = codes)$env, codes)
   expect_identical(build(targets = unnamed, env = as.double(codes))$env, codes)
+  thousands <- c("100000", "200000", "300000")
+  large <- build(targets = `rownames<-`(given$targets, thousands), env = 1e5 * codes)
+  expect_identical(large$env, codes)
+  expect_identical(known_domains(1e5 * codes, length(codes), thousands, NULL), codes)
 })
 
 test_that("latents follow the order of the graph", {
@@ -125,6 +129,10 @@ test_that("frame_to_matrix() converts numbers and keeps names", {
   expect_identical(frame_to_matrix(frame), cbind(u = c(1, 2, 3), v = c(0.5, 1, 2)))
   rownames(frame) <- c("a", "b", "c")
   expect_identical(rownames(frame_to_matrix(frame)), c("a", "b", "c"))
+  # a class that keeps its numbers in another form
+  registerS3method("as.double", "crl_tenths", function(x, ...) unclass(x) / 10)
+  frame$w <- structure(c(10, 20, 30), class = "crl_tenths")
+  expect_identical(unname(frame_to_matrix(frame)[, "w"]), c(1, 2, 3))
 })
 
 test_that("the call of a fit can be evaluated again, however x came", {

@@ -87,6 +87,34 @@ test_that("plots of a g fit", {
   expect_silent(ggplot2::ggplot_build(autoplot(fit, type = "latents")))
 })
 
+test_that("chains have colours of their own, and long subtitles are broken", {
+  chains <- fit_crl(sim, method = "g", control = crl_control(
+    burn_in = 4, iterations = 4, draws = 4, seed = 1, chains = 2
+  ))
+  drawn <- ggplot2::layer_data(autoplot(chains), 2L)
+  expect_setequal(drawn$colour, okabe_ito(c("blue", "vermillion")))
+  expect_identical(length(unique(scale_colour_chain(9L)$palette(9L))), 9L)
+  expect_identical(in_lines(strrep("word ", 20)),
+                   paste0(strrep("word ", 13), "word\n", strrep("word ", 5), "word"))
+  lines <- strsplit(autoplot(chains)$labels$subtitle, "\n")[[1]]
+  expect_true(all(nchar(lines) <= 72))
+})
+
+test_that("names that the locale cannot write are kept", {
+  latents <- c("gr\u00f6\u00dfe", "ma\u00df", "\u4e2d")
+  named <- `colnames<-`(unclass(sim$targets), latents)
+  withr::with_locale(c(LC_CTYPE = "C"), {
+    for (prior in c("spline", "linear")) {
+      g <- expect_no_warning(fit_crl(
+        sim$x, sim$env, named, sim$dag, method = "g",
+        control = crl_control(prior = prior, burn_in = 2, iterations = 2, draws = 2, max_iter = 2)
+      ))
+      expect_true(paste0("noise_var_", latents[1], "_state0") %in% names(g$trace))
+      expect_true(paste0(".fitted_", latents[1]) %in% names(expect_no_warning(augment(g))))
+    }
+  })
+})
+
 test_that("what only one method has is refused for the other", {
   f <- fit_crl(sim, control = crl_control(max_iter = 1))
   expect_error(mechanisms(f), class = "ebcrl_error_method")

@@ -47,6 +47,12 @@ test_that("large counts are printed in full", {
   expect_output(print(fit), "In 400000 of 4000000 (row, latent) pairs", fixed = TRUE)
 })
 
+test_that("numbers beyond those that are counts are not printed in full", {
+  expect_identical(figures(c(4e5, NA), 3), c("400000", "NA"))
+  expect_identical(figures(1.5e70, 3), "1.50e+70")
+  expect_identical(figures(Inf, 3), "Inf")
+})
+
 test_that("the change is the largest of those of A, sigma2 and the latents", {
   more <- fit_crl(sim, init = known(sim),
                   control = crl_control(mixing = "orthonormal", max_iter = 6))

@@ -332,7 +332,7 @@ test_that("the start's last stage: threads, seed, given settings of the mechanis
   expect_identical(at_start(seed = 1)$mixing, first$mixing)
   expect_lt(frobenius_error(at_start(seed = 2), first), 0.02)
   first$counts["start_floored"] <- 3L
-  expect_output(print(first), "fell to its floor, 3 times")
+  expect_output(print(first), "fell to its floor 3 times")
 })
 
 test_that("the start finds correlated columns, which a rotation cannot", {
