@@ -20,7 +20,9 @@
 #' oracle setting (known mixing matrix, see the examples) it alone has loadings of its own. If `dag`
 #' has several causal orders, `"complete"` takes the one in which, of the latents whose parents have
 #' all been placed, the first in the order of `dag` comes next. An interventional start
-#' (the default) uses each baseline's own graph and targets.
+#' (the default) uses each baseline's own graph and targets, so that each has a mixing matrix of its
+#' own (`"no_shrinkage"` that of `"true"`); with `init` a fit, such as the first of the result, all
+#' but `"pca"` share that one.
 #'
 #' @param x A numeric matrix (n x p, rows = samples), a data frame, a list with one matrix for each
 #'   domain, or a [sim_crl()] object, as in [fit_crl()].

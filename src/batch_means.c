@@ -105,9 +105,9 @@ double batch_spread(const batch_means *b, size_t g, int many) {
 void batch_shift(const batch_means *b, size_t g, int many, double *squared, double *error) {
   int end = batches_complete(b);
   double squares = 0;
-  double shift = mean_of_run(b, g, end - 2 * many, many, &squares) -
-                 mean_of_run(b, g, end - many, many, &squares);
-  *squared = shift * shift;
+  double before = mean_of_run(b, g, end - 2 * many, many, &squares);
+  double shift = mean_of_run(b, g, end - many, many, &squares) - before;
+  *squared = fabs(shift) > ROUNDING * fabs(before) ? shift * shift : 0;
   /* a batch has variance squares / (2 (many - 1)), the difference 2 / many times that */
   *error = squares / (many * (many - 1.0));
 }

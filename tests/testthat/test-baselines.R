@@ -38,6 +38,31 @@ test_that("PCA has its own loadings and noise variance, and no EM", {
   expect_identical(baselines$true$sigma2, sim$sigma2)
 })
 
+test_that("each baseline has a start of its own, and so an A of its own, unless init gives one", {
+  control <- crl_control(mechanisms = "linear", max_iter = 3)
+  learned <- crl_baselines(sim, control = control)
+  alone <- function(dag = sim$dag, targets = sim$targets) {
+    fit_crl(sim$x, env = sim$env, targets = targets, dag = dag, control = control)$mixing
+  }
+  pooled <- sim$targets
+  pooled[] <- 0L
+  expect_identical(learned$true$mixing, alone())
+  expect_identical(learned$complete$mixing, alone(complete_dag(3)))
+  expect_identical(learned$empty$mixing, alone(empty_dag(3)))
+  expect_identical(learned$pooled$mixing, alone(targets = pooled))
+  # shrinkage is no part of the start
+  expect_identical(learned$no_shrinkage$mixing, learned$true$mixing)
+  differs <- vapply(c("complete", "empty", "pooled", "pca"), function(name) {
+    max(abs(learned[[name]]$mixing - learned$true$mixing))
+  }, 0)
+  expect_true(all(differs > 1e-6))
+  # one A for all but PCA
+  shared <- crl_baselines(sim, init = learned$true, control = control)
+  for (name in setdiff(names(shared), "pca")) {
+    expect_equal(shared[[name]]$mixing, learned$true$mixing, tolerance = 1e-12)
+  }
+})
+
 test_that("the complete graph follows the causal order, not the order of the columns", {
   dag <- as_dag("b -> a; c -> b")
   data <- crl_data(sim$x, sim$env, sim$targets, as_dag(dag))

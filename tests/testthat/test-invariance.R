@@ -1,0 +1,126 @@
+# What must not matter to the start by draws and to g-modeling: the unit of x, a rotation of it, the
+# order of rows and domains, the number of threads. Parts that use the same random numbers agree up
+# to rounding errors. Whole fits need not: random numbers belong to the position of a row, and a
+# rounding error that turns one draw down makes the chain another one. They agree as fits with
+# another seed do.
+
+invariant_sim <- function(n = 400, seed = 1, ...) {
+  targets <- rbind(obs = c(0, 0, 0), diag(3))
+  rownames(targets)[-1] <- c("a", "b", "c")
+  withr::with_seed(seed, sim_crl(chain_dag(3), n = n, p = 12, sigma2 = 1, targets = targets, ...))
+}
+
+rotation_of <- function(p) withr::with_seed(2, qr.Q(qr(matrix(stats::rnorm(p^2), p))))
+
+# Distance of two mixing matrices, signs of columns aside.
+distance <- function(a, b) sqrt(sum((a * sign_by(a, b) - b)^2))
+
+test_that("the stage of draws: unit, signs and numbering of the principal components", {
+  sim <- invariant_sim()
+  data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
+  start <- pca_start(data)
+  data$x <- sim$x %*% start$orthonormal
+  rotation <- polar_factor(crossprod(start$orthonormal, sim$mixing))
+  run <- function(rotation, x, sigma2) {
+    data$x <- x
+    sampled_rotation(rotation, data, sigma2, crl_control(seed = 1))$rotation
+  }
+  found <- run(rotation, data$x, start$sigma2)
+  expect_equal(run(rotation, 16 * data$x, 256 * start$sigma2), found, tolerance = 1e-8)
+  turn <- diag(c(-1, 1, -1))[c(3, 1, 2), ]
+  expect_equal(crossprod(turn, run(turn %*% rotation, tcrossprod(data$x, turn), start$sigma2)),
+               found, tolerance = 1e-8)
+})
+
+test_that("the whole start by draws: rows, domains, rotation and unit matter less than the seed", {
+  sim <- invariant_sim()
+  start <- function(x = sim$x, env = sim$env, targets = unclass(sim$targets), seed = 1) {
+    fit_crl(x, env, targets, sim$dag, control = crl_control(seed = seed, max_iter = 0))$mixing
+  }
+  first <- start()
+  spread <- max(vapply(2:5, function(seed) distance(start(seed = seed), first), 0))
+  expect_lt(spread, distance(first, sim$mixing))
+  order <- withr::with_seed(3, sample(nrow(sim$x)))
+  turn <- rotation_of(12)
+  others <- list(rows = start(sim$x[order, ], sim$env[order]),
+                 domains = start(targets = sim$targets[c(3, 1, 4, 2), ]),
+                 rotation = crossprod(turn, start(tcrossprod(sim$x, turn))),
+                 unit = start(30 * sim$x))
+  for (name in names(others)) {
+    expect_lt(distance(others[[name]], first), 1.5 * spread, label = name)
+  }
+})
+
+test_that("the start without draws: nothing of these matters", {
+  for (nonlinearity in c("bounded", "strong")) {
+    sim <- invariant_sim(nonlinearity = nonlinearity)
+    start <- function(x = sim$x, env = sim$env, targets = unclass(sim$targets)) {
+      control <- crl_control(mechanisms = "spline", max_iter = 0, starts = 5)
+      fit_crl(x, env, targets, sim$dag, control = control)$mixing
+    }
+    first <- start()
+    order <- withr::with_seed(3, sample(nrow(sim$x)))
+    turn <- rotation_of(12)
+    # line searches stop short of the optimum, from elsewhere at another point near it
+    expect_lt(distance(start(sim$x[order, ], sim$env[order]), first), 5e-3)
+    expect_lt(distance(start(targets = sim$targets[c(3, 1, 4, 2), ]), first), 5e-3)
+    expect_lt(distance(crossprod(turn, start(tcrossprod(sim$x, turn))), first), 5e-3)
+    expect_lt(distance(start(30 * sim$x), first), 5e-3)
+  }
+})
+
+test_that("g from a given start: unit, rotation and domains do not matter up to rounding", {
+  sim <- invariant_sim()
+  turn <- rotation_of(12)
+  start <- list(mixing = sim$mixing, sigma2 = 1.3)
+  g <- function(x, init, targets = unclass(sim$targets)) {
+    fit_crl(x, sim$env, targets, sim$dag, method = "g", init = init, control = crl_control(
+      mixing = "orthonormal", sigma2 = "learned", burn_in = 20, iterations = 20, draws = 20,
+      seed = 1
+    ))
+  }
+  fit <- g(sim$x, start)
+  expect_gt(distance(fit$mixing, sim$mixing), 0.01)
+  large <- g(16 * sim$x, list(mixing = sim$mixing, sigma2 = 256 * 1.3))
+  expect_equal(large$mixing, fit$mixing, tolerance = 1e-8)
+  expect_equal(large$latents, 16 * fit$latents, tolerance = 1e-8)
+  expect_equal(large$sigma2, 256 * fit$sigma2, tolerance = 1e-8)
+  expect_equal(large$noise_var, 256 * fit$noise_var, tolerance = 1e-8)
+  turned <- g(tcrossprod(sim$x, turn), list(mixing = turn %*% sim$mixing, sigma2 = 1.3))
+  expect_equal(crossprod(turn, turned$mixing), unname(fit$mixing), tolerance = 1e-8,
+               ignore_attr = TRUE)
+  expect_equal(turned$latents, fit$latents, tolerance = 1e-8)
+  expect_equal(turned$sigma2, fit$sigma2, tolerance = 1e-8)
+  domains <- g(sim$x, start, sim$targets[c(3, 1, 4, 2), ])
+  expect_equal(domains$mixing, fit$mixing, tolerance = 1e-8)
+  expect_equal(domains$latents, fit$latents, tolerance = 1e-8)
+})
+
+test_that("g: the order of the rows matters less than the seed", {
+  sim <- invariant_sim()
+  g <- function(x, env, seed = 1) {
+    fit_crl(x, env, sim$targets, sim$dag, method = "g", init = list(mixing = sim$mixing),
+            control = crl_control(mixing = "orthonormal", seed = seed))
+  }
+  fit <- g(sim$x, sim$env)
+  spread <- max(vapply(2:4, function(seed) distance(g(sim$x, sim$env, seed)$mixing, fit$mixing), 0))
+  order <- withr::with_seed(3, sample(nrow(sim$x)))
+  shuffled <- g(sim$x[order, ], sim$env[order])
+  expect_lt(distance(shuffled$mixing, fit$mixing), 1.5 * spread)
+  expect_equal(shuffled$sigma2, fit$sigma2, tolerance = 0.01)
+})
+
+test_that("one, two and three threads give the same bits, from the start on", {
+  # three shards of rows
+  sim <- withr::with_seed(4, sim_crl(chain_dag(3), n = 2800, p = 6, sigma2 = 1))
+  expect_gt(nrow(sim$x), 2 * 4096)
+  run <- function(threads, ...) {
+    fit <- fit_crl(sim, control = crl_control(threads = threads, starts = 2, max_iter = 3, ...))
+    fit[c("mixing", "sigma2", "latents", "latents_sd", "optima", "sampling", "score")]
+  }
+  for (mixing in c("auto", "psd")) {
+    one <- run(1, mixing = mixing)
+    expect_identical(run(2, mixing = mixing), one)
+    expect_identical(run(3, mixing = mixing), one)
+  }
+})
