@@ -218,6 +218,7 @@ print_refused <- function(refused) {
 summary.crl_baselines <- function(object, truth, bayes = NULL, ...) {
   check_dots_empty(...)
   truth <- check_truth(truth, needs_mixing = TRUE)
+  check_bayes(bayes)
   errors <- tibble::tibble(
     method = baseline_labels(names(object)),
     rel_mse = rel_mse(object, truth)$rel_mse,

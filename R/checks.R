@@ -74,6 +74,7 @@ number_fault <- function(x, min, max, integer, open) {
 #' "", " of at least 2", " above 0", " between 0 and 1 (0 excluded)"
 #' @noRd
 describe_bounds <- function(min, max, open) {
+  format <- function(x) base::format(x, digits = 15L)
   if (is.infinite(min) && is.infinite(max)) {
     return("")
   }
@@ -258,7 +259,7 @@ describe <- function(x) {
 #' The value itself where there is one only
 #' @noRd
 describe_vector <- function(x, kind) {
-  if (length(x) == 1L) {
+  if (length(x) == 1L && !is.factor(x)) {
     return(if (is.numeric(x) || is.logical(x)) format(x) else dQuote(as.character(x), FALSE))
   }
   paste0(article(kind), if (!is.factor(x)) " vector", " of length ", length(x))

@@ -14,6 +14,7 @@
 #' @return `print()` returns its argument, invisibly. `summary()` returns a list of class
 #'   `summary.crl_fit`:
 #'   \describe{
+#'     \item{method}{`"f"` or `"g"`, as in [fit_crl()].}
 #'     \item{size}{named integers: `n` rows, `p` features, `d` latents, `n_domains` domains.}
 #'     \item{model}{character vector: the lines that describe score, penalty, mixing and start.}
 #'     \item{convergence}{character vector: whether the iterations converged, how far they are from
@@ -24,10 +25,13 @@
 #'       targets, or `"none"`); `rows`; `weight`; `posterior_sd` (mean of `latents_sd` over its rows
 #'       and all latents, in the units of the latents); `floored` (number of (row, latent) pairs
 #'       whose posterior variance came out negative and was set to 0; where columns of A are
-#'       correlated, of negative eigenvalues of the rows' posterior covariances).}
+#'       correlated, of negative eigenvalues of the rows' posterior covariances; not in fits by
+#'       `method = "g"`, which have no such floor).}
 #'     \item{cells}{tibble with one row a (node, target state): `node`, `state` (0 or 1), `rows`,
 #'       `coefficients`, `solver`, `lambda`, `cg_iterations`, `loss` (the score-matching loss,
-#'       equation (5.3) of the paper, of the node's score component, per row in that state).}
+#'       equation (5.3) of the paper, of the node's score component, per row in that state); of a
+#'       fit by `method = "g"`, after `coefficients`, `df` (effective degrees of freedom) and
+#'       `noise_var`.}
 #'     \item{notes}{character vector, empty if there is nothing to note: what the start leaves open,
 #'       then every numerical event in words.}
 #'   }

@@ -46,6 +46,7 @@ as_dag <- function(dag, ...) {
 
 #' @export
 as_dag.default <- function(dag, ...) {
+  check_given(dag = missing(dag), call = rlang::current_env(), help = "as_dag")
   abort_input(c("{.arg dag} cannot be read as a graph.", "x" = "It is {describe(dag)}.",
                 "i" = paste("Give a 0/1 matrix, an edge list, text such as {.val a -> b}, or a",
                             "dagitty, igraph, bnlearn or graphNEL object.")), "type")

@@ -92,7 +92,7 @@ figure3 <- function(runs = 40, versions = c("paper", "f", "f_splines", "g"), dat
                     max_iter = 1000, cl = 1, dir = NULL, progress = NULL) {
   runs <- check_number(runs, "runs", min = 1, max = 1e5, integer = TRUE)
   versions <- check_versions(versions)
-  data <- check_nonlinearity(data)
+  data <- check_nonlinearity(data, "data")
   max_iter <- check_number(max_iter, "max_iter", min = 1, integer = TRUE)
   cl <- check_workers(cl)
   # cells that several panels share are run once

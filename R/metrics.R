@@ -122,6 +122,7 @@ frobenius_error.default <- function(object, truth, ...) {
 #' @export
 frobenius_error.matrix <- function(object, truth, ...) {
   check_dots_empty(...)
+  object <- check_numeric_matrix(object, "object")
   mixing <- true_mixing(truth)
   sum((apply_alignment(object, align_latents(object, mixing)) - mixing)^2)
 }
@@ -190,7 +191,7 @@ check_truth <- function(truth, needs_mixing = FALSE, call = rlang::caller_env())
                   "x" = "It has {sum(!is.na(env))} entr{?y/ies} that {?is/are} not missing."),
                 "truth", call = call)
   }
-  list(z = z, env = env, mixing = truth[["mixing"]])
+  list(z = z, env = env, mixing = if (needs_mixing) true_mixing(truth, call))
 }
 
 #' @noRd
@@ -202,5 +203,11 @@ true_mixing <- function(truth, call = rlang::caller_env()) {
     abort_input(c("{.arg truth} must be a {.fn sim_crl} object or a list with {.field mixing}.",
                   "x" = "It is {describe(truth)}."), "truth", call = call)
   }
-  truth[["mixing"]]
+  check_numeric_matrix(truth[["mixing"]], "truth$mixing", class = "truth", call = call)
+}
+
+#' NULL, or a Bayes optimum
+#' @noRd
+check_bayes <- function(bayes, call = rlang::caller_env()) {
+  if (!is.null(bayes)) check_class(bayes, "crl_bayes", "bayes", "bayes_latents()", call)
 }

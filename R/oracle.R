@@ -63,7 +63,7 @@ MAX_IMPORTANCE <- 5L
 bayes_latents <- function(sim, draws = 2000, min_ess = 50, threads = 1,
                           sampler = c("auto", "importance", "chains")) {
   check_class(sim, "crl_sim", "sim", "sim_crl()")
-  draws <- check_number(draws, "draws", min = 2, integer = TRUE)
+  draws <- check_number(draws, "draws", min = 2, max = 1e7, integer = TRUE)
   draws <- draws + draws %% 2L
   min_ess <- check_number(min_ess, "min_ess", min = 0, max = draws)
   threads <- check_number(threads, "threads", min = 1, integer = TRUE)

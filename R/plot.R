@@ -13,8 +13,9 @@ ggplot2::autoplot
 #' @param type What is drawn:
 #'   * `"convergence"`: noise variance, score-matching loss and relative changes by iteration, and
 #'     the share of floored variances if there were any. The dotted line is the tolerance. Of a g
-#'     fit: noise variances of x and of the latents, and change of A; the dotted line is the end of
-#'     burn-in.
+#'     fit: noise variances of x and of the latents, objective, and change of A, by chain; dotted
+#'     lines are the ends of burn-in. With `prior = "linear"`: log-likelihood, noise variance of x
+#'     and largest relative change.
 #'   * `"loadings"`: the mixing matrix, as a heat map for up to 40 features, else as one panel a
 #'     latent.
 #'   * `"latents"`: posterior means with intervals for `rows` rows, one panel a latent. With
@@ -39,7 +40,8 @@ ggplot2::autoplot
 #' @return `autoplot()`: a ggplot object. `plot()`: the same, invisibly.
 #' @section Errors:
 #' `ebcrl_error_truth` if `type = "env"` comes without `truth`, `ebcrl_error_method` for scores of a
-#' g fit or mechanisms of an f fit.
+#' g fit or mechanisms of an f fit, `ebcrl_error_range` where there is nothing to draw: no iterations
+#' (`max_iter = 0`, or a closed form), or no latent with a parent.
 #' @examples
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
 #' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)
@@ -426,7 +428,8 @@ env_errors <- function(fits, truth) {
 }
 
 #' @noRd
-plot_env <- function(errors, bayes, truth) {
+plot_env <- function(errors, bayes, truth, call = rlang::caller_env()) {
+  check_bayes(bayes, call)
   style <- method_style(levels(errors$method))
   levels(errors$method) <- style$label
   optimum <- if (!is.null(bayes)) rel_mse(bayes, truth, by = "env")

@@ -246,14 +246,14 @@ warn_exploding <- function(z, scm, call = rlang::caller_env()) {
 }
 
 #' @noRd
-check_nonlinearity <- function(nonlinearity, call = rlang::caller_env()) {
+check_nonlinearity <- function(nonlinearity, arg = "nonlinearity", call = rlang::caller_env()) {
   if (!is.function(nonlinearity)) {
-    return(check_choice(nonlinearity, names(nonlinearities), "nonlinearity", call = call))
+    return(check_choice(nonlinearity, names(nonlinearities), arg, call = call))
   }
   probe <- c(-1, 0, 1)
   value <- nonlinearity(probe)
   if (!is.numeric(value) || length(value) != length(probe) || !all(is.finite(value))) {
-    abort_input(c("The function {.arg nonlinearity} must return one finite number per input.",
+    abort_input(c("The function {.arg {arg}} must return one finite number per input.",
                   "x" = "For c(-1, 0, 1) it returned {describe(value)}.",
                   "i" = "Write it with vectorised functions."), "type", call = call)
   }

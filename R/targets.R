@@ -46,6 +46,8 @@ intervention_targets <- function(targets, ...) {
 
 #' @export
 intervention_targets.default <- function(targets, ...) {
+  check_given(targets = missing(targets), call = rlang::current_env(),
+              help = "intervention_targets")
   abort_input(c("{.arg targets} cannot be read as intervention targets.",
                 "x" = "It is {describe(targets)}.",
                 "i" = paste("Give a 0/1 matrix (domains x latents), a named list of target sets,",
@@ -206,8 +208,8 @@ set_latents <- function(sets, latents, d, call = rlang::caller_env()) {
                   "i" = "Give {.code latents = colnames(dag)}."), "targets", call = call)
   }
   positions <- unlist(sets)
-  if (is.null(d) && is.numeric(positions) && all(is.finite(positions))) {
-    d <- max(0, ceiling(positions))
+  if (is.null(d) && is.numeric(positions)) {
+    d <- max(1, ceiling(positions[is.finite(positions)]))
   }
   if (is.null(d) || d < 1) {
     abort_input(c("{.arg d} must give the number of latents.",

@@ -137,6 +137,9 @@ bad_input(
     fit_crl(x, targets = rep(c("none", "raf", "mek"), each = 10), dag = dag) ~ shape,
   "targets: names without latents" = intervention_targets(sets) ~ targets,
   "targets: only empty sets and no d" = intervention_targets(list(NULL, NULL)) ~ targets,
+  "targets: a negative position" = intervention_targets(list(1, -2)) ~ targets,
+  "targets: a missing position" = intervention_targets(list(1, NA_real_)) ~ targets,
+  "targets: nothing given" = intervention_targets() ~ type,
   "targets: an empty list" = intervention_targets(list()) ~ shape,
   "targets: target.index out of range" =
     intervention_targets(list(integer(0), 1), target.index = c(1, 2, 3)) ~ domain,
@@ -155,6 +158,7 @@ bad_input(
   "dag: pcalg's child-first matrix" =
     as_dag(structure(rbind(c(0, 0), c(1, 0)), class = "amat.cpdag")) ~ dag_direction,
   "dag: an unknown direction" = as_dag(diag(0, 2), direction = "row") ~ range,
+  "dag: nothing given" = as_dag() ~ type,
   "dag: not square" = fit_crl(x, env, targets, matrix(0, 2, 3)) ~ shape,
   "dag: weights" = fit_crl(x, env, targets, rbind(c(0, 0.7), c(0, 0))) ~ dag,
   "dag: a missing entry" = fit_crl(x, env, targets, rbind(c(0, NA), c(0, 0))) ~ missing,
@@ -274,6 +278,7 @@ bad_input(
   ) ~ memory,
   "logLik: a fit without likelihood" = logLik(fit) ~ method,
   "control: an unknown penalty" = crl_control(penalty = "lasso") ~ control,
+  "control: a factor" = crl_control(score = factor("causal")) ~ control,
   "control: an unknown score" = crl_control(score = "Markov") ~ control,
   "control: an unknown interaction" = crl_control(interaction = "multiplicative") ~ control,
   "control: an unknown intervention" = crl_control(intervention = "soft") ~ control,
@@ -413,6 +418,13 @@ bad_input(
   "summary of baselines: truth not given" =
     summary(crl_baselines(sim, methods = "pca", control = quick)) ~ truth,
   "rel_mse: the truth of other data" = rel_mse(fit, sim) ~ truth,
+  "rel_mse: a mixing matrix that is a data frame" = rel_mse(
+    fit, list(z = fit$latents, env = env, mixing = as.data.frame(known))
+  ) ~ truth,
+  "frobenius_error: a logical matrix" = frobenius_error(sim$mixing > 0, sim) ~ type,
+  "plot: an optimum that is a number" = plot(fit, "env", truth = sim, bayes = 1) ~ type,
+  "bayes_latents: more draws than there is room for" = bayes_latents(sim, draws = 1e12) ~ range,
+  "figure3: unknown data" = figure3(data = "cubic") ~ range,
   "rel_mse: a misspelt argument" = rel_mse(sim$z, sim, ration = "pooled") ~ type,
   "frobenius_error: no truth" = frobenius_error(fit, list(z = 1)) ~ truth,
   "align_latents: different shapes" = align_latents(known, sim$mixing[1:4, ]) ~ truth,
