@@ -108,7 +108,7 @@ plot_mechanisms <- function(fit) {
   ggplot2::ggplot(curves, ggplot2::aes(.data$z, .data$mean, colour = .data$state)) +
     ggplot2::geom_point(data = points, size = 0.4, alpha = 0.25) +
     ggplot2::geom_line(linewidth = 0.9) +
-    ggplot2::facet_wrap(ggplot2::vars(.data$panel), scales = "free") +
+    ggplot2::facet_wrap(ggplot2::vars(.data$panel), scales = "free", labeller = long_names()) +
     scale_colour_state() +
     ggplot2::labs(title = "Fitted mechanisms", subtitle = "Points: posterior means of the rows",
                   x = "Parent", y = "Latent", colour = "The latent is") +

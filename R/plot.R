@@ -250,7 +250,7 @@ loadings_by_index <- function(loadings, p) {
     ggplot2::geom_linerange(ggplot2::aes(ymin = pmin(.data$estimate, 0),
                                          ymax = pmax(.data$estimate, 0)),
                             colour = okabe_ito("blue"), linewidth = 0.4) +
-    ggplot2::facet_wrap(ggplot2::vars(.data$latent)) +
+    ggplot2::facet_wrap(ggplot2::vars(.data$latent), labeller = long_names()) +
     ggplot2::labs(title = "Mixing matrix", x = "Feature, by column of x", y = "Loading") +
     theme_crl()
 }
@@ -343,7 +343,7 @@ plot_scores <- function(fit) {
     ggplot2::geom_line(linewidth = 0.8) +
     rug(by_state[["not targeted"]], "b") +
     rug(by_state[["targeted"]], "t") +
-    ggplot2::facet_wrap(ggplot2::vars(.data$node), scales = "free") +
+    ggplot2::facet_wrap(ggplot2::vars(.data$node), scales = "free", labeller = long_names()) +
     scale_colour_state() +
     ggplot2::labs(title = "Fitted score components",
                   subtitle = in_lines(paste0(if (needs_all_targets(fit)) {
@@ -522,6 +522,12 @@ theme_crl <- function() {
       legend.position = "bottom",
       legend.margin = ggplot2::margin(0, 0, 0, 0)
     )
+}
+
+#' Titles of panels in lines that fit three panels side by side
+#' @noRd
+long_names <- function() {
+  ggplot2::label_wrap_gen(24L)
 }
 
 #' Text in lines that fit a plot of usual width

@@ -169,6 +169,16 @@ test_that("baselines are drawn in their order, on a log axis where errors differ
   expect_silent(plot(baselines, truth = sim))
 })
 
+test_that("long names of panels are broken into lines", {
+  long <- paste("a rather long name of latent", 1:3)
+  sim <- withr::with_seed(1, sim_crl(chain_dag(long), n = 40, p = 6))
+  for (type in c("scores", "latents")) {
+    plot <- autoplot(oracle_fit(sim, max_iter = 1), type)
+    label <- plot$facet$params$labeller(list(node = long))[[1]][[1]]
+    expect_identical(label, if (type == "scores") "a rather long name of\nlatent 1" else long[1])
+  }
+})
+
 test_that("crowded axes turn their labels", {
   expect_null(axis_of(paste0("z", 1:4))$angle)
   expect_equal(axis_of(paste0("do(z", 1:12, ")"), 2)$angle, 90)
