@@ -26,11 +26,12 @@ int bspline_table_size(int knots);
 bspline_table bspline_table_fill(int knots, double *storage);
 
 /* The interval that y belongs to; *pos is the position within it (0 to 1), *beyond how far y lies
- * outside the range, both in units of the knot spacing. scale = (knots - 1) / (hi - lo). */
+ * outside the range, both in units of the knot spacing. scale = (knots - 1) / (hi - lo). A y that
+ * is not a number counts to the first interval: the index is always one of the table's. */
 INLINE int bspline_interval(const bspline_table *t, double lo, double scale, double y, double *pos,
                             double *beyond) {
   double u = (y - lo) * scale;
-  int m = u < 0 ? 0 : (u >= t->knots - 1 ? t->knots - 2 : (int)u);
+  int m = u > 0 ? (u < t->knots - 1 ? (int)u : t->knots - 2) : 0;
   *pos = u - m;
   *beyond = 0;
   if (*pos < 0) {

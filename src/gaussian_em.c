@@ -254,7 +254,7 @@ static void update_sigma2(gaussian_em *s) {
   for (size_t g = 0; g < (size_t)m->q * (size_t)d; g++)
     sum -= 2 * s->mixing[g] * s->cross[g];
   s->sigma2 = sum / (m->rows * m->p);
-  if (!(s->sigma2 > s->sigma2_floor)) {
+  if (s->sigma2 <= s->sigma2_floor) {
     s->sigma2 = s->sigma2_floor;
     s->sigma2_floored++;
   }

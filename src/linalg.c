@@ -5,6 +5,7 @@
 #include <R_ext/BLAS.h>
 #include <R_ext/Lapack.h>
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 /* y_j += x_0 b_0j + ... + x_3 b_3j for four columns j; four columns of x a call. */
@@ -102,6 +103,13 @@ void rows_cross(const double *x, size_t n, int p, size_t start, int rows, const 
     for (int j = k < p2 ? d4 : 0; j < d; j++)
       sum[(size_t)j * ld + (size_t)k] += product(xk, z + (size_t)j * X_ROWS, rows);
   }
+}
+
+int all_finite(const double *v, size_t size) {
+  for (size_t i = 0; i < size; i++)
+    if (!isfinite(v[i]))
+      return 0;
+  return 1;
 }
 
 polar_work polar_work_new(int p, int d, allocator alloc) {

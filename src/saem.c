@@ -423,7 +423,7 @@ static void update_sigma2(saem_state *s) {
   double sum = s->sum_sq - 2 * product_of(s->mixing, cross, (size_t)s->p * (size_t)d) +
                product_of(s->gram, second, (size_t)d * (size_t)d);
   s->sigma2 = sum / ((double)s->rows->n * s->p);
-  if (!(s->sigma2 > s->sigma2_floor)) {
+  if (s->sigma2 <= s->sigma2_floor) {
     s->sigma2 = s->sigma2_floor;
     s->sigma2_floored++;
   }
@@ -436,10 +436,13 @@ static int is_held(const saem_state *s) {
 }
 
 /* Mechanisms, A and sigma2 that maximise the expected complete-data likelihood; *change is the
- * relative change of A. */
+ * relative change of A. Draws that are not finite show in their moments. */
 static int maximise(saem_state *s, double step, double *change) {
   size_t tall = (size_t)s->p * (size_t)s->rows->d;
   double *before = s->scratch;
+  *change = NAN;
+  if (!all_finite(s->statistics, s->n_statistics))
+    return STATUS_NOT_FINITE;
   int status = mechanism_fit(s->mech, s->statistics);
   memcpy(before, s->mixing, tall * sizeof(double));
   if (status == STATUS_OK && s->set.mixing == SAEM_ORTHOGONAL)
@@ -454,7 +457,7 @@ static int maximise(saem_state *s, double step, double *change) {
   if (s->set.learn_sigma2)
     update_sigma2(s);
   *change = relative_change(before, s->mixing, tall);
-  return status;
+  return status == STATUS_OK && !isfinite(*change + s->sigma2) ? STATUS_NOT_FINITE : status;
 }
 
 /* ---- the algorithm ------------------------------------------------------------------------- */
@@ -468,6 +471,8 @@ static int start_mechanisms(saem_state *s) {
   update_range(s);
   simulate(s, 0);
   approximate(s, 1);
+  if (!all_finite(s->statistics, s->n_statistics))
+    return STATUS_NOT_FINITE;
   for (int j = 0; j < d; j++)
     error[j] = s->sigma2 / s->gram[j + j * d];
   s->mech->variance_floor = VARIANCE_START * s->sigma2;

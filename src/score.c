@@ -1,6 +1,7 @@
 /* What every score class shares: the plan of a fit, its cells and their memory, the ranges. */
 #include "score.h"
 
+#include "linalg.h"
 #include "solve.h"
 #include "term_system.h"
 
@@ -239,9 +240,8 @@ int score_fit_systems(score_model *m, const latent_sample *s) {
   for (int k = 0; k < m->n_system; k++) {
     term_system *t = m->system[k];
     int status = term_system_fit(m, s, t);
-    for (size_t g = 0; g < t->start[t->n_term] && status == STATUS_OK; g++)
-      if (!isfinite(t->theta[g]))
-        status = STATUS_NOT_FINITE;
+    if (status == STATUS_OK && !all_finite(t->theta, t->start[t->n_term]))
+      status = STATUS_NOT_FINITE;
     if (status != STATUS_OK)
       return status;
     if (m->set.poll)

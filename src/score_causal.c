@@ -6,6 +6,7 @@
  * spline corrects it, phi g joins d_j phi on the right. Rows touch 4^q features, so the Gram matrix
  * is accumulated in band form (or not at all, see solve.h) and no n x K^q matrix is ever built.
  */
+#include "linalg.h"
 #include "score.h"
 #include "solve.h"
 #include "vectorize.h"
@@ -194,13 +195,6 @@ static int solve_band_cell(score_model *m, int c) {
   int status = band_solve(band, shape, m->factor, rhs, &cell->jittered);
   memcpy(cell->theta, rhs, f->n_coef * sizeof(double));
   return status;
-}
-
-static int all_finite(const double *v, size_t m) {
-  for (size_t g = 0; g < m; g++)
-    if (!isfinite(v[g]))
-      return 0;
-  return 1;
 }
 
 static int causal_fit(score_model *m, const latent_sample *s) {

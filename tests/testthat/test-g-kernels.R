@@ -62,6 +62,25 @@ test_that("SAEM is the reference, draw for draw", {
   }
 })
 
+test_that("numbers that are not finite end SAEM with a status", {
+  data <- g_case()
+  prior <- run_saem(data, start_of(data), g_settings())$prior
+  for (bad in c(NaN, NA, Inf, -Inf)) {
+    for (given in list(NULL, prior)) {
+      start <- utils::modifyList(start_of(data), list(prior = given), keep.null = TRUE)
+      spoilt <- data
+      spoilt$x[5, 2] <- bad
+      expect_identical(run_saem(spoilt, start, g_settings())$status, 1L)
+      start$latents[7, 1] <- bad
+      expect_identical(run_saem(data, start, g_settings())$status, 1L)
+    }
+  }
+  start <- start_of(data)
+  start$sigma2 <- NaN
+  expect_identical(run_saem(data, start, g_settings())$status, 1L)
+  expect_error(ebcrl:::check_status(1L), "not finite", class = "ebcrl_error_numerical")
+})
+
 test_that("Monte-Carlo errors are those of batches of the parameters", {
   data <- g_case()
   start <- start_of(data)
