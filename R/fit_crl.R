@@ -286,6 +286,7 @@ run_em <- function(data, start, control, learned, error_call) {
   start["resume"] <- list(start$resume)
   result <- .Call(C_em_fit, data$x, data$env, data$targets, parent_list(data$dag),
                   row_weights(data), start, engine, progress_bar(control, "EM", control$max_iter))
+  check_divergence(result, data, error_call)
   check_status(result$status, error_call)
   fit <- named_results(result, data)
   structure(c(fit, list(
@@ -476,6 +477,24 @@ check_engine_range <- function(range, d, call) {
   }
 }
 
+# The status of the C core (src/workspace.h) that check_divergence() puts into words.
+STATUS_DIVERGED <- 6L
+
+#' The noise variance may run away where latents are missing from the model
+#' @noRd
+check_divergence <- function(result, data, call) {
+  if (result$status == STATUS_DIVERGED) {
+    abort_input(c(
+      "The EM diverged: the noise variance rose above 10 times the mean square of {.arg x}.",
+      "x" = "It is {format(result$sigma2, digits = 3)}: A and the latents explain nothing.",
+      "i" = paste("More latents may move {.arg x} than the {data$d} of {.arg targets} and",
+                  "{.arg dag}: add them."),
+      "i" = paste("Or use {.code method = \"g\"}, or hold A and the noise variance at their start",
+                  "by {.code crl_control(update_mixing = FALSE, sigma2 = \"fixed\")}.")
+    ), "numerical", call = call)
+  }
+}
+
 #' The C core's status in words
 #' @noRd
 check_status <- function(status, call = rlang::caller_env()) {
@@ -483,11 +502,15 @@ check_status <- function(status, call = rlang::caller_env()) {
     return(invisible())
   }
   reason <- switch(status,
-    "A pseudo-latent or a spline coefficient is not finite: rescale {.arg x}.",
+    "A latent or a coefficient is not finite: rescale {.arg x}.",
     "A pseudo-latent is constant: use fewer latents.",
     "The normal equations are singular even with a jitter: raise {.arg lambda}.",
-    "The singular value decomposition did not converge: rescale {.arg x}.",
-    "The latents are linearly dependent, so that no mixing matrix fits best: use fewer latents."
+    "A decomposition into singular values or eigenvalues did not converge: rescale {.arg x}.",
+    paste("The latents are linearly dependent, so that no mixing matrix fits best: use fewer",
+          "latents, or hold A by {.code update_mixing = FALSE}."),
+    NULL, # STATUS_DIVERGED
+    paste("A column of A has shrunk to 0, as f-modeling leaves the scale of a latent open: use",
+          "{.code mixing = \"orthonormal\"}.")
   )
   abort_input(c("The EM could not go on.", "x" = reason), "numerical", call = call)
 }

@@ -10,6 +10,9 @@
 
 static const double CHANGE_FLOOR = 1e-8;
 
+/* Bounds of sigma2, in units of the mean square of x, which it would be with A = 0. */
+static const double SIGMA2_LEAST = 1e-10, SIGMA2_MOST = 10;
+
 /* Numbers in posterior_sums.second. */
 static size_t second_size(const em_fit_state *em) {
   return (size_t)em->sample.d * (em->psd ? (size_t)em->sample.d : 1);
@@ -106,7 +109,8 @@ int em_prepare(em_fit_state *em, allocator alloc) {
   em->image = alloc(point, sizeof(double));
   em->goal = alloc(point, sizeof(double));
   em->sum_sq = weighted_square_sum(em->x, em->p, &em->sample, em->score->set.threads);
-  em->sigma2_floor = 1e-10 * em->sum_sq / ((double)em->sample.n * em->p);
+  em->mean_square = em->sum_sq / ((double)em->sample.n * em->p);
+  em->sigma2_floor = SIGMA2_LEAST * em->mean_square;
   if (!em->psd)
     return STATUS_OK;
   em->psd_shard = alloc((size_t)n_shards, sizeof(psd_scratch));
@@ -363,6 +367,8 @@ static int m_step(em_fit_state *em, double *change_mixing, double *change_sigma2
   }
   *change_mixing = sqrt(moved) / fmax(sqrt(norm), CHANGE_FLOOR);
   *change_sigma2 = fabs(em->sigma2 - sigma2) / fmax(sigma2, CHANGE_FLOOR);
+  if (status == STATUS_OK && em->set.learn_sigma2 && !(em->sigma2 <= SIGMA2_MOST * em->mean_square))
+    return STATUS_DIVERGED;
   return status;
 }
 

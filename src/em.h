@@ -84,6 +84,7 @@ typedef struct {
   psd_scratch *psd_shard;               /* one a shard, with correlated columns */
   int *psd_floored;                     /* shards x domains: negative eigenvalues of rows */
   double sum_sq, sigma2_floor;
+  double mean_square; /* of x, weighted */
   polar_work polar;
   double *scratch; /* 2 p x d */
   accelerator ahead;

@@ -6,6 +6,9 @@
 enum { MAX_ALTERNATIONS = 100 };
 static const double SCALE_TOL = 1e-12;
 
+/* Least D: second moments of the latents, about 1 / D^2, have to be representable. */
+static const double SCALE_LEAST = 1e-100;
+
 static double column_dot(const double *a, const double *b, int p, int j) {
   double sum = 0;
   for (int k = 0; k < p; k++)
@@ -52,6 +55,9 @@ int mixing_update_step(const double *cross, const double *second, mixing_kind ki
       status = polar_factor_of(scratch, w, orthonormal, rank_deficient);
       change = update_scale(cross, second, p, d, orthonormal, scale);
     }
+    for (int j = 0; j < d && status == STATUS_OK; j++)
+      if (!(scale[j] > SCALE_LEAST))
+        status = STATUS_SHRUNK;
   }
   return status;
 }
@@ -69,6 +75,6 @@ double sigma2_update(double sum_sq, const double *cross, const double *second,
   for (int j = 0; j < d; j++)
     sum += scale[j] * scale[j] * second[j] - 2 * scale[j] * column_dot(orthonormal, cross, p, j);
   double sigma2 = sum / ((double)n * p);
-  *floored = !(sigma2 > floor);
+  *floored = sigma2 <= floor;
   return *floored ? floor : sigma2;
 }

@@ -17,7 +17,7 @@ typedef enum {
  * diagonal: for given D, O = polar(cross D); for given O, D_jj = (O'cross)_jj / second_j; in turn,
  * from the D given, until D stops moving. (4.8) as printed mixes up the two: its D has a square,
  * and pairs singular values with latents they do not belong to unless V = I.
- * scratch: p x d. */
+ * A D_jj that is 0 ends in STATUS_SHRUNK. scratch: p x d. */
 int mixing_update_step(const double *cross, const double *second, mixing_kind kind, polar_work *w,
                        double *scratch, double *orthonormal, double *scale, int *rank_deficient);
 

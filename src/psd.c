@@ -133,7 +133,7 @@ double psd_sigma2(const psd_model *m, double sum_sq, const double *cross, const 
       sum += second[j + k * d] * column_dot(m->mixing + j * p, m->mixing + k * p, p);
   }
   double sigma2 = sum / ((double)n * m->p);
-  *floored = !(sigma2 > floor);
+  *floored = sigma2 <= floor;
   return *floored ? floor : sigma2;
 }
 

@@ -127,10 +127,11 @@ SEXP mixing_update(SEXP m, SEXP second_moment, SEXP scale, SEXP mode) {
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, p, d));
   SET_VECTOR_ELT(out, 1, Rf_duplicate(scale));
-  if (mixing_update_step(REAL(m), REAL(second_moment), (mixing_kind)Rf_asInteger(mode), &w, scratch,
-                         REAL(VECTOR_ELT(out, 0)), REAL(VECTOR_ELT(out, 1)),
-                         &deficient) != STATUS_OK)
-    Rf_error("the singular value decomposition did not converge");
+  int status =
+      mixing_update_step(REAL(m), REAL(second_moment), (mixing_kind)Rf_asInteger(mode), &w, scratch,
+                         REAL(VECTOR_ELT(out, 0)), REAL(VECTOR_ELT(out, 1)), &deficient);
+  if (status != STATUS_OK)
+    Rf_error("internal error: no update of the mixing matrix, status %d", status);
   UNPROTECT(1);
   return out;
 }

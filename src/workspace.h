@@ -18,8 +18,10 @@ enum status {
   STATUS_NOT_FINITE,  /* a pseudo-latent or a coefficient overflowed */
   STATUS_EMPTY_RANGE, /* a coordinate is constant, so that it has no spline basis */
   STATUS_SINGULAR,    /* normal equations not positive definite, even with a jitter */
-  STATUS_SVD,         /* LAPACK's singular value decomposition did not converge */
-  STATUS_DEPENDENT    /* latents are linearly dependent: no unique mixing matrix */
+  STATUS_SVD,         /* LAPACK's singular value or eigenvalue decomposition did not converge */
+  STATUS_DEPENDENT,   /* latents are linearly dependent: no unique mixing matrix */
+  STATUS_DIVERGED,    /* the noise variance has grown far beyond the mean square of x */
+  STATUS_SHRUNK       /* a column of the mixing matrix has shrunk to 0 */
 };
 
 typedef void *(*allocator)(size_t count, size_t size);

@@ -448,3 +448,26 @@ test_that("E[y s] = -1 in every state, for every smoothing by differences", {
     }
   }
 })
+
+# Two of four latents: the EM's score does not fit what moves x.
+fit_two_of_four <- function(mixing, ...) {
+  sim <- withr::with_seed(1, sim_crl(chain_dag(4), n = 200, p = 5, nonlinearity = "linear"))
+  fit_crl(sim, targets = sim$targets[, 1:2], dag = sim$dag[1:2, 1:2],
+          control = crl_control(mixing = mixing, update_mixing = TRUE, ...))
+}
+
+test_that("an EM that diverges says what happened and how to mend it", {
+  expect_snapshot({
+    fit_two_of_four("orthonormal")
+    fit_two_of_four("diagonal")
+  }, error = TRUE, transform = function(lines) sub("It is [0-9.e+]+:", "It is <large>:", lines))
+  expect_error(fit_two_of_four("orthonormal"), class = "ebcrl_error_numerical")
+  held <- fit_two_of_four("orthonormal", sigma2 = "fixed", max_iter = 5)
+  expect_s3_class(held, "crl_fit")
+})
+
+test_that("D that falls to 0 ends the update of the mixing matrix", {
+  expect_error(
+    .Call(ebcrl:::C_mixing_update, diag(2), c(1, 1e120), c(1, 1), 1L), "status 7"
+  )
+})
