@@ -3,11 +3,10 @@
 #include <R_ext/Utils.h>
 #include <math.h>
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
-enum { BLOCKS_BETWEEN_POLLS = 64 };
+/* Moves of a row's latent that a thread makes between polls, in at most so many blocks of rows:
+ * about half a second. */
+enum { MOVES_BETWEEN_POLLS = 1 << 23, BLOCKS_BETWEEN_POLLS = 64 };
 
 /* Scratch of a thread. */
 typedef struct {
@@ -148,7 +147,7 @@ void posterior_tune(const latent_sampler *s, const latent_posterior *out, int ro
     if (threads > 1) {
 #pragma omp parallel for schedule(static) num_threads(threads)
       for (size_t k = 0; k < n_blocks; k++)
-        tuning_sweep(s, &block[omp_get_thread_num()], out, k * BLOCK_ROWS, t);
+        tuning_sweep(s, &block[thread_index()], out, k * BLOCK_ROWS, t);
     } else /* an effect that R computes may jump out, which must not happen inside a region */
 #endif
       for (size_t k = 0; k < n_blocks; k++)
@@ -164,20 +163,28 @@ void posterior_tune(const latent_sampler *s, const latent_posterior *out, int ro
   }
 }
 
+/* Blocks of rows between polls: one a thread at least. */
+static size_t blocks_between_polls(const latent_sampler *s, const latent_posterior *out) {
+  double moves = (double)s->prior.graph.d * (out->warm_up + (double)out->draws) * BLOCK_ROWS;
+  double blocks = fmin(BLOCKS_BETWEEN_POLLS, fmax(1, floor(MOVES_BETWEEN_POLLS / moves)));
+  return (size_t)blocks * (size_t)out->threads;
+}
+
 void posterior_draws(const latent_sampler *s, const latent_posterior *out, allocator alloc) {
   size_t n = s->rows->n, n_blocks = (n + BLOCK_ROWS - 1) / BLOCK_ROWS;
+  size_t between = blocks_between_polls(s, out);
   int d = s->prior.graph.d, threads = out->threads;
   posterior_work *work = alloc((size_t)threads, sizeof(posterior_work));
   double *error = alloc(n_blocks * (size_t)d, sizeof(double));
   for (int k = 0; k < threads; k++)
     work[k] = work_new(s, out->n_probs > 0 ? out->draws : 1, alloc);
-  for (size_t from = 0; from < n_blocks; from += BLOCKS_BETWEEN_POLLS) {
-    size_t to = from + BLOCKS_BETWEEN_POLLS < n_blocks ? from + BLOCKS_BETWEEN_POLLS : n_blocks;
+  for (size_t from = 0; from < n_blocks; from += between) {
+    size_t to = from + between < n_blocks ? from + between : n_blocks;
 #ifdef _OPENMP
     if (threads > 1) {
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
       for (size_t k = from; k < to; k++)
-        draw_block(s, &work[omp_get_thread_num()], out, k * BLOCK_ROWS, error + k * (size_t)d);
+        draw_block(s, &work[thread_index()], out, k * BLOCK_ROWS, error + k * (size_t)d);
     } else
 #endif
       for (size_t k = from; k < to; k++)

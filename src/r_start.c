@@ -83,8 +83,7 @@ SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEX
       r[j + j * d] = 1;
     if (s > 0)
       rotation_random(r, d, (uint64_t)Rf_asReal(seed), (uint32_t)s, normals);
-    REAL(VECTOR_ELT(out, 1))[s] = rotation_descend(&p, &w, r, 1e-10, 200);
-    R_CheckUserInterrupt();
+    REAL(VECTOR_ELT(out, 1))[s] = rotation_descend(&p, &w, r, 1e-10, 200, R_CheckUserInterrupt);
   }
   UNPROTECT(1);
   return out;
@@ -97,7 +96,8 @@ static unmixing_problem unmixing_from(SEXP cov, SEXP weight, SEXP coord, SEXP no
                         .n_cells = Rf_length(coord),
                         .cell = cells_from(cov, weight, coord, d),
                         .noise = REAL(noise),
-                        .variance_floor = Rf_asReal(variance_floor)};
+                        .variance_floor = Rf_asReal(variance_floor),
+                        .poll = R_CheckUserInterrupt};
   for (int k = 0; k < p.n_cells; k++)
     p.n += p.cell[k].weight / d;
   return p;
@@ -127,7 +127,6 @@ SEXP unmixing_starts(SEXP cov, SEXP weight, SEXP coord, SEXP noise, SEXP varianc
     REAL(VECTOR_ELT(out, 1))
     [s] = unmixing_descend(&w, directions, 1000, 1e-12, LOGICAL(VECTOR_ELT(out, 2)) + s);
     vmaxset(before);
-    R_CheckUserInterrupt();
   }
   UNPROTECT(1);
   return out;

@@ -161,11 +161,11 @@ double rotation_objective(const rotation_problem *p, rotation_work *w, const dou
 }
 
 double rotation_descend(const rotation_problem *p, rotation_work *w, double *r, double tol,
-                        int max_sweeps) {
+                        int max_sweeps, void (*poll)(void)) {
   double value = rotation_objective(p, w, r);
   for (int sweep = 0; sweep < max_sweeps; sweep++) {
     double gain = 0;
-    for (int a = 0; a < p->d; a++)
+    for (int a = 0; a < p->d; a++, poll())
       for (int b = a + 1; b < p->d; b++) {
         plane at = {p, w, a, b};
         double after, before = plane_value(0, &at), angle = best_angle(&at, &after);

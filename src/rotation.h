@@ -40,9 +40,10 @@ rotation_work rotation_work_new(const rotation_problem *p, allocator alloc);
 /* F at rotation r (d x d). */
 double rotation_objective(const rotation_problem *p, rotation_work *w, const double *r);
 
-/* Descends from r, in place, until a sweep over all planes gains less than tol |F|. Returns F. */
+/* Descends from r, in place, until a sweep over all planes gains less than tol |F|. Returns F.
+ * poll: called several times a sweep; may not return. */
 double rotation_descend(const rotation_problem *p, rotation_work *w, double *r, double tol,
-                        int max_sweeps);
+                        int max_sweeps, void (*poll)(void));
 
 /* r (d x d) = a uniformly distributed rotation: draw number `start` of `seed`. */
 void rotation_random(double *r, int d, uint64_t seed, uint32_t start, double *normals);

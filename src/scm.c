@@ -23,11 +23,9 @@
 #include "scm.h"
 
 #include "rng.h"
+#include "workspace.h"
 
 #include <math.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #define USER_CALL_POINTS 65536
 
@@ -261,8 +259,8 @@ void scm_importance(const struct scm_spec *scm, const struct scm_data *data, siz
     const size_t size = scm_work_size(scm, draws);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (size_t k = 0; k < tiles; k++)
-      importance_step(scm, data, draws, seed, from, to, k,
-                      work + (size_t)omp_get_thread_num() * size, out);
+      importance_step(scm, data, draws, seed, from, to, k, work + (size_t)thread_index() * size,
+                      out);
     return;
   }
 #endif

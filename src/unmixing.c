@@ -145,8 +145,10 @@ static double bfgs_value(int size, double *directions, void *context) {
 }
 
 static void bfgs_gradient(int size, double *directions, double *gradient, void *context) {
+  unmixing_work *w = context;
   (void)size;
-  unmixing_objective(context, directions, gradient);
+  unmixing_objective(w, directions, gradient);
+  w->problem->poll();
 }
 
 /* Columns to length 1: F does not change, and BFGS sees numbers of one size. */

@@ -21,6 +21,7 @@ typedef struct {
   const double *noise;   /* d x d: covariance of the noise of y */
   double variance_floor; /* of v_jc, as a share of the noise variance of z_j */
   double n;              /* the sum of n_j0 + n_j1 for each j */
+  void (*poll)(void);    /* called once a gradient of a descent; may not return */
 } unmixing_problem;
 
 typedef struct {
