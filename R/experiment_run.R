@@ -76,12 +76,18 @@ run_cells <- function(cells, dir, cl, progress, call = rlang::caller_env()) {
   }
   if (is.numeric(cl)) {
     cl <- local_workers(min(cl, length(cells)))
-    on.exit(parallel::stopCluster(cl))
+    pids <- unlist(parallel::clusterCall(cl, Sys.getpid))
+    finished <- FALSE
+    on.exit({
+      parallel::stopCluster(cl)
+      if (!finished) tools::pskill(pids, tools::SIGINT) # they look up between cells only
+    })
   }
   check_cluster(cl, call)
   queue <- cell_queue(cells, function(i) tick(max(0L, i - length(cl))))
   results <- tryCatch(parallel::clusterApplyLB(cl, queue, run_cell, dir = dir),
                       error = function(e) abort_worker(conditionMessage(e), dir, call))
+  finished <- TRUE
   tick(length(cells))
   results
 }
