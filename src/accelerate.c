@@ -1,5 +1,7 @@
 #include "accelerate.h"
 
+#include "linalg.h"
+
 #include <R_ext/Lapack.h>
 #include <math.h>
 #include <string.h>
@@ -9,13 +11,6 @@ static const double NEAR = 0.3;       /* relative distance to the limit that cou
 static const double LONGEST = 0.1;    /* relative length of an extrapolation */
 static const double SAME_SPAN = 1e-3; /* parts of unit differences below it are left out */
 static const double ROUNDING = 1e-12; /* relative residual that is not worth a step */
-
-static double dot(const double *a, const double *b, size_t size) {
-  double sum = 0;
-  for (size_t i = 0; i < size; i++)
-    sum += a[i] * b[i];
-  return sum;
-}
 
 accelerator accelerator_new(size_t size, double unit, allocator alloc) {
   accelerator a = {.size = size, .unit = unit};

@@ -1,18 +1,11 @@
 #include "conjugate_gradients.h"
 
-#include "workspace.h"
+#include "linalg.h"
 
 #include <math.h>
 
 /* Products between two calls of poll. */
 enum { POLL_EVERY = 8 };
-
-static double dot(const double *a, const double *b, size_t size) {
-  double sum = 0;
-  for (size_t g = 0; g < size; g++)
-    sum += a[g] * b[g];
-  return sum;
-}
 
 int conjugate_gradients(const cg_problem *problem, const double *rhs, double *solution,
                         cg_result *result) {

@@ -105,6 +105,13 @@ void rows_cross(const double *x, size_t n, int p, size_t start, int rows, const 
   }
 }
 
+double dot(const double *a, const double *b, size_t size) {
+  double sum = 0;
+  for (size_t i = 0; i < size; i++)
+    sum += a[i] * b[i];
+  return sum;
+}
+
 int all_finite(const double *v, size_t size) {
   for (size_t i = 0; i < size; i++)
     if (!isfinite(v[i]))

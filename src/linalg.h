@@ -16,6 +16,9 @@ void rows_times(const double *x, size_t n, int p, size_t start, int rows, const 
 void rows_cross(const double *x, size_t n, int p, size_t start, int rows, const double *z, int d,
                 double *sum);
 
+/* a'b. */
+double dot(const double *a, const double *b, size_t size);
+
 /* Is every entry of v finite? */
 int all_finite(const double *v, size_t size);
 

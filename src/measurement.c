@@ -10,10 +10,8 @@ static const double SCALE_TOL = 1e-12;
 static const double SCALE_LEAST = 1e-100;
 
 static double column_dot(const double *a, const double *b, int p, int j) {
-  double sum = 0;
-  for (int k = 0; k < p; k++)
-    sum += a[(size_t)j * (size_t)p + (size_t)k] * b[(size_t)j * (size_t)p + (size_t)k];
-  return sum;
+  size_t at = (size_t)j * (size_t)p;
+  return dot(a + at, b + at, (size_t)p);
 }
 
 static void flip_column(double *a, int p, int j) {

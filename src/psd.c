@@ -116,21 +116,14 @@ int psd_least_squares(psd_model *m, const double *cross, const double *second) {
   return STATUS_OK;
 }
 
-static double column_dot(const double *a, const double *b, size_t p) {
-  double sum = 0;
-  for (size_t k = 0; k < p; k++)
-    sum += a[k] * b[k];
-  return sum;
-}
-
 double psd_sigma2(const psd_model *m, double sum_sq, const double *cross, const double *second,
                   size_t n, double floor, int *floored) {
   size_t p = (size_t)m->p, d = (size_t)m->d;
   double sum = sum_sq;
   for (size_t j = 0; j < d; j++) {
-    sum -= 2 * column_dot(m->mixing + j * p, cross + j * p, p);
+    sum -= 2 * dot(m->mixing + j * p, cross + j * p, p);
     for (size_t k = 0; k < d; k++)
-      sum += second[j + k * d] * column_dot(m->mixing + j * p, m->mixing + k * p, p);
+      sum += second[j + k * d] * dot(m->mixing + j * p, m->mixing + k * p, p);
   }
   double sigma2 = sum / ((double)n * m->p);
   *floored = sigma2 <= floor;
@@ -141,7 +134,7 @@ int psd_split(psd_model *m, polar_work *w, double *orthonormal, double *lambda, 
   size_t p = (size_t)m->p, d = (size_t)m->d;
   int deficient;
   for (size_t j = 0; j < d; j++) {
-    double *column = m->mixing + j * p, length = sqrt(column_dot(column, column, p));
+    double *column = m->mixing + j * p, length = sqrt(dot(column, column, p));
     for (size_t k = 0; k < p; k++)
       column[k] /= length;
   }
@@ -150,8 +143,8 @@ int psd_split(psd_model *m, polar_work *w, double *orthonormal, double *lambda, 
     return status;
   for (size_t i = 0; i < d; i++) /* Lambda = O'A */
     for (size_t j = 0; j <= i; j++) {
-      double one_way = column_dot(orthonormal + i * p, m->mixing + j * p, p);
-      double other = column_dot(orthonormal + j * p, m->mixing + i * p, p);
+      double one_way = dot(orthonormal + i * p, m->mixing + j * p, p);
+      double other = dot(orthonormal + j * p, m->mixing + i * p, p);
       lambda[i + j * d] = lambda[j + i * d] = (one_way + other) / 2;
     }
   return psd_refresh(m, orthonormal, lambda, floored);

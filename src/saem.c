@@ -273,19 +273,12 @@ static void update_range(saem_state *s) {
 
 /* ---- maximisation -------------------------------------------------------------------------- */
 
-static double product_of(const double *a, const double *b, size_t length) {
-  double sum = 0;
-  for (size_t i = 0; i < length; i++)
-    sum += a[i] * b[i];
-  return sum;
-}
-
 /* |after - before| / |before|. */
 static double relative_change(const double *before, const double *after, size_t length) {
   double sum = 0;
   for (size_t i = 0; i < length; i++)
     sum += (after[i] - before[i]) * (after[i] - before[i]);
-  return sqrt(sum / product_of(before, before, length));
+  return sqrt(sum / dot(before, before, length));
 }
 
 /* A = O D for given lengths D: O is the polar factor of cross D (Procrustes, 4.8). */
@@ -377,7 +370,7 @@ static int shear_all(saem_state *s, double step) {
     return STATUS_DEPENDENT;
   turn_columns(s->mixing, p, s->inverse, d, row);
   for (int j = 0; j < d; j++) {
-    double *column = s->mixing + (size_t)j * p, length = sqrt(product_of(column, column, p));
+    double *column = s->mixing + (size_t)j * p, length = sqrt(dot(column, column, p));
     for (size_t i = 0; i < p; i++)
       column[i] /= length;
     for (int k = 0; k < d; k++)
@@ -407,7 +400,7 @@ static void unit_columns(saem_state *s) {
       for (int k = 0; k < d; k++)
         for (size_t i = 0; k != j && i < p; i++)
           next[i] -= second[k + j * d] * s->mixing[(size_t)k * p + i];
-      double norm = sqrt(product_of(next, next, p));
+      double norm = sqrt(dot(next, next, p));
       for (size_t i = 0; i < p && norm > 0; i++) {
         double to = next[i] / norm;
         change += (to - column[i]) * (to - column[i]);
@@ -420,8 +413,8 @@ static void unit_columns(saem_state *s) {
 static void update_sigma2(saem_state *s) {
   int d = s->rows->d;
   const double *cross = s->statistics + cross_at(s), *second = s->statistics + second_at(s);
-  double sum = s->sum_sq - 2 * product_of(s->mixing, cross, (size_t)s->p * (size_t)d) +
-               product_of(s->gram, second, (size_t)d * (size_t)d);
+  double sum = s->sum_sq - 2 * dot(s->mixing, cross, (size_t)s->p * (size_t)d) +
+               dot(s->gram, second, (size_t)d * (size_t)d);
   s->sigma2 = sum / ((double)s->rows->n * s->p);
   if (s->sigma2 <= s->sigma2_floor) {
     s->sigma2 = s->sigma2_floor;

@@ -1,6 +1,7 @@
 #include "solve.h"
 
 #include "conjugate_gradients.h"
+#include "linalg.h"
 #include "vectorize.h"
 
 #include <R_ext/BLAS.h>
@@ -178,13 +179,6 @@ static size_t gather_rows(score_model *m, const latent_sample *s, int node, int 
     if (row_state(s, i, node) == state)
       w->row[count++] = (int)i;
   return count;
-}
-
-static double dot(const double *a, const double *b, size_t m) {
-  double sum = 0;
-  for (size_t g = 0; g < m; g++)
-    sum += a[g] * b[g];
-  return sum;
 }
 
 /* What fill_rows() sums: - omega d_j phi, - omega (d_j phi + g_j phi), omega phi^2. */
