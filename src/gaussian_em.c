@@ -140,7 +140,7 @@ static void add_group(gaussian_em *s, int g) {
   int d = s->prior->d, q = m->q;
   const double *k = s->posterior.covariance;
   double *mean = s->group_mean + (size_t)g * (size_t)d, trace = 0;
-  double *second = s->group_second + (size_t)(g * d) * (size_t)d;
+  double *second = s->group_second + (size_t)g * (size_t)d * (size_t)d;
   group_projection(s, g);
   for (int j = 0; j < d; j++) {
     s->left[j] = 0;

@@ -170,17 +170,6 @@ static void use_reference(em_fit_state *em, SEXP fitted, SEXP parents) {
     Rf_error("internal error: the reference of a target set is not finite");
 }
 
-/* A copy of an R matrix or vector as a component of the result, for the kernels to write on. */
-static double *own_copy(SEXP out, int at, SEXP value) {
-  SET_VECTOR_ELT(out, at, Rf_duplicate(value));
-  return REAL(VECTOR_ELT(out, at));
-}
-
-static double *new_matrix(SEXP out, int at, size_t rows, int cols) {
-  SET_VECTOR_ELT(out, at, Rf_allocMatrix(REALSXP, (int)rows, cols));
-  return REAL(VECTOR_ELT(out, at));
-}
-
 /* One value a cell. */
 static SEXP cell_values(const score_model *m, int what) {
   SEXP out = PROTECT(Rf_allocVector(REALSXP, 2 * m->d));
@@ -277,14 +266,13 @@ SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init,
             SEXP progress) {
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fit_fields));
   em_fit_state em = em_state_from(x, env, targets, parents, omega, init, control, progress);
-  size_t n = em.sample.n;
-  int d = em.sample.d;
-  em.out.latents = new_matrix(out, FIT_LATENTS, n, d);
-  em.out.sd = new_matrix(out, FIT_SD, n, d);
+  size_t n = em.sample.n, d = (size_t)em.sample.d;
+  em.out.latents = new_numbers(out, FIT_LATENTS, n, d);
+  em.out.sd = new_numbers(out, FIT_SD, n, d);
   em.orthonormal = own_copy(out, FIT_ORTHONORMAL, list_element(init, "orthonormal"));
   em.scale = own_copy(out, FIT_SCALE, list_element(init, "scale"));
-  em.trace = new_matrix(out, FIT_TRACE, (size_t)em.set.max_iter, TRACE_COLUMNS);
-  em.y = (double *)R_alloc(n * (size_t)d, sizeof(double));
+  em.trace = new_numbers(out, FIT_TRACE, (size_t)em.set.max_iter, TRACE_COLUMNS);
+  em.y = (double *)R_alloc(n * d, sizeof(double));
   em.sample.y = em.y;
   em.smoothing = smoothing_from(&em.sample, control);
   em.reference = reference_from(&em, list_element(control, "reference"), 0, parents);
@@ -299,13 +287,12 @@ SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init,
   SET_VECTOR_ELT(out, FIT_REFERENCE, reference_list(em.reference));
   SET_VECTOR_ELT(out, FIT_FLOORED, floored_by_domain(&em));
   SET_VECTOR_ELT(out, FIT_SIGMA2, Rf_ScalarReal(em.sigma2));
-  memcpy(new_matrix(out, FIT_RANGE, 2, d), em.score->range, 2 * (size_t)d * sizeof(double));
+  memcpy(new_numbers(out, FIT_RANGE, 2, d), em.score->range, 2 * d * sizeof(double));
   SET_VECTOR_ELT(out, FIT_THETA, theta_list(em.score));
   SET_VECTOR_ELT(out, FIT_ITERATIONS, Rf_ScalarInteger(em.iterations));
   SET_VECTOR_ELT(out, FIT_CONVERGED, Rf_ScalarLogical(em.converged));
   SET_VECTOR_ELT(out, FIT_CHANGE_LATENTS, Rf_ScalarReal(em.change_latents));
-  em_last_step(&em, new_matrix(out, FIT_TURN, (size_t)d, d),
-               new_matrix(out, FIT_GROWTH, (size_t)d, 1));
+  em_last_step(&em, new_numbers(out, FIT_TURN, d, d), new_numbers(out, FIT_GROWTH, d, 1));
   SET_VECTOR_ELT(out, FIT_ETA, Rf_ScalarReal(em.set.eta));
   for (int what = 0; what < 5; what++)
     SET_VECTOR_ELT(out, FIT_LAMBDA + what, cell_values(em.score, what));
@@ -334,16 +321,15 @@ SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP contro
   for (int e = 0; e < Rf_nrows(targets); e++)
     REAL(omega)[e] = 1;
   em_fit_state em = em_state_from(x, env, targets, parents, omega, model, control, R_NilValue);
-  size_t n = em.sample.n;
-  int d = em.sample.d;
+  size_t n = em.sample.n, d = (size_t)em.sample.d;
   load_theta(em.score, list_element(model, "theta"));
   em.orthonormal = REAL(list_element(model, "orthonormal"));
   em.scale = REAL(list_element(model, "scale"));
-  em.y = new_matrix(out, 0, n, d);
-  em.out.score = new_matrix(out, 1, n, d);
-  em.out.dscore = new_matrix(out, 2, n, d);
-  em.out.latents = new_matrix(out, 3, n, d);
-  em.out.sd = new_matrix(out, 4, n, d);
+  em.y = new_numbers(out, 0, n, d);
+  em.out.score = new_numbers(out, 1, n, d);
+  em.out.dscore = new_numbers(out, 2, n, d);
+  em.out.latents = new_numbers(out, 3, n, d);
+  em.out.sd = new_numbers(out, 4, n, d);
   SET_VECTOR_ELT(out, 6, Rf_allocVector(REALSXP, (R_xlen_t)n));
   em.out.divergence = REAL(VECTOR_ELT(out, 6));
   em.sample.y = em.y;

@@ -17,11 +17,9 @@ SEXP row_errors(SEXP estimate, SEXP truth, SEXP env, SEXP n_domains) {
     Rf_error("internal error: estimate and truth differ in shape");
   const R_xlen_t n = Rf_nrows(estimate);
   const int m = Rf_asInteger(n_domains);
-  if (!Rf_isInteger(env) || XLENGTH(env) != n || m < 1)
+  if (XLENGTH(env) != n || m < 1)
     Rf_error("internal error: env must hold one integer per row, n_domains a positive count");
-  for (R_xlen_t i = 0; i < n; i++)
-    if (INTEGER(env)[i] < 1 || INTEGER(env)[i] > m)
-      Rf_error("internal error: domain code %d outside 1..%d", INTEGER(env)[i], m);
+  assert_codes(env, m);
 
   const char *fields[] = {"ratio", "error", "norm", "count", "zero_row", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));

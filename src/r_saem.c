@@ -7,18 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-static SEXP own_copy(SEXP out, int at, SEXP value) {
-  SET_VECTOR_ELT(out, at, Rf_duplicate(value));
-  return VECTOR_ELT(out, at);
-}
-
-static double *new_numbers(SEXP out, int at, size_t rows, size_t cols) {
-  SET_VECTOR_ELT(out, at, Rf_allocMatrix(REALSXP, (int)rows, (int)cols));
-  double *v = REAL(VECTOR_ELT(out, at));
-  memset(v, 0, rows * cols * sizeof(double));
-  return v;
-}
-
 static mechanisms mechanisms_from(const latent_sample *s, SEXP parents, SEXP control) {
   family_coords families = family_coords_from(parents, s->d);
   causal_graph graph = causal_graph_new(families.coord, families.n_coord, s->d, r_allocator);
@@ -258,9 +246,9 @@ SEXP saem_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP ini
   s.set.prior_given = !Rf_isNull(prior);
   if (s.set.prior_given)
     load_prior(&mech, prior);
-  s.mixing = REAL(own_copy(out, FIT_MIXING, list_element(init, "mixing")));
-  s.z = REAL(own_copy(state, STATE_LATENTS, list_element(init, "latents")));
-  s.walk_scale = REAL(own_copy(state, STATE_WALK_SCALE, list_element(init, "walk_scale")));
+  s.mixing = own_copy(out, FIT_MIXING, list_element(init, "mixing"));
+  s.z = own_copy(state, STATE_LATENTS, list_element(init, "latents"));
+  s.walk_scale = own_copy(state, STATE_WALK_SCALE, list_element(init, "walk_scale"));
   s.acceptance = new_numbers(out, FIT_ACCEPTANCE, d, domains);
   s.trace = new_numbers(out, FIT_TRACE, (size_t)(s.set.burn_in + s.set.iterations),
                         SAEM_VARIANCES + 2 * d);
@@ -345,7 +333,7 @@ SEXP latent_draws(SEXP projected, SEXP latents, SEXP env, SEXP targets, SEXP par
   post.quantile = new_numbers(out, 2, n, d * (size_t)post.n_probs);
   post.kept = new_numbers(out, 3, n, d * (size_t)post.keep);
   post.error = new_numbers(out, 4, d, 1);
-  post.z = REAL(own_copy(out, 5, latents));
+  post.z = own_copy(out, 5, latents);
   posterior_draws(&sampler, &post, r_allocator);
   UNPROTECT(2);
   return out;

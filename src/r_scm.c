@@ -76,13 +76,11 @@ static struct scm_data unpack_data(SEXP y, SEXP env, SEXP targets, SEXP y_var, S
   struct scm_data data = {.n = (size_t)Rf_nrows(y), .y = REAL(y), .n_domains = Rf_nrows(targets)};
   if (!Rf_isInteger(targets) || Rf_ncols(targets) != scm->d)
     Rf_error("internal error: targets must be an integer matrix with one column per latent");
-  if (!Rf_isInteger(env) || (size_t)XLENGTH(env) != data.n)
+  if ((size_t)XLENGTH(env) != data.n)
     Rf_error("internal error: env must hold one integer per row");
+  assert_codes(env, data.n_domains);
   if (!Rf_isReal(y_var) || XLENGTH(y_var) != scm->d)
     Rf_error("internal error: sigma2 must hold one number per latent");
-  for (size_t i = 0; i < data.n; i++)
-    if (INTEGER(env)[i] < 1 || INTEGER(env)[i] > data.n_domains)
-      Rf_error("internal error: domain code %d outside 1..%d", INTEGER(env)[i], data.n_domains);
   data.env = INTEGER(env);
   data.targets = INTEGER(targets);
   data.y_var = REAL(y_var);

@@ -19,6 +19,18 @@ int list_int(SEXP list, const char *name) {
   return Rf_asInteger(list_element(list, name));
 }
 
+double *new_numbers(SEXP list, int at, size_t rows, size_t cols) {
+  SET_VECTOR_ELT(list, at, Rf_allocMatrix(REALSXP, (int)rows, (int)cols));
+  double *v = REAL(VECTOR_ELT(list, at));
+  memset(v, 0, rows * cols * sizeof(double));
+  return v;
+}
+
+double *own_copy(SEXP list, int at, SEXP value) {
+  SET_VECTOR_ELT(list, at, Rf_duplicate(value));
+  return REAL(VECTOR_ELT(list, at));
+}
+
 void *r_allocator(size_t count, size_t size) {
   return R_alloc(count, (int)size);
 }

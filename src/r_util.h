@@ -13,6 +13,10 @@ SEXP list_element(SEXP list, const char *name);
 double list_number(SEXP list, const char *name);
 int list_int(SEXP list, const char *name);
 
+/* Element `at` of a list becomes a matrix of zeros, or a copy of a numeric value: its numbers. */
+double *new_numbers(SEXP list, int at, size_t rows, size_t cols);
+double *own_copy(SEXP list, int at, SEXP value);
+
 /* R_alloc as an allocator: released when .Call ends, however it ends. */
 void *r_allocator(size_t count, size_t size);
 
