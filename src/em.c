@@ -226,7 +226,7 @@ static void posterior_shard(em_fit_state *em, int k, int first) {
   task_work *t = &m->task[k];
   sums_clear(sum, em->p, d, second_size(em));
   if (em->psd)
-    memset(em->psd_floored + k * em->sample.n_domains, 0,
+    memset(em->psd_floored + (size_t)k * (size_t)em->sample.n_domains, 0,
            (size_t)em->sample.n_domains * sizeof(int));
   for (size_t start = shard_start(&m->shards, k); start < end; start += X_ROWS) {
     int many = block_rows(start, end, X_ROWS);

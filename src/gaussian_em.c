@@ -206,17 +206,17 @@ static int orthogonal_columns(gaussian_em *s) {
 
 /* Moments of the latents after latent j is multiplied by length[j]. */
 static void scale_latents(gaussian_em *s, const double *length) {
-  int d = s->prior->d;
-  for (int j = 0; j < d; j++) {
-    for (int g = 0; g < s->data->n_groups; g++) {
+  size_t d = (size_t)s->prior->d, q = (size_t)s->data->q, groups = (size_t)s->data->n_groups;
+  for (size_t j = 0; j < d; j++) {
+    for (size_t g = 0; g < groups; g++) {
       s->group_mean[j + g * d] *= length[j];
-      for (int k = 0; k < d; k++)
+      for (size_t k = 0; k < d; k++)
         s->group_second[j + (k + g * d) * d] *= length[j] * length[k];
     }
-    for (int k = 0; k < d; k++)
+    for (size_t k = 0; k < d; k++)
       s->second[j + k * d] *= length[j] * length[k];
-    for (int i = 0; i < s->data->q; i++)
-      s->cross[i + (size_t)j * (size_t)s->data->q] *= length[j];
+    for (size_t i = 0; i < q; i++)
+      s->cross[i + j * q] *= length[j];
   }
 }
 

@@ -61,7 +61,7 @@ typedef struct {
 mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, mechanism_settings set,
                           allocator alloc);
 
-/* Doubles of the statistics; 8 x n_edges x ... are not counted. */
+/* Doubles of the statistics, as if all parents acted in both states. */
 double mechanism_stats_count(const int *n_coord, int d, int knots, int components);
 
 /* The prior that the mechanisms make, for as long as `m` stays where it is. */

@@ -45,9 +45,15 @@ static shared_outputs shared_outputs_of(design_kind design, const family *f, con
   return o;
 }
 
-static void fill_coordinates(const score_model *m, const family *f, task_work *t, int rows) {
+/* The bases of a term's coordinates at the rows that are listed. */
+static void fill_coordinates(const score_model *m, const latent_sample *s, const family *f,
+                             task_work *t, int rows) {
   for (int k = 0; k < f->n_coord; k++) {
     int j = f->coord[k];
+    const double *y = s->y + (size_t)j * s->n;
+    double *gathered = t->terms.rows + (size_t)j * BLOCK_ROWS;
+    for (int i = 0; i < rows; i++)
+      gathered[i] = y[t->terms.row[i]];
     basis_block_fill(&t->block, &m->table, m->range + 2 * j, t->terms.rows, BLOCK_ROWS, j, 0, rows);
   }
 }
@@ -56,23 +62,14 @@ static void fill_coordinates(const score_model *m, const family *f, task_work *t
  * block (bases of their coordinates) and its list of rows; moves *next. Returns their number. */
 static int gather_block(const score_model *m, const latent_sample *s, system_term a, system_term b,
                         task_work *t, size_t *next) {
-  const family *f = a.f, *g = b.f;
-  term_work *w = &t->terms;
   int rows = 0;
   for (; *next < s->n && rows < BLOCK_ROWS; ++*next)
     if (row_state(s, *next, a.cell / 2) == a.cell % 2 &&
         row_state(s, *next, b.cell / 2) == b.cell % 2)
-      w->row[rows++] = (int)*next;
-  const family *both[] = {f, g};
-  for (int a = 0; a < (g == f ? 1 : 2); a++)
-    for (int k = 0; k < both[a]->n_coord; k++) {
-      size_t j = (size_t)both[a]->coord[k];
-      for (int i = 0; i < rows; i++)
-        w->rows[j * BLOCK_ROWS + (size_t)i] = s->y[j * s->n + (size_t)w->row[i]];
-    }
-  fill_coordinates(m, f, t, rows);
-  if (g != f)
-    fill_coordinates(m, g, t, rows);
+      t->terms.row[rows++] = (int)*next;
+  fill_coordinates(m, s, a.f, t, rows);
+  if (b.f != a.f)
+    fill_coordinates(m, s, b.f, t, rows);
   return rows;
 }
 
