@@ -243,6 +243,32 @@ test_that("a dead worker is an error that says what is kept", {
   expect_error(run(methods = deadly, cl = 2), "With `dir`", class = "ebcrl_error_worker")
 })
 
+test_that("an interrupted run ends the cells of its workers", {
+  skip_on_cran()
+  skip_on_os("windows")
+  dir <- withr::local_tempdir()
+  caller <- Sys.getpid()
+  endless <- function(sim) {
+    file.create(file.path(dir, Sys.getpid()))
+    Sys.sleep(300)
+  }
+  signal <- function(sim) {
+    while (length(list.files(dir)) == 0L) Sys.sleep(0.05)
+    file.create(file.path(dir, Sys.getpid()))
+    tools::pskill(caller, tools::SIGINT)
+    Sys.sleep(300)
+  }
+  ended <- tryCatch(run(methods = list(endless = endless, signal = signal), seeds = 1, cl = 2),
+                    interrupt = function(condition) "interrupted")
+  expect_identical(ended, "interrupted")
+  workers <- as.integer(list.files(dir))
+  expect_length(workers, 2)
+  alive <- function() tools::pskill(workers, 0L)
+  deadline <- Sys.time() + 60
+  while (any(alive()) && Sys.time() < deadline) Sys.sleep(0.05)
+  expect_identical(alive(), c(FALSE, FALSE))
+})
+
 test_that("a run that is killed goes on where it was", {
   skip_on_cran()
   skip_on_os("windows")

@@ -81,6 +81,25 @@ test_that("numbers that are not finite end SAEM with a status", {
   expect_error(ebcrl:::check_status(1L), "not finite", class = "ebcrl_error_numerical")
 })
 
+test_that("Ctrl-C ends SAEM and leaves nothing behind", {
+  skip_on_os("windows")
+  data <- g_case()
+  fresh <- run_saem(data, start_of(data), g_settings())
+  last <- 0
+  signal_at_3 <- function(iteration, change) {
+    last <<- iteration
+    if (iteration == 3) tools::pskill(Sys.getpid(), tools::SIGINT)
+  }
+  ended <- tryCatch(
+    .Call(ebcrl:::C_saem_fit, data$x, data$env, data$targets, data$parents, c(1.2, 0.8, 1),
+          start_of(data), g_settings(burn_in = 5000L, iterations = 5000L), signal_at_3),
+    interrupt = function(condition) "interrupted"
+  )
+  expect_identical(ended, "interrupted")
+  expect_lt(last, 1000)
+  expect_identical(run_saem(data, start_of(data), g_settings()), fresh)
+})
+
 test_that("Monte-Carlo errors are those of batches of the parameters", {
   data <- g_case()
   start <- start_of(data)
