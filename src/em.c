@@ -367,7 +367,8 @@ static int m_step(em_fit_state *em, double *change_mixing, double *change_sigma2
   }
   *change_mixing = sqrt(moved) / fmax(sqrt(norm), CHANGE_FLOOR);
   *change_sigma2 = fabs(em->sigma2 - sigma2) / fmax(sigma2, CHANGE_FLOOR);
-  if (status == STATUS_OK && em->set.learn_sigma2 && !(em->sigma2 <= SIGMA2_MOST * em->mean_square))
+  double most = fmax(SIGMA2_MOST * em->mean_square, sigma2); /* a start above may come down */
+  if (status == STATUS_OK && em->set.learn_sigma2 && !(em->sigma2 <= most))
     return STATUS_DIVERGED;
   return status;
 }

@@ -466,6 +466,17 @@ test_that("an EM that diverges says what happened and how to mend it", {
   expect_s3_class(held, "crl_fit")
 })
 
+test_that("a noise variance that starts far too large may come down", {
+  sim <- withr::with_seed(1, sim_crl(chain_dag(3), n = 200, p = 50))
+  from <- function(sigma2) {
+    fit_crl(sim, init = list(mixing = sim$mixing, sigma2 = sigma2),
+            control = crl_control(mixing = "fixed", sigma2 = "learned"))$sigma2
+  }
+  far <- 15 * mean(sim$x^2)
+  expect_equal(from(far), from(2), tolerance = 1e-4)
+  expect_error(from(1e4 * far), "noise variance rose", class = "ebcrl_error_numerical")
+})
+
 test_that("D that falls to 0 ends the update of the mixing matrix", {
   expect_error(
     .Call(ebcrl:::C_mixing_update, diag(2), c(1, 1e120), c(1, 1), 1L), "status 7"
