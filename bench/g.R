@@ -47,7 +47,7 @@ curve_error <- function(fit, sim) {
     inside <- z > ends[1] & z < ends[2]
     truth <- sim$scm$edge_weights[parent, node] * g(z)
     max(abs(curve$mean * signs[node] - truth)[inside]) /
-      c(noise = sqrt(sim$scm$noise_var[1]), node = stats::sd(sim$z[rows, node]))
+      c(noise = sqrt(sim$scm$noise_var[[1]]), node = stats::sd(sim$z[rows, node]))
   }, numeric(2))
   apply(distances, 1, max)
 }

@@ -23,6 +23,11 @@ INLINE void row_features(const family *f, const basis_block *b, int row, double 
   size_t length = family_middle_product(f, b, row, 0, product);
   if (f->n_coord > 1)
     outer_product(product, length, b->value + family_basis_at(f, f->n_coord - 1, row));
+  if (n == 1) { /* the node alone */
+    memcpy(phi, value, ORDER * sizeof(double));
+    memcpy(dphi, slope, ORDER * sizeof(double));
+    return;
+  }
   for (size_t a = 0; a < ORDER; a++)
     for (size_t r = 0; r < n; r++) {
       phi[a * n + r] = value[a] * product[r];
@@ -40,7 +45,7 @@ INLINE void add_run(double *to, double w, const double *from) {
 INLINE void add_gram(double *band, size_t ld, const family *f, size_t base, const double *phi,
                      double w) {
   for (size_t ra = 0; ra < f->n_run; ra++)
-    for (size_t a = 0; a < ORDER; a++) {
+    UNROLL_FOUR for (size_t a = 0; a < ORDER; a++) {
       size_t col = f->run_offset[ra] + a;
       double wa = w * phi[ra * ORDER + a];
       double *entry = band + (base + col) * ld - col; /* entry[offset of b] belongs to (b, a) */
@@ -59,19 +64,21 @@ static int goes_by_pairs(const score_model *m, int cell) {
 WIDE_VECTORS static void accumulate_features(const score_model *m, const latent_sample *s, int node,
                                              const int *wanted, int copy, const task_work *t,
                                              size_t start, int rows) {
+  band_shape shape[2];
+  for (int state = 0; state < 2; state++)
+    shape[state] = band_shape_of(m->cell[2 * node + state].term, m->table.n_basis);
   for (int i = 0; i < rows; i++) {
     int state = row_state(s, start + (size_t)i, node), c = 2 * node + state;
     if (!wanted[state])
       continue;
     const family *f = m->cell[c].term;
-    band_shape shape = band_shape_of(f, m->table.n_basis);
-    double *rhs = m->cell[c].gram + shape.total * (size_t)copy;
+    double *rhs = m->cell[c].gram + shape[state].total * (size_t)copy;
     double *band = rhs + f->n_coef + BAND_PADDING, w = row_weight(s, start + (size_t)i);
     size_t base = family_base(f, &t->block, i);
     row_features(f, &t->block, i, t->product, t->phi, t->dphi);
     for (size_t r = 0; r < f->n_run; r++)
       add_run(rhs + base + f->run_offset[r], -w, t->dphi + r * ORDER);
-    add_gram(band, shape.ld, f, base, t->phi, w);
+    add_gram(band, shape[state].ld, f, base, t->phi, w);
   }
 }
 
@@ -272,22 +279,29 @@ INLINE void row_score(const family *f, const basis_block *b, int row, const doub
   const double *slope = b->slope + family_basis_at(f, 0, row);
   double fit = 0, derivative = 0;
   if (f->n_coord == 1) {
-    for (int a = 0; a < ORDER; a++) {
+    UNROLL_FOUR for (int a = 0; a < ORDER; a++) {
       fit += value[a] * theta[a];
       derivative += slope[a] * theta[a];
     }
   } else { /* contract the middle coordinates, then the first, then the last */
     const double *last = b->value + family_basis_at(f, f->n_coord - 1, row);
     double fits[ORDER] = {0}, derivatives[ORDER] = {0};
-    size_t length = family_middle_product(f, b, row, 0, product);
-    for (size_t a = 0; a < ORDER; a++) {
-      double part[ORDER] = {0};
-      for (size_t r = 0; r < length; r++)
-        add_run(part, product[r], theta + f->run_offset[a * length + r]);
-      add_run(fits, value[a], part);
-      add_run(derivatives, slope[a], part);
+    if (f->n_coord == 2) { /* the commonest family has no middle */
+      UNROLL_FOUR for (size_t a = 0; a < ORDER; a++) {
+        add_run(fits, value[a], theta + a * f->stride[0]);
+        add_run(derivatives, slope[a], theta + a * f->stride[0]);
+      }
+    } else {
+      size_t length = family_middle_product(f, b, row, 0, product);
+      for (size_t a = 0; a < ORDER; a++) {
+        double part[ORDER] = {0};
+        for (size_t r = 0; r < length; r++)
+          add_run(part, product[r], theta + f->run_offset[a * length + r]);
+        add_run(fits, value[a], part);
+        add_run(derivatives, slope[a], part);
+      }
     }
-    for (int t = 0; t < ORDER; t++) {
+    UNROLL_FOUR for (int t = 0; t < ORDER; t++) {
       fit += last[t] * fits[t];
       derivative += last[t] * derivatives[t];
     }
