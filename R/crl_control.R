@@ -155,7 +155,7 @@
 #'
 #' With A and \eqn{\sigma^2} known, d = 4 or 10 and 100 to 2000 rows a domain, the error of the
 #' latents was 0.94 to 0.98 times that of splines alone with linear mechanisms (where it is within
-#' 1 \% of the Bayes optimum at 2000 rows), 0.98 to 1.00 times with bounded ones, 0.95 to 0.97 times
+#' 1 % of the Bayes optimum at 2000 rows), 0.98 to 1.00 times with bounded ones, 0.95 to 0.97 times
 #' with strong ones (medians of six seeds, see [sim_crl()] for the mechanisms). An iteration takes
 #' about a fifth longer with 4 latents, half as long again with 50.
 #'
@@ -187,7 +187,7 @@
 #'
 #' With A learned, the error was 1.05, 1.06 and 1.19 times the Bayes optimum with linear, bounded
 #' and strong mechanisms (worst of 40 seeds: 1.13, 1.17 and 4.2), where the best rotation had 13 to
-#' 14, and 90 \% intervals covered 88.5, 87.7 and 84.5 \%.
+#' 14, and 90 % intervals covered 88.5, 87.7 and 84.5 \%.
 #'
 #' Updates of A are neutral in every direction within the column space, and errors of the score add
 #' up: 50 of them raised the error from 1.06 to 1.16 times the Bayes optimum with bounded
@@ -200,11 +200,12 @@
 #'
 #' With `"psd"`, `init = "interventional"` looks for the most likely invertible mixing within the
 #' principal subspace, not only for a rotation, from the best rotation and `starts - 1` random ones;
-#' mechanisms are linear, and `objective` in `optima` is a row's. With `mechanisms = "spline"`, up
-#' to 250 iterations of the SAEM of `method = "g"` go on from the best (of its settings,
-#' `mechanism_knots`, `mechanism_lambda` and `noise` are read), since no correction for noise as
-#' large as it is in some direction lets splines be fitted to pseudo-latents. Its A is what the fit
-#' takes; the latents come from f-modeling.
+#' mechanisms are linear, and `objective` in `optima` is a row's. With `mechanisms = "sampled"` or
+#' `"spline"`, draws go on from the best (see Start by draws), since no correction for noise as large
+#' as it is in some direction lets splines be fitted to pseudo-latents: up to 2000 iterations with
+#' 2000 rows a domain, equally spaced, 300 each time the rows are doubled, 50 more with all of them.
+#' The noise of the g-model is as `noise` says. Its A is what the fit takes; the latents come from
+#' f-modeling.
 #'
 #' This takes perfect interventions (`intervention = "perfect"`), which the default of
 #' `intervention` does not assume: with imperfect ones \eqn{z_j + c z_k}, k a parent of j, is as

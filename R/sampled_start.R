@@ -1,5 +1,5 @@
-# The last stage of the interventional start with mechanisms = "sampled": a short g-model
-# (src/saem.c) within the principal subspace. The correction for noise in the parents by which the
+# The last stage of the interventional start with mechanisms = "sampled", and of that of correlated
+# columns: a short g-model (src/saem.c) within the principal subspace. The correction for noise in the parents by which the
 # spline stage (src/refine.c) does without a posterior is of second order; where mechanisms bend
 # within a width of the noise, draws of the parents take its place.
 
@@ -13,33 +13,43 @@
 SAMPLING <- list(rows = 1000L, sweeps = 3L, growth = 2L, first = 200L, later = 60L,
                  averaging = 10L, components = 2L)
 
+# The same where columns may be correlated. Steps of a general A are smaller, and its linear stage
+# leaves steep mechanisms farther off: more iterations, on more rows, since errors of few rows are
+# forgotten more slowly still. A second component would slow them further.
+SAMPLING_PSD <- utils::modifyList(SAMPLING, list(rows = 2000L, first = 2000L, later = 300L,
+                                                 averaging = 50L, components = 1L))
+
 # From the seed of a fit to those of the runs: away from the streams of other draws.
 SEED_STEP <- 2^33
 
 #' Has the start of a fit the stage of draws?
 #' @noRd
 samples_start <- function(init, control) {
-  identical(init, "interventional") && control$mechanisms == "sampled" && control$mixing != "psd"
+  correlated <- control$mixing == "psd" # goes there from the linear stage at once
+  identical(init, "interventional") &&
+    (control$mechanisms == "sampled" || (correlated && control$mechanisms == "spline"))
 }
 
-#' The rotation that SAEM makes of another, with ever more rows
+#' The mixing of the principal coordinates that SAEM makes of another, with ever more rows
 #'
-#' A = U R, U the principal components: X U (n x d) is all that the rows say on R, so that a run
-#' takes as long for any number of features. sigma2 is held.
+#' A = U B, U the principal components: X U (n x d) is all that the rows say on B (d x d, a
+#' rotation, or with correlated columns general), so that a run takes as long for any number of
+#' features. sigma2 is held.
 #' @param part Data with X U for `x`.
-#' @return list: `rotation`; `floored`, noise variances of latents that fell to their floor;
+#' @return list: `mixing`, B; `floored`, noise variances of latents that fell to their floor;
 #'   `stopped`, runs that could not go on and were left out (0 or 1: none follows); `sampling`,
 #'   tibble of the runs with `rows`, `iterations` and `distance`, squared Frobenius distance
-#'   from the rotation before it
+#'   from the B before it
 #' @noRd
-sampled_rotation <- function(rotation, part, sigma2, control) {
-  sizes <- sample_sizes(part$n_env)
-  state <- list(mixing = rotation, sigma2 = sigma2, prior = NULL,
+sampled_mixing <- function(mixing, part, sigma2, control) {
+  plan <- sampling_plan(control)
+  sizes <- sample_sizes(part$n_env, plan)
+  state <- list(mixing = mixing, sigma2 = sigma2, prior = NULL,
                 walk_scale = matrix(1, part$d, part$n_domains), place = NULL)
-  out <- list(rotation = rotation, floored = 0, stopped = 0L, sampling = NULL)
+  out <- list(mixing = mixing, floored = 0, stopped = 0L, sampling = NULL)
   for (k in seq_along(sizes)) {
-    burn_in <- if (k == 1L) SAMPLING$first else SAMPLING$later
-    averaging <- if (k == length(sizes)) SAMPLING$averaging else 0L
+    burn_in <- if (k == 1L) plan$first else plan$later
+    averaging <- if (k == length(sizes)) plan$averaging else 0L
     rows <- thinned(part, sizes[k])
     run <- sampling_run(state, rows, burn_in, averaging, control, control$seed + k * SEED_STEP)
     if (is.null(run)) {
@@ -51,9 +61,9 @@ sampled_rotation <- function(rotation, part, sigma2, control) {
     out$floored <- out$floored + run$counts[["noise_floored"]]
     out$sampling <- rbind(out$sampling, tibble::tibble(
       rows = rows$n, iterations = nrow(run$trace),
-      distance = sum((state$mixing - out$rotation)^2)
+      distance = sum((state$mixing - out$mixing)^2)
     ))
-    out$rotation <- state$mixing
+    out$mixing <- state$mixing
   }
   out
 }
@@ -64,23 +74,29 @@ sampling_run <- function(state, rows, burn_in, averaging, control, seed) {
   control <- utils::modifyList(sampling_control(control),
                                list(burn_in = burn_in, iterations = averaging))
   model <- list(seed = seed, variance_floor = NOISE_FLOOR * state$sigma2, learn_sigma2 = FALSE)
-  state$latents <- rows$x %*% state$mixing
+  state$latents <- rows$x %*% t(solve(state$mixing))
   tryCatch(run_chains(list(state), model, rows, control, NULL)[[1L]],
            ebcrl_error = function(e) NULL)
 }
 
 #' @noRd
+sampling_plan <- function(control) {
+  if (control$mixing == "psd") SAMPLING_PSD else SAMPLING
+}
+
+#' @noRd
 sampling_control <- function(control) {
-  components <- max(prior_control(control)$components, SAMPLING$components)
-  utils::modifyList(control, list(noise = components, mixing = "orthonormal", mc_tol = 0,
+  components <- max(prior_control(control)$components, sampling_plan(control)$components)
+  mixing <- if (control$mixing == "psd") "psd" else "orthonormal"
+  utils::modifyList(control, list(noise = components, mixing = mixing, mc_tol = 0,
                                   chains = 1L, draws = 2L, progress = FALSE))
 }
 
 #' Rows of a domain in each run
 #' @noRd
-sample_sizes <- function(n_env) {
-  steps <- ceiling(log(max(n_env) / SAMPLING$rows, SAMPLING$growth))
-  sizes <- SAMPLING$rows * SAMPLING$growth^(seq_len(max(0, steps)) - 1)
+sample_sizes <- function(n_env, plan) {
+  steps <- ceiling(log(max(n_env) / plan$rows, plan$growth))
+  sizes <- plan$rows * plan$growth^(seq_len(max(0, steps)) - 1)
   as.integer(c(sizes[sizes <= max(n_env) / 2], max(n_env)))
 }
 
@@ -100,12 +116,15 @@ check_start_memory <- function(data, init, control, call) {
   if (!samples_start(init, control)) {
     return(invisible())
   }
+  plan <- sampling_plan(control)
   settings <- utils::modifyList(sampling_control(control), list(
-    burn_in = SAMPLING$first, iterations = SAMPLING$averaging
+    burn_in = plan$first, iterations = plan$averaging
   ))
-  hint <- paste("{.code mechanisms = \"spline\"} takes less, as do fewer",
+  less <- if (control$mixing == "psd") "linear" else "spline"
+  hint <- paste0("{.code mechanisms = \"", less, "\"}")
+  hint <- paste(hint, "takes less, as do fewer",
                 "{.code mechanism_knots}; or raise {.code crl_control(max_memory = )}.")
-  check_saem_memory("The start", data, data$d, settings, FALSE, hint, call)
+  check_saem_memory("The start", data, data$d, settings, control$mixing == "psd", hint, call)
 }
 
 #' What the stage of draws did, in words

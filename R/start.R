@@ -12,10 +12,6 @@ REFINEMENT <- list(knots = 6L, lambda = 20, width = 0.4, max_sweeps = 8L)
 # Optima of the linear stage that the spline stage starts from.
 REFINED_OPTIMA <- 3L
 
-# Iterations of SAEM that the start of correlated columns ends with, at most: more change little,
-# but where steep mechanisms leave the linear stage far off.
-SEARCH_SAEM <- list(burn_in = 200L, iterations = 50L, mc_tol = 0, chains = 1L, progress = FALSE)
-
 # Optima closer than this (squared Frobenius distance, signs aside) are the same.
 SAME_OPTIMUM <- 0.05
 
@@ -27,7 +23,7 @@ SAME_OPTIMUM <- 0.05
 #'   signs aside), `refined` (objective after the spline stage, which goes on to its end from the
 #'   optimum that is best after one sweep; NA where it did not go);
 #'   `indefinite`, how many regressions of the spline stage had to do without their parents; of the
-#'   stage of draws, `sampling`, `floored` and `stopped`, see sampled_rotation()
+#'   stage of draws, `sampling`, `floored` and `stopped`, see sampled_mixing()
 #' @noRd
 interventional_start <- function(data, control, call = rlang::caller_env()) {
   start <- pca_start(data, call)
@@ -51,9 +47,9 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
     rotation <- refined$rotation
     start$indefinite <- refined$indefinite
     if (sampled && data$d > 1L) {
-      drawn <- sampled_rotation(rotation, part, start$sigma2, control)
+      drawn <- sampled_mixing(rotation, part, start$sigma2, control)
       start[c("sampling", "floored", "stopped")] <- drawn[c("sampling", "floored", "stopped")]
-      rotation <- drawn$rotation
+      rotation <- drawn$mixing
     }
   }
   start$orthonormal <- start$orthonormal %*% rotation
@@ -154,29 +150,18 @@ unmixing_start <- function(data, control, call = rlang::caller_env()) {
   }), dim(found$directions))
   optima <- distinct_optima(found)
   optima$refined <- rep(NA_real_, length(optima$which))
-  best <- polar_start(matrix(found$rotation[, , optima$which[1L]], d), call)
-  start[c("orthonormal", "scale")] <- list(start$orthonormal %*% best$orthonormal, best$scale)
-  if (control$mechanisms != "linear") {
-    start <- saem_start(start, data, control, call)
+  mixing <- matrix(found$rotation[, , optima$which[1L]], d)
+  if (control$mechanisms != "linear" && d > 1L) {
+    part <- data
+    part$x <- data$x %*% start$orthonormal
+    drawn <- sampled_mixing(mixing, part, start$sigma2, control)
+    start[c("sampling", "floored", "stopped")] <- drawn[c("sampling", "floored", "stopped")]
+    mixing <- drawn$mixing
   }
+  best <- polar_start(mixing, call)
+  start[c("orthonormal", "scale")] <- list(start$orthonormal %*% best$orthonormal, best$scale)
   start$indefinite <- 0L
   start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined")])
-  start
-}
-
-#' SAEM from a start with correlated columns, for A alone
-#' @return The start with `orthonormal` and `scale` changed; `floored`, how often a noise variance
-#'   fell to its floor
-#' @noRd
-saem_start <- function(start, data, control, call) {
-  control[names(SEARCH_SAEM)] <- SEARCH_SAEM
-  check_g_memory(data, control, call)
-  model <- list(seed = control$seed, variance_floor = NOISE_FLOOR * start$sigma2,
-                learn_sigma2 = FALSE)
-  begin <- list(chain_start(NULL, start, data, control))
-  result <- run_chains(begin, model, data, control, call)[[1L]]
-  start[c("orthonormal", "scale")] <- polar_start(result$mixing, call)
-  start$floored <- as.integer(result$counts[["noise_floored"]])
   start
 }
 

@@ -23,7 +23,7 @@ test_that("the stage of draws: unit, signs and numbering of the principal compon
   rotation <- polar_factor(crossprod(start$orthonormal, sim$mixing))
   run <- function(rotation, x, sigma2) {
     data$x <- x
-    sampled_rotation(rotation, data, sigma2, crl_control(seed = 1))$rotation
+    sampled_mixing(rotation, data, sigma2, crl_control(seed = 1))$mixing
   }
   found <- run(rotation, data$x, start$sigma2)
   expect_equal(run(rotation, 16 * data$x, 256 * start$sigma2), found, tolerance = 1e-8)

@@ -88,17 +88,18 @@ test_that("A stays in the principal subspace, and draws depend on sigma2", {
   part <- fit$data
   part$x <- fit$data$x %*% pca$orthonormal
   rotation <- function(sigma2) {
-    sampled_rotation(diag(3), part, sigma2, crl_control(seed = 1))$rotation
+    sampled_mixing(diag(3), part, sigma2, crl_control(seed = 1))$mixing
   }
   expect_identical(rotation(pca$sigma2), rotation(pca$sigma2))
   expect_gt(sum((rotation(pca$sigma2) - rotation(2 * pca$sigma2))^2), 1e-6)
 })
 
 test_that("the runs have ever more rows, equally spaced in every domain", {
-  expect_identical(sample_sizes(c(100, 300)), 300L)
-  expect_identical(sample_sizes(c(100, 1999)), 1999L)
-  expect_identical(sample_sizes(c(2000, 100)), c(1000L, 2000L))
-  expect_identical(sample_sizes(5000), c(1000L, 2000L, 5000L))
+  expect_identical(sample_sizes(c(100, 300), SAMPLING), 300L)
+  expect_identical(sample_sizes(c(100, 1999), SAMPLING), 1999L)
+  expect_identical(sample_sizes(c(2000, 100), SAMPLING), c(1000L, 2000L))
+  expect_identical(sample_sizes(5000, SAMPLING), c(1000L, 2000L, 5000L))
+  expect_identical(sample_sizes(5000, SAMPLING_PSD), c(2000L, 5000L))
   sim <- sampled_sim(4, n = c(2100, 30, 700))
   data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
   part <- thinned(data, 100L)
