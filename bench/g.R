@@ -1,11 +1,11 @@
 # What it measures: g-modeling in the learned setting (A and sigma2 unknown) against the Bayes
 # optimum of the same rows: error of the latents and of A, noise variances, mechanisms, coverage of
 # 90 % intervals, an f fit that holds g's A, seconds. d = 4, 2000 rows a domain, p = 100,
-# sigma2 = 2, three mechanisms; then d = 10 and 20, 500 rows a domain, chain and random graphs,
-# against g with A and sigma2 known.
+# sigma2 = 2, three mechanisms; then d = 10 and 20, 500 rows a domain, chain and random graphs; and
+# the time of a fit against the number of rows.
 # How to run: Rscript bench/g.R [--seeds=40] [--quick]; about 15 minutes (quick: 2). Goes on from
 # what is done.
-# Results: g.csv (a row a seed), g-large.csv.
+# Results: g.csv (a row a seed), g-large.csv (likewise), g-rows.csv (a row a number of rows).
 
 library(ebcrl)
 here <- dirname(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE)[1]))
@@ -80,10 +80,20 @@ one_large <- function(d, graph, seed) {
   set.seed(seed)
   dag <- if (graph == "chain") chain_dag(d) else random_dag(d, 1, max_parents = 3)
   sim <- sim_crl(dag, n = 500, p = 100)
-  known <- fit_crl(sim, method = "g", init = list(mixing = sim$mixing, sigma2 = sim$sigma2))
+  bayes <- rel_mse(bayes_latents(sim), sim)
   seconds <- cpu_seconds(g <- fit_crl(sim, method = "g"))
-  data.frame(d = d, graph = graph, seed = seed, ratio = rel_mse(g, sim) / rel_mse(known, sim),
-             frobenius = frobenius_error(g, sim) / subspace_floor(sim), seconds = seconds)
+  data.frame(d = d, graph = graph, seed = seed, ratio = rel_mse(g, sim) / bayes,
+             frobenius = frobenius_error(g, sim) / subspace_floor(sim), coverage = coverage(g, sim),
+             seconds = seconds)
+}
+
+# Processor time of a fit of chains of four, and of an iteration.
+time_of_rows <- function(n) {
+  set.seed(1)
+  sim <- sim_crl(chain_dag(4), n = n / 4, p = 100)
+  seconds <- cpu_seconds(g <- fit_crl(sim, method = "g"))
+  iterations <- nrow(g$trace)
+  data.frame(n = n, iterations = iterations, seconds = seconds, ms = 1000 * seconds / iterations)
 }
 
 # Runs fun over the rows of grid that the result file lacks, a few at a time, and keeps the file.
@@ -119,4 +129,11 @@ for (r in split(result, result$nonlinearity)) {
 grid <- expand.grid(d = c(10, 20), graph = c("chain", "random"), seed = seq_len(large_seeds),
                     stringsAsFactors = FALSE)
 large <- resume(grid, one_large, paste0("g-large", suffix))
-print(stats::aggregate(cbind(ratio, frobenius, seconds) ~ d + graph, large, stats::median))
+print(stats::aggregate(cbind(ratio, frobenius, coverage, seconds) ~ d + graph, large,
+                       stats::median))
+rows <- do.call(rbind, lapply(if (quick) c(1000, 2000) else c(2000, 8000, 32000, 128000),
+                              time_of_rows))
+print(rows)
+cat(sprintf("Log-log slope of time an iteration against rows: %.2f\n",
+            stats::coef(stats::lm(log(ms) ~ log(n), rows))[[2]]))
+write_result(rows, paste0("g-rows", suffix))
