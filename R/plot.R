@@ -181,7 +181,8 @@ plot_convergence <- function(fit) {
   plot +
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), ncol = 1L, scales = "free_y") +
     ggplot2::scale_x_continuous(breaks = whole_breaks) +
-    ggplot2::scale_y_continuous(n.breaks = 4L, guide = ggplot2::guide_axis(check.overlap = TRUE)) +
+    ggplot2::scale_y_continuous(n.breaks = 4L, labels = distinct_labels,
+                                guide = ggplot2::guide_axis(check.overlap = TRUE)) +
     ggplot2::scale_colour_manual(values = okabe_ito(c("blue", "green", "vermillion", "purple"))) +
     ggplot2::scale_linetype_manual(values = c("solid", "dotdash", "dashed", "longdash")) +
     ggplot2::labs(title = "Convergence", subtitle = in_lines(describe_convergence(fit)[1L]),
@@ -189,6 +190,15 @@ plot_convergence <- function(fit) {
     ggplot2::guides(colour = ggplot2::guide_legend(nrow = 2L),
                     linetype = ggplot2::guide_legend(nrow = 2L)) +
     theme_crl()
+}
+
+#' Breaks in as few digits as tell them apart: what has all but converged moves in the last ones
+#' @noRd
+distinct_labels <- function(breaks) {
+  shown <- breaks[!is.na(breaks)]
+  tells_apart <- function(digits) !anyDuplicated(format(shown, digits = digits))
+  digits <- Find(tells_apart, 7:15, nomatch = 15L)
+  ifelse(is.na(breaks), NA, format(breaks, digits = digits, trim = TRUE))
 }
 
 #' The trace in long form: iteration, value, panel, and for changes the quantity that changed

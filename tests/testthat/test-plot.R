@@ -183,3 +183,10 @@ test_that("crowded axes turn their labels", {
   expect_null(axis_of(paste0("z", 1:4))$angle)
   expect_equal(axis_of(paste0("do(z", 1:12, ")"), 2)$angle, 90)
 })
+
+test_that("axis labels of what hardly moves differ", {
+  expect_identical(distinct_labels(c(1, 1.5, NA, 2)), c("1.0", "1.5", NA, "2.0"))
+  breaks <- -0.4014114 + c(0, 2, 4) * 1e-9
+  expect_false(anyDuplicated(distinct_labels(breaks)) > 0)
+  expect_identical(as.numeric(distinct_labels(breaks)), breaks)
+})
