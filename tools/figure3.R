@@ -1,7 +1,9 @@
 # usage: Rscript tools/figure3.R [--runs=40] [--cores=2] [--versions=paper,f,f_splines,g]
+#                                [--data=bounded]
 # Runs the experiments of Figure 3 of the paper by figure3() and writes tables and pictures to
-# vignettes/articles/figure3/, which the article figure3.Rmd reads. Finished cells are kept in
-# .build/figure3, from where a run that was stopped goes on.
+# vignettes/articles/figure3/, which the article figure3.Rmd reads; of a nonlinearity (--data) other
+# than "bounded" tables alone, with its name. Finished cells are kept in .build/figure3 (-<data>),
+# from where a run that was stopped goes on.
 
 library(ebcrl)
 library(ggplot2)
@@ -13,7 +15,9 @@ option <- function(name, default) {
 }
 
 results <- option("out", "vignettes/articles/figure3")
-cells <- option("dir", ".build/figure3")
+data <- option("data", "bounded")
+name <- if (data == "bounded") "" else paste0("-", data)
+cells <- option("dir", paste0(".build/figure3", name))
 dir.create(results, recursive = TRUE, showWarnings = FALSE)
 dir.create(cells, recursive = TRUE, showWarnings = FALSE)
 kept <- length(list.files(cells, "[.]rds$"))
@@ -21,19 +25,20 @@ kept <- length(list.files(cells, "[.]rds$"))
 started <- proc.time()[["elapsed"]]
 figure <- figure3(
   runs = as.integer(option("runs", "40")), cl = as.integer(option("cores", "2")), dir = cells,
-  versions = strsplit(option("versions", "paper,f,f_splines,g"), ",")[[1L]], progress = TRUE
+  versions = strsplit(option("versions", "paper,f,f_splines,g"), ",")[[1L]], data = data,
+  progress = TRUE
 )
 elapsed <- proc.time()[["elapsed"]] - started
 print(figure)
 
 # Six figures say all there is to say, in a third of the space.
-write_table <- function(table, name) {
+write_table <- function(table, table_name) {
   number <- vapply(table, is.double, NA)
   table[number] <- lapply(table[number], signif, 6L)
-  utils::write.csv(table, file.path(results, name), row.names = FALSE)
+  utils::write.csv(table, file.path(results, paste0(table_name, name, ".csv")), row.names = FALSE)
 }
-write_table(tidy(figure), "cells.csv")
-write_table(tidy(figure, "env"), "domains.csv")
+write_table(tidy(figure), "cells")
+write_table(tidy(figure, "env"), "domains")
 
 files <- list.files(cells, "[.]rds$", full.names = TRUE)
 ran <- length(files) - kept
@@ -47,18 +52,20 @@ write_table(data.frame(
   cpu_minutes = cpu_seconds / 60, minutes = elapsed / 60, cores = as.integer(option("cores", "2")),
   processor = if (length(model) > 0L) sub(".*: ", "", model[1L]) else Sys.info()[["machine"]],
   version = as.character(packageVersion("ebcrl")), R = as.character(getRversion())
-), "run.csv")
+), "run")
 
-panels <- c("latents", "mixing", "by_latents", "by_rows", "known", "learned")
-sizes <- list(latents = c(9, 4.5), mixing = c(9, 4.5), by_latents = c(6.5, 4.5),
-              by_rows = c(6.5, 4.5), known = c(8, 9), learned = c(8, 9))
-for (panel in panels) {
-  file <- file.path(results, paste0(panel, ".png"))
-  ggsave(file, autoplot(figure, panel), width = sizes[[panel]][1L], height = sizes[[panel]][2L],
-         dpi = 120, bg = "white")
+if (data == "bounded") {
+  panels <- c("latents", "mixing", "by_latents", "by_rows", "known", "learned")
+  sizes <- list(latents = c(9, 4.5), mixing = c(9, 4.5), by_latents = c(6.5, 4.5),
+                by_rows = c(6.5, 4.5), known = c(8, 9), learned = c(8, 9))
+  for (panel in panels) {
+    file <- file.path(results, paste0(panel, ".png"))
+    ggsave(file, autoplot(figure, panel), width = sizes[[panel]][1L], height = sizes[[panel]][2L],
+           dpi = 120, bg = "white")
+  }
+  png(file.path(results, "page.png"), width = 24, height = 13, units = "in", res = 80)
+  plot(figure)
+  invisible(dev.off())
 }
-png(file.path(results, "page.png"), width = 24, height = 13, units = "in", res = 80)
-plot(figure)
-invisible(dev.off())
 cat(sprintf("\n%d cells run, %d kept from before; %.1f minutes. Tables and pictures: %s\n", ran,
             kept, elapsed / 60, results))
