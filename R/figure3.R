@@ -102,8 +102,10 @@ figure3 <- function(runs = 40, versions = c("paper", "f", "f_splines", "g"), dat
     on.exit(parallel::stopCluster(cl))
   }
   plan <- figure_plan(runs, versions, data, max_iter)
+  # steep mechanisms are hard on importance sampling
+  bayes <- list(draws = if (identical(data, "strong")) 2000 else 500)
   experiments <- lapply(plan, function(part) {
-    crl_experiment(part$settings, part$methods, seq_len(part$runs), bayes = list(draws = 500),
+    crl_experiment(part$settings, part$methods, seq_len(part$runs), bayes = bayes,
                    metrics = list(edge_strength = edge_strength), cl = cl, dir = dir,
                    progress = progress)
   })
