@@ -10,6 +10,7 @@ static const double JITTER = 1e-7; /* of w: constants of several parents are exc
 static const double LAMBDA_MIN = 1e-3;
 static const double LAMBDA_MAX = 1e3; /* of w: as good as linear */
 static const double LEAST_DF = 1e-3;
+static const double MANY_ROWS = 1000; /* from here on variances take whole steps */
 
 enum { CURVE_INTERVALS_BEYOND = 2 }; /* linear pieces below and above the knots */
 
@@ -52,7 +53,8 @@ mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, mechani
                   .curve_range = alloc(2 * d, sizeof(double)),
                   .curve = alloc((size_t)g->n_edges * 2 * curve_size(knots), sizeof(double)),
                   .noise = noise_mixture_new(set.components, 2 * g->d, alloc),
-                  .variance_floor = set.variance_floor};
+                  .variance_floor = set.variance_floor,
+                  .variance_step = 1};
   m.table = bspline_table_fill(knots, alloc((size_t)bspline_table_size(knots), sizeof(double)));
   memset(m.cell, 0, 2 * d * sizeof(mechanism_cell));
   for (int c = 0; c < 2 * g->d; c++) {
@@ -333,6 +335,13 @@ static void update_smoothing(mechanisms *m, mechanism_cell *cell, double varianc
     update_lambda(m, cell, variance);
 }
 
+/* With few rows, variances that maximise at single draws are a random walk in their logarithm,
+ * which comes to rest near 0: a small variance makes for small residuals at the next draw. Short
+ * steps average over draws. */
+static double step_of(const mechanisms *m, const mechanism_cell *cell) {
+  return fmin(1, fmax(m->variance_step, cell->weight / MANY_ROWS));
+}
+
 static int fit_cell(mechanisms *m, int c, const double *stats, double error) {
   mechanism_cell *cell = &m->cell[c];
   const double *sum = stats + cell->at;
@@ -346,7 +355,7 @@ static int fit_cell(mechanisms *m, int c, const double *stats, double error) {
       return status;
     rss = residual_square(m, cell, sum);
   }
-  double variance = rss / cell->weight - error;
+  double variance = stepped(m->variance[c], rss / cell->weight - error, step_of(m, cell));
   m->floored += !(variance > m->variance_floor);
   m->variance[c] = variance > m->variance_floor ? variance : m->variance_floor;
   if (cell->parents > 0)
@@ -424,7 +433,8 @@ static int fit_mixture_cell(mechanisms *m, int c, const double *stats) {
     update_smoothing(m, cell, m->variance[c]);
   }
   labelled_moments moments = residual_moments(m, c, sum);
-  double gain = noise_fit(&m->noise, c, &moments, m->variance_floor, &m->variance[c], &m->floored);
+  double gain = noise_fit(&m->noise, c, &moments, step_of(m, cell), m->variance_floor,
+                          &m->variance[c], &m->floored);
   int block = cell->parents > 0 ? m->table.n_basis : 1;
   for (int k = 0; k < block; k++)
     cell->theta[k] += gain;

@@ -43,6 +43,7 @@ typedef struct {
   double *curve_range; /* 2 x d: knots of the curves */
   double *curve;       /* n_edges x 2 x (knots + 1) x ORDER: polynomials by interval */
   double variance_floor;
+  double variance_step;       /* the least, see stepped() in noise.h; 1: variances are what fits */
   int floored, jittered;      /* cells, counted over the fits */
   size_t n_stats;             /* length of the statistics */
   double *inverse, *solution; /* scratch: m x m, m of the largest cell */

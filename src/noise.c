@@ -50,8 +50,12 @@ int noise_label(const noise_mixture *m, int c, double u, double uniform) {
   return label;
 }
 
-double noise_fit(noise_mixture *m, int c, const labelled_moments *moments, double floor,
-                 double *variance, int *floored) {
+double stepped(double value, double to, double step) {
+  return step == 1 ? to : value + step * (to - value);
+}
+
+double noise_fit(noise_mixture *m, int c, const labelled_moments *moments, double step,
+                 double floor, double *variance, int *floored) {
   double *weight = m->weight + m->n * c, *mean = m->mean + m->n * c;
   double *own = m->variance + m->n * c, rows = 0, sum = 0, square = 0, centre = 0;
   for (int s = 0; s < m->n; s++) {
@@ -64,7 +68,9 @@ double noise_fit(noise_mixture *m, int c, const labelled_moments *moments, doubl
     double many = moments->weight[s] + PSEUDO_ROWS;
     weight[s] = many / (rows + PSEUDO_ROWS * m->n);
     mean[s] = moments->sum[s] / many;
-    own[s] = (moments->square[s] - mean[s] * moments->sum[s] + PSEUDO_ROWS * overall) / many;
+    own[s] = stepped(
+        own[s], (moments->square[s] - mean[s] * moments->sum[s] + PSEUDO_ROWS * overall) / many,
+        step);
     *floored += !(own[s] > floor);
     own[s] = own[s] > floor ? own[s] : floor;
     centre += weight[s] * mean[s];

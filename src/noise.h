@@ -33,11 +33,15 @@ void noise_split(noise_mixture *m, int c, double variance);
 /* Component of cell c that residual u comes from, given a uniform random number. */
 int noise_label(const noise_mixture *m, int c, double u, double uniform);
 
+/* A step from `value` towards `to`; of length 1 exactly there. */
+double stepped(double value, double to, double step);
+
 /* Mixture of cell c from moments, with a few pseudo-rows for each component that are like the cell
- * as a whole. Returns what the intercept gains; *variance is that of u. Variances below the floor
- * are raised to it and counted. */
-double noise_fit(noise_mixture *m, int c, const labelled_moments *moments, double floor,
-                 double *variance, int *floored);
+ * as a whole. Returns what the intercept gains; *variance is that of u. Variances of components
+ * take a step towards those of the moments. Variances below the floor are raised to it and
+ * counted. */
+double noise_fit(noise_mixture *m, int c, const labelled_moments *moments, double step,
+                 double floor, double *variance, int *floored);
 
 /* Heights from weights and variances. */
 void noise_heights(noise_mixture *m, int c);

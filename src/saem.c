@@ -12,9 +12,11 @@ static const double MAX_TURN = 0.1;
 /* Step while averaging: the smaller, the less the noise of single draws bends the curves, and the
  * longer the memory. */
 static const double AVERAGING_STEP = 0.3;
+static const double VARIANCE_STEP = 0.1; /* of noise variances in burn-in, with few rows */
+static const double SAME_LENGTH = 1e-8;
 static const double NO_SHIFT = 1; /* see saem_shift() */
 enum { MAX_COLUMN_STEPS = 100, FINAL_STEPS = 10, LEAST_BURN_IN = 64, LEAST_AVERAGED = 256 };
-enum { HELD_ITERATIONS = 20 };
+enum { HELD_ITERATIONS = 20, WHOLE_STEPS = 5 };
 
 struct saem_shard {
   sampler_block block;
@@ -130,9 +132,6 @@ void saem_prepare(saem_state *s, allocator alloc) {
   for (int j = 0; j < d; j++)
     s->length[j] = sqrt(s->gram[j + j * d]);
   s->turns = s->set.mixing == SAEM_ORTHOGONAL;
-  for (int j = 1; j < d; j++)
-    if (fabs(s->length[j] / s->length[0] - 1) > 1e-8)
-      s->turns = 0;
 }
 
 /* ---- simulation ---------------------------------------------------------------------------- */
@@ -158,7 +157,13 @@ static void add_moments(const saem_state *s, saem_shard *k, int at) {
   }
 }
 
-/* What the prior says on turns of the block's latents. */
+/* Length of a column of A over that of another. */
+static double length_ratio(const saem_state *s, int of, int by) {
+  double ratio = s->length[of] / s->length[by];
+  return fabs(ratio - 1) < SAME_LENGTH ? 1 : ratio;
+}
+
+/* What the prior says on turns of the block's latents, each times the length of its column. */
 static void add_turning(const saem_state *s, saem_shard *k) {
   int d = s->rows->d;
   const sampler_block *b = &k->block;
@@ -168,8 +173,10 @@ static void add_turning(const saem_state *s, saem_shard *k) {
     for (int c = 0; c < a; c++) {
       const double *u = k->gradient + a * BLOCK_ROWS, *v = k->gradient + c * BLOCK_ROWS;
       const double *y = b->z + a * BLOCK_ROWS, *z = b->z + c * BLOCK_ROWS;
+      double longer = length_ratio(s, c, a), shorter = length_ratio(s, a, c);
       for (int i = 0; i < b->rows; i++) {
-        double torque = u[i] * z[i] - v[i] * y[i], weight = s->rows->omega[b->domain[i]];
+        double torque = u[i] * z[i] * longer - v[i] * y[i] * shorter;
+        double weight = s->rows->omega[b->domain[i]];
         first[a + c * d] += weight * torque;
         square[a + c * d] += weight * torque * torque;
       }
@@ -319,10 +326,11 @@ static void transpose(double *m, int d) {
 }
 
 /* R = the product of turns by torque / information in each plane. The derivative of the
- * prior's log density in the angle t at which z_a gains t z_c and z_c loses t z_a is the torque. */
-static void scoring_rotation(const saem_state *s) {
+ * prior's log density in the angle t at which w_a gains t w_c and w_c loses t w_a, w = D z, is the
+ * torque. */
+static void scoring_rotation(const saem_state *s, double *r) {
   int d = s->rows->d;
-  double *r = s->rotation, *information = s->turning + d * d;
+  double *information = s->turning + d * d;
   memset(r, 0, (size_t)(d * d) * sizeof(double));
   for (int j = 0; j < d; j++)
     r[j + j * d] = 1;
@@ -341,13 +349,18 @@ static void scoring_rotation(const saem_state *s) {
     }
 }
 
-/* A R, R'z, and the averages to match. Only for columns of one length, where A R stays orthogonal.
- */
+/* A = O D turned to O R D, z to D^-1 R'D z, and the averages to match. */
 static void turn_all(saem_state *s) {
   int d = s->rows->d;
   double *row = s->scratch + (size_t)s->p * (size_t)d, *second = s->statistics + second_at(s);
-  scoring_rotation(s);
-  turn_columns(s->mixing, (size_t)s->p, s->rotation, d, row);
+  double *columns = s->inverse;
+  scoring_rotation(s, columns);
+  for (int j = 0; j < d; j++)
+    for (int k = 0; k < d; k++) {
+      s->rotation[k + j * d] = columns[k + j * d] * length_ratio(s, k, j);
+      columns[k + j * d] *= length_ratio(s, j, k);
+    }
+  turn_columns(s->mixing, (size_t)s->p, columns, d, row);
   turn_columns(s->z, s->rows->n, s->rotation, d, row);
   turn_columns(s->statistics + cross_at(s), (size_t)s->p, s->rotation, d, row);
   turn_columns(second, (size_t)d, s->rotation, d, row);
@@ -518,6 +531,7 @@ static int iterate(saem_state *s) {
   int averaging = s->burnt_in > 0;
   double change, shift = NAN, step = averaging ? AVERAGING_STEP : 1;
   s->iteration++;
+  s->mech->variance_step = averaging || s->iteration <= WHOLE_STEPS ? 1 : VARIANCE_STEP;
   simulate(s, (uint32_t)s->iteration);     /* z given x */
   approximate(s, step);                    /* sufficient statistics */
   int status = maximise(s, step, &change); /* f, v, A, sigma2 */
@@ -563,6 +577,7 @@ int saem_finish(saem_state *s) {
   for (size_t g = 0; g < s->n_statistics; g++)
     s->statistics[g] = s->average[g] / s->fitted.count;
   s->turns = s->shears = 0;
+  s->mech->variance_step = 1;
   for (int k = 0; k < FINAL_STEPS && status == STATUS_OK; k++) {
     s->mech->floored = floored;
     s->rank_deficient = deficient;

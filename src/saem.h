@@ -14,11 +14,12 @@
  * The update of A from x z' alone crawls where the noise is small, because the draws stay close to
  * A'x whatever A. So a second update turns A and the latents together, A R and R'z, which leaves
  * A z alone and is judged by the prior (parameter expansion; Liu, Rubin and Wu 1998): one scoring
- * step per plane. General columns of A are sheared instead (shear.h). They are held for the first
- * iterations, until the chains have forgotten the start's latents, whose noise is large where
- * columns are correlated.
+ * step per plane. Where columns differ in length, A = O D, it is O and D z that turn. General
+ * columns of A are sheared instead (shear.h). They are held for the first iterations, until the
+ * chains have forgotten the start's latents, whose noise is large where columns are correlated.
  *
- * Burn-in goes on until the parameters move no more than their noise. Then the step is constant,
+ * Burn-in goes on until the parameters move no more than their noise; after its first iterations,
+ * noise variances of cells with few rows take short steps (mechanism.c). Then the step is constant,
  * and the fit is the maximum at the mean of the statistics over iterations: where EM is slow (its
  * rate is the share of missing information, near 1 for variances below sigma2) a step of 1/t would
  * hardly forget the noise that it began with. The parameters are then a stationary sequence, whose
@@ -78,11 +79,11 @@ typedef struct {
   double *statistics;
   double *turning;  /* 2 d x d */
   double *rotation; /* d x d */
-  int turns;        /* is A turned? Not for columns of unequal length, nor general or held ones */
+  int turns;        /* is A turned? Not if its columns are general or held */
   int shears;       /* is it sheared? */
   shear_plan shear;
   double *shear_sum;
-  double *inverse;     /* d x d */
+  double *inverse;     /* d x d: by which A is turned or sheared */
   int *pivot;          /* d */
   double *gram;        /* d x d: A'A */
   double *length;      /* d: of the columns of A */

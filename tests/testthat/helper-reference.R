@@ -1016,8 +1016,10 @@ ref_sweep <- function(z, projected, gram, sigma2, prior, states, scale, parents,
 }
 
 # Penalised regression of every cell on its parents' splines, with the Fellner-Schall update of
-# lambda where it is learned; `sums` holds gram, cross product and square of each cell.
-ref_mechanisms <- function(sums, lambda, parents, perfect, knots, learn, noise = 0, floor = 0) {
+# lambda where it is learned; `sums` holds gram, cross product and square of each cell. Variances go
+# from those `before` by steps of length `step` or more, see ref_variance_step().
+ref_mechanisms <- function(sums, lambda, parents, perfect, knots, learn, noise = 0, floor = 0,
+                           before = rep(0, 2 * length(parents)), step = 1) {
   d <- length(parents)
   out <- list(theta = vector("list", 2 * d), constant = rep(0, 2 * d), variance = rep(NA, 2 * d),
               lambda = lambda)
@@ -1029,19 +1031,26 @@ ref_mechanisms <- function(sums, lambda, parents, perfect, knots, learn, noise =
     noise_j <- rep_len(noise, d)[j]
     if (q == 0) {
       out$constant[cell] <- s$cross / s$weight
-      out$variance[cell] <- max(floor, s$square / s$weight - out$constant[cell]^2 - noise_j)
+      variance <- s$square / s$weight - out$constant[cell]^2 - noise_j
+      out$variance[cell] <- max(floor, ref_variance_step(before[cell], variance, s$weight, step))
       next
     }
     variance_of <- function(theta) {
       rss <- s$square - 2 * sum(theta * s$cross) + sum(theta * s$gram %*% theta)
-      max(floor, rss / s$weight - noise_j)
+      max(floor, ref_variance_step(before[cell], rss / s$weight - noise_j, s$weight, step))
     }
-    step <- ref_cell_coefficients(s, lambda[[cell]], knots, variance_of, learn)
-    out$theta[[cell]] <- step$theta
-    out$variance[cell] <- variance_of(step$theta)
-    out$lambda[[cell]] <- step$lambda
+    coefficients <- ref_cell_coefficients(s, lambda[[cell]], knots, variance_of, learn)
+    out$theta[[cell]] <- coefficients$theta
+    out$variance[cell] <- variance_of(coefficients$theta)
+    out$lambda[[cell]] <- coefficients$lambda
   }
   out
+}
+
+# A variance of a cell of `weight` rows on its way: the whole way with 1000 rows, else as many
+# thousandths, at least `step`.
+ref_variance_step <- function(before, after, weight, step) {
+  before + min(1, max(step, weight / 1000)) * (after - before)
 }
 
 # Coefficients of a cell with parents, and the next lambda; `variance` a number or a function of the
@@ -1069,7 +1078,7 @@ ref_cell_coefficients <- function(s, lambda, knots, variance, learn) {
 # The same with noise in components. sums[[s]]: of the rows of label s. Coefficients given the
 # components by weighted least squares, then components given the coefficients, each with five
 # pseudo-rows like the whole; their means add up to 0.
-ref_mixture_mechanisms <- function(sums, fit, parents, perfect, knots, learn, floor) {
+ref_mixture_mechanisms <- function(sums, fit, parents, perfect, knots, learn, floor, least = 1) {
   for (cell in which(vapply(seq_along(sums[[1]]), function(cell) {
     sum(vapply(sums, function(s) s[[cell]]$weight, 0))
   }, 0) > 0)) {
@@ -1099,6 +1108,7 @@ ref_mixture_mechanisms <- function(sums, fit, parents, perfect, knots, learn, fl
     share <- (weight + 5) / base::sum(weight + 5)
     mean <- sum / (weight + 5)
     own <- (square - 2 * mean * sum + mean^2 * weight + 5 * (like + mean^2)) / (weight + 5)
+    own <- ref_variance_step(fit$noise$variance[, cell], own, pooled$weight, least)
     own <- pmax(own, floor)
     centre <- base::sum(share * mean)
     fit$noise$weight[, cell] <- share
@@ -1178,8 +1188,8 @@ ref_shear <- function(derivatives, weight, step, tied) {
   transform
 }
 
-# SAEM from `start` = list(mixing, sigma2, latents): A orthonormal (control$mixing 0), or with
-# columns of length 1 (1).
+# SAEM from `start` = list(mixing, sigma2, latents): A with orthogonal columns that keep their lengths
+# (control$mixing 0), or with columns of length 1 (1).
 ref_saem <- function(x, env, targets, parents, order, omega, start, control, words) {
   n <- nrow(x)
   p <- ncol(x)
@@ -1199,34 +1209,39 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
     ref_mechanism_sums(z, states, weight, parents, control$perfect, range, knots, labels, label)
   }
   fit <- ref_mechanisms(sums_of(z, range), lambda, parents, control$perfect, knots,
-                        control$learn_lambda, noise = sigma2, floor = 0.05 * sigma2)
+                        control$learn_lambda, noise = sigma2 / colSums(mixing^2),
+                        floor = 0.05 * sigma2)
   fit$range <- range
   mixture <- control$components > 1
   if (mixture) fit$noise <- ref_split_noise(fit$variance, control$components)
   labels <- if (mixture) matrix(0L, n, d)
   average <- whole <- NULL
-  fit_to <- function(sums, fit, range) {
+  fit_to <- function(sums, fit, range, step = 1) {
     if (mixture) {
       return(utils::modifyList(
         ref_mixture_mechanisms(sums$cells, fit, parents, control$perfect, knots,
-                               control$learn_lambda, control$variance_floor), list(range = range)
+                               control$learn_lambda, control$variance_floor, step),
+        list(range = range)
       ))
     }
     c(ref_mechanisms(sums$cells, fit$lambda, parents, control$perfect, knots,
-                     control$learn_lambda), list(range = range))
+                     control$learn_lambda, before = fit$variance, step = step),
+      list(range = range))
   }
   noise_of <- function(sums, mixing) {
     (sum(weight * rowSums(x^2)) - 2 * sum(mixing * sums$cross) +
        sum(crossprod(mixing) * sums$second)) / (n * p)
   }
   general <- control$mixing == 1
+  long <- diag(sqrt(colSums(start$mixing^2)))
   update_mixing <- function(mixing, sums) {
-    if (general) ref_unit_columns(mixing, sums$cross, sums$second) else ref_polar(sums$cross)
+    if (general) return(ref_unit_columns(mixing, sums$cross, sums$second))
+    ref_polar(sums$cross %*% long) %*% long
   }
   for (t in seq_len(control$burn_in + control$iterations)) {
     step <- if (t <= control$burn_in) 1 else 0.3
     projected <- x %*% mixing
-    gram <- if (general) crossprod(mixing) else diag(d)
+    gram <- if (general) crossprod(mixing) else long^2
     derivatives <- vector("list", n)
     accepted <- matrix(NA, n, d)
     torque <- information <- matrix(0, d, d)
@@ -1246,7 +1261,8 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
       }, 0)
       derivatives[[i]] <- ref_shear_derivatives(z[i, ], u, gram, fit, states[i, ], parents,
                                                 control$perfect, knots, control$tied)
-      turn <- outer(u, z[i, ]) - outer(z[i, ], u)
+      turn <- outer(u / diag(long), diag(long) * z[i, ])
+      turn <- turn - t(turn)
       torque <- torque + weight[i] * turn
       information <- information + weight[i] * turn^2
     }
@@ -1258,7 +1274,7 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
     fresh <- list(cells = cells, cross = crossprod(x, weight * z),
                   second = crossprod(z, weight * z))
     average <- if (step == 1) fresh else ref_blend(average, fresh, step)
-    fit <- fit_to(average, fit, range)
+    fit <- fit_to(average, fit, range, if (t > 5 && t <= control$burn_in) 0.1 else 1)
     held <- general && t <= min(20, control$burn_in %/% 2)
     mixing <- if (held) mixing else update_mixing(mixing, average)
     rotation <- diag(d)
@@ -1270,10 +1286,12 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
     }
     if (general) {
       shear <- ref_shear(do.call(rbind, derivatives), weight, if (held) 0 else step, control$tied)
-      long <- mixing %*% solve(shear)
-      rotation <- t(sqrt(colSums(long^2)) * shear)
+      rotation <- t(sqrt(colSums((mixing %*% solve(shear))^2)) * shear)
+    } else {
+      mixing <- mixing %*% solve(long) %*% rotation %*% long
+      rotation <- long %*% rotation %*% solve(long)
     }
-    mixing <- if (general) mixing %*% solve(t(rotation)) else mixing %*% rotation
+    if (general) mixing <- mixing %*% solve(t(rotation))
     z <- z %*% rotation
     average$cross <- average$cross %*% rotation
     average$second <- t(rotation) %*% average$second %*% rotation

@@ -42,9 +42,11 @@ slow_saem <- function(data, start, control) {
 
 test_that("SAEM is the reference, draw for draw", {
   data <- g_case()
-  for (perfect in c(FALSE, TRUE)) {
-    control <- g_settings(perfect = perfect)
-    start <- start_of(data)
+  # columns of lengths 1 and of others
+  for (perfect in c(FALSE, TRUE)) for (lengths in list(c(1, 1, 1), c(1, 2, 0.7))) {
+    control <- g_settings(perfect = perfect, burn_in = 7L)
+    start <- start_of(data, mixing = ref_polar(data$mixing + 0.05) %*% diag(lengths))
+    start$latents <- start$latents %*% diag(1 / lengths^2)
     fit <- run_saem(data, start, control)
     slow <- slow_saem(data, start, control)
     expect_identical(fit$status, 0L)
@@ -182,7 +184,7 @@ test_that("SAEM with general columns is the reference, draw for draw", {
 test_that("SAEM with noise in components is the reference, draw for draw", {
   data <- g_case(c(50, 40, 45))
   for (case in list(list(2L, FALSE), list(3L, TRUE))) {
-    control <- g_settings(components = case[[1]], perfect = case[[2]])
+    control <- g_settings(components = case[[1]], perfect = case[[2]], burn_in = 7L)
     start <- start_of(data)
     fit <- run_saem(data, start, control)
     slow <- slow_saem(data, start, control)
