@@ -224,7 +224,9 @@ describe_runs <- function(fit) {
   runs <- fit$runs
   burn_in <- paste(unique(runs$burn_in), collapse = ", ")
   averaging <- paste(unique(runs$iterations - runs$burn_in), collapse = ", ")
-  chains <- if (nrow(runs) > 1L) paste0(", ", nrow(runs), " chains, of which the best is kept")
+  chains <- if (nrow(runs) > 1L) {
+    paste0(", ", nrow(runs), " chains, of which that with the largest objective is kept")
+  }
   paste0("SAEM: ", burn_in, " burn-in and ", averaging, " averaging iterations", chains, ".")
 }
 
@@ -249,7 +251,9 @@ describe_r_hat <- function(fit) {
                     " sampling errors apart")
            }, "."),
     if (apart > 1) {
-      "The chains disagree: they have found different optima, see `runs` of the fit."
+      paste("The chains disagree: they have found different optima, see `runs` of the fit. The",
+            "objective, by which one is kept, is not the likelihood: it prefers small noise",
+            "variances.")
     } else if (any(largest > R_HAT)) {
       paste0("The chains have not mixed (R-hat above ", R_HAT, "), for which each has to be more ",
              "precise than `mc_tol` asks: update(fit, mc_tol = ",

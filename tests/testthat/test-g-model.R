@@ -270,13 +270,13 @@ test_that("several chains: one a start, the best is kept, R-hat is that of the h
   between <- stats::var(vapply(halves, mean, 0))
   expect_equal(fit$r_hat$noise_var[["z2", "state1"]], sqrt(0.9 + between / within))
   expect_identical(dim(fit$r_hat$mixing), dim(fit$mixing))
-  expect_output(print(fit), "3 chains, of which the best is kept")
+  expect_output(print(fit), "3 chains, of which that with the largest objective")
   away <- fit
   away$r_hat$sigma2 <- 1.2
   away$runs$distance <- 0.5
   expect_output(print(away), "have not mixed")
   away$runs$distance <- 2
-  expect_output(print(away), "different optima")
+  expect_output(print(away), "different optima.* is not the likelihood")
   expect_s3_class(plot(fit), "ggplot")
   expect_s3_class(plot(one), "ggplot")
   parts <- c("latents", "mixing", "r_hat", "runs", "trace")
