@@ -242,14 +242,14 @@
 #' likelihood of x has the entropy of the latents given x in addition, which is smaller where noise
 #' variances are: the objective prefers optima with small ones. (With two latents, 3000 rows,
 #' \eqn{\sigma^2 = 4} and A held half a radian from the maximum, the log-likelihood was 40 lower
-#' and n times the objective 107 higher.) So where chains disagree, look at all of `runs`. With `noise` in components v is the variance of the
-#' mixture, and the objective does not say how well its shape fits, so that it cannot choose the
-#' number of components.
+#' and n times the objective 107 higher.) So where chains disagree, look at all of `runs`. With
+#' `noise` in components v is the variance of the mixture, and the objective does not say how well
+#' its shape fits, so that it cannot choose the number of components.
 #'
 #' R-hat is near 1 where means of chains differ by little beside what the parameters vary within
 #' one. Steps of 0.3 let them vary little: in an example with four latents R-hat of A was about 2
-#' when `mc_tol = 0.25` was reached, with chains 0.3 sampling errors apart, and 1.05 near `mc_tol =
-#' 0.06`.
+#' when `mc_tol = 0.25` was reached, with chains 0.3 sampling errors apart, and 1.05 near
+#' `mc_tol = 0.06`.
 #'
 #' @section Gaussian priors:
 #' Two priors of `method = "g"` need no draws: posterior means, standard deviations and quantiles
