@@ -12,19 +12,21 @@
 #'   order of the targets' rows.
 #' @param knots Knots of each coordinate: a node needs as many rows in a state as there are basis
 #'   functions, knots + 2.
+#' @param prior That of g-modeling, which does not read `knots`: 2 rows in a state tell a mean and a
+#'   variance, and a normal prior has no states. NULL: f-modeling.
 #' @return List of class `crl_data`: `x` (n x p double), `env` (integer codes 1..M), `env_names`,
 #'   `targets` (M x d integer), `dag` (`crl_dag`), `weights` (M, sum 1), `n_env` (M), `n`, `p`, `d`,
 #'   `n_domains`, `latent_names`, `feature_names` (or NULL), `mean_square` (mean of |x_i|^2).
 #' @noRd
 crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
-                     call = rlang::caller_env()) {
+                     prior = NULL, call = rlang::caller_env()) {
   check_given(x = missing(x), targets = missing(targets), dag = missing(dag), call = call)
   x <- as_double_matrix(x, call)
   dag <- as_dag(dag)
   targets <- targets_for_dag(targets, dag, call)
   latents <- colnames(targets)
   dimnames(dag) <- list(latents, latents)
-  check_dimensions(x, length(latents), knots + 2L, call)
+  check_dimensions(x, length(latents), if (is.null(prior)) knots + 2L, call)
   scan <- check_finite_matrix(x, "x", call)
   check_variation(x, scan$constant, call)
   check_size(scan$mean_square, call)
@@ -36,7 +38,12 @@ crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
   n_env <- tabulate(env, length(domains))
   check_domains(n_env, domains, call)
   targets <- matrix(as.integer(targets), length(domains), dimnames = list(domains, latents))
-  check_cells(n_env, targets, knots + 2L, call)
+  if (is.null(prior)) {
+    check_cells(n_env, targets, knots + 2L, call)
+  } else if (prior != "normal") {
+    check_cells(n_env, targets, 2L, call, paste("A mean and a variance are estimated in each: add",
+                                                "rows, or pool domains."))
+  }
 
   structure(list(
     x = x, env = env, env_names = domains, targets = targets, dag = dag,
@@ -181,7 +188,13 @@ check_dimensions <- function(x, d, coefficients, call) {
                   "x" = "It has {n} row{?s} and {p} column{?s}.",
                   "i" = "Rows are samples, columns are features."), "shape", call = call)
   }
-  if (n < coefficients) {
+  if (is.null(coefficients) && n <= d) {
+    abort_input(c("{.arg x} must have more rows than {.arg dag} has latents ({d}).",
+                  "x" = "It has {n} row{?s}.",
+                  "i" = "Rows are samples: transpose {.arg x} if it has them in columns."), "rows",
+                call = call)
+  }
+  if (n < coefficients %||% 0L) {
     abort_input(c("{.arg x} must have at least {coefficients} rows, one for each basis function.",
                   "x" = "It has {n} row{?s}.",
                   "i" = "Rows are samples: transpose {.arg x} if it has them in columns."), "rows",
@@ -320,7 +333,10 @@ check_domains <- function(n_env, domains, call) {
 #' Each score component is fitted by node and target state (5.2): each such cell needs rows.
 #' A state that no domain is in has no component and is no error here.
 #' @noRd
-check_cells <- function(n_env, targets, coefficients, call) {
+check_cells <- function(n_env, targets, coefficients, call, hint = paste(
+    "There are knots + 2 basis functions: add rows, or use fewer knots by",
+    "{.code crl_control(knots = )}."
+  )) {
   rows <- rbind(n_env %*% (1L - targets), n_env %*% targets)
   small <- which(rows > 0 & rows < coefficients, arr.ind = TRUE)
   if (nrow(small) == 0L) {
@@ -333,8 +349,7 @@ check_cells <- function(n_env, targets, coefficients, call) {
   abort_input(c("{.arg x} must have {coefficients} rows or more for each latent in each state.",
                 "x" = "{.val {node}} has {rows[small][1]} row{?s} where it is {state}.",
                 "x" = more,
-                "i" = paste("There are knots + 2 basis functions: add rows, or use fewer knots by",
-                            "{.code crl_control(knots = )}.")), "cell", call = call)
+                "i" = hint), "cell", call = call)
 }
 
 #' @noRd

@@ -190,7 +190,7 @@ fit_notes <- function(fit) {
   if (is_gaussian(fit)) {
     return(c(gaussian_notes(fit), count_notes(fit)))
   }
-  c(start_notes(fit), drift_note(fit), count_notes(fit))
+  c(start_notes(fit), held_note(fit), drift_note(fit), count_notes(fit))
 }
 
 #' @noRd
@@ -222,6 +222,22 @@ drift_note <- function(fit) {
   paste0("The updates of A are neutral within its column space, and it may drift towards ",
          "dependent columns (condition number ", condition, " after them): compare with ",
          "`update_mixing = FALSE`, which holds A at the start.")
+}
+
+#' Directions in which the updates of general columns by SAEM leave A at its start
+#' @noRd
+held_note <- function(fit) {
+  if (fit$method != "g" || fit$control$mixing != "psd") {
+    return(NULL)
+  }
+  pairs <- which(t(tied_latents(fit$data, fit$control)) == 1L, arr.ind = TRUE)
+  if (nrow(pairs) == 0L) {
+    return(NULL)
+  }
+  names <- fit$data$latent_names
+  paste0("SAEM holds A at its start in the directions that would turn a latent into the same plus ",
+         "a multiple of an ancestor: ",
+         paste0(names[pairs[, 2L]], " + c ", names[pairs[, 1L]], collapse = ", "), ".")
 }
 
 #' Which latents correlated columns of A leave open, see shearable_pairs()
@@ -276,7 +292,7 @@ count_note <- function(name, count, fit) {
                           "linearly."),
     noise_floored = paste("The noise variance of a (node, state) fell to its floor,",
                           format(NOISE_FLOOR), "of the start's sigma2,", count_of(count, "time"),
-                          "and was held there: a latent follows from its parents without noise."),
+                          "in all iterations, and was held there:", without_noise(fit)),
     start_stopped = paste("In the start, SAEM could not go on, its normal equations being",
                           "singular, and A is that of the stage before: see `mechanisms` in",
                           "?crl_control."),
@@ -284,9 +300,17 @@ count_note <- function(name, count, fit) {
                              "parents had to be left out: the parents vary little beside the",
                              "noise."),
     start_floored = paste("In the start's search, the noise variance of a (node, state) fell to",
-                          "its floor", count_of(count, "time"), "and was held there: a latent",
-                          "follows from its parents without noise."),
+                          "its floor", count_of(count, "time"), "and was held there:",
+                          without_noise(fit)),
     paste0(name, ": ", count))
+}
+
+#' @noRd
+without_noise <- function(fit) {
+  if (sum(fit$data$dag) == 0) {
+    return("a latent hardly varies.")
+  }
+  "a latent follows from its parents without noise, or hardly varies if none act on it."
 }
 
 #' @noRd

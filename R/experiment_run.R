@@ -250,7 +250,8 @@ run_method <- function(method, sim) {
   if (identical(init, "oracle")) {
     init <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
   }
-  data <- crl_data(sim$x, sim$env, sim$targets, sim$dag, NULL, method$control$knots)
+  data <- crl_data(sim$x, sim$env, sim$targets, sim$dag, NULL, method$control$knots,
+                   prior = if (method$method == "g") method$control$prior)
   engine <- if (method$method == "f") fit_data else fit_g
   fit <- fit_baseline(method$baseline, data, init, method$control, environment(), engine)
   if (inherits(fit, "error")) stop(fit)

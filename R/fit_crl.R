@@ -133,7 +133,7 @@
 #'   `mc_tol` bounds}
 #' \item{iterations}{iterations of SAEM, burn-in included}
 #' \item{converged}{did burn-in end because nothing moved, and averaging because it was precise, in
-#'   all chains}
+#'   all chains? R-hat is not looked at}
 #' \item{runs}{tibble by chain: `seed`, `burn_in`, `iterations`, `settled`, `precise`, `objective`
 #'   (mean over the averaging iterations; the chain with the largest is the fit), `distance`
 #'   (Frobenius norm, of A from that chain's, in units of the sampling error)}
@@ -141,8 +141,9 @@
 #'   averaging iterations of `mixing` (p x d), `sigma2`, `objective`, `noise_var` (d x 2)}
 #' \item{trace}{tibble by iteration (and `chain`, if there are several): `sigma2`, `change_mixing`
 #'   (relative), `acceptance` (mean share of random-walk moves accepted), `objective` (log density
-#'   of a row of x and its draw, at its maximum in the variances, up to a constant), `shift` (of the
-#'   parameters, in units of what ends burn-in, where it was looked at), noise variances}
+#'   of a row of x and its draw, at its maximum in the variances, up to a constant: not the
+#'   likelihood, see Iterations of SAEM in [crl_control()]), `shift` (of the parameters, in units of
+#'   what ends burn-in, where it was looked at), noise variances}
 #' \item{saem}{what [update()][update.crl_fit] goes on from}
 #' \item{acceptance}{(d x M) share of random-walk moves accepted in the last iteration; NA where
 #'   no latent depends on the node}
@@ -215,7 +216,8 @@ fit_crl.default <- function(x, env = NULL, targets, dag, method = c("f", "g"), w
   check_dots_empty(...)
   method <- check_choice(method, c("f", "g"), "method")
   control <- as_control(control)
-  data <- crl_data(x, env, targets, dag, weights, control$knots)
+  data <- crl_data(x, env, targets, dag, weights, control$knots,
+                   prior = if (method == "g") control$prior)
   engine <- if (method == "f") fit_data else fit_g
   fit <- engine(data, init, control)
   with_call(fit, match.call())

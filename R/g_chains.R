@@ -224,7 +224,9 @@ describe_runs <- function(fit) {
   runs <- fit$runs
   burn_in <- paste(unique(runs$burn_in), collapse = ", ")
   averaging <- paste(unique(runs$iterations - runs$burn_in), collapse = ", ")
-  chains <- if (nrow(runs) > 1L) paste0(", ", nrow(runs), " chains, of which the best is kept")
+  chains <- if (nrow(runs) > 1L) {
+    paste0(", ", nrow(runs), " chains, of which that with the largest objective is kept")
+  }
   paste0("SAEM: ", burn_in, " burn-in and ", averaging, " averaging iterations", chains, ".")
 }
 
@@ -237,16 +239,25 @@ describe_r_hat <- function(fit) {
   largest <- largest[is.finite(largest)]
   words <- c(mixing = "A", sigma2 = "sigma2", objective = "objective",
              noise_var = "noise variances of latents")
-  apart <- max(fit$runs$distance, na.rm = TRUE)
+  if (length(largest) == 0L) {
+    return("R-hat: cannot be told from so few averaging iterations.")
+  }
+  apart <- max(c(0, fit$runs$distance), na.rm = TRUE) # NaN where A is held
   c(
     paste0("R-hat: ", paste(words[names(largest)], format(largest, digits = 3L, nsmall = 2L),
-                            collapse = ", "), "; A of the chains up to ",
-           format(apart, digits = 2L), " sampling errors apart."),
+                            collapse = ", "),
+           if (any(is.finite(fit$runs$distance))) {
+             paste0("; A of the chains up to ", format(apart, digits = 2L),
+                    " sampling errors apart")
+           }, "."),
     if (apart > 1) {
-      "The chains disagree: they have found different optima, see `runs` of the fit."
+      paste("The chains disagree: they have found different optima, see `runs` of the fit. The",
+            "objective, by which one is kept, is not the likelihood: it prefers small noise",
+            "variances.")
     } else if (any(largest > R_HAT)) {
-      paste0("The chains have not mixed (R-hat above ", R_HAT, "): update(fit, mc_tol = ",
-             format(signif(fit$control$mc_tol / 2, 2L)), ") goes on.")
+      paste0("The chains have not mixed (R-hat above ", R_HAT, "), for which each has to be more ",
+             "precise than `mc_tol` asks: update(fit, mc_tol = ",
+             format(signif(fit$control$mc_tol / 4, 2L)), ") goes on.")
     }
   )
 }

@@ -15,6 +15,7 @@ is_gaussian <- function(fit) {
 #' @noRd
 fit_gaussian <- function(data, init, control, call, error_call) {
   started <- proc.time()[["elapsed"]]
+  check_gaussian_settings(control, error_call)
   control$seed <- control$seed %||% 1L
   engine <- if (control$prior == "normal") fit_normal else fit_linear
   model <- engine(data, init, control, error_call)
@@ -27,6 +28,22 @@ fit_gaussian <- function(data, init, control, call, error_call) {
     optima = model$start$optima, seed = control$seed, call = call,
     elapsed = proc.time()[["elapsed"]] - started
   )), class = "crl_fit")
+}
+
+#' Refuse settings that ask for another prior, or for chains, which an exact EM does not have
+#' @noRd
+check_gaussian_settings <- function(control, call) {
+  if (control$noise != "gaussian") {
+    abort_input(c("{.arg noise} must be {.val gaussian} with {.code prior = \"{control$prior}\"}.",
+                  "x" = "It is {control$noise} components.",
+                  "i" = "{.code prior = \"spline\"} has noise in components."), "control",
+                call = call)
+  }
+  if (control$chains > 1L) {
+    abort_input(c("{.arg chains} must be 1 with {.code prior = \"{control$prior}\"}.",
+                  "x" = "It is {control$chains}.",
+                  "i" = "Its EM is exact: nothing is drawn."), "control", call = call)
+  }
 }
 
 # Linear mechanisms -------------------------------------------------------------------------------
@@ -321,7 +338,7 @@ named_gaussian_results <- function(model, posterior, data, control) {
   c(posterior_fields(posterior, data), list(
     mixing = `dimnames<-`(model$mixing, list(data$feature_names, latents)),
     sigma2 = model$sigma2,
-    noise_var = `dimnames<-`(t(model$gaussian$variance), list(latents, states)),
+    noise_var = `dimnames<-`(t(model$gaussian$variance), list(latents, states)), noise = NULL,
     loglik = model$loglik, iterations = model$iterations, converged = model$converged,
     trace = tibble::as_tibble(cbind(data.frame(
       iteration = seq_len(model$iterations), sigma2 = trace[, 1L], loglik = trace[, 2L],

@@ -28,12 +28,12 @@ fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_e
   control$mixing <- resolved_g_mixing(control$mixing, init)
   seed <- control$seed %||% sample.int(.Machine$integer.max, 1L)
   start <- starting_values(init, data, search_control(control, seed), error_call)
-  model <- list(start = start, seed = seed + seq_len(control$chains) - 1,
+  model <- list(start = start, seed = seed + (seq_len(control$chains) - 1),
                 variance_floor = NOISE_FLOOR * start$sigma2,
                 learn_sigma2 = learns_sigma2(control, start))
-  begin <- lapply(model$seed, function(s) {
-    if (s == seed) chain_start(init, start, data, control) else
-      chain_start(NULL, dispersed_start(start, control, s), data, control)
+  begin <- lapply(seq_along(model$seed), function(chain) {
+    if (chain == 1L) chain_start(init, start, data, control) else
+      chain_start(NULL, dispersed_start(start, control, model$seed[chain]), data, control)
   })
   fit <- g_results(run_chains(begin, model, data, control, error_call), model, data, control)
   fit$start <- reusable_start(init)
@@ -173,7 +173,8 @@ continues <- function(init, data, control) {
     identical(dim(init$data$x), dim(data$x)) && identical(init$data$env, data$env) &&
     identical(init$data$targets, data$targets) && identical(init$data$dag, data$dag) &&
     identical(prior_control(init$control)[c("perfect", "knots", "components")],
-              prior_control(control)[c("perfect", "knots", "components")])
+              prior_control(control)[c("perfect", "knots", "components")]) &&
+    is.null(init$prior$noise) == (prior_control(control)$components == 1L)
 }
 
 #' Posterior moments, quantiles and draws at the parameters of `model`

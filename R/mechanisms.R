@@ -170,7 +170,8 @@ scale_colour_chain <- function(chains) {
 #' @param ... Not used.
 #' @return n x d x nsim array.
 #' @section Errors:
-#' `ebcrl_error_method` for an f fit, whose prior is implicit.
+#' `ebcrl_error_method` for an f fit, whose prior is implicit; `ebcrl_error_range` for more than
+#' 2^31 - 1 sweeps, `thin` before each draw; `ebcrl_error_memory` for draws that do not fit.
 #' @seealso [simulate_domain()] for rows of another domain.
 #' @examples
 #' set.seed(1)
@@ -193,6 +194,14 @@ simulate.crl_fit <- function(object, nsim = 1, seed = NULL, thin = 5, ...) {
   }
   check_dots_empty(...)
   data <- object$data
+  sweeps <- thin * (nsim + 1)
+  if (!is_gaussian(object) && sweeps > .Machine$integer.max) {
+    abort_input(c("{.arg nsim} and {.arg thin} must ask for at most 2^31 - 1 sweeps.",
+                  "x" = "They ask for {format(sweeps, digits = 3)}, {thin} before each draw.",
+                  "i" = "A smaller {.arg thin} leaves draws more alike."), "range")
+  }
+  check_bytes(2 * 8 * data$n * data$d * nsim, object$control, c("i" = "Use a smaller {.arg nsim}."),
+              rlang::current_env(), what = "The array of draws, with a copy,")
   posterior <- posterior_sample(object, nsim, thin, seed)
   array(posterior$draws, c(data$n, data$d, nsim),
         list(rownames(data$x), data$latent_names, NULL))
@@ -243,7 +252,8 @@ posterior_of_new <- function(object, x, design) {
 #' R's generator: `set.seed()` fixes the result.
 #' @section Errors:
 #' `ebcrl_error_method` for an f fit; `ebcrl_error_unseen_state` for a latent in a state without
-#' training rows; `ebcrl_error_targets` and `ebcrl_error_shape` for `targets`.
+#' training rows; `ebcrl_error_targets` and `ebcrl_error_shape` for `targets`;
+#' `ebcrl_error_memory` for more rows than fit.
 #' @examples
 #' set.seed(1)
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
@@ -259,8 +269,11 @@ simulate_domain <- function(object, targets, n) {
               help = "simulate_domain")
   n <- check_number(n, "n", min = 1, integer = TRUE)
   data <- object$data
-  table <- target_table(targets, n, data$latent_names, rlang::current_env())
-  check_seen_states(table, object, rlang::current_env())
+  check_bytes(8 * n * (3 * data$p + 4 * data$d), object$control, c("i" = "Use a smaller {.arg n}."),
+              rlang::current_env(), what = "The simulation")
+  table <- target_table(targets, n, data$latent_names, rlang::current_env(),
+                        rows = "{.arg n} = {n_new} row{?s}")
+  check_seen_states(table, object, rlang::current_env(), asking = "{.arg targets}")
   state <- table[rep_len(seq_len(nrow(table)), n), , drop = FALSE]
   z <- matrix(0, n, data$d, dimnames = list(NULL, data$latent_names))
   for (j in topological_order(data$dag)) {

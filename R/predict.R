@@ -256,8 +256,10 @@ known_domains <- function(env, n_new, domains, call) {
 }
 
 #' `targets` as a 0/1 matrix with one row, or one for each row to predict
+#' @param rows The rows to predict in words, with their number `n_new`.
 #' @noRd
-target_table <- function(targets, n_new, latents, call) {
+target_table <- function(targets, n_new, latents, call,
+                         rows = "{n_new} row{?s} of {.arg newdata}") {
   if (is.factor(targets)) {
     targets <- as.character(targets)
   }
@@ -275,7 +277,7 @@ target_table <- function(targets, n_new, latents, call) {
   if (is.null(dim(targets))) {
     targets <- matrix(targets, 1L, dimnames = list(NULL, names(targets)))
   } else if (nrow(targets) != n_new) {
-    abort_input(c("{.arg targets} must have one row for each of {n_new} row{?s} of {.arg newdata}.",
+    abort_input(c(paste0("{.arg targets} must have one row for each of ", rows, "."),
                   "x" = "It has {nrow(targets)}.",
                   "i" = "One target set for all rows is a vector of zeros and ones, or of names."),
                 "shape", call = call)
@@ -286,15 +288,16 @@ target_table <- function(targets, n_new, latents, call) {
 }
 
 #' Every (node, state) of the target table must have coefficients
+#' @param asking The arguments that the table comes from, in words.
 #' @noRd
-check_seen_states <- function(targets, object, call) {
+check_seen_states <- function(targets, object, call, asking = "{.arg targets} (or {.arg env})") {
   for (node in seq_len(object$data$d)) {
     for (state in unique(targets[, node])) {
       if (!has_state(object, node, state)) {
         label <- object$data$latent_names[node]
         word <- if (state == 1L) "targeted" else "not targeted"
         abort_input(c("No training row has latent {.val {label}} {word} (state {state}).",
-                      "x" = paste("{.arg targets} (or {.arg env}) asks for it:",
+                      "x" = paste(asking, "asks for it:",
                                   "its {part_of_model(object)} is unknown."),
                       "i" = "Add a training domain in which {.val {label}} is {word}."),
                     "unseen_state", node = label, state = state, call = call)

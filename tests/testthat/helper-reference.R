@@ -1188,8 +1188,8 @@ ref_shear <- function(derivatives, weight, step, tied) {
   transform
 }
 
-# SAEM from `start` = list(mixing, sigma2, latents): A with orthogonal columns that keep their lengths
-# (control$mixing 0), or with columns of length 1 (1).
+# SAEM from `start` = list(mixing, sigma2, latents): A with orthogonal columns that keep their
+# lengths (control$mixing 0), or with columns of length 1 (1).
 ref_saem <- function(x, env, targets, parents, order, omega, start, control, words) {
   n <- nrow(x)
   p <- ncol(x)

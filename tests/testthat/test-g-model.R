@@ -270,13 +270,13 @@ test_that("several chains: one a start, the best is kept, R-hat is that of the h
   between <- stats::var(vapply(halves, mean, 0))
   expect_equal(fit$r_hat$noise_var[["z2", "state1"]], sqrt(0.9 + between / within))
   expect_identical(dim(fit$r_hat$mixing), dim(fit$mixing))
-  expect_output(print(fit), "3 chains, of which the best is kept")
+  expect_output(print(fit), "3 chains, of which that with the largest objective")
   away <- fit
   away$r_hat$sigma2 <- 1.2
   away$runs$distance <- 0.5
   expect_output(print(away), "have not mixed")
   away$runs$distance <- 2
-  expect_output(print(away), "different optima")
+  expect_output(print(away), "different optima.* is not the likelihood")
   expect_s3_class(plot(fit), "ggplot")
   expect_s3_class(plot(one), "ggplot")
   parts <- c("latents", "mixing", "r_hat", "runs", "trace")
@@ -420,4 +420,92 @@ test_that("what every chain keeps counts as memory", {
   expect_gt(grown, kept)
   expect_lt(grown, kept + 8 * 800 * 11 + 1e4)
   expect_equal(bytes(iterations = 1500) - bytes(iterations = 500), 8 * 1000 * 11)
+})
+
+test_that("settings that a Gaussian prior does not read are refused, and it has no components", {
+  sim <- small_sim()
+  for (prior in c("linear", "normal")) {
+    run <- function(...) fit_crl(sim, method = "g", control = crl_control(prior = prior, ...))
+    expect_error(run(noise = 2), "spline", class = "ebcrl_error_control")
+    expect_error(run(chains = 2), "exact", class = "ebcrl_error_control")
+    fit <- run()
+    expect_null(fit$noise)
+    expect_true("noise" %in% names(fit))
+  }
+})
+
+test_that("components of the noise begin anew from a fit that has none", {
+  sim <- small_sim()
+  linear <- fit_crl(sim, method = "g", control = crl_control(prior = "linear"))
+  linear$control$noise <- 2L # as a fit by an engine that does not read it
+  for (init in list(linear, fit_crl(sim, method = "g", control = quick(seed = 1)))) {
+    fit <- fit_crl(sim, method = "g", init = init, control = quick(seed = 1, noise = 2))
+    expect_identical(nrow(fit$noise), 12L)
+  }
+})
+
+test_that("chains are put in words where A is held, and where nothing is averaged", {
+  sim <- small_sim()
+  known <- list(mixing = sim$mixing, sigma2 = 1)
+  held <- fit_crl(sim, method = "g", init = known, control = quick(chains = 2, seed = 1))
+  short <- fit_crl(sim, method = "g",
+                   control = crl_control(burn_in = 5, iterations = 0, draws = 4, chains = 2,
+                                         seed = 1))
+  expect_no_warning(words <- utils::capture.output(print(held)))
+  expect_match(paste(words, collapse = " "), "R-hat: objective [0-9.]+, noise variances of")
+  expect_no_match(words, "Inf|apart")
+  expect_no_warning(words <- utils::capture.output(print(short)))
+  expect_match(words, "R-hat: cannot be told", all = FALSE)
+  expect_no_match(words, "-Inf|apart")
+})
+
+test_that("simulate() and simulate_domain() refuse what neither time nor memory allows", {
+  fit <- fit_crl(small_sim(), method = "g", control = quick(seed = 1))
+  expect_error(simulate(fit, nsim = 3, thin = 1e9), "2\\^31 - 1", class = "ebcrl_error_range")
+  expect_error(simulate(fit, nsim = 1e8, thin = 1), "2160 GB|2\\.16e\\+03 GB",
+               class = "ebcrl_error_memory")
+  expect_error(simulate_domain(fit, "none", 1e9), "GB", class = "ebcrl_error_memory")
+  expect_error(simulate_domain(fit, rbind(c(1, 0, 0), c(0, 0, 0)), 3), "`n` = 3 rows",
+               class = "ebcrl_error_shape")
+})
+
+test_that("the first chain begins at the start with the largest of seeds", {
+  sim <- small_sim()
+  expect_error(crl_control(seed = 2^53), class = "ebcrl_error_control")
+  fit <- fit_crl(sim, method = "g", init = list(mixing = sim$mixing, sigma2 = 1),
+                 control = crl_control(burn_in = 1, iterations = 0, draws = 4, chains = 2,
+                                       mixing = "orthonormal", seed = 2^53 - 100))
+  expect_identical(fit$runs$seed - 2^53, c(-100, -99))
+  # the other's is turned
+  change <- function(chain) sqrt(sum((fit$saem$state[[chain]]$mixing - sim$mixing)^2))
+  expect_lt(change(1), 0.5 * change(2))
+})
+
+test_that("g-modeling takes rows too few for the score's splines", {
+  few <- withr::with_seed(1, sim_crl(chain_dag(3), n = 5, p = 12))
+  fit <- fit_crl(few, method = "g", control = quick(seed = 1))
+  expect_true(all(is.finite(fit$latents)))
+  linear <- fit_crl(few, method = "g", control = crl_control(prior = "linear", max_iter = 5))
+  expect_true(all(is.finite(linear$latents)))
+  expect_error(fit_crl(few), "knots", class = "ebcrl_error_cell")
+  targets <- list(o = character(), a = 1, b = 2)
+  single <- withr::with_seed(1, sim_crl(chain_dag(2), n = 1, p = 5, targets = targets))
+  expect_error(fit_crl(single, method = "g"), "mean and a variance", class = "ebcrl_error_cell")
+  normal <- crl_control(prior = "normal")
+  expect_true(all(is.finite(fit_crl(single, method = "g", control = normal)$latents)))
+  two <- list(x = single$x[1:2, ], env = single$env[1:2], targets = single$targets[1:2, ])
+  expect_error(fit_crl(two$x, two$env, two$targets, single$dag, method = "g", control = normal),
+               "more rows than `dag` has latents", class = "ebcrl_error_rows")
+})
+
+test_that("the directions in which general columns stay at the start are named", {
+  sim <- withr::with_seed(1, sim_crl(chain_dag(4), n = 150, p = 12, sigma2 = 1))
+  note <- function(...) {
+    fit <- fit_crl(sim, method = "g", init = list(mixing = sim$mixing, sigma2 = 1),
+                   control = quick(seed = 1, mixing = "psd", ...))
+    ebcrl:::held_note(fit)
+  }
+  expect_match(note(), "z2 + c z1, z3 + c z1, z3 + c z2, z4 + c z1, z4 + c z2, z4 + c z3.",
+               fixed = TRUE)
+  expect_null(note(intervention = "perfect"))
 })
