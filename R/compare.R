@@ -375,11 +375,18 @@ print.crl_comparison <- function(x, digits = 3L, ...) {
 #' What the differences say, by the rule of two standard errors
 #' @noRd
 comparison_words <- function(x) {
+  if (nrow(x) == 0L) {
+    return("No model is left.")
+  }
+  if (all(is.na(x$difference))) {
+    return("No model could be refitted: see the notes.")
+  }
   best <- which(x$difference == 0 & x$se_difference == 0)[1L]
   others <- setdiff(which(!is.na(x$difference)), best)
   clear <- x$difference[others] > 2 * x$se_difference[others]
   listed <- function(which) paste(x$model[others[which]], collapse = ", ")
-  c(paste0("Smallest loss: ", x$model[best], "."),
+  first <- paste0("Smallest loss: ", x$model[best], ".")
+  c(if (is.na(best)) "The best model is not among these; differences are to it." else first,
     if (any(!clear)) paste0("Not told from it (within two standard errors): ", listed(!clear), "."),
     if (any(clear)) paste0("Larger by more than two standard errors: ", listed(clear), "."))
 }

@@ -60,9 +60,14 @@
 #'   Gaussian for each combination of targets, see Gaussian reference. `"none"`: splines alone, as
 #'   in the paper.
 #' @param sigma2 Noise variance: `"learned"` (4.9), `"fixed"` at its start, or `"auto"` (the
-#'   default): fixed where A is held and `init` gives `sigma2`, else learned.
+#'   default): fixed where A is held and `init` gives `sigma2`, else learned. With as many columns
+#'   of x as latents no direction is noise alone: with `method = "f"` it is fixed, and `"learned"`
+#'   is an error.
 #' @param eta Damping of Tweedie's formula (4.4), between 0 (no shrinkage) and 1 (the default), or
-#'   `"auto"`, see Smoothing.
+#'   `"auto"`, see Smoothing. It moves posterior means, not variances, so that below 1 a learned
+#'   \eqn{\sigma^2} (4.9) is too small where features are few: with 3 latents, a true value of 2 and
+#'   eta of 1, 0.9, 0.5 and 0 it was 2.00, 1.85, 1.58 and 1.50 in 6 features, 2.00, 2.00, 1.98 and
+#'   1.98 in 100 (1000 rows a domain, A known, medians of ten seeds).
 #' @param max_iter Largest number of EM iterations, also of `prior = "linear"`. 0 leaves the start
 #'   as it is and only denoises.
 #' @param tol The EM stops when the relative distances that A, \eqn{\sigma^2} and the latents still
@@ -152,7 +157,8 @@
 #' means under a normal-inverse-Wishart prior around the linear model, which counts as
 #' \eqn{\kappa} rows. One \eqn{\kappa} for all combinations maximises the marginal likelihood: it is
 #' large where mechanisms are linear or rows few. A combination that no domain has, in
-#' [predict()][predict.crl_fit], has the linear model's mean and covariance.
+#' [predict()][predict.crl_fit], has the linear model's mean and covariance: with strong mechanisms
+#' the error there was up to 9 \% above that of splines alone (see [predict()][predict.crl_fit]).
 #'
 #' With A and \eqn{\sigma^2} known, d = 4 or 10 and 100 to 2000 rows a domain, the error of the
 #' latents was 0.94 to 0.98 times that of splines alone with linear mechanisms (where it is within
@@ -304,7 +310,9 @@
 #' With A held, the choice is made once; else at iterations 1, 2, 4, 8, and so on, as the
 #' pseudo-latents change. A choice takes as long as about ten to thirty EM iterations; where
 #' conjugate gradients solve (families of many parents), it is 45 rough solves (relative residual
-#' 1e-4, at most 100 iterations) in every cell.
+#' 1e-4, at most 100 iterations) in every cell. With `score = "markov"` and the difference penalty
+#' these can be too rough to choose by, and large weights need more iterations than `cg_max_iter`:
+#' `solver = "cholesky"`, memory permitting, is exact.
 #'
 #' @return A list of class `crl_control` with the settings above.
 #' @references Wu, B., von Kügelgen, J. and Blei, D. M. (2026). Multi-domain empirical Bayes for

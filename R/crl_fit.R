@@ -142,8 +142,9 @@ describe_model <- function(fit) {
   start <- fit$init
   if (start == "interventional") {
     optima <- fit$optima
+    by <- if (which.min(optima$objective) > 1L) ", by spline mechanisms"
     start <- paste0(start, " (", optima$starts[1L], " of ", sum(optima$starts),
-                    " searches ended in the best optimum", describe_sampling(fit), ")")
+                    " searches ended in the best optimum", by, describe_sampling(fit), ")")
   }
   held <- fit$method == "f" && !fit$learned[["mixing"]] && fit$control$mixing != "fixed"
   c(model, paste0("Mixing: ", fit$control$mixing, if (held) " (held)", ", start: ", start))
@@ -203,12 +204,37 @@ start_notes <- function(fit) {
     return(character())
   }
   untold <- vapply(untold_latents(fit$data), function(latents) {
-    always_same <- length(unique(fit$data$targets[, latents[1L]])) == 1L
     paste0(paste(latents, collapse = ", "), ": targeted in ",
-           if (always_same) "no domain, or in all" else "the same domains",
+           target_words(fit$data$targets[, latents, drop = FALSE]),
            "; the graph alone tells such latents apart, if at all.")
   }, "")
-  c(untold, if (fit$control$mixing == "psd") shear_note(fit))
+  c(untold, flat_note(unlist(fit$optima[["untold"]][1L])),
+    if (fit$control$mixing == "psd") shear_note(fit))
+}
+
+#' Where the latents of a group of untold_latents() are targeted
+#' @noRd
+target_words <- function(targets) {
+  always <- colMeans(targets)
+  if (!all(always %in% c(0, 1))) {
+    return("the same domains, or one just where the other is not")
+  }
+  if (all(always == 0)) "no domain" else if (all(always == 1)) "every domain" else
+    "no domain or in every domain"
+}
+
+#' @param pairs See hardly_told().
+#' @noRd
+flat_note <- function(pairs) {
+  if (length(pairs) == 0L) {
+    return(NULL)
+  }
+  shown <- utils::head(pairs, 5L)
+  left <- length(pairs) - length(shown)
+  paste0("Hardly told apart: ", paste(shown, collapse = "; "),
+         if (left > 0L) paste0("; ", count_of(left, "other pair"), " of latents"),
+         ". With linear mechanisms the log-likelihood of the start falls by less than ",
+         UNTOLD_RISE, " where the two are turned into one another by 0.2 radians.")
 }
 
 #' Updates of A = O Lambda have no anchor within the column space

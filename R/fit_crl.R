@@ -21,7 +21,9 @@
 #' estimated in a restricted class is biased; A is therefore held (`mixing = "auto"`), and the EM
 #' settles \eqn{\sigma^2} and the latents. From `init = "pca"` the latents span the right space but
 #' are in general mixtures of the causal ones. Latents that are never targeted, or always in the
-#' same domains, are told apart by the graph alone, if at all.
+#' same domains, or one just where the other is not, are told apart by the graph alone, if at all
+#' (two latents in a chain with one domain each are not). Two latents are also open where the
+#' likelihood hardly changes as they are turned into one another. The fit says which are concerned.
 #'
 #' @section f or g:
 #' `method = "f"` models the density of the pseudo-latents by its score and never writes down a
@@ -109,9 +111,15 @@
 #'   that state: these sum to the loss of the fit. With `score = "markov"` a component has parts of
 #'   the children's cells too, and all cells share one solve}
 #' \item{data}{the checked input; `x` is shared, not copied}
-#' \item{optima}{of an interventional start: tibble of the distinct optima, best first (`objective`,
-#'   `starts` that ended there, squared `distance` to the best, `refined`: the objective with
-#'   splines); else NULL}
+#' \item{optima}{of an interventional start: tibble of the distinct optima, first the one that the
+#'   fit has gone on from, then the best first: `objective` (minus the log-likelihood of the rows
+#'   with linear mechanisms, up to a constant), `starts` that ended there, squared `distance` to the
+#'   first, `refined` (the objective with splines, up to another constant: compare it within the
+#'   column; NA where they were not fitted), `mixing` (list: A, p x d, after the stages that the
+#'   optimum went through, so that `init = list(mixing = fit$optima$mixing[[2]], sigma2 =
+#'   fit$sigma2)` starts from the runner-up; one matrix an optimum, at most `starts` in all),
+#'   `untold` (list: pairs of latents that linear mechanisms hardly tell apart there; not with
+#'   `mixing = "psd"`). Else NULL}
 #' \item{sampling}{where the start took draws (`mechanisms = "sampled"` in [crl_control()]): tibble
 #'   of the runs of SAEM (`rows`, `iterations`, squared `distance` that the run moved A); else NULL}
 #' \item{control, init, call, elapsed}{settings, kind of start, call, seconds}
@@ -263,10 +271,11 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
   check_engine_range(control$range, data$d, error_call)
   check_memory(data, control, error_call)
   check_start_memory(data, init, control, error_call)
-  start <- starting_values(init, data, control, error_call)
+  start <- turned_start(starting_values(init, data, control, error_call), data)
   check_damping(control, start, error_call)
-  learned <- c(mixing = control$update_mixing,
-               sigma2 = learns_sigma2(control, start, held = !control$update_mixing))
+  check_noise_dimensions(control, data, error_call)
+  sigma2 <- data$p > data$d && learns_sigma2(control, start, held = !control$update_mixing)
+  learned <- c(mixing = control$update_mixing, sigma2 = sigma2)
   fit <- run_em(data, start, control, learned, error_call)
   fit$start <- reusable_start(init)
   fit$call <- call
@@ -300,6 +309,34 @@ run_em <- function(data, start, control, learned, error_call) {
     method = "f", data = data, control = control, learned = learned, init = start$label,
     optima = start$optima, sampling = start$sampling
   )), class = "crl_fit")
+}
+
+#' A start that was not given, each latent with the sign that it has in the fit, the largest
+#' |loading| positive: turned at the end, it would meet knots that are not its own where `range` is
+#' not symmetric
+#' @noRd
+turned_start <- function(start, data) {
+  if (!start$label %in% c("pca", "interventional")) {
+    return(start)
+  }
+  signs <- loading_signs(compose_mixing(start))
+  start$orthonormal <- start$orthonormal * rep(signs, each = data$p)
+  if (is.matrix(start$scale)) {
+    start$scale <- start$scale * tcrossprod(signs)
+  }
+  start
+}
+
+#' In as many features as latents no direction is noise alone
+#' @noRd
+check_noise_dimensions <- function(control, data, call) {
+  if (control$sigma2 == "learned" && data$p == data$d) {
+    abort_input(c(paste("The noise variance cannot be learned from {data$p} columns",
+                        "and as many latents."),
+                  "x" = "{.arg sigma2} is {.val learned}.",
+                  "i" = "{.code sigma2 = \"fixed\"} holds it at its start."), "control",
+                call = call)
+  }
 }
 
 #' Where columns of A are correlated, the squared error is no sum over latents

@@ -69,10 +69,14 @@ reusable_start <- function(init) {
 
 #' @noRd
 check_init <- function(init, call) {
-  if (!is.list(init) || is.object(init) || !is.matrix(init$mixing)) {
+  plain <- is.list(init) && !is.object(init)
+  if (!plain || !is.matrix(init$mixing)) {
+    found <- if (!plain) "It is {describe(init)}." else if (is.null(init$mixing))
+      "It is a list without {.field mixing}." else
+      "Its {.field mixing} is {describe(init$mixing)}, not a matrix."
     abort_input(c(paste('{.arg init} must be "pca", "interventional", a fit,',
                         "or a list with {.field mixing}."),
-                  "x" = "It is {describe(init)}.",
+                  "x" = found,
                   "i" = "For known values: {.code init = list(mixing = A, sigma2 = s)}."), "init",
                 call = call)
   }

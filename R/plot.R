@@ -115,7 +115,8 @@ plot.crl_baselines <- function(x, ...) {
 #' @param level Probability of the normal intervals, of each difference by itself.
 #' @param ... Not used.
 #' @return `autoplot()`: a ggplot object. `plot()`: the same, invisibly. The best model is a
-#'   diamond; models with failed folds are hollow, models without any refit are left out.
+#'   diamond; models with failed folds are hollow, models without any refit are left out. If none
+#'   is left, an error of class `ebcrl_error_range`.
 #' @examples
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
 #' baselines <- crl_baselines(sim, methods = c("true", "empty", "pooled"))
@@ -125,6 +126,11 @@ autoplot.crl_comparison <- function(object, order = c("loss", "given"), level = 
   check_dots_empty(...)
   order <- check_choice(order, c("loss", "given"), "order")
   level <- check_level(level)
+  if (all(is.na(object$difference))) {
+    found <- if (nrow(object) == 0L) "It has no rows." else "No refit of these models succeeded."
+    abort_input(c("{.arg object} must have a model with a difference to draw.", "x" = found),
+                "range")
+  }
   plot_comparison(tidy(object), if (order == "given") unique(attr(object, "folds")$model), level)
 }
 

@@ -12,16 +12,22 @@ REFINEMENT <- list(knots = 6L, lambda = 20, width = 0.4, max_sweeps = 8L)
 # Optima of the linear stage that the spline stage starts from.
 REFINED_OPTIMA <- 3L
 
+# Two latents are hardly told apart where a turn by 0.2 radians costs less log-likelihood than this:
+# the standard error of the angle is then above 0.1 radians.
+UNTOLD_RISE <- 2
+
 # Optima closer than this (squared Frobenius distance, signs aside) are the same.
 SAME_OPTIMUM <- 0.05
 
 #' Principal components, rotated to the best of several optima
 #'
-#' @return As pca_start(), and `optima`: tibble of the distinct optima of the linear stage, best
-#'   first: `objective` (minus the profile log-likelihood of the linear-Gaussian model, up to a
-#'   constant), `starts` (how many ended there), `distance` (squared Frobenius distance to the best,
-#'   signs aside), `refined` (objective after the spline stage, which goes on to its end from the
-#'   optimum that is best after one sweep; NA where it did not go);
+#' @return As pca_start(), and `optima`: tibble of the distinct optima of the linear stage, first
+#'   the one that the start went on from, then the best first: `objective` (minus the profile
+#'   log-likelihood of the linear-Gaussian model, up to a constant), `starts` (that ended there),
+#'   `distance` (squared Frobenius distance to the first, signs aside), `refined` (objective after
+#'   the spline stage, which goes on to its end from the optimum that is best after one sweep; NA
+#'   where it did not go), `mixing` (list: A after these stages), `untold` (list: pairs of latents
+#'   that linear mechanisms hardly tell apart there, see hardly_told());
 #'   `indefinite`, how many regressions of the spline stage had to do without their parents; of the
 #'   stage of draws, `sampling`, `floored` and `stopped`, see sampled_mixing()
 #' @noRd
@@ -32,6 +38,7 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
                  VARIANCE_FLOOR * start$sigma2, control$starts, control$seed)
   optima <- distinct_optima(found)
   optima$refined <- rep(NA_real_, length(optima$which))
+  optima$untold <- lapply(optima$which, function(s) hardly_told(found$rise, s, data))
   rotation <- matrix(found$rotation[, , optima$which[1L]], data$d)
   start$indefinite <- 0L
   if (control$mechanisms != "linear") {
@@ -39,12 +46,13 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
     part$x <- data$x %*% start$orthonormal
     sampled <- control$mechanisms == "sampled"
     tried <- utils::head(optima$which, REFINED_OPTIMA)
-    refined <- best_refined(found$rotation[, , tried, drop = FALSE],
-                            if (sampled) thinned(part, SAMPLING$rows) else part,
-                            start$sigma2, control,
+    rows <- if (sampled) thinned(part, SAMPLING$rows) else part
+    refined <- best_refined(found$rotation[, , tried, drop = FALSE], rows, start$sigma2, control,
                             if (sampled) SAMPLING$sweeps else REFINEMENT$max_sweeps)
-    optima$refined[seq_along(tried)] <- refined$objective
-    rotation <- refined$rotation
+    optima$refined[seq_along(tried)] <- refined$objective * (data$n / rows$n)
+    optima <- used_first(optima, refined$used, found$rotation)
+    found$rotation[, , tried] <- refined$rotations
+    rotation <- matrix(found$rotation[, , optima$which[1L]], data$d)
     start$indefinite <- refined$indefinite
     if (sampled && data$d > 1L) {
       drawn <- sampled_mixing(rotation, part, start$sigma2, control)
@@ -52,8 +60,11 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
       rotation <- drawn$mixing
     }
   }
+  found$rotation[, , optima$which[1L]] <- rotation
+  optima$mixing <- optima_mixing(found, optima$which, start$orthonormal, data)
   start$orthonormal <- start$orthonormal %*% rotation
-  start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined")])
+  start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined", "mixing",
+                                             "untold")])
   start
 }
 
@@ -68,7 +79,8 @@ start_counts <- function(start) {
 #'
 #' @param rotations d x d x candidates.
 #' @param part Data with principal coordinates (n x d) for `x`.
-#' @return list: `rotation`, `objective` by candidate, `indefinite`
+#' @return list: `rotations` (d x d x candidates) and their `objective`, `used`, the best one,
+#'   `indefinite`
 #' @noRd
 best_refined <- function(rotations, part, sigma2, control, max_sweeps) {
   refined <- function(rotation, first_sweep, max_sweeps) {
@@ -78,7 +90,8 @@ best_refined <- function(rotations, part, sigma2, control, max_sweeps) {
   objective <- vapply(tried, `[[`, 0, "objective")
   best <- which.min(objective)
   last <- refined(tried[[best]]$rotation, 1L, max_sweeps)
-  list(rotation = last$rotation, objective = replace(objective, best, last$objective),
+  rotations[] <- unlist(lapply(replace(tried, best, list(last)), `[[`, "rotation"))
+  list(rotations = rotations, objective = replace(objective, best, last$objective), used = best,
        indefinite = sum(vapply(c(tried, list(last)), `[[`, 0L, "indefinite")))
 }
 
@@ -158,10 +171,13 @@ unmixing_start <- function(data, control, call = rlang::caller_env()) {
     start[c("sampling", "floored", "stopped")] <- drawn[c("sampling", "floored", "stopped")]
     mixing <- drawn$mixing
   }
+  found$rotation[, , optima$which[1L]] <- mixing
+  optima$mixing <- optima_mixing(found, optima$which, start$orthonormal, data)
   best <- polar_start(mixing, call)
   start[c("orthonormal", "scale")] <- list(start$orthonormal %*% best$orthonormal, best$scale)
   start$indefinite <- 0L
-  start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined")])
+  start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined",
+                                             "mixing")])
   start
 }
 
@@ -178,13 +194,10 @@ best_rotation <- function(cells, floor, control) {
 #' @noRd
 distinct_optima <- function(found) {
   order <- order(found$objective)
-  column_products <- function(a, b) apply(found$rotation[, , a, drop = FALSE] *
-                                            found$rotation[, , b, drop = FALSE], 2L, sum)
-  distance <- function(a, b) 2 * sum(pmax(0, 1 - abs(column_products(a, b))))
   kept <- integer()
   hits <- integer()
   for (s in order) {
-    same <- which(vapply(kept, distance, 0, b = s) < SAME_OPTIMUM)
+    same <- which(squared_distances(found$rotation, kept, s) < SAME_OPTIMUM)
     if (length(same) > 0L) {
       hits[same[1L]] <- hits[same[1L]] + 1L
     } else {
@@ -193,14 +206,57 @@ distinct_optima <- function(found) {
     }
   }
   list(which = kept, objective = found$objective[kept], starts = hits,
-       distance = vapply(kept, distance, 0, b = kept[1L]))
+       distance = squared_distances(found$rotation, kept, kept[1L]))
 }
 
-#' Latents that interventions do not tell apart: groups of those targeted in the same domains, or in
-#' none (or all). Within a group only the graph distinguishes them.
+#' Squared Frobenius distances of some rotations from one, signs aside
+#' @param rotations d x d x starts.
+#' @noRd
+squared_distances <- function(rotations, from, to) {
+  vapply(from, function(a) {
+    products <- apply(rotations[, , a, drop = FALSE] * rotations[, , to, drop = FALSE], 2L, sum)
+    2 * sum(pmax(0, 1 - abs(products)))
+  }, 0)
+}
+
+#' The optima with the one that the start goes on from moved to the front
+#' @noRd
+used_first <- function(optima, used, rotations) {
+  order <- order(seq_along(optima$which) != used)
+  optima <- lapply(optima, `[`, order)
+  optima$distance <- squared_distances(rotations, optima$which, optima$which[1L])
+  optima
+}
+
+#' A (p x d) of each of several optima, the largest |loading| of a column positive
+#' @param basis Principal components (p x d), which `found$rotation` turns.
+#' @noRd
+optima_mixing <- function(found, which, basis, data) {
+  lapply(which, function(s) {
+    mixing <- basis %*% matrix(found$rotation[, , s], data$d)
+    mixing <- mixing * rep(loading_signs(mixing), each = data$p)
+    `dimnames<-`(mixing, list(data$feature_names, data$latent_names))
+  })
+}
+
+#' Pairs of latents that linear mechanisms hardly tell apart at an optimum: the log-likelihood falls
+#' by less than UNTOLD_RISE over a turn of the two into one another (by 0.2 radians)
+#' @param rise d x d x starts, see rotation_rises() in src/rotation.h.
+#' @return "z1 and z2", ...
+#' @noRd
+hardly_told <- function(rise, s, data) {
+  at <- matrix(rise[, , s], data$d)
+  pairs <- which(at < UNTOLD_RISE & upper.tri(at), arr.ind = TRUE)
+  paste(data$latent_names[pairs[, 1L]], "and", data$latent_names[pairs[, 2L]])[seq_len(nrow(pairs))]
+}
+
+#' Latents that interventions do not tell apart: groups of those targeted in the same domains, or
+#' one just where the other is not, or in none (or all). Within a group only the graph distinguishes
+#' them: to the likelihood, states 0 and 1 are two labels that may be exchanged.
 #' @noRd
 untold_latents <- function(data) {
-  pattern <- apply(data$targets, 2L, paste, collapse = "")
+  first <- rep(data$targets[1L, ], each = data$n_domains)
+  pattern <- apply(abs(data$targets - first), 2L, paste, collapse = "")
   constant <- apply(data$targets, 2L, function(column) length(unique(column)) == 1L)
   pattern[constant] <- "constant"
   groups <- split(data$latent_names, pattern)

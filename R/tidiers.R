@@ -111,6 +111,9 @@ augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env 
                   "x" = "It has {nrow(data)}.", "i" = "For other rows, use {.arg newdata}."),
                 "shape")
   }
+  if (interval == "credible") {
+    warn_floored_training(x)
+  }
   bind_latents(data, "data", x$latents, x$latents_sd, level)
 }
 

@@ -61,10 +61,11 @@ static rotation_cell *cells_from(SEXP cov, SEXP weight, SEXP coord, int d) {
   return cell;
 }
 
-/* Descends from the identity and from starts - 1 random rotations. */
+/* Descends from the identity and from starts - 1 random rotations. `rise` (d x d x starts): of F
+ * over turns by 0.2 in the plane of two latents, see rotation_rises(). */
 SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEXP starts,
                      SEXP seed) {
-  const char *fields[] = {"rotation", "objective", ""};
+  const char *fields[] = {"rotation", "objective", "rise", ""};
   int d = INTEGER(Rf_getAttrib(cov, R_DimSymbol))[0], n_starts = Rf_asInteger(starts);
   size_t square = (size_t)d * (size_t)d;
   rotation_problem p = {.d = d,
@@ -76,6 +77,7 @@ SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEX
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   SET_VECTOR_ELT(out, 0, Rf_alloc3DArray(REALSXP, d, d, n_starts));
   SET_VECTOR_ELT(out, 1, Rf_allocVector(REALSXP, n_starts));
+  SET_VECTOR_ELT(out, 2, Rf_alloc3DArray(REALSXP, d, d, n_starts));
   for (int s = 0; s < n_starts; s++) {
     double *r = REAL(VECTOR_ELT(out, 0)) + (size_t)s * square;
     memset(r, 0, square * sizeof(double));
@@ -84,6 +86,7 @@ SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEX
     if (s > 0)
       rotation_random(r, d, (uint64_t)Rf_asReal(seed), (uint32_t)s, normals);
     REAL(VECTOR_ELT(out, 1))[s] = rotation_descend(&p, &w, r, 1e-10, 200, R_CheckUserInterrupt);
+    rotation_rises(&p, &w, r, 0.2, REAL(VECTOR_ELT(out, 2)) + (size_t)s * square);
   }
   UNPROTECT(1);
   return out;

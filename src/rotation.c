@@ -182,6 +182,19 @@ double rotation_descend(const rotation_problem *p, rotation_work *w, double *r, 
   return value;
 }
 
+void rotation_rises(const rotation_problem *p, rotation_work *w, const double *r, double angle,
+                    double *rise) {
+  size_t d = (size_t)p->d;
+  memset(rise, 0, d * d * sizeof(double));
+  rotate_covariances(p, w, r);
+  for (int b = 0; b < p->d; b++)
+    for (int a = 0; a < b; a++) {
+      plane at = {p, w, a, b};
+      double least = fmin(plane_value(-angle, &at), plane_value(angle, &at));
+      rise[(size_t)a + (size_t)b * d] = least - plane_value(0, &at);
+    }
+}
+
 void rotation_random(double *r, int d, uint64_t seed, uint32_t start, double *normals) {
   rng_normals(seed, start, 0, normals, (size_t)d * (size_t)d);
   for (int j = 0; j < d; j++) { /* Gram-Schmidt, twice for orthogonality to working precision */

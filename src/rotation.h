@@ -45,6 +45,11 @@ double rotation_objective(const rotation_problem *p, rotation_work *w, const dou
 double rotation_descend(const rotation_problem *p, rotation_work *w, double *r, double tol,
                         int max_sweeps, void (*poll)(void));
 
+/* Least rise of F over turns of r by +-angle in the plane of latents a and b, for each a < b:
+ * rise[a + b d] (d x d, the rest 0). */
+void rotation_rises(const rotation_problem *p, rotation_work *w, const double *r, double angle,
+                    double *rise);
+
 /* r (d x d) = a uniformly distributed rotation: draw number `start` of `seed`. */
 void rotation_random(double *r, int d, uint64_t seed, uint32_t start, double *normals);
 

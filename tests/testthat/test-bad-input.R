@@ -293,6 +293,10 @@ bad_input(
 
 bad_input(
   "init: an unknown label" = fit_crl(x, env, targets, dag, init = "ica") ~ init,
+  "init: a list without a mixing" =
+    fit_crl(x, env, targets, dag, init = list(sigma2 = 2)) ~ init,
+  "init: a mixing that is no matrix" =
+    fit_crl(x, env, targets, dag, init = list(mixing = as.data.frame(known))) ~ init,
   "init: a mixing of another shape" =
     fit_crl(x, env, targets, dag, init = list(mixing = diag(2))) ~ init,
   "init: a mixing with a missing entry" =

@@ -326,3 +326,12 @@ test_that("the plot draws differences and intervals, in the order asked for", {
   failing <- crl_compare(fine = few_fit(), coarse = few_fit(knots = 3), folds = 3)
   expect_identical(as.character(autoplot(failing)$data$model), "coarse")
 })
+
+test_that("a comparison without its best model, or without any, says so", {
+  expect_output(print(comparison[-1, ]), "The best model is not among these; differences")
+  expect_output(print(comparison[0, ]), "No model is left.")
+  expect_error(autoplot(comparison[0, ]), "It has no rows", class = "ebcrl_error_range")
+  failing <- crl_compare(fine = few_fit(), finer = few_fit(knots = 9), folds = 3)
+  expect_output(print(failing), "No model could be refitted: see the notes.")
+  expect_error(plot(failing), "No refit", class = "ebcrl_error_range")
+})

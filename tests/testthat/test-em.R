@@ -483,3 +483,25 @@ test_that("D that falls to 0 ends the update of the mixing matrix", {
     .Call(ebcrl:::C_mixing_update, diag(2), c(1, 1e120), c(1, 1), 1L), "status 7"
   )
 })
+
+test_that("a fit with knots that are not symmetric is a fixed point, signs and all", {
+  sim <- withr::with_seed(5, sim_crl(chain_dag(3), n = 200, p = 6))
+  for (mixing in c("auto", "psd")) {
+    fit <- fit_crl(sim, control = crl_control(range = c(-5, 15), mixing = mixing, tol = 1e-9,
+                                              mechanisms = "linear"))
+    more <- update(fit, max_iter = 20, tol = 0, acceleration = "none")
+    expect_equal(more$sigma2, fit$sigma2, tolerance = 1e-8)
+    expect_equal(more$latents, fit$latents, tolerance = 1e-8)
+    expect_true(all(loading_signs(fit$mixing) == 1))
+  }
+})
+
+test_that("with as many features as latents the noise variance is not learned", {
+  sim <- withr::with_seed(2, sim_crl(chain_dag(3), n = 100, p = 3))
+  start <- list(mixing = sim$mixing, sigma2 = 2)
+  fit <- fit_crl(sim, init = start, control = crl_control(mixing = "orthonormal", max_iter = 20))
+  expect_false(fit$learned[["sigma2"]])
+  expect_identical(fit$sigma2, 2)
+  expect_error(fit_crl(sim, init = start, control = crl_control(sigma2 = "learned")),
+               "cannot be learned from 3 columns", class = "ebcrl_error_control")
+})

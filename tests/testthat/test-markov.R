@@ -317,3 +317,17 @@ test_that("a combination that they do not determine is an error", {
   expect_silent(parent_alone())
   expect_silent(parent_alone(intervention = "perfect"))
 })
+
+test_that("log-densities with terms of three coordinates are factored rather than iterated", {
+  withr::local_seed(15)
+  dag <- matrix(0, 4, 4)
+  dag[1:3, 4] <- 1
+  sim <- sim_crl(as_dag(dag, direction = "from_row"), n = 60, p = 6)
+  solver <- function(...) {
+    data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
+    control <- crl_control(score = "markov", interaction = "pairwise", knots = 4, ...)
+    unique(fit_plan(data, control)$solver[-1])
+  }
+  expect_identical(solver(), 1L)
+  expect_identical(solver(solver = "cg"), 2L)
+})

@@ -187,6 +187,20 @@ test_that("floored variances give intervals without length, and a warning", {
   expect_identical((wide[, , "upr"] == wide[, , "lwr"]), sds == 0)
 })
 
+test_that("floored variances of the training rows are warned of, too", {
+  rough <- fit_crl(small_sim(4), init = known(small_sim(4)),
+                   control = crl_control(reference = "none", lambda = 0.1))
+  count <- rough$counts[["variance_floored"]]
+  expect_gt(count, 0)
+  message <- paste("In", count, "of")
+  floored <- "ebcrl_warning_variance"
+  expect_warning(predict(rough, interval = "credible"), message, class = floored)
+  expect_warning(predict(rough, type = "sd"), message, class = floored)
+  expect_warning(augment(rough, interval = "credible"), message, class = floored)
+  expect_no_warning(predict(rough))
+  expect_no_warning(augment(rough))
+})
+
 test_that("for Gaussian latents intervals are those of the posterior, and cover as they say", {
   # z_j ~ N(0, v), v by state, independent; y = z + noise has score -y / (v + sigma2)
   truth <- withr::with_seed(12, {

@@ -174,7 +174,7 @@ test_that("methods: coef, fitted, residuals, predict, summary, plot, a refit fro
   expect_equal(residuals(fit), s$x - fit$latents %*% t(fit$mixing), ignore_attr = TRUE)
   for (type in c("latents", "sd")) {
     expect_equal(suppressWarnings(predict(fit, s$x, env = s$env, type = type)),
-                 predict(fit, type = type), tolerance = 1e-10, ignore_attr = TRUE)
+                 suppressWarnings(predict(fit, type = type)), tolerance = 1e-10, ignore_attr = TRUE)
   }
   expect_equal(predict(fit, s$x[s$env == 2, ], targets = s$targets[2, ]),
                predict(fit)[s$env == 2, ], tolerance = 1e-10, ignore_attr = TRUE)
