@@ -189,7 +189,7 @@ print_refused <- function(refused) {
   if (length(refused) > 0L) {
     cat("\nNot fitted:\n")
     lines <- paste0("- ", baseline_labels(names(refused)), ": ", refused)
-    writeLines(strwrap(lines, width = 96L, exdent = 2L))
+    write_lines(lines)
   }
 }
 

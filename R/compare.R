@@ -358,16 +358,17 @@ print.crl_comparison <- function(x, digits = 3L, ...) {
   if (!all(c("model", "loss", "difference", "se_difference") %in% names(x)) || is.null(folds)) {
     return(NextMethod())
   }
-  cat("Held-out score-matching loss of a row, smaller is better: ", max(folds$fold), " folds of ",
-      paste(count_of(size[c("n", "p", "n_domains")], c("row", "feature", "domain")),
-            collapse = ", "), "\n", sep = "")
+  counts <- count_of(size[c("n", "p", "n_domains")], c("row", "feature", "domain"))
+  write_lines(paste0("Held-out score-matching loss of a row, smaller is better: ", max(folds$fold),
+                     " folds of ", paste(counts, collapse = ", ")))
   shown <- c("model", "loss", "difference", "se_difference", "latent", "sigma2")
   table <- tidy(x)[intersect(shown, names(x))]
   # losses have much in common: two more figures than their differences
   losses <- names(table) %in% c("loss", "latent")
   table[losses] <- lapply(table[losses], figures, digits + 2L)
   print_table(table, digits)
-  writeLines(c("", strwrap(comparison_words(x), width = 96L)))
+  cat("\n")
+  write_lines(comparison_words(x))
   print_notes(comparison_notes(x, folds))
   invisible(x)
 }

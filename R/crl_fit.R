@@ -380,8 +380,14 @@ target_labels <- function(targets) {
 print_head <- function(method, size, model, convergence, sigma2, digits) {
   cat("Causal representation by empirical-Bayes ", method, "-modeling\n", sep = "")
   cat(describe_size(size), "\n", sep = "")
-  writeLines(c(model, convergence))
+  write_lines(c(model, convergence))
   cat("Noise variance sigma2: ", figures(sigma2, digits), "\n", sep = "")
+}
+
+#' Paragraphs in lines of the console's width
+#' @noRd
+write_lines <- function(paragraphs) {
+  writeLines(strwrap(paragraphs, width = getOption("width"), exdent = 2L))
 }
 
 #' "8000 rows, 100 features, 4 latents, 4 domains"
@@ -395,7 +401,7 @@ describe_size <- function(size) {
 print_notes <- function(notes) {
   if (length(notes) > 0L) {
     cat("\nNotes:\n")
-    writeLines(strwrap(paste("-", notes), width = 96L, exdent = 2L))
+    write_lines(paste("-", notes))
   }
 }
 

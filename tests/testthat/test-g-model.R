@@ -270,7 +270,7 @@ test_that("several chains: one a start, the best is kept, R-hat is that of the h
   between <- stats::var(vapply(halves, mean, 0))
   expect_equal(fit$r_hat$noise_var[["z2", "state1"]], sqrt(0.9 + between / within))
   expect_identical(dim(fit$r_hat$mixing), dim(fit$mixing))
-  expect_output(print(fit), "3 chains, of which that with the largest objective")
+  expect_printed(fit, "3 chains, of which that with the largest objective")
   away <- fit
   away$r_hat$sigma2 <- 1.2
   away$runs$distance <- 0.5

@@ -36,7 +36,7 @@ test_that("print says what the start leaves open", {
   }
   told <- start(NULL)
   expect_identical(start_notes(told), character())
-  expect_output(print(told), "interventional \\([1-3] of 3 searches ended in the best opti.*; then")
+  expect_printed(told, "interventional \\([1-3] of 3 searches ended in the best opti.*; then")
   untold <- start(list(a = c(1, 2), b = 3, c = character()))
   expect_setequal(sub(";.*", "", start_notes(untold)),
                   c("z1, z2: targeted in the same domains, or one just where the other is not",

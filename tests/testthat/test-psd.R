@@ -190,7 +190,7 @@ test_that("methods: coef, fitted, residuals, predict, summary, plot, a refit fro
   expect_close(predict(fit, s$x[1:3, ], targets = c(1, 1, 0), type = "score"), splines + known)
   expect_output(print(summary(fit)), "Mixing: psd")
   expect_identical(summary(fit)$domains$floored, unname(fit$floored))
-  expect_output(print(fit), "drift towards dependent")
+  expect_printed(fit, "drift towards dependent")
   expect_false(any(grepl("drift", fit_notes(fit_psd(s, max_iter = 0)))))
   expect_false(any(grepl("drift", fit_notes(fit_psd(s, update_mixing = FALSE)))))
   expect_s3_class(ggplot2::autoplot(fit, "scores"), "ggplot")
@@ -332,7 +332,7 @@ test_that("the start's last stage: threads, seed, given settings of the mechanis
   expect_identical(at_start(seed = 1)$mixing, first$mixing)
   expect_lt(frobenius_error(at_start(seed = 2), first), 0.02)
   first$counts["start_floored"] <- 3L
-  expect_output(print(first), "fell to its floor 3 times")
+  expect_printed(first, "fell to its floor 3 times")
 })
 
 test_that("the start finds correlated columns, which a rotation cannot", {

@@ -263,8 +263,8 @@ test_that("the optimum that is used comes first, and is the one that print() cou
   expect_false(is.unsorted(optima$objective[-1]))
   expect_gt(optima$objective[1], min(optima$objective))
   expect_lt(optima$distance[1], 1e-12)
-  expect_output(print(fit), paste0("(", optima$starts[1], " of 20 searches ended in the best ",
-                                   "optimum, by spline mechanisms)"), fixed = TRUE)
+  expect_printed(fit, paste0("(", optima$starts[1], " of 20 searches ended in the best ",
+                             "optimum, by spline mechanisms)"), fixed = TRUE)
 })
 
 test_that("each optimum keeps its A, from which a fit may start", {
