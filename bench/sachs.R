@@ -4,7 +4,7 @@
 # graphs of the baselines, principal components and ICA, with A and sigma2 known and learned; then
 # the graph with an arc missing, an arc too many or an arc turned, and with a target misplaced or
 # missing.
-# How to run: Rscript bench/sachs.R [--quick]; about 20 minutes (quick: one mixing).
+# How to run: Rscript bench/sachs.R [--mixings=10] [--quick]; about 20 minutes (quick: one mixing).
 # Results: sachs.csv (a row a mixing, setting and method), sachs-latents.csv (a row a latent too),
 # sachs-changes.csv (a row a mixing and change of the graph or the targets).
 
@@ -13,7 +13,7 @@ here <- dirname(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE
 source(file.path(here, "common.R"))
 source(file.path(here, "..", "tools", "sachs_data.R"))
 
-mixings <- if (quick) 1 else 10
+mixings <- argument("mixings", if (quick) 1 else 10)
 cores <- min(2L, parallel::detectCores())
 sigma2 <- 0.5
 
