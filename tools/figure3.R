@@ -38,7 +38,8 @@ write_table <- function(table, table_name) {
   utils::write.csv(table, file.path(results, paste0(table_name, name, ".csv")), row.names = FALSE)
 }
 write_table(tidy(figure), "cells")
-write_table(tidy(figure, "env"), "domains")
+env <- tidy(figure, "env")
+write_table(env[env$experiment == "domains", ], "domains") # the only panel by domain
 
 files <- list.files(cells, "[.]rds$", full.names = TRUE)
 ran <- length(files) - kept
