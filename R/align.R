@@ -45,8 +45,8 @@ align_latents <- function(estimate, truth) {
 print.crl_alignment <- function(x, ...) {
   d <- length(x$permutation)
   named <- names(x$signs) %||% paste("column", seq_len(d))
-  cat("Alignment of ", count_of(d, "latent"), ", gap to the next best assignment ", format(x$gap, digits = 3),
-      "\n", sep = "")
+  cat("Alignment of ", count_of(d, "latent"), ", gap to the next best assignment ",
+      format(x$gap, digits = 3), "\n", sep = "")
   cat(paste0("  ", format(named), "  <- ", ifelse(x$signs < 0, "-", "+"), x$permutation,
              "  cosine ", format(x$agreement, digits = 3)), sep = "\n")
   invisible(x)

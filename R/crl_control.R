@@ -128,11 +128,12 @@
 #'   components of a mixture of Gaussians, with mean zero as a whole, for noise with heavy tails or
 #'   skewness. Each component counts five pseudo-rows that are like the noise as a whole, so that
 #'   none runs empty.
-#' @param seed Seed (a whole number, at most 2^53 - 100) of the random rotations of `init = "interventional"` and of its
-#'   draws, of the folds of `"auto"`, and of the draws of `method = "g"`. NULL (the default): with
-#'   `method = "f"` and with Gaussian priors 1, so that a fit is a function of its arguments; else a
-#'   seed that is taken from R's random numbers and reported in the fit, so that `set.seed()`
-#'   decides. With a number R's own random numbers are neither used nor changed.
+#' @param seed Seed (a whole number, at most 2^53 - 100) of the random rotations of
+#'   `init = "interventional"` and of its draws, of the folds of `"auto"`, and of the draws of
+#'   `method = "g"`. NULL (the default): with `method = "f"` and with Gaussian priors 1, so that a
+#'   fit is a function of its arguments; else a seed that is taken from R's random numbers and
+#'   reported in the fit, so that `set.seed()` decides. With a number R's own random numbers are
+#'   neither used nor changed.
 #' @param threads Number of threads (default: option `ebcrl.threads`, else 1); at most one for each
 #'   4096 rows is used. Results have the same bits for every number. Threads wait actively for one
 #'   another: where other work keeps the processors busy, one is faster than several.
@@ -208,11 +209,11 @@
 #' With `"psd"`, `init = "interventional"` looks for the most likely invertible mixing within the
 #' principal subspace, not only for a rotation, from the best rotation and `starts - 1` random ones;
 #' mechanisms are linear, and `objective` in `optima` is a row's. With `mechanisms = "sampled"` or
-#' `"spline"`, draws go on from the best (see Start by draws), since no correction for noise as large
-#' as it is in some direction lets splines be fitted to pseudo-latents: up to 2000 iterations with
-#' 2000 rows a domain, equally spaced, 300 each time the rows are doubled, 50 more with all of them.
-#' The noise of the g-model is as `noise` says. Its A is what the fit takes; the latents come from
-#' f-modeling.
+#' `"spline"`, draws go on from the best (see Start by draws), since no correction for noise as
+#' large as it is in some direction lets splines be fitted to pseudo-latents: up to 2000 iterations
+#' with 2000 rows a domain, equally spaced, 300 each time the rows are doubled, 50 more with all of
+#' them. The noise of the g-model is as `noise` says. Its A is what the fit takes; the latents come
+#' from f-modeling.
 #'
 #' This takes perfect interventions (`intervention = "perfect"`), which the default of
 #' `intervention` does not assume: with imperfect ones \eqn{z_j + c z_k}, k a parent of j, is as
@@ -359,11 +360,13 @@ crl_control <- function(..., score = c("causal", "markov"),
     if (missing(acceleration)) acceleration <- "none"
   }
   if (missing(lambda) && identical(mixing, "psd")) lambda <- PSD_LAMBDA
-  number <- function(x, arg, ...) check_number(x, arg, ..., class = "control",
-                                               call = rlang::caller_env())
+  number <- function(x, arg, ...) {
+    check_number(x, arg, ..., class = "control", call = rlang::caller_env())
+  }
   auto <- function(x, arg, ...) check_auto(x, arg, ..., call = rlang::caller_env())
-  choice <- function(x, choices, arg) check_choice(x, choices, arg, class = "control",
-                                                   call = rlang::caller_env())
+  choice <- function(x, choices, arg) {
+    check_choice(x, choices, arg, class = "control", call = rlang::caller_env())
+  }
   structure(list(
     score = choice(score, c("causal", "markov"), "score"),
     interaction = choice(interaction, c("tensor", "pairwise", "additive"), "interaction"),

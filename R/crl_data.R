@@ -224,7 +224,8 @@ check_variation <- function(x, constant, call) {
               call = call)
 }
 
-# Mean squares of the rows of x beyond which products of four of its entries may overflow, or vanish.
+# Mean squares of the rows of x beyond which products of four of its entries may overflow, or
+# vanish.
 SIZES <- c(1e-70, 1e70)
 
 #' @noRd
@@ -304,6 +305,11 @@ check_env <- function(env, n, arg, call) {
     abort_input(c("{.arg {arg}} must give one domain for each row of {.arg x}.",
                   "x" = "It gives {length(env)} for {n} row{?s}."), "shape", call = call)
   }
+  check_env_present(env, call)
+}
+
+#' @noRd
+check_env_present <- function(env, call) {
   # NA may be a level of a factor
   absent <- which(if (anyNA(levels(env))) is.na(as.character(env)) else is.na(env))
   if (length(absent) > 0L) {

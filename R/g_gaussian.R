@@ -161,9 +161,15 @@ empty_prior <- function(d, variance = 1) {
 #' @noRd
 continues_linear <- function(init, data, control) {
   inherits(init, "crl_fit") && is_gaussian(init) && init$control$prior == "linear" &&
-    identical(init$data$dag, data$dag) &&
-    identical(unseen_states(init$data$targets), unseen_states(data$targets)) &&
+    same_parameters(init$data, data) &&
     identical(init$control[c("intervention", "mixing")], control[c("intervention", "mixing")])
+}
+
+#' Do the priors of two data sets have the same parameters?
+#' @noRd
+same_parameters <- function(data, other) {
+  identical(data$dag, other$dag) &&
+    identical(unseen_states(data$targets), unseen_states(other$targets))
 }
 
 #' Which (state, node) have no rows (2 x d)

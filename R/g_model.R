@@ -169,12 +169,24 @@ chain_start <- function(init, start, data, control) {
 #' Can the chains of a fit go on in this one?
 #' @noRd
 continues <- function(init, data, control) {
-  inherits(init, "crl_fit") && identical(init$method, "g") &&
-    identical(dim(init$data$x), dim(data$x)) && identical(init$data$env, data$env) &&
-    identical(init$data$targets, data$targets) && identical(init$data$dag, data$dag) &&
-    identical(prior_control(init$control)[c("perfect", "knots", "components")],
-              prior_control(control)[c("perfect", "knots", "components")]) &&
-    is.null(init$prior$noise) == (prior_control(control)$components == 1L)
+  inherits(init, "crl_fit") && identical(init$method, "g") && same_rows(init$data, data) &&
+    same_prior(init, control)
+}
+
+#' Have two data sets as many rows and features, in the same domains with the same graph?
+#' @noRd
+same_rows <- function(data, other) {
+  identical(dim(data$x), dim(other$x)) && identical(data$env, other$env) &&
+    identical(data$targets, other$targets) && identical(data$dag, other$dag)
+}
+
+#' Has the prior of a g fit the form that `control` asks for?
+#' @noRd
+same_prior <- function(fit, control) {
+  form <- c("perfect", "knots", "components")
+  wanted <- prior_control(control)[form]
+  identical(prior_control(fit$control)[form], wanted) &&
+    is.null(fit$prior$noise) == (wanted$components == 1L)
 }
 
 #' Posterior moments, quantiles and draws at the parameters of `model`

@@ -126,7 +126,8 @@ pca_start <- function(data, call = rlang::caller_env(), sigma2 = NULL) {
                   "i" = "Use fewer latents."), "rank", call = call)
   }
   orthonormal <- top$vectors
-  list(orthonormal = orthonormal * rep(loading_signs(orthonormal), each = data$p), scale = rep(1, data$d),
+  list(orthonormal = orthonormal * rep(loading_signs(orthonormal), each = data$p),
+       scale = rep(1, data$d),
        values = top$values, sigma2 = sigma2 %||% residual_variance(data, sum(top$values), call))
 }
 

@@ -93,8 +93,9 @@ plot_mechanisms <- function(fit) {
     abort_input(c("There are no mechanisms to draw.", "x" = "No latent has a parent."), "range",
                 call = rlang::caller_env())
   }
-  panel <- function(node, parent) factor(paste0(node, " given ", parent),
-                                         unique(paste0(curves$node, " given ", curves$parent)))
+  panel <- function(node, parent) {
+    factor(paste0(node, " given ", parent), unique(paste0(curves$node, " given ", curves$parent)))
+  }
   rows <- spaced_rows(fit$data, 2000L)
   drawn <- unique(curves[c("node", "parent")])
   points <- do.call(rbind, Map(function(node, parent) {

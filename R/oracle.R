@@ -114,8 +114,9 @@ check_gaussian_noise <- function(sim, call = rlang::caller_env()) {
 
 #' @export
 print.crl_bayes <- function(x, ...) {
-  cat("Bayes-optimal latents: ", paste(count_of(dim(x$latents), c("row", "latent")), collapse = ", "),
-      ", ", count_of(x$draws, "draw"), " a row\n", sep = "")
+  cat("Bayes-optimal latents: ",
+      paste(count_of(dim(x$latents), c("row", "latent")), collapse = ", "), ", ",
+      count_of(x$draws, "draw"), " a row\n", sep = "")
   if (is.null(x$ess)) {
     cat("Monte-Carlo standard error of a latent: at most ", format(max(x$error), digits = 2), "\n",
         sep = "")

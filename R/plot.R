@@ -40,8 +40,8 @@ ggplot2::autoplot
 #' @return `autoplot()`: a ggplot object. `plot()`: the same, invisibly.
 #' @section Errors:
 #' `ebcrl_error_truth` if `type = "env"` comes without `truth`, `ebcrl_error_method` for scores of a
-#' g fit or mechanisms of an f fit, `ebcrl_error_range` where there is nothing to draw: no iterations
-#' (`max_iter = 0`, or a closed form), or no latent with a parent.
+#' g fit or mechanisms of an f fit, `ebcrl_error_range` where there is nothing to draw: no
+#' iterations (`max_iter = 0`, or a closed form), or no latent with a parent.
 #' @examples
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
 #' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)

@@ -60,13 +60,13 @@
 #' `type = "score"` of a g fit is an error of class `ebcrl_error_method`.
 #' Outside the range of the training data the score (of a g fit, its mechanisms) is continued
 #' linearly. If more than a tenth of the rows leave the range of the pseudo-latents (of a g fit,
-#' latents) in some coordinate, a warning of class `ebcrl_warning_extrapolation` says so: most often `newdata` was not centred or scaled as the training data was. With
-#' `type = "sd"` or intervals, a warning of class `ebcrl_warning_variance` counts the floored
-#' variances. A target state without training rows, or a combination that the training domains do
-#' not determine, is an error of class `ebcrl_error_unseen_state`; wrong columns are errors of class
-#' `ebcrl_error_shape`, values that are not finite `ebcrl_error_missing`, unknown
-#' domains `ebcrl_error_domain`, targets outside 0 and 1 or with unknown names
-#' `ebcrl_error_targets`.
+#' latents) in some coordinate, a warning of class `ebcrl_warning_extrapolation` says so: most often
+#' `newdata` was not centred or scaled as the training data was. With `type = "sd"` or intervals, a
+#' warning of class `ebcrl_warning_variance` counts the floored variances. A target state without
+#' training rows, or a combination that the training domains do not determine, is an error of class
+#' `ebcrl_error_unseen_state`; wrong columns are errors of class `ebcrl_error_shape`, values that
+#' are not finite `ebcrl_error_missing`, unknown domains `ebcrl_error_domain`, targets outside 0 and
+#' 1 or with unknown names `ebcrl_error_targets`.
 #' @examples
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
 #' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)

@@ -1,7 +1,7 @@
 # The last stage of the interventional start with mechanisms = "sampled", and of that of correlated
-# columns: a short g-model (src/saem.c) within the principal subspace. The correction for noise in the parents by which the
-# spline stage (src/refine.c) does without a posterior is of second order; where mechanisms bend
-# within a width of the noise, draws of the parents take its place.
+# columns: a short g-model (src/saem.c) within the principal subspace. The correction for noise in
+# the parents by which the spline stage (src/refine.c) does without a posterior is of second order;
+# where mechanisms bend within a width of the noise, draws of the parents take its place.
 
 # Rows of a domain in the spline stage, its sweeps. Then runs of SAEM: the first on as many rows,
 # factor from run to run until all rows are there, iterations of the first and of each later run (at

@@ -101,7 +101,9 @@ one_data_set <- function(k, seed) {
   run <- setdiff(wanted_methods(g, seed), before$method)
   sim <- simulate_setting(g, seed)
   draws <- if (g$nonlinearity == "strong") 2000 else 500
-  bayes <- if (length(before$bayes) > 0) before$bayes[1] else {
+  bayes <- if (length(before$bayes) > 0) {
+    before$bayes[1]
+  } else {
     rel_mse(if (g$d <= 5) bayes_latents(sim, draws = draws) else bayes_latents(sim), sim)
   }
   started <- fit_crl(sim, control = crl_control(mechanisms = "spline", max_iter = 0))

@@ -118,8 +118,9 @@ result <- resume(grid, one_seed, paste0("g", suffix))
 shown <- c("g", "f_from_g", "frobenius", "noise_error", "noise_worst", "curve_error", "curve_node",
            "seconds")
 for (r in split(result, result$nonlinearity)) {
-  quantiles <- function(v) sprintf("%.3f / %.3f / %.3f", stats::median(v),
-                                   stats::quantile(v, 0.9, names = FALSE), max(v))
+  quantiles <- function(v) {
+    sprintf("%.3f / %.3f / %.3f", stats::median(v), stats::quantile(v, 0.9, names = FALSE), max(v))
+  }
   cat(sprintf("%s, %d seeds, median / 90th percentile / worst:\n", r$nonlinearity[1], nrow(r)),
       paste0("  ", shown, ": ", vapply(r[shown], quantiles, ""), "\n"),
       sprintf("  coverage %.1f %% (%.1f to %.1f); converged in %d\n", 100 * mean(r$coverage),

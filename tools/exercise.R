@@ -17,6 +17,39 @@ exercise_kernels <- function(fit) {
   )
 }
 
+# The models that the settings of exercise() leave out, each by a call.
+exercise_models <- function(sim) {
+  f <- function(..., dag = sim$dag) {
+    fit_crl(sim, dag = dag, control = crl_control(knots = 3, max_iter = 2, seed = 1, ...))
+  }
+  g <- function(..., init = "pca", targets = sim$targets, dag = sim$dag) {
+    fit_crl(sim$x, sim$env, targets, dag, method = "g", init = init, control = crl_control(
+      seed = 1, burn_in = 5, iterations = 5, draws = 5, mechanism_knots = 4, max_iter = 5, ...
+    ))
+  }
+  unequal <- list(mixing = sim$mixing %*% diag(c(1, 2, 0.5)), sigma2 = 1)
+  collider <- replace(sim$dag, c(4, 7, 8), c(0, 1, 1))
+  perfect <- "perfect"
+  list(
+    f = lapply(list(
+      pairwise = f(score = "markov", interaction = "pairwise"),
+      triple = f(score = "markov", dag = collider),
+      triple_cg = f(score = "markov", dag = collider, solver = "cg"),
+      additive = f(interaction = "additive", lambda = "auto"),
+      drawn = f(mechanisms = "sampled", starts = 2),
+      general = f(mixing = "psd", mechanisms = "sampled", starts = 2, intervention = perfect)
+    ), function(fit) unclass(fit)[c("latents", "latents_sd", "mixing", "sigma2")]),
+    g = lapply(list(
+      diagonal = g(init = unequal, mixing = "diagonal", noise = 3, chains = 2),
+      general = g(mixing = "psd", intervention = perfect),
+      one = g(targets = sim$targets[, 1, drop = FALSE], dag = sim$dag[1, 1, drop = FALSE]),
+      linear = g(prior = "linear"),
+      linear_general = g(prior = "linear", mixing = "psd", intervention = perfect),
+      normal = g(prior = "normal")
+    ), function(fit) unclass(fit)[c("latents", "latents_sd", "mixing", "sigma2")])
+  )
+}
+
 # n rows a domain; returns everything computed, to compare runs by.
 exercise <- function(n, modes = c("orthonormal", "diagonal", "fixed"), threads = 1:2) {
   set.seed(1)
@@ -38,6 +71,7 @@ exercise <- function(n, modes = c("orthonormal", "diagonal", "fixed"), threads =
     pca = unclass(fit)[kept],
     rotated = rotated[c(kept, "optima")],
     kernels = exercise_kernels(fit),
+    models = exercise_models(sim),
     g = unclass(fit_crl(sim, method = "g", control = crl_control(
       seed = 1, burn_in = 5, iterations = 5, draws = 5, mechanism_knots = 4
     )))[c("latents", "mixing")],

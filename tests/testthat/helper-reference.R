@@ -528,7 +528,8 @@ ref_fit_score <- function(y, env, targets, parents, omega, control, ...) {
 
 # Algorithm 1. `env`: domain code of each row; `weights`: NULL or one per
 # domain, summing to 1; `init`: "pca" or list(mixing, sigma2).
-ref_fit <- function(x, env, targets, dag, weights = NULL, init = "pca", control = list()) {
+ref_fit <- function(x, env, targets, dag, weights = NULL, # nolint: cyclocomp_linter.
+                    init = "pca", control = list()) {
   control <- utils::modifyList(list(
     penalty = "difference", lambda = 5, knots = 8L, range = "data", mixing = "orthonormal",
     sigma2 = "auto", eta = 1, max_iter = 20, tol = 0, intervention = "imperfect",
@@ -1153,9 +1154,11 @@ ref_mechanism_sums <- function(z, states, weight, parents, perfect, range, knots
 # slopes, level and log variance of the mechanisms.
 ref_shear_derivatives <- function(z, u, gram, fit, states, parents, perfect, knots, tied) {
   d <- length(z)
-  shears <- unlist(lapply(seq_len(d), function(c) lapply(setdiff(seq_len(d), c), function(a) {
-    if (tied[a, c] == 0) u[a] * z[c] - gram[a, c] * (u[c] * z[c] + 1)
-  })))
+  shears <- unlist(lapply(seq_len(d), function(c) {
+    lapply(setdiff(seq_len(d), c), function(a) {
+      if (tied[a, c] == 0) u[a] * z[c] - gram[a, c] * (u[c] * z[c] + 1)
+    })
+  }))
   cells <- lapply(seq_len(2 * d), function(cell) {
     j <- (cell + 1) %/% 2
     state <- (cell + 1) %% 2
@@ -1190,7 +1193,8 @@ ref_shear <- function(derivatives, weight, step, tied) {
 
 # SAEM from `start` = list(mixing, sigma2, latents): A with orthogonal columns that keep their
 # lengths (control$mixing 0), or with columns of length 1 (1).
-ref_saem <- function(x, env, targets, parents, order, omega, start, control, words) {
+ref_saem <- function(x, env, targets, parents, order, # nolint: cyclocomp_linter.
+                     omega, start, control, words) {
   n <- nrow(x)
   p <- ncol(x)
   d <- ncol(targets)
@@ -1255,8 +1259,9 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
       accepted[i, ] <- sweep$accepted
       u <- vapply(seq_len(d), function(j) {
         h <- 1e-5
-        log_prior <- function(at) ref_log_prior(fit, replace(z[i, ], j, at), states[i, ], parents,
-                                                knots, labels[i, ])
+        log_prior <- function(at) {
+          ref_log_prior(fit, replace(z[i, ], j, at), states[i, ], parents, knots, labels[i, ])
+        }
         (log_prior(z[i, j] + h) - log_prior(z[i, j] - h)) / (2 * h)
       }, 0)
       derivatives[[i]] <- ref_shear_derivatives(z[i, ], u, gram, fit, states[i, ], parents,
@@ -1302,9 +1307,11 @@ ref_saem <- function(x, env, targets, parents, order, omega, start, control, wor
     if (t <= control$burn_in) {
       for (e in seq_len(nrow(targets))) {
         rate <- colMeans(accepted[env == e, , drop = FALSE])
-        driver <- vapply(seq_len(d), function(j) any(vapply(seq_len(d), function(c) {
-          j %in% parents[[c]] && !(control$perfect && targets[e, c] == 1)
-        }, NA)), NA)
+        driver <- vapply(seq_len(d), function(j) {
+          any(vapply(seq_len(d), function(c) {
+            j %in% parents[[c]] && !(control$perfect && targets[e, c] == 1)
+          }, NA))
+        }, NA)
         scale[driver, e] <- scale[driver, e] * exp(2 * (rate[driver] - 0.4) / sqrt(t))
       }
     }

@@ -53,8 +53,10 @@ test_that("EM is that of the reference, by mixing and intervention", {
 
 test_that("the log-likelihood never falls, and its gradient at the end is 0", {
   sim <- linear_sim(2, n = 60)
-  parts <- function(fit) c(fit$mixing, log(fit$sigma2), fit$gaussian$intercept,
-                           fit$gaussian$slope, log(fit$gaussian$variance))
+  parts <- function(fit) {
+    c(fit$mixing, log(fit$sigma2), fit$gaussian$intercept, fit$gaussian$slope,
+      log(fit$gaussian$variance))
+  }
   states <- sim$targets[as.integer(sim$env), ]
   loglik <- function(theta, fit) {
     at <- split(theta, rep(1:5, c(27, 1, 6, 18, 6)))

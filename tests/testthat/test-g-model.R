@@ -323,7 +323,8 @@ test_that("print, summary and glance speak of g-modeling", {
   expect_output(print(fit), "20 burn-in and 30 averaging iterations")
   expect_output(print(summary(fit)), "Mechanisms, by node and target state")
   expect_named(glance(fit), c("nobs", "features", "latents", "domains", "sigma2",
-                              "mixing_mc_error", "mc_error", "noise_floored", "iterations", "converged", "elapsed"))
+                              "mixing_mc_error", "mc_error", "noise_floored", "iterations",
+                              "converged", "elapsed"))
   expect_named(tidy(fit, "cells"), c("node", "state", "rows", "coefficients", "df", "noise_var"))
 })
 

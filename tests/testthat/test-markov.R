@@ -120,6 +120,18 @@ test_that("the field is conservative: its Jacobian is symmetric, with the own de
   expect_true(all(markov_fit(score_data(400, 3), chain, knots = 5)$jacobian[, 1, 3] == 0))
 })
 
+# The identities of the rows of a state of j, in the coordinates of its family.
+expect_identities <- function(fit, s, rows, j) {
+  mean_of <- function(a, b) mean(s$y[rows, a] * fit$score[rows, b])
+  for (k in c(j, chain[[j]])) {
+    expect_equal(mean(fit$score[rows, k]), 0, tolerance = 1e-7)
+    expect_equal(mean_of(k, k), -1, tolerance = 1e-7)
+  }
+  for (k in chain[[j]]) {
+    expect_equal(mean_of(j, k) + mean_of(k, j), 0, tolerance = 1e-7)
+  }
+}
+
 # Monomials are in the span of the splines and not penalised by third differences: minimising the
 # loss along them gives exact identities, whatever the smoothing.
 test_that("E[y s] = -1 and E[y_j s_k + y_k s_j] = 0 in every state, for every smoothing", {
@@ -129,14 +141,7 @@ test_that("E[y s] = -1 and E[y_j s_k + y_k s_j] = 0 in every state, for every sm
     fit <- markov_fit(s, chain, lambda = lambda)
     for (j in 1:3) {
       for (rows in split(seq_along(s$env), s$targets[s$env, j])) {
-        mean_of <- function(a, b) mean(s$y[rows, a] * fit$score[rows, b])
-        for (k in c(j, chain[[j]])) { # a coordinate of the family whose state it is
-          expect_equal(mean(fit$score[rows, k]), 0, tolerance = 1e-7)
-          expect_equal(mean_of(k, k), -1, tolerance = 1e-7)
-        }
-        for (k in chain[[j]]) {
-          expect_equal(mean_of(j, k) + mean_of(k, j), 0, tolerance = 1e-7)
-        }
+        expect_identities(fit, s, rows, j)
       }
     }
   }

@@ -20,9 +20,11 @@ test_that("curves are the prior's means", {
   # of two parents: the average over the other one's effects at the rows of the state
   two <- curves[curves$node == "z3" & curves$state == 0 & curves$parent == "z2", ]
   rows <- which(sim$targets[as.integer(sim$env), 3] == 0)
-  average <- function(z2) mean(vapply(rows, function(i) {
-    ref_prior_mean(fit$prior, 3, 0, c(fit$latents[i, 1], z2, 0), parents, 20)
-  }, 0))
+  average <- function(z2) {
+    mean(vapply(rows, function(i) {
+      ref_prior_mean(fit$prior, 3, 0, c(fit$latents[i, 1], z2, 0), parents, 20)
+    }, 0))
+  }
   expect_equal(two$mean[c(1, 3)], vapply(two$z[c(1, 3)], average, 0))
 })
 

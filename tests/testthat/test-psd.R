@@ -260,7 +260,8 @@ unmixing_cells <- function(d, dag, perfect, seed) {
   cells <- expand.grid(state = 0:1, node = seq_len(d))
   cov <- replicate(nrow(cells), crossprod(matrix(stats::rnorm(3 * d * d), 3 * d)) / (3 * d))
   weight <- stats::runif(nrow(cells), 50, 150)
-  share <- weight / rep(tapply(weight, cells$node, sum), each = 2) * 200 # n_j0 + n_j1 = n
+  # both states of a node have n rows together
+  share <- weight / rep(tapply(weight, cells$node, sum), each = 2) * 200
   list(cov = cov, weight = share, coord = Map(function(j, c) {
     c(j, if (!(perfect && c == 1)) which(dag[, j] == 1))
   }, cells$node, cells$state))

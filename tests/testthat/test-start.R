@@ -134,9 +134,9 @@ ref_refined_objective <- function(data, z, sigma2, set, perfect = FALSE) {
       parents <- if (!(perfect && state == 1)) which(data$dag[, j] == 1)
       rss <- sum((own - mean(own))^2)
       if (length(parents) > 0) {
-        basis <- lapply(0:2, function(deriv) lapply(parents, function(k) {
-          ref_basis(z[rows, k], range(z[, k]), set$knots, deriv)
-        }))
+        basis <- lapply(0:2, function(deriv) {
+          lapply(parents, function(k) ref_basis(z[rows, k], range(z[, k]), set$knots, deriv))
+        })
         clean <- Map(function(h, curve) h - sigma2 / 2 * curve, basis[[1]], basis[[3]])
         gram <- crossprod(do.call(cbind, clean))
         for (k in seq_along(parents)) {
