@@ -41,6 +41,7 @@ double mechanism_stats_count(const int *n_coord, int d, int knots, int component
 mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, mechanism_settings set,
                           allocator alloc) {
   size_t d = (size_t)g->d, largest = 1, components = (size_t)set.components;
+  size_t curves = (size_t)g->n_edges * 2;
   int knots = set.knots;
   mechanisms m = {.graph = *g,
                   .penalty = penalty_new(PENALTY_DIFFERENCE, 2, knots, alloc),
@@ -51,7 +52,7 @@ mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, mechani
                   .listens = alloc(2 * d, sizeof(int)),
                   .range = alloc(2 * d, sizeof(double)),
                   .curve_range = alloc(2 * d, sizeof(double)),
-                  .curve = alloc((size_t)g->n_edges * 2 * curve_size(knots), sizeof(double)),
+                  .curve = alloc(curves * curve_size(knots) + 1, sizeof(double)), /* not NULL */
                   .noise = noise_mixture_new(set.components, 2 * g->d, alloc),
                   .variance_floor = set.variance_floor,
                   .variance_step = 1};
@@ -82,7 +83,7 @@ mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, mechani
     m.pooled = alloc(largest * largest + largest + 1, sizeof(double));
     m.basis_sum = alloc(largest * components, sizeof(double));
   }
-  memset(m.curve, 0, (size_t)g->n_edges * 2 * curve_size(knots) * sizeof(double));
+  memset(m.curve, 0, curves * curve_size(knots) * sizeof(double));
   return m;
 }
 
