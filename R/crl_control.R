@@ -159,7 +159,7 @@
 #' \eqn{\kappa} rows. One \eqn{\kappa} for all combinations maximises the marginal likelihood: it is
 #' large where mechanisms are linear or rows few. A combination that no domain has, in
 #' [predict()][predict.crl_fit], has the linear model's mean and covariance: with strong mechanisms
-#' the error there was up to 9 \% above that of splines alone (see [predict()][predict.crl_fit]).
+#' the error there was up to 9 % above that of splines alone (see [predict()][predict.crl_fit]).
 #'
 #' With A and \eqn{\sigma^2} known, d = 4 or 10 and 100 to 2000 rows a domain, the error of the
 #' latents was 0.94 to 0.98 times that of splines alone with linear mechanisms (where it is within
@@ -195,7 +195,7 @@
 #'
 #' With A learned, the error was 1.05, 1.06 and 1.19 times the Bayes optimum with linear, bounded
 #' and strong mechanisms (worst of 40 seeds: 1.13, 1.17 and 4.2), where the best rotation had 13 to
-#' 14, and 90 % intervals covered 88.5, 87.7 and 84.5 \%.
+#' 14, and 90 % intervals covered 88.5, 87.7 and 84.5 %.
 #'
 #' Updates of A are neutral in every direction within the column space, and errors of the score add
 #' up: 50 of them raised the error from 1.06 to 1.16 times the Bayes optimum with bounded
