@@ -10,8 +10,6 @@
 #include <string.h>
 
 /* When losses on held-out rows are wanted, not coefficients. */
-static const double HELD_OUT_TOL = 1e-4;
-enum { HELD_OUT_ITER = 100 };
 
 double family_bandwidth(int n_coord, int n_basis) {
   double kd = 0, stride = 1;
@@ -310,8 +308,7 @@ void cg_held_out(score_model *m, const latent_sample *train, const latent_sample
   const score_cell before = m->cell[cell];
   size_t n_coef = m->cell[cell].term->n_coef;
   memcpy(m->trial, before.theta, n_coef * sizeof(double));
-  m->set.cg_tol = fmax(set.cg_tol, HELD_OUT_TOL);
-  m->set.cg_max_iter = set.cg_max_iter < HELD_OUT_ITER ? set.cg_max_iter : HELD_OUT_ITER;
+  m->set = rough_settings(set);
   for (int k = n_weights - 1; k >= 0; k--) {
     size_t at = (size_t)k * 2 * (size_t)m->d + (size_t)cell;
     m->cell[cell].lambda = lambda[at];

@@ -42,8 +42,7 @@ double cg_work_bytes(double max_rows, double max_coef, int max_coord);
 int cg_fit_cell(score_model *m, const latent_sample *s, int node, int state);
 
 /* score_class.held_out for a cell that is solved by conjugate gradients, from the largest weight
- * down, each warm-started at the last. Losses need no more than a rough solution: they stop at a
- * relative residual of 1e-4 and after 100 iterations. */
+ * down, each warm-started at the last, to a rough solution. */
 void cg_held_out(score_model *m, const latent_sample *train, const latent_sample *test, int cell,
                  const double *lambda, int n_weights, held_out_sums *sums);
 

@@ -21,10 +21,6 @@ static const double NEGLIGIBLE = 1e-13;
  * with terms of two coordinates, 1000 to 10000 with terms of three or four. */
 enum { TYPICAL_ITERATIONS = 60, STIFF_ITERATIONS = 200, STIFFEST_ITERATIONS = 2000, SLOWER = 4 };
 
-/* When losses on held-out rows are wanted, not coefficients. */
-static const double HELD_OUT_TOL = 1e-4;
-enum { HELD_OUT_ITER = 100 };
-
 /* With more terms the factor is not planned unless it is asked for. */
 enum { MAX_PLANNED = 512 };
 
@@ -412,8 +408,7 @@ void term_system_held_out(score_model *m, const latent_sample *train, const late
   size_t bytes = t->start[t->n_term] * sizeof(double);
   const score_settings set = m->set;
   memcpy(t->kept, t->theta, bytes);
-  m->set.cg_tol = fmax(set.cg_tol, HELD_OUT_TOL);
-  m->set.cg_max_iter = set.cg_max_iter < HELD_OUT_ITER ? set.cg_max_iter : HELD_OUT_ITER;
+  m->set = rough_settings(set);
   for (int k = n_weights - 1; k >= 0; k--) {
     for (int c = 0; c < cells; c++)
       if (t->first_term[c] >= 0) {
