@@ -9,8 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-/* When losses on held-out rows are wanted, not coefficients. */
-
 double family_bandwidth(int n_coord, int n_basis) {
   double kd = 0, stride = 1;
   for (int k = 0; k < n_coord; k++, stride *= n_basis)
