@@ -124,6 +124,20 @@ linear_chain_data <- function(n, p, d) {
   list(x = x, env = env, targets = diag(1L, d), mixing = mixing)
 }
 
+# Squared Frobenius error of the best orthonormal A inside the principal subspace.
+subspace_floor <- function(sim) {
+  pca <- eigen(crossprod(sim$x), symmetric = TRUE)$vectors[, seq_len(ncol(sim$z))]
+  overlap <- svd(crossprod(pca, sim$mixing))
+  sum((pca %*% overlap$u %*% t(overlap$v) - sim$mixing)^2)
+}
+
+# Share of the latents inside their intervals.
+coverage <- function(fit, sim, level = 0.9) {
+  matched <- ebcrl::align_latents(fit$mixing, sim$mixing)
+  z <- fit$latents[, matched$permutation] * rep(matched$signs, each = nrow(sim$z))
+  mean(abs(z - sim$z) <= stats::qnorm(0.5 + level / 2) * fit$latents_sd[, matched$permutation])
+}
+
 result_path <- function(name) {
   dir <- file.path(dirname(common_path), "results")
   dir.create(dir, showWarnings = FALSE)

@@ -16,12 +16,6 @@ large_seeds <- argument("large", min(seeds, 8))
 cores <- min(2L, parallel::detectCores())
 suffix <- if (quick) "-quick.csv" else ".csv"
 
-subspace_floor <- function(sim) {
-  pca <- eigen(crossprod(sim$x), symmetric = TRUE)$vectors[, seq_len(ncol(sim$z))]
-  overlap <- svd(crossprod(pca, sim$mixing))
-  sum((pca %*% overlap$u %*% t(overlap$v) - sim$mixing)^2)
-}
-
 # Largest distance of a curve from the true mechanism over the central 95 % of its parent, over the
 # nodes where they are not targeted: in units of the sd of the node's noise, and of the node there.
 curve_error <- function(fit, sim) {
@@ -49,12 +43,6 @@ curve_error <- function(fit, sim) {
       c(noise = sqrt(sim$scm$noise_var[[1]]), node = stats::sd(sim$z[rows, node]))
   }, numeric(2))
   apply(distances, 1, max)
-}
-
-coverage <- function(fit, sim, level = 0.9) {
-  matched <- align_latents(fit$mixing, sim$mixing)
-  z <- fit$latents[, matched$permutation] * rep(matched$signs, each = nrow(sim$z))
-  mean(abs(z - sim$z) <= stats::qnorm(0.5 + level / 2) * fit$latents_sd[, matched$permutation])
 }
 
 one_seed <- function(nonlinearity, seed) {

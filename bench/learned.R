@@ -12,13 +12,6 @@ source(file.path(here, "common.R"))
 seeds <- if (quick) 4 else 40
 cores <- min(2L, parallel::detectCores())
 
-# Squared Frobenius error of the best orthonormal A inside the principal subspace.
-subspace_floor <- function(sim) {
-  pca <- eigen(crossprod(sim$x), symmetric = TRUE)$vectors[, seq_len(ncol(sim$z))]
-  overlap <- svd(crossprod(pca, sim$mixing))
-  sum((pca %*% overlap$u %*% t(overlap$v) - sim$mixing)^2)
-}
-
 # Does every column of A match the latent of its own name best?
 labels_right <- function(fit, sim) {
   identical(as.integer(align_latents(fit$mixing, sim$mixing)$permutation), seq_len(ncol(sim$z)))
@@ -39,12 +32,6 @@ one_seed <- function(nonlinearity, seed) {
   spline <- held(sim, "spline")
   linear <- held(sim, "linear")
   moved <- fit_crl(sim, control = crl_control(mixing = "orthonormal", max_iter = 200))
-  inside <- function(fit, level = 0.9) {
-    matched <- align_latents(fit$mixing, sim$mixing)
-    z <- fit$latents[, matched$permutation] * rep(matched$signs, each = nrow(sim$z))
-    sd <- fit$latents_sd[, matched$permutation]
-    mean(abs(z - sim$z) <= stats::qnorm(0.5 + level / 2) * sd)
-  }
   data.frame(
     nonlinearity = nonlinearity, seed = seed, bayes = bayes,
     oracle = rel_mse(known, sim) / bayes, sampled = rel_mse(sampled, sim) / bayes,
@@ -53,8 +40,8 @@ one_seed <- function(nonlinearity, seed) {
     floor = subspace_floor(sim), frobenius_sampled = frobenius_error(sampled, sim),
     frobenius_spline = frobenius_error(spline, sim),
     frobenius_linear = frobenius_error(linear, sim), labels = labels_right(sampled, sim),
-    coverage_oracle = inside(known), coverage_sampled = inside(sampled),
-    coverage_spline = inside(spline), seconds_sampled = sampled$elapsed,
+    coverage_oracle = coverage(known, sim), coverage_sampled = coverage(sampled, sim),
+    coverage_spline = coverage(spline, sim), seconds_sampled = sampled$elapsed,
     seconds_spline = spline$elapsed
   )
 }

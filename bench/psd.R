@@ -26,13 +26,6 @@ correlated_mixing <- function(p, d, condition = 5) {
   orthonormal %*% spectrum$vectors %*% (sqrt(spectrum$values) * t(spectrum$vectors))
 }
 
-# Share of the latents inside their 90 % intervals.
-coverage <- function(fit, sim) {
-  matched <- align_latents(fit$mixing, sim$mixing)
-  z <- fit$latents[, matched$permutation] * rep(matched$signs, each = nrow(sim$z))
-  mean(abs(z - sim$z) <= stats::qnorm(0.95) * fit$latents_sd[, matched$permutation])
-}
-
 one_seed <- function(nonlinearity, seed) {
   set.seed(seed)
   sim <- sim_crl(chain_dag(4), n = 2000, mixing = correlated_mixing(100, 4),
