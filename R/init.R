@@ -71,9 +71,12 @@ reusable_start <- function(init) {
 check_init <- function(init, call) {
   plain <- is.list(init) && !is.object(init)
   if (!plain || !is.matrix(init$mixing)) {
-    found <- if (!plain) "It is {describe(init)}." else if (is.null(init$mixing))
-      "It is a list without {.field mixing}." else
-      "Its {.field mixing} is {describe(init$mixing)}, not a matrix."
+    found <- "Its {.field mixing} is {describe(init$mixing)}, not a matrix."
+    if (!plain) {
+      found <- "It is {describe(init)}."
+    } else if (is.null(init$mixing)) {
+      found <- "It is a list without {.field mixing}."
+    }
     abort_input(c(paste('{.arg init} must be "pca", "interventional", a fit,',
                         "or a list with {.field mixing}."),
                   "x" = found,
