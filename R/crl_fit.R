@@ -234,7 +234,7 @@ flat_note <- function(pairs) {
   paste0("Hardly told apart: ", paste(shown, collapse = "; "),
          if (left > 0L) paste0("; ", count_of(left, "other pair"), " of latents"),
          ". With linear mechanisms the log-likelihood of the start falls by less than ",
-         UNTOLD_RISE, " where the two are turned into one another by 0.2 radians.")
+         UNTOLD$rise, " where the two are turned into one another by ", UNTOLD$turn, " radians.")
 }
 
 #' Updates of A = O Lambda have no anchor within the column space

@@ -36,36 +36,35 @@ samples_start <- function(init, control) {
 #' rotation, or with correlated columns general), so that a run takes as long for any number of
 #' features. sigma2 is held.
 #' @param part Data with X U for `x`.
-#' @return list: `mixing`, B; `floored`, noise variances of latents that fell to their floor;
-#'   `stopped`, runs that could not go on and were left out (0 or 1: none follows); `sampling`,
-#'   tibble of the runs with `rows`, `iterations` and `distance`, squared Frobenius distance
-#'   from the B before it
+#' @return list: `mixing`, B; `counts`, list of `floored`, noise variances of latents that fell to
+#'   their floor, `stopped`, runs that could not go on and were left out (0 or 1: none follows), and
+#'   `sampling`, tibble of the runs with `rows`, `iterations` and `distance`, squared Frobenius
+#'   distance from the B before it
 #' @noRd
 sampled_mixing <- function(mixing, part, sigma2, control) {
   plan <- sampling_plan(control)
   sizes <- sample_sizes(part$n_env, plan)
   state <- list(mixing = mixing, sigma2 = sigma2, prior = NULL,
                 walk_scale = matrix(1, part$d, part$n_domains), place = NULL)
-  out <- list(mixing = mixing, floored = 0, stopped = 0L, sampling = NULL)
+  counts <- list(floored = 0, stopped = 0L, sampling = NULL)
   for (k in seq_along(sizes)) {
     burn_in <- if (k == 1L) plan$first else plan$later
     averaging <- if (k == length(sizes)) plan$averaging else 0L
     rows <- thinned(part, sizes[k])
     run <- sampling_run(state, rows, burn_in, averaging, control, control$seed + k * SEED_STEP)
     if (is.null(run)) {
-      out$stopped <- 1L
+      counts$stopped <- 1L
       break
     }
+    distance <- sum((run$mixing - state$mixing)^2)
     state <- list(mixing = run$mixing, sigma2 = sigma2, prior = run$prior,
                   walk_scale = run$state$walk_scale, place = NULL)
-    out$floored <- out$floored + run$counts[["noise_floored"]]
-    out$sampling <- rbind(out$sampling, tibble::tibble(
-      rows = rows$n, iterations = nrow(run$trace),
-      distance = sum((state$mixing - out$mixing)^2)
+    counts$floored <- counts$floored + run$counts[["noise_floored"]]
+    counts$sampling <- rbind(counts$sampling, tibble::tibble(
+      rows = rows$n, iterations = nrow(run$trace), distance = distance
     ))
-    out$mixing <- state$mixing
   }
-  out
+  list(mixing = state$mixing, counts = counts)
 }
 
 #' One run, from the least-squares latents; NULL if it could not go on

@@ -12,9 +12,9 @@ REFINEMENT <- list(knots = 6L, lambda = 20, width = 0.4, max_sweeps = 8L)
 # Optima of the linear stage that the spline stage starts from.
 REFINED_OPTIMA <- 3L
 
-# Two latents are hardly told apart where a turn by 0.2 radians costs less log-likelihood than this:
-# the standard error of the angle is then above 0.1 radians.
-UNTOLD_RISE <- 2
+# Two latents are hardly told apart where a turn of the one into the other (radians) costs less
+# log-likelihood than `rise`: the standard error of the angle is then above half the turn.
+UNTOLD <- list(turn = 0.2, rise = 2)
 
 # Optima closer than this (squared Frobenius distance, signs aside) are the same.
 SAME_OPTIMUM <- 0.05
@@ -34,31 +34,23 @@ SAME_OPTIMUM <- 0.05
 interventional_start <- function(data, control, call = rlang::caller_env()) {
   start <- pca_start(data, call)
   cells <- rotation_cells(data, start, control$intervention == "perfect")
-  found <- .Call(C_rotation_starts, cells$cov, cells$weight, cells$coord,
-                 VARIANCE_FLOOR * start$sigma2, control$starts, control$seed)
+  found <- rotation_search(cells, VARIANCE_FLOOR * start$sigma2, control)
   optima <- distinct_optima(found)
   optima$refined <- rep(NA_real_, length(optima$which))
   optima$untold <- lapply(optima$which, function(s) hardly_told(found$rise, s, data))
-  rotation <- matrix(found$rotation[, , optima$which[1L]], data$d)
   start$indefinite <- 0L
   if (control$mechanisms != "linear") {
-    part <- data
-    part$x <- data$x %*% start$orthonormal
-    sampled <- control$mechanisms == "sampled"
-    tried <- utils::head(optima$which, REFINED_OPTIMA)
-    rows <- if (sampled) thinned(part, SAMPLING$rows) else part
-    refined <- best_refined(found$rotation[, , tried, drop = FALSE], rows, start$sigma2, control,
-                            if (sampled) SAMPLING$sweeps else REFINEMENT$max_sweeps)
-    optima$refined[seq_along(tried)] <- refined$objective * (data$n / rows$n)
-    optima <- used_first(optima, refined$used, found$rotation)
-    found$rotation[, , tried] <- refined$rotations
-    rotation <- matrix(found$rotation[, , optima$which[1L]], data$d)
+    part <- principal_part(data, start)
+    refined <- refined_optima(found, optima, part, start$sigma2, control)
+    found <- refined$found
+    optima <- refined$optima
     start$indefinite <- refined$indefinite
-    if (sampled && data$d > 1L) {
-      drawn <- sampled_mixing(rotation, part, start$sigma2, control)
-      start[c("sampling", "floored", "stopped")] <- drawn[c("sampling", "floored", "stopped")]
-      rotation <- drawn$mixing
-    }
+  }
+  rotation <- matrix(found$rotation[, , optima$which[1L]], data$d)
+  if (control$mechanisms == "sampled" && data$d > 1L) {
+    drawn <- sampled_mixing(rotation, part, start$sigma2, control)
+    start[names(drawn$counts)] <- drawn$counts
+    rotation <- drawn$mixing
   }
   found$rotation[, , optima$which[1L]] <- rotation
   optima$mixing <- optima_mixing(found, optima$which, start$orthonormal, data)
@@ -66,6 +58,29 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
   start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined", "mixing",
                                              "untold")])
   start
+}
+
+#' The data in principal coordinates (n x d)
+#' @noRd
+principal_part <- function(data, start) {
+  data$x <- data$x %*% start$orthonormal
+  data
+}
+
+#' The best optima of the linear stage after the spline stage, that to go on from first
+#'
+#' @return list: `found` and `optima`, as they are after it; `indefinite`, see best_refined()
+#' @noRd
+refined_optima <- function(found, optima, part, sigma2, control) {
+  sampled <- control$mechanisms == "sampled"
+  tried <- utils::head(optima$which, REFINED_OPTIMA)
+  rows <- if (sampled) thinned(part, SAMPLING$rows) else part
+  refined <- best_refined(found$rotation[, , tried, drop = FALSE], rows, sigma2, control,
+                          if (sampled) SAMPLING$sweeps else REFINEMENT$max_sweeps)
+  optima$refined[seq_along(tried)] <- refined$objective * (part$n / rows$n)
+  optima <- used_first(optima, refined$used, found$rotation)
+  found$rotation[, , tried] <- refined$rotations
+  list(found = found, optima = optima, indefinite = refined$indefinite)
 }
 
 #' What a start counted, 0 where it has no such stage
@@ -165,10 +180,8 @@ unmixing_start <- function(data, control, call = rlang::caller_env()) {
   optima$refined <- rep(NA_real_, length(optima$which))
   mixing <- matrix(found$rotation[, , optima$which[1L]], d)
   if (control$mechanisms != "linear" && d > 1L) {
-    part <- data
-    part$x <- data$x %*% start$orthonormal
-    drawn <- sampled_mixing(mixing, part, start$sigma2, control)
-    start[c("sampling", "floored", "stopped")] <- drawn[c("sampling", "floored", "stopped")]
+    drawn <- sampled_mixing(mixing, principal_part(data, start), start$sigma2, control)
+    start[names(drawn$counts)] <- drawn$counts
     mixing <- drawn$mixing
   }
   found$rotation[, , optima$which[1L]] <- mixing
@@ -181,13 +194,20 @@ unmixing_start <- function(data, control, call = rlang::caller_env()) {
   start
 }
 
-#' The best rotation for linear mechanisms
+#' Rotations for linear mechanisms, from the principal axes and from random starts
+#' @return list: `rotation` (d x d x starts), `objective`, `rise` (d x d x starts, see
+#'   hardly_told())
+#' @noRd
+rotation_search <- function(cells, floor, control) {
+  .Call(C_rotation_starts, cells$cov, cells$weight, cells$coord, floor, control$starts,
+        control$seed, UNTOLD$turn)
+}
+
+#' The best of them
 #' @noRd
 best_rotation <- function(cells, floor, control) {
-  found <- .Call(C_rotation_starts, cells$cov, cells$weight, cells$coord, floor, control$starts,
-                 control$seed)
-  d <- nrow(cells$cov)
-  matrix(found$rotation[, , which.min(found$objective)], d)
+  found <- rotation_search(cells, floor, control)
+  matrix(found$rotation[, , which.min(found$objective)], nrow(cells$cov))
 }
 
 #' The distinct optima among the results of all starts, best first
@@ -240,13 +260,13 @@ optima_mixing <- function(found, which, basis, data) {
 }
 
 #' Pairs of latents that linear mechanisms hardly tell apart at an optimum: the log-likelihood falls
-#' by less than UNTOLD_RISE over a turn of the two into one another (by 0.2 radians)
+#' by less than it may over a turn of the two into one another, see UNTOLD
 #' @param rise d x d x starts, see rotation_rises() in src/rotation.h.
 #' @return "z1 and z2", ...
 #' @noRd
 hardly_told <- function(rise, s, data) {
   at <- matrix(rise[, , s], data$d)
-  pairs <- which(at < UNTOLD_RISE & upper.tri(at), arr.ind = TRUE)
+  pairs <- which(at < UNTOLD$rise & upper.tri(at), arr.ind = TRUE)
   paste(data$latent_names[pairs[, 1L]], "and", data$latent_names[pairs[, 2L]])[seq_len(nrow(pairs))]
 }
 

@@ -14,8 +14,8 @@ SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP contro
 
 /* r_start.c: the interventional start */
 SEXP domain_moments(SEXP y, SEXP env, SEXP n_domains);
-SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEXP starts,
-                     SEXP seed);
+SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEXP starts, SEXP seed,
+                     SEXP turn);
 SEXP unmixing_starts(SEXP cov, SEXP weight, SEXP coord, SEXP noise, SEXP variance_floor, SEXP first,
                      SEXP starts, SEXP seed);
 SEXP unmixing_value(SEXP cov, SEXP weight, SEXP coord, SEXP noise, SEXP variance_floor,

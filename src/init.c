@@ -8,7 +8,7 @@
 
 static const R_CallMethodDef call_entries[] = {
     CALLDEF(scan_matrix, 1),     CALLDEF(fit_plan, 6),       CALLDEF(em_fit, 8),
-    CALLDEF(estep, 6),           CALLDEF(domain_moments, 3), CALLDEF(rotation_starts, 6),
+    CALLDEF(estep, 6),           CALLDEF(domain_moments, 3), CALLDEF(rotation_starts, 7),
     CALLDEF(unmixing_starts, 8), CALLDEF(unmixing_value, 6), CALLDEF(rotation_refine, 7),
     CALLDEF(saem_fit, 8),        CALLDEF(saem_bytes, 5),     CALLDEF(latent_draws, 7),
     CALLDEF(target_moments, 7),  CALLDEF(gaussian_fit, 6),   CALLDEF(gaussian_bytes, 3),

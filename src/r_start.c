@@ -62,9 +62,9 @@ static rotation_cell *cells_from(SEXP cov, SEXP weight, SEXP coord, int d) {
 }
 
 /* Descends from the identity and from starts - 1 random rotations. `rise` (d x d x starts): of F
- * over turns by 0.2 in the plane of two latents, see rotation_rises(). */
-SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEXP starts,
-                     SEXP seed) {
+ * over turns by `turn` radians in the plane of two latents, see rotation_rises(). */
+SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEXP starts, SEXP seed,
+                     SEXP turn) {
   const char *fields[] = {"rotation", "objective", "rise", ""};
   int d = INTEGER(Rf_getAttrib(cov, R_DimSymbol))[0], n_starts = Rf_asInteger(starts);
   size_t square = (size_t)d * (size_t)d;
@@ -86,7 +86,7 @@ SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEX
     if (s > 0)
       rotation_random(r, d, (uint64_t)Rf_asReal(seed), (uint32_t)s, normals);
     REAL(VECTOR_ELT(out, 1))[s] = rotation_descend(&p, &w, r, 1e-10, 200, R_CheckUserInterrupt);
-    rotation_rises(&p, &w, r, 0.2, REAL(VECTOR_ELT(out, 2)) + (size_t)s * square);
+    rotation_rises(&p, &w, r, Rf_asReal(turn), REAL(VECTOR_ELT(out, 2)) + (size_t)s * square);
   }
   UNPROTECT(1);
   return out;

@@ -30,3 +30,10 @@ linear_score <- function(fit, slopes) {
   }
   fit
 }
+
+# Squared Frobenius error over that of the best orthonormal A within the principal subspace.
+over_floor <- function(fit, sim) {
+  pca <- pca_start(fit$data)$orthonormal
+  overlap <- svd(crossprod(pca, sim$mixing))
+  frobenius_error(fit, sim) / sum((pca %*% overlap$u %*% t(overlap$v) - sim$mixing)^2)
+}

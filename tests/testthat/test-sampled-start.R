@@ -8,13 +8,6 @@ start_of <- function(sim, ..., seed = 1, max_iter = 0) {
   fit_crl(sim, control = crl_control(..., seed = seed, max_iter = max_iter))
 }
 
-# Squared Frobenius error over that of the best orthonormal A within the principal subspace.
-over_floor <- function(fit, sim) {
-  pca <- pca_start(fit$data)$orthonormal
-  overlap <- svd(crossprod(pca, sim$mixing))
-  frobenius_error(fit, sim) / sum((pca %*% overlap$u %*% t(overlap$v) - sim$mixing)^2)
-}
-
 # Evaluates code with another value for an object of the package.
 with_internal <- function(name, value, code) {
   space <- asNamespace("ebcrl")
