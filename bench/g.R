@@ -3,7 +3,7 @@
 # 90 % intervals, an f fit that holds g's A, seconds. d = 4, 2000 rows a domain, p = 100,
 # sigma2 = 2, three mechanisms; then d = 10 and 20, 500 rows a domain, chain and random graphs; and
 # the time of a fit against the number of rows.
-# How to run: Rscript bench/g.R [--seeds=40] [--large=8] [--quick]; about 15 minutes (quick: 2).
+# How to run: Rscript bench/g.R [--seeds=40] [--large=8] [--quick]; about an hour (quick: 2).
 # Goes on from what is done.
 # Results: g.csv (a row a seed), g-large.csv (likewise), g-rows.csv (a row a number of rows).
 
