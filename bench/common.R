@@ -163,7 +163,8 @@ quick <- "--quick" %in% commandArgs(TRUE)
 # The number after "--name=" on the command line.
 argument <- function(name, default) {
   given <- grep(paste0("^--", name, "="), commandArgs(TRUE), value = TRUE)
-  if (length(given) == 0) default else as.numeric(sub(".*=", "", given[1]))
+  if (length(given) == 0) return(default)
+  as.numeric(strsplit(sub(".*=", "", given[1]), ",", fixed = TRUE)[[1]])
 }
 
 common_path <- if (exists("here")) normalizePath(file.path(here, "common.R")) else job$common

@@ -2,24 +2,22 @@
 # Learned setting (A and sigma2 unknown): RelMSE over the Bayes optimum of the same rows, on a grid
 # of mechanisms, latents, rows a domain, graphs and noise variances. A method is a combination of
 # settings.
-# How to run: Rscript bench/defaults.R [--seeds=40] [--minutes=600] [--d=4] [--cores=2] [--quick].
-# Seed by seed over the whole grid, so that it may be stopped at any time (or after --minutes); what
-# is done is kept, and a later run goes on from there. Methods that take long a fit are run for
-# fewer seeds or settings (`few`, `long_updates`, `with_ten`).
+# How to run: Rscript bench/defaults.R [--seeds=40] [--minutes=600] [--d=4,10] [--n=200,2000]
+# [--cores=2] [--quick]. Seed by seed over the whole grid (or the part that --d and --n name), so
+# that it may be stopped at any time (or after --minutes); what is done is kept, and a later run
+# goes on from there. Methods that take long a fit are run for fewer seeds or settings (`few`,
+# `long_updates`, `with_ten`).
 # Results: defaults.csv (a row a data set and method), defaults-table.csv (medians and 90th
-# percentiles by mechanism and method), defaults-settings.csv (medians by setting, the default).
+# percentiles by method, mechanism, latents and rows), defaults-settings.csv (by setting, the
+# default). The tables of the method vignette are printed.
 
 library(ebcrl)
 here <- dirname(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE)[1]))
 source(file.path(here, "common.R"))
 
-option <- function(name, default) {
-  found <- grep(paste0("^--", name, "="), commandArgs(TRUE), value = TRUE)
-  if (length(found) > 0) as.numeric(sub(".*=", "", found[1])) else default
-}
-seeds <- option("seeds", if (quick) 1 else 40)
-stop_at <- Sys.time() + 60 * option("minutes", 600)
-cores <- option("cores", min(2L, parallel::detectCores()))
+seeds <- argument("seeds", if (quick) 1 else 40)
+stop_at <- Sys.time() + 60 * argument("minutes", 600)
+cores <- argument("cores", min(2L, parallel::detectCores()))
 file <- paste0("defaults", if (quick) "-quick" else "", ".csv")
 
 # Updates of A are run for this many iterations: they do not converge in the causal class.
@@ -61,7 +59,7 @@ grid <- expand.grid(
   graph = c("chain", "random"), sigma2 = c(0.5, 2), stringsAsFactors = FALSE
 )
 if (quick) grid <- grid[grid$d == 4 & grid$n == 200, ]
-grid <- grid[grid$d <= option("d", 10), ]
+grid <- grid[grid$d %in% argument("d", c(4, 10)) & grid$n %in% argument("n", c(200, 2000)), ]
 
 simulate_setting <- function(g, seed) {
   set.seed(seed)
@@ -139,13 +137,33 @@ summarise <- function(rows, by) {
                row.names = NULL)
   }))
 }
-table <- summarise(done[done$d == 4, ], c("method", "nonlinearity"))
-table <- table[order(table$nonlinearity, table$median), ]
+by_size <- summarise(done, c("method", "nonlinearity", "d", "n"))
+by_size <- by_size[order(by_size$d, by_size$n, by_size$nonlinearity, by_size$median), ]
 settings <- summarise(done[done$method %in% c("sampled start", "A known"), ],
                       c("method", "nonlinearity", "d", "n", "graph", "sigma2"))
-cat(machine(), "\n\nLearned setting, d = 4, RelMSE over the Bayes optimum, all settings:\n")
-print(table, digits = 3, row.names = FALSE)
+write_result(by_size, sub(".csv", "-table.csv", file, fixed = TRUE))
+write_result(settings, sub(".csv", "-settings.csv", file, fixed = TRUE))
+
+# "median (90th percentile)" by method, a column a mechanism and number of rows, as Markdown.
+print_markdown <- function(table) {
+  number <- function(x) ifelse(x < 10, sprintf("%.2f", x), sprintf("%.0f", x))
+  table$cell <- sprintf("%s (%s)", number(table$median), number(table$q90))
+  table$column <- paste0(table$nonlinearity, ", ", table$n)
+  columns <- unique(table$column[order(table$nonlinearity, table$n)])
+  cat("\n|", paste("", columns, collapse = " |"), "|\n|", strrep("---|", 1 + length(columns)), "\n",
+      sep = "")
+  for (name in intersect(c(names(methods), "A known"), table$method)) {
+    cells <- table[table$method == name, ]
+    found <- cells$cell[match(columns, cells$column)]
+    cat("|", name, "|", paste(ifelse(is.na(found), "", found), collapse = " | "), "|\n")
+  }
+}
+cat(machine(), "\n\nLearned setting, RelMSE over the Bayes optimum, median (90th percentile)\n")
+for (d in unique(by_size$d)) {
+  counts <- table(done$method[done$d == d], done$n[done$d == d])
+  cat("\nd =", d, "- data sets by rows a domain:\n")
+  print(counts)
+  print_markdown(by_size[by_size$d == d, ])
+}
 cat("\nBy setting, the default:\n")
 print(settings, digits = 3, row.names = FALSE)
-write_result(table, sub(".csv", "-table.csv", file, fixed = TRUE))
-write_result(settings, sub(".csv", "-settings.csv", file, fixed = TRUE))
