@@ -82,8 +82,8 @@
 #'   `mixing` of `"diagonal"` or `"psd"`, where the EM drifts, it does nothing. `"none"` runs the EM
 #'   as it is, which ends at the same limit.
 #' @param solver Solver of the normal equations of a (node, state), or of all together with
-#'   `score = "markov"`: `"cholesky"` (banded, or by blocks), `"cg"` (conjugate gradients, no Gram
-#'   matrix), or `"auto"` (the default): by cost.
+#'   `score = "markov"`: `"cholesky"` (banded, or by blocks), `"cg"` (conjugate gradients, without
+#'   the whole Gram matrix), or `"auto"` (the default): by cost.
 #' @param cg_tol,cg_max_iter Residual at which conjugate gradients stop, relative to the right-hand
 #'   side (that without the reference, if it is larger), and their largest number of iterations. A
 #'   solve that stops at the latter is counted in the fit.
@@ -311,9 +311,7 @@
 #' With A held, the choice is made once; else at iterations 1, 2, 4, 8, and so on, as the
 #' pseudo-latents change. A choice takes as long as about ten to thirty EM iterations; where
 #' conjugate gradients solve (families of many parents), it is 45 rough solves (relative residual
-#' 1e-4, at most 100 iterations) in every cell. With `score = "markov"` and the difference penalty
-#' these can be too rough to choose by, and large weights need more iterations than `cg_max_iter`:
-#' `solver = "cholesky"`, memory permitting, is exact.
+#' 1e-4, at most 100 iterations) in every cell.
 #'
 #' @return A list of class `crl_control` with the settings above.
 #' @references Wu, B., von Kügelgen, J. and Blei, D. M. (2026). Multi-domain empirical Bayes for

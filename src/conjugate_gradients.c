@@ -36,6 +36,6 @@ int conjugate_gradients(const cg_problem *problem, const double *rhs, double *so
       problem->poll();
   }
   result->iterations = iteration;
-  result->unconverged = sqrt(dot(r, r, size)) > problem->goal;
+  result->residual = sqrt(dot(r, r, size));
   return STATUS_OK;
 }

@@ -16,7 +16,8 @@ typedef struct {
 } cg_problem;
 
 typedef struct {
-  int iterations, unconverged;
+  int iterations;
+  double residual; /* its norm */
 } cg_result;
 
 /* Solves system * solution = rhs from the given solution on: STATUS_OK, or STATUS_NOT_FINITE if a

@@ -284,7 +284,7 @@ int cg_fit_cell(score_model *m, const latent_sample *s, int node, int state) {
   int status = conjugate_gradients(&problem, w->rhs, cell->theta, &result);
   if (status == STATUS_OK) {
     cell->cg_iterations = result.iterations;
-    cell->unconverged = result.unconverged;
+    cell->unconverged = result.residual > problem.goal;
   }
   return status;
 }

@@ -1,8 +1,11 @@
-/* Conjugate gradients for a term system, without its matrix.
+/* Conjugate gradients for a term system.
  *
  * A product with the Gram matrix is a pass over the rows: outputs from coefficients, and back. The
- * preconditioner treats each term by itself as if its coordinates were independent and uniform: the
- * Gram matrix is then a sum of matrices on one coordinate each, as the penalty is (kronecker.h).
+ * preconditioner is the factor of the whole matrix (SOLVER_CHOLESKY); or the block of each term
+ * with itself, factored as a band: terms of a cell overlap, but what makes the equations stiff,
+ * many rows here and none there, a term does to itself. Where a band is too large (terms of four
+ * coordinates), the term is treated as if its coordinates were independent and uniform: the Gram
+ * matrix is then a sum of matrices on one coordinate each, as the penalty is (kronecker.h).
  */
 #ifndef EBCRL_TERM_CG_H
 #define EBCRL_TERM_CG_H
@@ -10,13 +13,20 @@
 #include "term_system.h"
 
 term_cg *term_cg_new(const term_system *t, const score_model *m, allocator alloc);
-double term_cg_bytes(const term_system *t, int n_basis);
+double term_cg_bytes(const term_system *t, const score_model *m);
 
-/* Solves from t->theta on, given t->rhs, t->trace and t->ridge. */
-int term_cg_solve(const score_model *m, const latent_sample *s, term_system *t);
+/* Multiplications of the factorisation of a term's band, and of a step of the preconditioner. */
+double term_cg_flops(const family *f, int n_basis, double *step);
 
-/* The K x K sums omega b'b'' (slopes) of a term's coordinate over its rows, lower triangle: where
- * term_cg_solve() expects them; and the mean over rows of the squared values of the others. */
+/* Solves, given t->rhs, t->trace, t->ridge and with SOLVER_CHOLESKY t->matrix, factored: from its
+ * solution on, else from t->theta. */
+int term_cg_solve(score_model *m, const latent_sample *s, term_system *t);
+
+/* Whether a term is taken as uniform. */
+int term_cg_is_uniform(const family *f, int n_basis);
+
+/* For such a term: the K x K sums omega b'b'' (slopes) of a coordinate over its rows, lower
+ * triangle: where term_cg_solve() expects them. */
 double *term_cg_stiffness(term_cg *c, int term, int k);
 
 #endif

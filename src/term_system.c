@@ -6,20 +6,15 @@
 #include <math.h>
 #include <string.h>
 
-/* Ridge: of the mean diagonal of the Gram matrix, and of that of the penalty; and what conjugate
- * gradients, which need it against rounding alone, take of the former. */
-static const double GRAM_SHARE = 1e-10, PENALTY_SHARE = 1e-12, CG_SHARE = 1e-12;
-
-/* Steps that take the effect of the ridge away; they end at a residual so small against the right-
- * hand side. */
-enum { MAX_STEPS = 2 };
-static const double NEGLIGIBLE = 1e-13;
+/* Ridge of what is factored: of the mean diagonal of the Gram matrix (a constant, which has no
+ * gradient, would else be magnified from a rounding error), and of that of the penalty; and of
+ * equations without a factor, which need it against rounding alone: of the former. */
+static const double GRAM_SHARE = 1e-6, PENALTY_SHARE = 1e-12, CG_SHARE = 1e-12;
 
 /* Iterations of conjugate gradients, and time of a multiplication there and in the assembly against
- * one in the factorisation, that the choice of solver reckons with. A log-density whose third
- * differences are penalised takes more, the preconditioner missing most of that system: 100 to 300
- * with terms of two coordinates, 1000 to 10000 with terms of three or four. */
-enum { TYPICAL_ITERATIONS = 60, STIFF_ITERATIONS = 200, STIFFEST_ITERATIONS = 2000, SLOWER = 4 };
+ * one in the factorisation, that the choice of solver reckons with. Uniform terms of a log-density
+ * take more, that preconditioner missing most of its third differences. */
+enum { TYPICAL_ITERATIONS = 60, STIFF_ITERATIONS = 2000, SLOWER = 4 };
 
 /* With more terms the factor is not planned unless it is asked for. */
 enum { MAX_PLANNED = 512 };
@@ -96,15 +91,15 @@ INLINE void add_products(double *to, size_t ld, const family *f, const family *g
   }
 }
 
-/* The Gram matrix's block of two terms, a below b. */
+/* Adds the Gram matrix's block of two terms, a below b, of columns ld apart. */
 WIDE_VECTORS static void assemble_block(const score_model *m, const latent_sample *s,
-                                        const term_system *t, int a, int b, task_work *task) {
+                                        const term_system *t, int a, int b, double *block,
+                                        size_t ld, task_work *task) {
   const family *f = t->term[a].f, *g = t->term[b].f;
   const double *features = task->terms.features[a == b ? 0 : 1];
   shared_outputs o = shared_outputs_of(t->design, f, g);
   basis_part part = t->design == DESIGN_VALUE ? BY_VALUE : BY_SLOPE;
-  size_t ld, next = 0;
-  double *block = block_at(&t->matrix, a, b, &ld);
+  size_t next = 0;
   while (next < s->n) {
     int rows = gather_block(m, s, t->term[a], t->term[b], task, &next);
     for (int i = 0; i < rows; i++) {
@@ -184,7 +179,8 @@ WIDE_VECTORS static void sum_term(const score_model *m, const latent_sample *s, 
   int n_basis = m->table.n_basis;
   double *rhs = t->rhs + t->start[a], *known = t->product + t->start[a];
   double *trace = t->trace + a * t->max_coord, *stiffness[MAX_COORD];
-  for (int k = 0; t->cg && k < f->n_coord; k++) {
+  int uniform = t->solver == SOLVER_CG && term_cg_is_uniform(f, n_basis);
+  for (int k = 0; uniform && k < f->n_coord; k++) {
     stiffness[k] = term_cg_stiffness(t->cg, a, k);
     memset(stiffness[k], 0, (size_t)n_basis * (size_t)n_basis * sizeof(double));
   }
@@ -196,7 +192,7 @@ WIDE_VECTORS static void sum_term(const score_model *m, const latent_sample *s, 
     for (int i = 0; i < rows; i++) {
       double w = row_weight(s, (size_t)task->terms.row[i]);
       add_divergence(t, s, f, task, i, w, rhs, known);
-      add_traces(t, f, &task->block, i, w, trace, t->cg ? stiffness : NULL, n_basis);
+      add_traces(t, f, &task->block, i, w, trace, uniform ? stiffness : NULL, n_basis);
     }
   }
 }
@@ -218,8 +214,9 @@ static void sum_terms(score_model *m, const latent_sample *s, term_system *t) {
     gram += t->trace[k];
   for (int a = 0; a < t->n_term; a++)
     penalty += m->cell[t->term[a].cell].lambda * tensor_trace(&m->penalty, t->term[a].f);
-  t->ridge = t->cg ? CG_SHARE * gram : (GRAM_SHARE * gram + PENALTY_SHARE * penalty);
-  t->ridge /= (double)t->start[t->n_term];
+  double n_coef = (double)t->start[t->n_term];
+  t->ridge = t->solver == SOLVER_CHOLESKY ? 0 : CG_SHARE * gram / n_coef;
+  t->factor_ridge = (GRAM_SHARE * gram + PENALTY_SHARE * penalty) / n_coef;
 }
 
 /* Blocks are filled by one thread each, all rows in order. */
@@ -229,21 +226,29 @@ static void assemble(score_model *m, const latent_sample *s, term_system *t) {
 #pragma omp parallel for schedule(dynamic) num_threads(m->set.threads)
 #endif
   for (int p = 0; p < t->n_pair; p++) {
-    int a = t->pair[2 * p], b = t->pair[2 * p + 1], below = block_below(&t->matrix, a, b);
-    assemble_block(m, s, t, below ? a : b, below ? b : a, &m->task[thread_index()]);
+    int below = block_below(&t->matrix, t->pair[2 * p], t->pair[2 * p + 1]);
+    int a = t->pair[2 * p + !below], b = t->pair[2 * p + below];
+    size_t ld;
+    double *block = block_at(&t->matrix, a, b, &ld);
+    assemble_block(m, s, t, a, b, block, ld, &m->task[thread_index()]);
   }
 }
 
-/* Penalty and ridge, on the diagonal blocks. A dense block of ld rows is a band of ld + 1. */
-static void add_penalty(const score_model *m, term_system *t, double ridge) {
-  for (int a = 0; a < t->n_term; a++) {
-    size_t ld;
-    double *block = block_at(&t->matrix, a, a, &ld);
-    const family *f = t->term[a].f;
-    penalty_add_band(&m->penalty, m->cell[t->term[a].cell].lambda, f, block, ld + 1);
-    for (size_t g = 0; g < f->n_coef; g++)
-      block[g * (ld + 1)] += ridge;
-  }
+/* Penalty and ridge of a term, to a diagonal block. A dense block of ld rows is a band of ld + 1.
+ */
+static void add_penalty(const score_model *m, const term_system *t, int a, double ridge,
+                        double *block, size_t ld) {
+  const family *f = t->term[a].f;
+  penalty_add_band(&m->penalty, m->cell[t->term[a].cell].lambda, f, block, ld + 1);
+  for (size_t g = 0; g < f->n_coef; g++)
+    block[g * (ld + 1)] += ridge;
+}
+
+void term_system_own_band(const score_model *m, const latent_sample *s, const term_system *t, int a,
+                          double ridge, double *band, size_t ld, task_work *task) {
+  memset(band, 0, t->term[a].f->n_coef * ld * sizeof(double));
+  assemble_block(m, s, t, a, a, band, ld - 1, task);
+  add_penalty(m, t, a, ridge, band, ld - 1);
 }
 
 /* Outputs of a row from the terms of a cell: u_o += g_o'v. */
@@ -324,47 +329,29 @@ void term_system_times(const score_model *m, const latent_sample *s, const term_
                   out + t->start[a]);
 }
 
-/* theta += (matrix + r I)^-1 residual, from 0, until the residual is negligible. */
-static void solve_factored(const score_model *m, const latent_sample *s, term_system *t) {
-  size_t n_coef = t->start[t->n_term];
-  double *theta = t->theta, *r = t->product, goal = NEGLIGIBLE * t->scale;
-  memcpy(theta, t->rhs, n_coef * sizeof(double));
-  block_solve(&t->matrix, theta);
-  for (int step = 0; step < MAX_STEPS; step++) {
-    double square = 0;
-    term_system_times(m, s, t, theta, r);
-    for (size_t g = 0; g < n_coef; g++) {
-      r[g] = t->rhs[g] - r[g];
-      square += r[g] * r[g];
-    }
-    if (square <= goal * goal)
-      break;
-    block_solve(&t->matrix, r);
-    for (size_t g = 0; g < n_coef; g++)
-      theta[g] += r[g];
-  }
-}
-
-/* If the factorisation fails, it is tried again with a larger ridge. */
-static int solve_assembled(score_model *m, const latent_sample *s, term_system *t) {
-  double ridge = t->ridge;
+/* The factor of the whole matrix. If the factorisation fails, it is tried again with a larger
+ * ridge. */
+static int factor_matrix(score_model *m, const latent_sample *s, term_system *t) {
+  double ridge = t->factor_ridge;
   for (int attempt = 0; attempt < 4; attempt++, ridge *= 100) {
     assemble(m, s, t);
     if (m->set.poll)
       m->set.poll();
-    add_penalty(m, t, ridge);
-    t->jittered = attempt > 0;
-    if (block_factor(&t->matrix) == STATUS_OK) {
-      solve_factored(m, s, t);
-      return STATUS_OK;
+    for (int a = 0; a < t->n_term; a++) {
+      size_t ld;
+      double *block = block_at(&t->matrix, a, a, &ld);
+      add_penalty(m, t, a, ridge, block, ld);
     }
+    if (block_factor(&t->matrix) == STATUS_OK)
+      return STATUS_OK;
   }
   return STATUS_SINGULAR;
 }
 
 static int solve_system(score_model *m, const latent_sample *s, term_system *t) {
   sum_terms(m, s, t);
-  return t->solver == SOLVER_CHOLESKY ? solve_assembled(m, s, t) : term_cg_solve(m, s, t);
+  int status = t->solver == SOLVER_CHOLESKY ? factor_matrix(m, s, t) : STATUS_OK;
+  return status == STATUS_OK ? term_cg_solve(m, s, t) : status;
 }
 
 int term_system_fit(score_model *m, const latent_sample *s, term_system *t) {
@@ -372,7 +359,6 @@ int term_system_fit(score_model *m, const latent_sample *s, term_system *t) {
   for (int a = 0; a < t->n_term; a++) {
     score_cell *cell = &m->cell[t->term[a].cell];
     cell->cg_iterations = t->iterations;
-    cell->jittered = t->jittered;
     cell->unconverged = t->unconverged;
   }
   return status;
@@ -495,14 +481,21 @@ static double link_terms(const latent_sample *s, term_system *t, unsigned char *
 }
 
 static double cg_flops(const score_model *m, const term_system *t) {
-  double flops = 0;
-  for (int a = 0; a < t->n_term; a++)
-    flops += (double)m->cell[t->term[a].cell].n_rows * (double)t->term[a].f->n_run * 5 * ORDER +
-             40 * (double)t->term[a].f->n_coef;
-  int iterations = TYPICAL_ITERATIONS;
-  if (t->design == DESIGN_GRADIENT && m->penalty.kind == PENALTY_DIFFERENCE)
-    iterations = t->max_coord > 2 ? STIFFEST_ITERATIONS : STIFF_ITERATIONS;
-  return iterations * flops;
+  double bands = 0, sums = 0, passes = 0, steps = 0;
+  int stiff = 0;
+  for (int a = 0; a < t->n_term; a++) {
+    const family *f = t->term[a].f;
+    double rows = (double)m->cell[t->term[a].cell].n_rows, local = (double)f->n_run * ORDER, step;
+    bands += term_cg_flops(f, m->table.n_basis, &step);
+    steps += step;
+    passes += rows * local * 5;
+    if (!term_cg_is_uniform(f, m->table.n_basis))
+      sums += rows * local * local * (1 + f->n_coord) / 2;
+    else if (t->design == DESIGN_GRADIENT)
+      stiff = 1;
+  }
+  int iterations = stiff ? STIFF_ITERATIONS : TYPICAL_ITERATIONS;
+  return bands + SLOWER * sums + iterations * (steps + SLOWER * passes);
 }
 
 term_system *term_system_plan(const score_model *m, const latent_sample *s, design_kind design,
@@ -518,13 +511,14 @@ term_system *term_system_plan(const score_model *m, const latent_sample *s, desi
     double flops = SLOWER * link_terms(s, t, linked, alloc);
     t->matrix = block_matrix_plan(t->n_term, t->start, linked, alloc);
     flops += t->matrix.flops;
-    if (m->set.solver == SOLVER_CHOLESKY || flops <= SLOWER * cg_flops(m, t))
+    if (m->set.solver == SOLVER_CHOLESKY || flops <= cg_flops(m, t))
       t->solver = SOLVER_CHOLESKY;
   }
   double vectors = (3 + m->shards.n_shards + m->set.cross_validate) * (double)n_coef;
   t->bytes = (vectors + (double)(n * (size_t)t->max_coord)) * sizeof(double);
-  t->bytes += t->solver == SOLVER_CHOLESKY ? t->matrix.bytes + (double)n_coef * sizeof(double)
-                                           : term_cg_bytes(t, m->table.n_basis);
+  t->bytes += term_cg_bytes(t, m);
+  if (t->solver == SOLVER_CHOLESKY)
+    t->bytes += t->matrix.bytes + (double)n_coef * sizeof(double);
   return t;
 }
 
@@ -539,6 +533,5 @@ void term_system_allocate(term_system *t, const score_model *m, allocator alloc)
   t->trace = alloc((size_t)t->n_term * (size_t)t->max_coord, sizeof(double));
   if (t->solver == SOLVER_CHOLESKY)
     block_matrix_allocate(&t->matrix, alloc);
-  else
-    t->cg = term_cg_new(t, m, alloc);
+  t->cg = term_cg_new(t, m, alloc);
 }

@@ -10,11 +10,11 @@
  * Terms overlap, and constants of U have no gradient: the matrix is singular, the solution not
  * unique, though the score is.
  *
- * Terms that are in no row together, or share no output, have no block in common: the matrix is
- * assembled and factored by blocks (block_cholesky.h), or not at all and the equations solved by
- * conjugate gradients (term_cg.h), whichever is cheaper. What is factored has a small ridge r I in
- * addition; steps theta += (matrix + r I)^-1 residual, from 0, take its effect away and lead to the
- * shortest solution.
+ * The equations are solved by conjugate gradients (term_cg.h) from one of two preconditioners,
+ * whichever is cheaper. Terms that are in no row together, or share no output, have no block in
+ * common: the whole matrix is assembled and factored by blocks (block_cholesky.h). What is factored
+ * has a small ridge in addition, whose effect a few iterations take away. Or each term is factored
+ * by itself.
  */
 #ifndef EBCRL_TERM_SYSTEM_H
 #define EBCRL_TERM_SYSTEM_H
@@ -40,7 +40,8 @@ struct term_system {
   int *first_term;     /* 2 d: first term of a cell, its others follow; -1: not in the system */
   double *theta, *rhs; /* start[n_term]; theta is kept between fits */
   double *trace;       /* n_term x max_coord: of the diagonal blocks, by output */
-  double ridge;        /* r */
+  double ridge;        /* added to the equations */
+  double factor_ridge; /* added to the matrix that is factored */
   double scale;        /* norm of rhs, or of rhs without the known score if that is larger */
   double *sum;         /* shards x start[n_term]: results of a shard */
   double *product;     /* start[n_term]; also the known score's part of rhs */
@@ -50,7 +51,7 @@ struct term_system {
   block_matrix matrix;
   term_cg *cg;
   double bytes; /* what term_system_allocate allocates */
-  int iterations, jittered, unconverged;
+  int iterations, unconverged;
 };
 
 /* The system of n_cell cells (those without rows are left out), its solver and cost; no memory for
@@ -63,6 +64,11 @@ void term_system_allocate(term_system *t, const score_model *m, allocator alloc)
 /* out = (Gram matrix + P) v, in a pass over the rows. */
 void term_system_times(const score_model *m, const latent_sample *s, const term_system *t,
                        const double *v, double *out);
+
+/* The block of a term with itself, ridge added, as a lower band of columns ld apart, BAND_PADDING
+ * of which are room for what the sums leave above the diagonal. */
+void term_system_own_band(const score_model *m, const latent_sample *s, const term_system *t, int a,
+                          double ridge, double *band, size_t ld, task_work *task);
 
 /* Fits theta to the rows. */
 int term_system_fit(score_model *m, const latent_sample *s, term_system *t);
