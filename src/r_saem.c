@@ -154,13 +154,14 @@ enum {
   STATE_BATCH_SUM,
   STATE_BATCH_SQUARE,
   STATE_LENGTH,
+  STATE_STIFFEST,
   STATE_SIGMA2,
   STATE_PRIOR,
   STATE_PLACE
 };
-static const char *state_fields[] = {"mixing",  "latents", "walk_scale", "statistics",
-                                     "average", "sum",     "square",     "length",
-                                     "sigma2",  "prior",   "place",      ""};
+static const char *state_fields[] = {
+    "mixing", "latents",  "walk_scale", "statistics", "average", "sum", "square",
+    "length", "stiffest", "sigma2",     "prior",      "place",   ""};
 
 /* Where the counters stand: of iterations, burn-in, its end, and batches. */
 static SEXP place_of(const saem_state *s) {
@@ -183,6 +184,7 @@ static void save_state(const saem_state *s, SEXP state) {
   save_numbers(state, STATE_BATCH_SUM, s->fitted.sum, s->fitted.length, MAX_BATCHES);
   save_numbers(state, STATE_BATCH_SQUARE, s->fitted.square, s->fitted.length, MAX_BATCHES);
   save_numbers(state, STATE_LENGTH, s->length, (size_t)s->rows->d, 1);
+  save_numbers(state, STATE_STIFFEST, s->stiffest, (size_t)s->rows->d, (size_t)s->rows->d);
   SET_VECTOR_ELT(state, STATE_SIGMA2, Rf_ScalarReal(s->sigma2));
   SET_VECTOR_ELT(state, STATE_PRIOR, prior_list(s->mech));
   SET_VECTOR_ELT(state, STATE_PLACE, place_of(s));
@@ -205,6 +207,7 @@ static void restore_state(saem_state *s, SEXP state) {
   restore_numbers(s->fitted.sum, batches, state, "sum");
   restore_numbers(s->fitted.square, batches, state, "square");
   restore_numbers(s->length, (size_t)s->rows->d, state, "length");
+  restore_numbers(s->stiffest, (size_t)s->rows->d * (size_t)s->rows->d, state, "stiffest");
   const int *at = INTEGER(place);
   s->iteration = at[0];
   s->burnt_in = at[1];
@@ -288,8 +291,9 @@ SEXP saem_bytes(SEXP n_rows, SEXP n_features, SEXP n_domains, SEXP parents, SEXP
   double derivatives = shears ? d * (d - 1) + 4 * d + 2 * edges : 0;
   double rows = 8 * n * d * sizeof(double); /* latents, chains, projections, sds, quantiles */
   double steps = list_number(control, "burn_in") + list_number(control, "iterations");
-  double kept = sizeof(double) * (n * d + 2 * (stats + p * d + d * d) + steps * (2 * d + 5)) +
-                batch_means_bytes(p * d + 2 * d + 2); /* what a chain goes on from, its trace */
+  double kept =
+      sizeof(double) * (n * d + 2 * (stats + p * d + d * d) + d * d + steps * (2 * d + 5)) +
+      batch_means_bytes(p * d + 2 * d + 2); /* what a chain goes on from, its trace */
   return Rf_ScalarReal(saem_work_bytes(n, p, d, domains, edges, stats, derivatives) + rows +
                        list_number(control, "chains") * kept +
                        posterior_bytes(n, d, domains, draws, threads));

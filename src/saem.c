@@ -1,6 +1,7 @@
 #include "saem.h"
 
 #include "em.h"
+#include "vectorize.h"
 
 #include <R_ext/Lapack.h>
 #include <math.h>
@@ -9,6 +10,7 @@
 static const double VARIANCE_START = 0.05; /* of the noise: least variance at the start */
 static const double SAME_DIRECTION = 1e-13;
 static const double MAX_TURN = 0.1;
+static const double MAX_STIFFNESS = 1.5; /* turns are stable below 2 */
 /* Step while averaging: the smaller, the less the noise of single draws bends the curves, and the
  * longer the memory. */
 static const double AVERAGING_STEP = 0.3;
@@ -47,7 +49,7 @@ static size_t walks(const saem_state *s) {
 double saem_work_bytes(double n, double p, double d, double n_domains, double n_edges,
                        double n_statistics, double n_derivatives) {
   double shards = fmin(MAX_SHARDS, ceil(n / SHARD_ROWS));
-  double own = n_statistics + d * (2 * d + X_ROWS + BLOCK_ROWS * (ORDER + 2) + n_domains) +
+  double own = n_statistics + d * (3 * d + X_ROWS + BLOCK_ROWS * (ORDER + 2) + n_domains) +
                n_derivatives * (n_derivatives + 1 + BLOCK_ROWS);
   double followed = p * d + d * d + 4 * d + 6 * n_edges + 3;
   return sizeof(double) * ((shards + 2) * own + 7 * p * d) + batch_means_bytes(followed) +
@@ -60,7 +62,7 @@ static saem_shard shard_new(const saem_state *s, allocator alloc) {
   size_t d = (size_t)s->rows->d;
   saem_shard k = {.block = sampler_block_new(&s->sampler.prior, s->rows->n_domains, alloc),
                   .basis = mechanism_basis_new(s->rows->d, alloc),
-                  .statistics = alloc(s->n_statistics + 2 * d * d, sizeof(double)),
+                  .statistics = alloc(s->n_statistics + 3 * d * d, sizeof(double)),
                   .weighted = aligned_doubles(d * X_ROWS, alloc),
                   .gradient = aligned_doubles(d * BLOCK_ROWS, alloc),
                   .shears = s->shears ? alloc(shear_sums(&s->shear), sizeof(double)) : NULL,
@@ -93,7 +95,10 @@ void saem_prepare(saem_state *s, allocator alloc) {
   s->shards = shard_rows(s->rows->n);
   s->n_statistics = second_at(s) + (size_t)d * (size_t)d;
   s->statistics = alloc(s->n_statistics, sizeof(double));
-  s->turning = alloc(2 * (size_t)d * (size_t)d, sizeof(double));
+  s->turning = alloc(3 * (size_t)d * (size_t)d, sizeof(double));
+  s->stiffest = alloc((size_t)d * (size_t)d, sizeof(double));
+  for (int g = 0; g < d * d; g++)
+    s->stiffest[g] = 1;
   s->rotation = alloc((size_t)d * (size_t)d, sizeof(double));
   s->sampler.prior = prior_of(s->mech);
   s->shear = shear_plan_new(s->mech, s->tied, s->rows->n);
@@ -163,22 +168,40 @@ static double length_ratio(const saem_state *s, int of, int by) {
   return fabs(ratio - 1) < SAME_LENGTH ? 1 : ratio;
 }
 
-/* What the prior says on turns of the block's latents, each times the length of its column. */
-static void add_turning(const saem_state *s, saem_shard *k) {
+/* Derivatives of the prior's log density, row by row, in a turn of latents a and c, each times the
+ * length of its column. */
+static void torque(const saem_state *s, const saem_shard *k, int a, int c, double *restrict out) {
+  const sampler_block *b = &k->block;
+  const double *u = k->gradient + a * BLOCK_ROWS, *v = k->gradient + c * BLOCK_ROWS;
+  const double *y = b->z + a * BLOCK_ROWS, *z = b->z + c * BLOCK_ROWS;
+  double longer = length_ratio(s, c, a), shorter = length_ratio(s, a, c);
+  SIMD for (int i = 0; i < b->rows; i++) out[i] = u[i] * z[i] * longer - v[i] * y[i] * shorter;
+}
+
+/* What the prior says on turns of the block's latents. */
+WIDE_VECTORS static void add_turning(const saem_state *s, saem_shard *k) {
   int d = s->rows->d;
   const sampler_block *b = &k->block;
-  double *first = k->statistics + turning_at(s), *square = first + d * d;
+  double *first = k->statistics + turning_at(s), *square = first + d * d, *along = square + d * d;
+  double plane[BLOCK_ROWS], weight[BLOCK_ROWS], together[BLOCK_ROWS] = {0};
   mechanism_gradient(s->mech, b, k->gradient);
+  for (int i = 0; i < b->rows; i++)
+    weight[i] = s->rows->omega[b->domain[i]];
   for (int a = 0; a < d; a++)
     for (int c = 0; c < a; c++) {
-      const double *u = k->gradient + a * BLOCK_ROWS, *v = k->gradient + c * BLOCK_ROWS;
-      const double *y = b->z + a * BLOCK_ROWS, *z = b->z + c * BLOCK_ROWS;
-      double longer = length_ratio(s, c, a), shorter = length_ratio(s, a, c);
+      double by = s->stiffest[a + c * d];
+      torque(s, k, a, c, plane);
+      SIMD for (int i = 0; i < b->rows; i++) together[i] += by * plane[i];
+    }
+  for (int a = 0; a < d; a++)
+    for (int c = 0; c < a; c++) {
+      int at = a + c * d;
+      torque(s, k, a, c, plane);
       for (int i = 0; i < b->rows; i++) {
-        double torque = u[i] * z[i] * longer - v[i] * y[i] * shorter;
-        double weight = s->rows->omega[b->domain[i]];
-        first[a + c * d] += weight * torque;
-        square[a + c * d] += weight * torque * torque;
+        double weighted = weight[i] * plane[i];
+        first[at] += weighted;
+        square[at] += weighted * plane[i];
+        along[at] += weighted * together[i];
       }
     }
 }
@@ -188,7 +211,7 @@ static void simulate_shard(saem_state *s, int shard, uint32_t sweep) {
   saem_shard *k = &s->shard[shard];
   size_t n = s->rows->n, end = shard_start(&s->shards, shard + 1);
   int d = s->rows->d;
-  memset(k->statistics, 0, (s->n_statistics + 2 * (size_t)(d * d)) * sizeof(double));
+  memset(k->statistics, 0, (s->n_statistics + 3 * (size_t)(d * d)) * sizeof(double));
   memset(k->block.accepted, 0, walks(s) * sizeof(double));
   if (s->shears)
     memset(k->shears, 0, shear_sums(&s->shear) * sizeof(double));
@@ -233,7 +256,7 @@ static void approximate(saem_state *s, double step) {
       sum += s->shard[k].statistics[g];
     s->statistics[g] = step == 1 ? sum : s->statistics[g] + step * (sum - s->statistics[g]);
   }
-  for (size_t g = 0; g < 2 * (size_t)(s->rows->d * s->rows->d); g++) {
+  for (size_t g = 0; g < 3 * (size_t)(s->rows->d * s->rows->d); g++) {
     s->turning[g] = 0;
     for (int k = 0; k < s->shards.n_shards; k++)
       s->turning[g] += s->shard[k].statistics[turning_at(s) + g];
@@ -325,12 +348,34 @@ static void transpose(double *m, int d) {
     }
 }
 
-/* R = the product of turns by torque / information in each plane. The derivative of the
- * prior's log density in the angle t at which w_a gains t w_c and w_c loses t w_a, w = D z, is the
- * torque. */
-static void scoring_rotation(const saem_state *s, double *r) {
+/* All planes turn at once, each by its own information: they overshoot together where it adds up.
+ * Its largest sum beside each one's own is the largest eigenvalue of the information matrix scaled
+ * to a diagonal of 1, by power iterations, one an iteration: from `stiffest` and what the
+ * information makes of it. Returns the share of the turns that is safe. */
+static double safe_share(saem_state *s) {
   int d = s->rows->d;
-  double *information = s->turning + d * d;
+  const double *square = s->turning + d * d, *along = square + d * d;
+  double joint = 0, own = 0, largest = 0;
+  for (int a = 0; a < d; a++)
+    for (int c = 0; c < a; c++) {
+      int at = a + c * d;
+      double *w = s->stiffest + at;
+      joint += *w * along[at];
+      own += *w * *w * square[at];
+      *w = square[at] > 0 ? along[at] / square[at] : 0;
+      largest = fmax(largest, fabs(*w));
+    }
+  for (int g = 0; g < d * d; g++)
+    s->stiffest[g] = largest > 0 ? s->stiffest[g] / largest : 1;
+  return joint > MAX_STIFFNESS * own ? MAX_STIFFNESS * own / joint : 1;
+}
+
+/* R = the product of turns by torque / information in each plane, or a share of it. The derivative
+ * of the prior's log density in the angle t at which w_a gains t w_c and w_c loses t w_a, w = D z,
+ * is the torque. */
+static void scoring_rotation(saem_state *s, double *r) {
+  int d = s->rows->d;
+  double *information = s->turning + d * d, share = safe_share(s);
   memset(r, 0, (size_t)(d * d) * sizeof(double));
   for (int j = 0; j < d; j++)
     r[j + j * d] = 1;
@@ -338,7 +383,7 @@ static void scoring_rotation(const saem_state *s, double *r) {
     for (int c = 0; c < a; c++) {
       if (!(information[a + c * d] > 0))
         continue;
-      double angle = s->turning[a + c * d] / information[a + c * d];
+      double angle = share * s->turning[a + c * d] / information[a + c * d];
       angle = fmax(-MAX_TURN, fmin(MAX_TURN, angle));
       double cosine = cos(angle), sine = sin(angle);
       for (int i = 0; i < d; i++) {

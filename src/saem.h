@@ -8,15 +8,17 @@
  *   z           n x d    one draw of the latents: the state of the chains
  *   statistics           of the mechanisms (mechanism.h), then sum omega x z' (p x d) and
  *                        sum omega z z' (d x d), in one vector: what is averaged over iterations
- *   turning              d x d: sum omega u z', u the prior's gradient in z; and d x d: sum omega
- *                        (u_a z_b - u_b z_a)^2, the information on a turn in the plane of a and b
+ *   turning              3 d x d: of t_ab = u_a z_b - u_b z_a, u the prior's gradient in z, sum
+ *                        omega t; sum omega t^2, the information on a turn in the plane of a and b;
+ *                        and sum omega t (sum over planes of t w), w = stiffest
  *
  * The update of A from x z' alone crawls where the noise is small, because the draws stay close to
  * A'x whatever A. So a second update turns A and the latents together, A R and R'z, which leaves
  * A z alone and is judged by the prior (parameter expansion; Liu, Rubin and Wu 1998): one scoring
- * step per plane. Where columns differ in length, A = O D, it is O and D z that turn. General
- * columns of A are sheared instead (shear.h). They are held for the first iterations, until the
- * chains have forgotten the start's latents, whose noise is large where columns are correlated.
+ * step per plane, shortened where planes share information. Where columns differ in length, A = O
+ * D, it is O and D z that turn. General columns of A are sheared instead (shear.h). They are held
+ * for the first iterations, until the chains have forgotten the start's latents, whose noise is
+ * large where columns are correlated.
  *
  * Burn-in goes on until the parameters move no more than their noise; after its first iterations,
  * noise variances of cells with few rows take short steps (mechanism.c). Then the step is constant,
@@ -77,7 +79,8 @@ typedef struct {
   saem_shard *shard;
   size_t n_statistics;
   double *statistics;
-  double *turning;  /* 2 d x d */
+  double *turning;  /* 3 d x d */
+  double *stiffest; /* d x d: turns of all planes together, see safe_share(); kept between runs */
   double *rotation; /* d x d */
   int turns;        /* is A turned? Not if its columns are general or held */
   int shears;       /* is it sheared? */
@@ -111,7 +114,7 @@ double saem_work_bytes(double n, double p, double d, double n_domains, double n_
                        double n_statistics, double n_derivatives);
 
 /* Iterates. To go on from an earlier run, with iteration > 0, the caller restores all that stands
- * above saem_prepare(), the mechanisms, statistics, average and `fitted`. */
+ * above saem_prepare(), the mechanisms, statistics, average, `stiffest` and `fitted`. */
 int saem_run(saem_state *s);
 
 /* Mechanisms, A and sigma2 that maximise at the mean of the statistics; the state cannot go on from

@@ -1237,6 +1237,7 @@ ref_saem <- function(x, env, targets, parents, order, # nolint: cyclocomp_linter
        sum(crossprod(mixing) * sums$second)) / (n * p)
   }
   general <- control$mixing == 1
+  stiffest <- matrix(1, d, d) # a turn in all planes, followed by power iterations
   long <- diag(sqrt(colSums(start$mixing^2)))
   update_mixing <- function(mixing, sums) {
     if (general) return(ref_unit_columns(mixing, sums$cross, sums$second))
@@ -1248,7 +1249,7 @@ ref_saem <- function(x, env, targets, parents, order, # nolint: cyclocomp_linter
     gram <- if (general) crossprod(mixing) else long^2
     derivatives <- vector("list", n)
     accepted <- matrix(NA, n, d)
-    torque <- information <- matrix(0, d, d)
+    torque <- information <- shared <- matrix(0, d, d)
     for (i in seq_len(n)) {
       sweep <- ref_sweep(z[i, ], projected[i, ], gram, sigma2, fit, states[i, ], scale[, env[i]],
                          parents, order, knots,
@@ -1270,6 +1271,7 @@ ref_saem <- function(x, env, targets, parents, order, # nolint: cyclocomp_linter
       turn <- turn - t(turn)
       torque <- torque + weight[i] * turn
       information <- information + weight[i] * turn^2
+      shared <- shared + weight[i] * turn * sum((stiffest * turn)[lower.tri(turn)])
     }
     cells <- if (mixture) {
       lapply(seq_len(control$components), function(s) sums_of(z, range, labels, s))
@@ -1282,9 +1284,13 @@ ref_saem <- function(x, env, targets, parents, order, # nolint: cyclocomp_linter
     fit <- fit_to(average, fit, range, if (t > 5 && t <= control$burn_in) 0.1 else 1)
     held <- general && t <= min(20, control$burn_in %/% 2)
     mixing <- if (held) mixing else update_mixing(mixing, average)
+    planes <- lower.tri(information)
+    stiffness <- sum((stiffest * shared)[planes]) / sum((stiffest^2 * information)[planes])
+    stiffest <- shared / information / max(abs(shared / information)[planes])
     rotation <- diag(d)
     for (a in seq_len(d)) for (b in seq_len(a - 1)) {
-      angle <- max(-0.1, min(0.1, torque[a, b] / information[a, b]))
+      angle <- min(1, 1.5 / stiffness) * torque[a, b] / information[a, b]
+      angle <- max(-0.1, min(0.1, angle))
       pair <- rotation[, c(a, b)]
       rotation[, a] <- cos(angle) * pair[, 1] + sin(angle) * pair[, 2]
       rotation[, b] <- cos(angle) * pair[, 2] - sin(angle) * pair[, 1]
