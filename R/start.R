@@ -6,8 +6,10 @@ VARIANCE_FLOOR <- 0.05
 
 # Spline mechanisms: knots and penalty (fewer knots than the score has: the correction for noise in
 # the parents wants intervals no shorter than the noise); first width of the search in a plane
-# (radians), sweeps.
+# (radians), sweeps; what a row may lose of its log-likelihood against the best optimum after one
+# sweep: steep mechanisms gain as much later.
 REFINEMENT <- list(knots = 6L, lambda = 20, width = 0.4, max_sweeps = 8L)
+CONTENDER <- 0.2
 
 # Optima of the linear stage that the spline stage starts from.
 REFINED_OPTIMA <- 3L
@@ -25,8 +27,8 @@ SAME_OPTIMUM <- 0.05
 #'   the one that the start went on from, then the best first: `objective` (minus the profile
 #'   log-likelihood of the linear-Gaussian model, up to a constant), `starts` (that ended there),
 #'   `distance` (squared Frobenius distance to the first, signs aside), `refined` (objective after
-#'   the spline stage, which goes on to its end from the optimum that is best after one sweep; NA
-#'   where it did not go), `mixing` (list: A after these stages), `untold` (list: pairs of latents
+#'   the spline stage, which leaves those that are far behind after one sweep; NA where it did not
+#'   go), `mixing` (list: A after these stages), `untold` (list: pairs of latents
 #'   that linear mechanisms hardly tell apart there, see hardly_told());
 #'   `indefinite`, how many regressions of the spline stage had to do without their parents; of the
 #'   stage of draws, `sampling`, `floored` and `stopped`, see sampled_mixing()
@@ -90,7 +92,7 @@ start_counts <- function(start) {
     start_stopped = start$stopped %||% 0L)
 }
 
-#' The spline stage: one sweep from each of several rotations, then to the end from the best
+#' The spline stage: one sweep from each of several rotations, then to the end from the contenders
 #'
 #' @param rotations d x d x candidates.
 #' @param part Data with principal coordinates (n x d) for `x`.
@@ -103,11 +105,17 @@ best_refined <- function(rotations, part, sigma2, control, max_sweeps) {
   }
   tried <- apply(rotations, 3L, refined, 0L, 1L, simplify = FALSE)
   objective <- vapply(tried, `[[`, 0, "objective")
-  best <- which.min(objective)
-  last <- refined(tried[[best]]$rotation, 1L, max_sweeps)
-  rotations[] <- unlist(lapply(replace(tried, best, list(last)), `[[`, "rotation"))
-  list(rotations = rotations, objective = replace(objective, best, last$objective), used = best,
-       indefinite = sum(vapply(c(tried, list(last)), `[[`, 0L, "indefinite")))
+  indefinite <- sum(vapply(tried, `[[`, 0L, "indefinite"))
+  contenders <- which(objective <= min(objective) + CONTENDER * part$n)
+  if (length(contenders) > 1L) max_sweeps <- REFINEMENT$max_sweeps # to choose takes all of them
+  for (k in contenders) {
+    tried[[k]] <- refined(tried[[k]]$rotation, 1L, max_sweeps)
+    objective[k] <- tried[[k]]$objective
+    indefinite <- indefinite + tried[[k]]$indefinite
+  }
+  rotations[] <- unlist(lapply(tried, `[[`, "rotation"))
+  list(rotations = rotations, objective = objective,
+       used = contenders[which.min(objective[contenders])], indefinite = indefinite)
 }
 
 #' The same search with additive splines for mechanisms, on the rows, from a rotation
