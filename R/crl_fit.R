@@ -141,13 +141,21 @@ describe_model <- function(fit) {
   model <- if (fit$method == "g") describe_prior(fit) else describe_score(fit)
   start <- fit$init
   if (start == "interventional") {
-    optima <- fit$optima
-    by <- if (which.min(optima$objective) > 1L) ", by spline mechanisms"
-    start <- paste0(start, " (", optima$starts[1L], " of ", sum(optima$starts),
-                    " searches ended in the best optimum", by, describe_sampling(fit), ")")
+    start <- paste0(start, " (", describe_search(fit$optima), describe_sampling(fit), ")")
   }
   held <- fit$method == "f" && !fit$learned[["mixing"]] && fit$control$mixing != "fixed"
   c(model, paste0("Mixing: ", fit$control$mixing, if (held) " (held)", ", start: ", start))
+}
+
+#' @noRd
+describe_search <- function(optima) {
+  by <- if (which.min(optima$objective) > 1L) ", by spline mechanisms"
+  ended <- if (optima$starts[1L] > 0L) {
+    paste(optima$starts[1L], "of", sum(optima$starts), "searches ended in the best optimum")
+  } else {
+    "the best optimum is one of the search under perfect interventions"
+  }
+  paste0(ended, by)
 }
 
 #' @noRd
@@ -324,11 +332,17 @@ count_note <- function(name, count, fit) {
                           "?crl_control."),
     start_indefinite = paste("In the start's search,", count_of(count, "regression"), "on a node's",
                              "parents had to be left out: the parents vary little beside the",
-                             "noise."),
+                             "noise.", if (all(is.na(fit$optima$refined))) without_splines()),
     start_floored = paste("In the start's search, the noise variance of a (node, state) fell to",
                           "its floor", count_of(count, "time"), "and was held there:",
                           without_noise(fit)),
     paste0(name, ": ", count))
+}
+
+#' @noRd
+without_splines <- function() {
+  paste("Of such regressions there were too many: the stage of spline mechanisms was left out, and",
+        "A goes on from the optimum for linear ones.")
 }
 
 #' @noRd

@@ -9,6 +9,12 @@ FIGURE_VERSIONS <- list(
                                                 "no_shrinkage", "pca"), settings = list()),
   f_splines = list(label = "f, splines alone", baselines = c("true", "complete", "empty", "pooled"),
                    settings = list(reference = "none")),
+  f_markov = list(label = "f, Markov score", baselines = c("true", "complete", "empty", "pooled"),
+                  settings = list(score = "markov", interaction = "pairwise")),
+  f_markov_splines = list(label = "f, Markov score, splines alone",
+                          baselines = c("true", "complete", "empty", "pooled"),
+                          settings = list(score = "markov", interaction = "pairwise",
+                                          reference = "none")),
   g = list(label = "g, defaults", baselines = c("true", "complete", "empty", "pooled"),
            settings = list(method = "g"))
 )
@@ -50,6 +56,9 @@ FIGURE_ROWS <- c(50, 100, 200, 500, 1000, 2000)
 #'   errors after 1000 iterations were within 0.2 percent of these (one run), in twice the time.
 #' * `"f"`: the defaults of [crl_control()]: interventional start, then A held; Gaussian reference.
 #' * `"f_splines"`: the same without the Gaussian reference, with which graphs differ less.
+#' * `"f_markov"`, `"f_markov_splines"`: the defaults with `score = "markov"` and
+#'   `interaction = "pairwise"`, with and without the reference; to see what hangs on the score. Not
+#'   run by default.
 #' * `"g"`: `method = "g"`, with the graphs (without shrinkage there is no g).
 #'
 #' With A known (`"known"`), A and \eqn{\sigma^2} are held at the truth in all versions, and PCA,
@@ -57,7 +66,7 @@ FIGURE_ROWS <- c(50, 100, 200, 500, 1000, 2000)
 #'
 #' @param runs Runs of the left column (default 40, as in the paper); the others have their share,
 #'   rounded up.
-#' @param versions Which of the versions are run; all by default.
+#' @param versions Which of the versions are run. Default `c("paper", "f", "f_splines", "g")`.
 #' @param data Nonlinearity of [sim_crl()]. Default `"bounded"`; `"printed"` explodes.
 #' @param max_iter Iterations of version `"paper"` at most. Default 1000, as in the paper.
 #' @param cl,dir,progress As in [crl_experiment()]. With `dir`, a run that was stopped goes on where

@@ -16,7 +16,9 @@
 #' "interventional"` looks for the rotation under which each latent, in each target state, is best
 #' predicted by its parents. The search descends from several rotations (`starts` in
 #' [crl_control()]) with linear mechanisms, then refines the best with spline ones and with draws of
-#' the latents (`mechanisms` in [crl_control()]); the optima it found are in `optima`. From there
+#' the latents (`mechanisms` in [crl_control()]); the optima it found are in `optima`. (With spline
+#' mechanisms it also tries the two best rotations of the same search under perfect interventions:
+#' steep mechanisms can leave linear ones without an optimum near the truth.) From there
 #' the updates of A (4.8) lead away from the truth, as they do from the truth itself, since a score
 #' estimated in a restricted class is biased; A is therefore held (`mixing = "auto"`), and the EM
 #' settles \eqn{\sigma^2} and the latents. From `init = "pca"` the latents span the right space but
@@ -113,12 +115,12 @@
 #' \item{data}{the checked input; `x` is shared, not copied}
 #' \item{optima}{of an interventional start: tibble of the distinct optima, first the one that the
 #'   fit has gone on from, then the best first: `objective` (minus the log-likelihood of the rows
-#'   with linear mechanisms, up to a constant), `starts` that ended there, squared `distance` to the
-#'   first, `refined` (the objective with splines, up to another constant: compare it within the
-#'   column; NA where they were not fitted), `mixing` (list: A, p x d, after the stages that the
-#'   optimum went through, so that `init = list(mixing = fit$optima$mixing[[2]], sigma2 =
-#'   fit$sigma2)` starts from the runner-up; one matrix an optimum, at most `starts` in all),
-#'   `untold` (list: pairs of latents that linear mechanisms hardly tell apart there; not with
+#'   with linear mechanisms, up to a constant), `starts` that ended there (0: found by the search
+#'   under perfect interventions, at most two), squared `distance` to the first, `refined` (the
+#'   objective with splines, up to another constant: compare it within the column; NA where they
+#'   were not fitted), `mixing` (list: A, p x d, after the stages that the optimum went through, so
+#'   that `init = list(mixing = fit$optima$mixing[[2]], sigma2 = fit$sigma2)` starts from the
+#'   runner-up; one matrix an optimum, at most `starts` and two in all), `untold` (list: pairs of latents that linear mechanisms hardly tell apart there; not with
 #'   `mixing = "psd"`). Else NULL}
 #' \item{sampling}{where the start took draws (`mechanisms = "sampled"` in [crl_control()]): tibble
 #'   of the runs of SAEM (`rows`, `iterations`, squared `distance` that the run moved A); else NULL}

@@ -16,6 +16,7 @@ SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP contro
 SEXP domain_moments(SEXP y, SEXP env, SEXP n_domains);
 SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEXP starts, SEXP seed,
                      SEXP turn);
+SEXP rotation_at(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEXP rotations, SEXP turn);
 SEXP unmixing_starts(SEXP cov, SEXP weight, SEXP coord, SEXP noise, SEXP variance_floor, SEXP first,
                      SEXP starts, SEXP seed);
 SEXP unmixing_value(SEXP cov, SEXP weight, SEXP coord, SEXP noise, SEXP variance_floor,

@@ -61,17 +61,23 @@ static rotation_cell *cells_from(SEXP cov, SEXP weight, SEXP coord, int d) {
   return cell;
 }
 
+static rotation_problem rotation_from(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor) {
+  int d = INTEGER(Rf_getAttrib(cov, R_DimSymbol))[0];
+  rotation_problem p = {.d = d,
+                        .n_cells = Rf_length(coord),
+                        .cell = cells_from(cov, weight, coord, d),
+                        .variance_floor = Rf_asReal(variance_floor)};
+  return p;
+}
+
 /* Descends from the identity and from starts - 1 random rotations. `rise` (d x d x starts): of F
  * over turns by `turn` radians in the plane of two latents, see rotation_rises(). */
 SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEXP starts, SEXP seed,
                      SEXP turn) {
   const char *fields[] = {"rotation", "objective", "rise", ""};
-  int d = INTEGER(Rf_getAttrib(cov, R_DimSymbol))[0], n_starts = Rf_asInteger(starts);
+  rotation_problem p = rotation_from(cov, weight, coord, variance_floor);
+  int d = p.d, n_starts = Rf_asInteger(starts);
   size_t square = (size_t)d * (size_t)d;
-  rotation_problem p = {.d = d,
-                        .n_cells = Rf_length(coord),
-                        .cell = cells_from(cov, weight, coord, d),
-                        .variance_floor = Rf_asReal(variance_floor)};
   rotation_work w = rotation_work_new(&p, r_allocator);
   double *normals = (double *)R_alloc(square, sizeof(double));
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
@@ -87,6 +93,26 @@ SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEX
       rotation_random(r, d, (uint64_t)Rf_asReal(seed), (uint32_t)s, normals);
     REAL(VECTOR_ELT(out, 1))[s] = rotation_descend(&p, &w, r, 1e-10, 200, R_CheckUserInterrupt);
     rotation_rises(&p, &w, r, Rf_asReal(turn), REAL(VECTOR_ELT(out, 2)) + (size_t)s * square);
+  }
+  UNPROTECT(1);
+  return out;
+}
+
+/* Objective and rise, as of rotation_starts(), at rotations (d x d x k). */
+SEXP rotation_at(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEXP rotations,
+                 SEXP turn) {
+  const char *fields[] = {"objective", "rise", ""};
+  rotation_problem p = rotation_from(cov, weight, coord, variance_floor);
+  int k = INTEGER(Rf_getAttrib(rotations, R_DimSymbol))[2];
+  size_t square = (size_t)p.d * (size_t)p.d;
+  rotation_work w = rotation_work_new(&p, r_allocator);
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SET_VECTOR_ELT(out, 0, Rf_allocVector(REALSXP, k));
+  SET_VECTOR_ELT(out, 1, Rf_alloc3DArray(REALSXP, p.d, p.d, k));
+  for (int s = 0; s < k; s++) {
+    const double *r = REAL(rotations) + (size_t)s * square;
+    REAL(VECTOR_ELT(out, 0))[s] = rotation_objective(&p, &w, r);
+    rotation_rises(&p, &w, r, Rf_asReal(turn), REAL(VECTOR_ELT(out, 1)) + (size_t)s * square);
   }
   UNPROTECT(1);
   return out;
@@ -155,7 +181,7 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
                      SEXP settings) {
   assert_double_matrix(y, "y");
   assert_double_matrix(rotation, "rotation");
-  const char *fields[] = {"rotation", "objective", "indefinite", ""};
+  const char *fields[] = {"rotation", "objective", "indefinite", "fitted", ""};
   latent_sample s = sample_from(env, targets, omega);
   size_t n = s.n, d = (size_t)s.d;
   int knots = list_int(settings, "knots"), max_coord = 1;
@@ -178,9 +204,9 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
       .z = (double *)r_allocator(n * d, sizeof(double)),
       .turned = (double *)r_allocator(2 * n, sizeof(double)),
       .value = (double *)r_allocator(d, sizeof(double)),
-      .indefinite = (int *)r_allocator(d, sizeof(int)),
+      .count = (refine_count *)r_allocator(d, sizeof(refine_count)),
       .node_size = refine_node_size(max_coord, knots + 2)};
-  memset(f.indefinite, 0, d * sizeof(int));
+  memset(f.count, 0, d * sizeof(refine_count));
   f.work = (double *)r_allocator(d * f.node_size, sizeof(double));
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   SET_VECTOR_ELT(out, 0, Rf_duplicate(rotation));
@@ -193,10 +219,13 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
                                  list_int(settings, "first_sweep"),
                                  list_int(settings, "max_sweeps"), R_CheckUserInterrupt);
   SET_VECTOR_ELT(out, 1, Rf_ScalarReal(value));
-  int indefinite = 0;
-  for (size_t j = 0; j < d; j++)
-    indefinite += f.indefinite[j];
-  SET_VECTOR_ELT(out, 2, Rf_ScalarInteger(indefinite));
+  refine_count all = {0, 0};
+  for (size_t j = 0; j < d; j++) {
+    all.fitted += f.count[j].fitted;
+    all.indefinite += f.count[j].indefinite;
+  }
+  SET_VECTOR_ELT(out, 2, Rf_ScalarInteger(all.indefinite));
+  SET_VECTOR_ELT(out, 3, Rf_ScalarInteger(all.fitted));
   UNPROTECT(1);
   return out;
 }

@@ -85,7 +85,7 @@ INLINE void add_row(state_sums *s, int m, int n_parents, int n_basis, const pare
 /* Residual variance of the penalised additive regression; plain variance without parents, and where
  * the correction for noise leaves the normal equations indefinite, which is counted. */
 static double residual_variance(const refinement *f, state_sums *s, int m, double *theta,
-                                int *indefinite) {
+                                refine_count *count) {
   const int one = 1;
   int info, n_basis = f->table.n_basis;
   double rss = s->square - s->sum * s->sum / s->weight;
@@ -98,9 +98,10 @@ static double residual_variance(const refinement *f, state_sums *s, int m, doubl
     s->gram[g + g * m] += 1e-6 * s->weight; /* constants of several parents are exchangeable */
   }
   memcpy(theta, s->rhs, (size_t)m * sizeof(double));
+  count->fitted++;
   F77_CALL(dposv)("L", &m, &one, s->gram, &m, theta, &m, &info FCONE);
   if (info != 0) {
-    ++*indefinite;
+    count->indefinite++;
     return rss / s->weight;
   }
   double explained = 0;
@@ -145,7 +146,7 @@ static double node_value(const refinement *f, int node, int a, int b, double *wo
   sum_states(f, node, a, b, theta + 2 * m, s);
   for (int c = 0; c < 2; c++)
     if (s[c].weight > 0) {
-      double v = residual_variance(f, &s[c], c && f->perfect ? 0 : m, theta, &f->indefinite[node]);
+      double v = residual_variance(f, &s[c], c && f->perfect ? 0 : m, theta, &f->count[node]);
       v -= f->noise;
       total += s[c].weight / 2 * log(v > f->variance_floor ? v : f->variance_floor);
     }

@@ -12,6 +12,12 @@
 
 #include "score.h"
 
+/* Regressions on parents, and those of them whose corrected normal equations were not positive
+ * definite. */
+typedef struct {
+  int fitted, indefinite;
+} refine_count;
+
 typedef struct {
   const latent_sample *rows; /* domains, targets, weights; its y is not read */
   int d;
@@ -24,11 +30,11 @@ typedef struct {
   int perfect;   /* a targeted node has no parents */
   double variance_floor;
   int threads;
-  double *z;       /* n x d */
-  double *turned;  /* n x 2: columns a and b under a trial angle */
-  double *value;   /* d: contribution of each node */
-  double *work;    /* d x refine_node_size() */
-  int *indefinite; /* d: regressions whose corrected normal equations were not positive definite */
+  double *z;           /* n x d */
+  double *turned;      /* n x 2: columns a and b under a trial angle */
+  double *value;       /* d: contribution of each node */
+  double *work;        /* d x refine_node_size() */
+  refine_count *count; /* d */
   size_t node_size;
 } refinement;
 

@@ -1,9 +1,14 @@
 # usage: Rscript tools/figure3.R [--runs=40] [--cores=2] [--versions=paper,f,f_splines,g]
-#                                [--data=bounded]
+#                                [--data=bounded] [--name=]
 # Runs the experiments of Figure 3 of the paper by figure3() and writes tables and pictures to
-# vignettes/articles/figure3/, which the article figure3.Rmd reads; of a nonlinearity (--data) other
-# than "bounded" tables alone, with its name. Finished cells are kept in .build/figure3 (-<data>),
-# from where a run that was stopped goes on.
+# vignettes/articles/figure3/, which the article figure3.Rmd reads; with a name (--name, the default
+# for --data other than "bounded" is that) tables alone, named <table>-<name>. Finished cells are kept
+# in .build/figure3 (-<data>), from where a run that was stopped goes on. The tables of the article:
+#   Rscript tools/figure3.R
+#   Rscript tools/figure3.R --data=linear --runs=10
+#   Rscript tools/figure3.R --data=strong --runs=10
+#   Rscript tools/figure3.R --name=markov --runs=10 \
+#     --versions=f,f_splines,f_markov,f_markov_splines
 
 library(ebcrl)
 library(ggplot2)
@@ -16,8 +21,9 @@ option <- function(name, default) {
 
 results <- option("out", "vignettes/articles/figure3")
 data <- option("data", "bounded")
-name <- if (data == "bounded") "" else paste0("-", data)
-cells <- option("dir", paste0(".build/figure3", name))
+suffix <- function(of) if (nzchar(of)) paste0("-", of) else ""
+name <- suffix(option("name", if (data == "bounded") "" else data))
+cells <- option("dir", paste0(".build/figure3", suffix(if (data == "bounded") "" else data)))
 dir.create(results, recursive = TRUE, showWarnings = FALSE)
 dir.create(cells, recursive = TRUE, showWarnings = FALSE)
 kept <- length(list.files(cells, "[.]rds$"))
@@ -55,7 +61,7 @@ write_table(data.frame(
   version = as.character(packageVersion("ebcrl")), R = as.character(getRversion())
 ), "run")
 
-if (data == "bounded") {
+if (name == "") {
   panels <- c("latents", "mixing", "by_latents", "by_rows", "known", "learned")
   sizes <- list(latents = c(9, 4.5), mixing = c(9, 4.5), by_latents = c(6.5, 4.5),
                 by_rows = c(6.5, 4.5), known = c(8, 9), learned = c(8, 9))

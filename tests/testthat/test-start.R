@@ -184,6 +184,7 @@ test_that("the spline stage's objective is that of corrected regressions; sweeps
       }
       expect_lt(found$objective, refined(0L)$objective)
       expect_identical(found$indefinite, 0L)
+      expect_gt(found$fitted, 0L)
     }
   }
 })
@@ -256,7 +257,7 @@ test_that("the rise over a turn is that of regressions on the rows; flat pairs a
 # For 2 latents with states 0 and 1 exchanged between them, spline mechanisms alone may tell: the
 # stage that decides is not the one that sorts.
 test_that("the optimum that is used comes first, and is the one that print() counts", {
-  sim <- start_sim(1, d = 2, nonlinearity = "bounded")
+  sim <- start_sim(5, d = 2, nonlinearity = "bounded")
   fit <- fit_crl(sim, control = crl_control(mechanisms = "spline"))
   optima <- fit$optima
   tried <- !is.na(optima$refined)
@@ -354,4 +355,68 @@ test_that("the spline stage decides between contenders at its end", {
     control <- crl_control(mechanisms = "spline", max_iter = 0, seed = 1)
     expect_lt(frobenius_error(fit_crl(sim, control = control), sim), 0.15)
   }
+})
+
+# Lines through steep mechanisms leave no optimum near the truth, but where the parents of intervened
+# latents are left out they do.
+test_that("optima of the search under perfect interventions are tried, too", {
+  spline <- crl_control(mechanisms = "spline", max_iter = 0, seed = 1)
+  for (setting in list(c(seed = 15, n = 1000, sigma2 = 0.5), c(seed = 18, n = 200, sigma2 = 2))) {
+    withr::local_seed(setting[["seed"]])
+    sim <- sim_crl(random_dag(4, 1.5, max_parents = 2), n = setting[["n"]], p = 100,
+                   sigma2 = setting[["sigma2"]], nonlinearity = "strong")
+    fit <- fit_crl(sim, control = spline)
+    expect_lt(frobenius_error(fit, sim), 0.15)
+    expect_identical(fit$optima$starts[1], 0L)
+    expect_identical(sum(fit$optima$starts), 20L)
+    expect_printed(fit, paste("best optimum is one of the search under perfect interventions,",
+                              "by spline mechanisms"))
+  }
+  linear <- fit_crl(sim, control = crl_control(mechanisms = "linear", max_iter = 0))
+  expect_true(all(linear$optima$starts > 0))
+})
+
+# Noise twenty times as large as the latents' own: corrected regressions are indefinite.
+test_that("where the correction for noise breaks down, the stage of splines is left out", {
+  sim <- withr::with_seed(1, sim_crl(chain_dag(3), n = 200, p = 20, sigma2 = 20,
+                                     nonlinearity = "linear"))
+  fits <- lapply(c(linear = "linear", spline = "spline"), function(mechanisms) {
+    fit_crl(sim, control = crl_control(mechanisms = mechanisms, max_iter = 0, seed = 1))
+  })
+  expect_true(all(is.na(fits$spline$optima$refined)))
+  expect_identical(fits$spline$mixing, fits$linear$mixing)
+  expect_gt(fits$spline$counts[["start_indefinite"]], 0)
+  expect_printed(fits$spline, "stage of spline mechanisms was left out, and A goes on from")
+  # a few are no harm
+  fine <- list(rotation = diag(2), objective = 1, fitted = 100L, indefinite = 1L)
+  expect_identical(trusted_objectives(list(fine, replace(fine, "indefinite", 2L))), c(1, NA))
+  expect_identical(distinct_contenders(list(replace(fine, "indefinite", 2L), fine, fine), 1), 2L)
+})
+
+test_that("an optimum that is added is measured as those that are found; none is added twice", {
+  sim <- start_sim(2, d = 4, n = 200, nonlinearity = "bounded")
+  data <- fit_crl(sim, control = crl_control(max_iter = 0))$data
+  control <- crl_control(seed = 1)
+  start <- pca_start(data)
+  floor <- 0.05 * start$sigma2
+  cells <- rotation_cells(data, start)
+  found <- rotation_search(cells, floor, control)
+  at <- .Call(C_rotation_at, cells$cov, cells$weight, cells$coord, floor, found$rotation, 0.2)
+  expect_equal(at, found[c("objective", "rise")], tolerance = 1e-12)
+
+  optima <- distinct_optima(found)
+  joined <- join_cut_optima(found, optima, optima$which[1], cells, floor, control)
+  expect_identical(anyDuplicated(joined$tried), 0L)
+  expect_true(all(joined$tried %in% joined$optima$which))
+  expect_false(is.unsorted(joined$optima$objective))
+  added <- joined$optima$starts == 0
+  expect_identical(joined$optima$which[!added], optima$which)
+  for (s in joined$optima$which) {
+    others <- setdiff(joined$optima$which, s)
+    expect_gt(min(Inf, squared_distances(joined$found$rotation, others, s)), SAME_OPTIMUM)
+  }
+  # where nothing is cut there is nothing to add
+  cells$state[] <- 0L
+  expect_identical(join_cut_optima(found, optima, 1L, cells, floor, control),
+                   list(found = found, optima = optima, tried = 1L))
 })
