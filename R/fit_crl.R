@@ -120,7 +120,8 @@
 #'   objective with splines, up to another constant: compare it within the column; NA where they
 #'   were not fitted), `mixing` (list: A, p x d, after the stages that the optimum went through, so
 #'   that `init = list(mixing = fit$optima$mixing[[2]], sigma2 = fit$sigma2)` starts from the
-#'   runner-up; one matrix an optimum, at most `starts` and two in all), `untold` (list: pairs of latents that linear mechanisms hardly tell apart there; not with
+#'   runner-up; one matrix an optimum, at most `starts` and two in all),
+#'   `untold` (list: pairs of latents that linear mechanisms hardly tell apart there; not with
 #'   `mixing = "psd"`). Else NULL}
 #' \item{sampling}{where the start took draws (`mechanisms = "sampled"` in [crl_control()]): tibble
 #'   of the runs of SAEM (`rows`, `iterations`, squared `distance` that the run moved A); else NULL}

@@ -19,8 +19,8 @@ MOST_INDEFINITE <- 0.01
 REFINED_OPTIMA <- 3L
 
 # Beside them, optima of the same search with the parents of intervened latents left out, from so
-# many starts: lines through steep mechanisms can hide the optimum of the curves, and there are fewer
-# lines.
+# many starts: lines through steep mechanisms can hide the optimum of the curves, and there are
+# fewer lines.
 CUT_OPTIMA <- 2L
 CUT_STARTS <- 5L
 

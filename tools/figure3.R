@@ -1,9 +1,9 @@
 # usage: Rscript tools/figure3.R [--runs=40] [--cores=2] [--versions=paper,f,f_splines,g]
 #                                [--data=bounded] [--name=]
 # Runs the experiments of Figure 3 of the paper by figure3() and writes tables and pictures to
-# vignettes/articles/figure3/, which the article figure3.Rmd reads; with a name (--name, the default
-# for --data other than "bounded" is that) tables alone, named <table>-<name>. Finished cells are kept
-# in .build/figure3 (-<data>), from where a run that was stopped goes on. The tables of the article:
+# vignettes/articles/figure3/, which the article figure3.Rmd reads; with a name (--name, by default
+# a nonlinearity other than "bounded") tables alone, named <table>-<name>. Finished cells are kept in
+# .build/figure3 (-<data>), from where a run that was stopped goes on. The tables of the article:
 #   Rscript tools/figure3.R
 #   Rscript tools/figure3.R --data=linear --runs=10
 #   Rscript tools/figure3.R --data=strong --runs=10

@@ -357,8 +357,8 @@ test_that("the spline stage decides between contenders at its end", {
   }
 })
 
-# Lines through steep mechanisms leave no optimum near the truth, but where the parents of intervened
-# latents are left out they do.
+# Lines through steep mechanisms leave no optimum near the truth, but where the parents of
+# intervened latents are left out they do.
 test_that("optima of the search under perfect interventions are tried, too", {
   spline <- crl_control(mechanisms = "spline", max_iter = 0, seed = 1)
   for (setting in list(c(seed = 15, n = 1000, sigma2 = 0.5), c(seed = 18, n = 200, sigma2 = 2))) {
