@@ -2,8 +2,8 @@
 #                                [--data=bounded] [--name=]
 # Runs the experiments of Figure 3 of the paper by figure3() and writes tables and pictures to
 # vignettes/articles/figure3/, which the article figure3.Rmd reads; with a name (--name, by default
-# a nonlinearity other than "bounded") tables alone, named <table>-<name>. Finished cells are kept in
-# .build/figure3 (-<data>), from where a run that was stopped goes on. The tables of the article:
+# a nonlinearity other than "bounded") tables alone, named <table>-<name>. Finished cells are kept
+# in .build/figure3 (-<data>), from where a run that was stopped goes on. The article's tables:
 #   Rscript tools/figure3.R
 #   Rscript tools/figure3.R --data=linear --runs=10
 #   Rscript tools/figure3.R --data=strong --runs=10
