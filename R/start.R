@@ -36,12 +36,11 @@ SAME_OPTIMUM <- 0.05
 #' @return As pca_start(), and `optima`: tibble of the distinct optima of the linear stage, first
 #'   the one that the start went on from, then the best first: `objective` (minus the profile
 #'   log-likelihood of the linear-Gaussian model, up to a constant), `starts` (that ended there; 0
-#'   of those that join_cut_optima() adds),
-#'   `distance` (squared Frobenius distance to the first, signs aside), `refined` (objective after
-#'   the spline stage, which leaves those that are far behind after one sweep; NA where it did not
-#'   go or is not trusted), `mixing` (list: A after these stages), `untold` (list: pairs of latents
-#'   that linear mechanisms hardly tell apart there, see hardly_told());
-#'   `indefinite`, how many regressions of the spline stage had to do without their parents; of the
+#'   of those that join_cut_optima() adds), `distance` (squared Frobenius distance to the first,
+#'   signs aside), `refined` (objective after the spline stage, which leaves those that are far
+#'   behind after one sweep; NA where it did not go or is not trusted), `mixing` (list: A after
+#'   these stages), `untold` (list: pairs of latents that linear mechanisms hardly tell apart there,
+#'   see hardly_told()); `indefinite`, how many regressions of the spline stage had to do without their parents; of the
 #'   stage of draws, `sampling`, `floored` and `stopped`, see sampled_mixing()
 #' @noRd
 interventional_start <- function(data, control, call = rlang::caller_env()) {
@@ -165,7 +164,7 @@ best_refined <- function(rotations, part, sigma2, control, max_sweeps) {
   refined <- function(rotation, first_sweep, max_sweeps) {
     refined_rotation(rotation, part, sigma2, control, first_sweep, max_sweeps)
   }
-  first <- refined(rotations[, , 1L], 0L, 1L)
+  first <- refined(matrix(rotations[, , 1L], part$d), 0L, 1L)
   if (is.na(trusted_objectives(list(first)))) {
     return(list(rotations = rotations, objective = rep(NA_real_, dim(rotations)[3L]), used = 1L,
                 indefinite = first$indefinite))
@@ -196,7 +195,8 @@ trusted_objectives <- function(tried) {
 #' Whose objectives are within `most` of the best, of equal rotations one, best first
 #' @noRd
 distinct_contenders <- function(tried, most) {
-  rotations <- simplify2array(lapply(tried, `[[`, "rotation"))
+  rotations <- array(unlist(lapply(tried, `[[`, "rotation")),
+                     c(dim(tried[[1L]]$rotation), length(tried)))
   objective <- trusted_objectives(tried)
   near <- which(objective <= min(objective, na.rm = TRUE) + most)
   kept <- integer()
