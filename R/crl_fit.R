@@ -332,11 +332,16 @@ count_note <- function(name, count, fit) {
                           "?crl_control."),
     start_indefinite = paste("In the start's search,", count_of(count, "regression"), "on a node's",
                              "parents had to be left out: the parents vary little beside the",
-                             "noise.", if (isTRUE(is.na(fit$optima$refined[1L]))) without_splines()),
+                             "noise.", if (left_splines_out(fit)) without_splines()),
     start_floored = paste("In the start's search, the noise variance of a (node, state) fell to",
                           "its floor", count_of(count, "time"), "and was held there:",
                           without_noise(fit)),
     paste0(name, ": ", count))
+}
+
+#' @noRd
+left_splines_out <- function(fit) {
+  isTRUE(is.na(fit$optima$refined[1L]))
 }
 
 #' @noRd

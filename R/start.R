@@ -40,8 +40,8 @@ SAME_OPTIMUM <- 0.05
 #'   signs aside), `refined` (objective after the spline stage, which leaves those that are far
 #'   behind after one sweep; NA where it did not go or is not trusted), `mixing` (list: A after
 #'   these stages), `untold` (list: pairs of latents that linear mechanisms hardly tell apart there,
-#'   see hardly_told()); `indefinite`, how many regressions of the spline stage had to do without their parents; of the
-#'   stage of draws, `sampling`, `floored` and `stopped`, see sampled_mixing()
+#'   see hardly_told()); `indefinite`, how many regressions of the spline stage had to do without
+#'   their parents; of the stage of draws, `sampling`, `floored` and `stopped`, see sampled_mixing()
 #' @noRd
 interventional_start <- function(data, control, call = rlang::caller_env()) {
   start <- pca_start(data, call)
