@@ -188,10 +188,11 @@
 #' but the noise is correlated. Then the score of a pseudo-latent depends on all the others,
 #' through the noise, and a score of node and parents alone misses most of it: with A and
 #' \eqn{\sigma^2} known and condition number 5, its error was 3.2 to 3.5 times the Bayes optimum
-#' (median of 40 seeds, `bench/psd.R`). The Gaussian reference takes that part, the splines the rest: 1.01 to
-#' 1.02 times with linear and bounded mechanisms, 1.08 with strong ones. The splines' variance is
-#' multiplied by the noise, so that `lambda` has to be larger than elsewhere; its default here is
-#' 1000. Where a general A is given and `mixing = "fixed"`, it is 5 unless it is set.
+#' (median of 40 seeds, `bench/psd.R`). The Gaussian reference takes that part, the splines the
+#' rest: 1.01 to 1.02 times with linear and bounded mechanisms, 1.08 with strong ones. The splines'
+#' variance is multiplied by the noise, so that `lambda` has to be larger than elsewhere; its
+#' default here is 1000. Where a general A is given and `mixing = "fixed"`, it is 5 unless it is
+#' set.
 #'
 #' With A learned, the error was 1.06, 1.07 and 1.15 times the Bayes optimum with linear, bounded
 #' and strong mechanisms (worst of 40 seeds: 1.17, 1.24 and 2.0), where the best rotation had 13 to
