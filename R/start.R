@@ -49,23 +49,17 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
   floor <- VARIANCE_FLOOR * start$sigma2
   found <- rotation_search(cells, floor, control)
   optima <- distinct_optima(found)
-  tried <- utils::head(optima$which, REFINED_OPTIMA)
-  if (control$mechanisms != "linear") {
-    joined <- join_cut_optima(found, optima, tried, cells, floor, control)
-    found <- joined$found
-    optima <- joined$optima
-    tried <- joined$tried
-  }
   optima$refined <- rep(NA_real_, length(optima$which))
-  optima$untold <- lapply(optima$which, function(s) hardly_told(found$rise, s, data))
   start$indefinite <- 0L
   if (control$mechanisms != "linear") {
     part <- principal_part(data, start)
-    refined <- refined_optima(found, optima, tried, part, start$sigma2, control)
+    joined <- join_cut_optima(found, optima, cells, floor, control)
+    refined <- refined_optima(joined, part, start$sigma2, control)
     found <- refined$found
     optima <- refined$optima
     start$indefinite <- refined$indefinite
   }
+  optima$untold <- lapply(optima$which, function(s) hardly_told(found$rise, s, data))
   rotation <- matrix(found$rotation[, , optima$which[1L]], data$d)
   if (control$mechanisms == "sampled" && data$d > 1L) {
     drawn <- sampled_mixing(rotation, part, start$sigma2, control)
@@ -89,13 +83,13 @@ principal_part <- function(data, start) {
 
 #' The optima of the linear stage, and the best of the same search under perfect interventions
 #'
-#' @param tried Which of them the spline stage is to start from.
-#' @return list: `found`, `optima`, `tried` with what was added, of which `starts` is 0
+#' @return list: `found` and `optima` with what was added, of which `starts` is 0; `tried`, those
+#'   that the spline stage is to start from
 #' @noRd
-join_cut_optima <- function(found, optima, tried, cells, floor, control) {
+join_cut_optima <- function(found, optima, cells, floor, control) {
+  tried <- utils::head(optima$which, REFINED_OPTIMA)
   cut <- cells
-  cut$coord <- Map(function(coord, state) if (state == 1L) coord[1L] else coord, cells$coord,
-                   cells$state)
+  cut$coord <- cut_families(cells$coord, cells$state)
   if (!identical(cut$coord, cells$coord)) {
     fewer <- utils::modifyList(control, list(starts = min(control$starts, CUT_STARTS)))
     other <- rotation_search(cut, floor, fewer)
@@ -127,15 +121,19 @@ bind_last <- function(a, b) {
 
 #' The best optima of the linear stage after the spline stage, that to go on from first
 #'
-#' @param tried Those that the spline stage starts from.
+#' @param joined See join_cut_optima().
 #' @return list: `found` and `optima`, as they are after it; `indefinite`, see best_refined()
 #' @noRd
-refined_optima <- function(found, optima, tried, part, sigma2, control) {
+refined_optima <- function(joined, part, sigma2, control) {
+  found <- joined$found
+  optima <- joined$optima
+  tried <- joined$tried
   sampled <- control$mechanisms == "sampled"
   rows <- if (sampled) thinned(part, SAMPLING$rows) else part
   refined <- best_refined(found$rotation[, , tried, drop = FALSE], rows, sigma2, control,
                           if (sampled) SAMPLING$sweeps else REFINEMENT$max_sweeps)
   at <- match(tried, optima$which)
+  optima$refined <- rep(NA_real_, length(optima$which))
   optima$refined[at] <- refined$objective * (part$n / rows$n)
   optima <- used_first(optima, at[refined$used], found$rotation)
   found$rotation[, , tried] <- refined$rotations
@@ -241,9 +239,15 @@ rotation_cells <- function(data, start, perfect = FALSE) {
     second <- matrix(moments$second[, , domains], d * d) %*% part
     cov[, , k] <- matrix(second, d) - tcrossprod(mean) - diag(start$sigma2, d)
   }
-  family <- function(j, c) c(j, if (!(perfect && c == 1L)) parents[[j]])
-  list(cov = cov, weight = weight, coord = Map(family, cells$node, cells$state),
-       state = cells$state)
+  coord <- Map(c, cells$node, parents[cells$node])
+  if (perfect) coord <- cut_families(coord, cells$state)
+  list(cov = cov, weight = weight, coord = coord, state = cells$state)
+}
+
+#' Families without the parents of intervened nodes
+#' @noRd
+cut_families <- function(coord, state) {
+  Map(function(family, c) if (c == 1L) family[1L] else family, coord, state)
 }
 
 #' Principal components, mixed as is most likely: the start of `mixing = "psd"`
