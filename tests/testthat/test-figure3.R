@@ -28,6 +28,11 @@ test_that("the plan has the data, methods and runs of the paper", {
   expect_null(plan$methods$methods[["f/true"]]$max_iter)
   expect_identical(sum(startsWith(names(plan$methods$methods), "paper/")), 6L)
   expect_identical(sum(startsWith(names(plan$methods$methods), "g/")), 4L)
+  expect_false(any(startsWith(names(plan$methods$methods), "f_markov")))
+  markov <- figure_plan(1, "f_markov_splines", "bounded", 1000)$methods$methods
+  expect_identical(markov[["f_markov_splines/true"]],
+                   list(baseline = "true", score = "markov", interaction = "pairwise",
+                        reference = "none"))
   expect_false("paper/pca/known" %in% names(plan$domains$methods))
   # cells that panels have in common have one key
   expect_identical(plan$methods$settings[[1]], plan$latents$settings[["d = 4, n = 2000"]])
