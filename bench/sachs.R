@@ -41,15 +41,17 @@ ica <- function(truth) {
        mixing = mixing / rep(size, each = nrow(mixing)))
 }
 
+true_start <- function(truth) list(mixing = truth$mixing, sigma2 = sigma2)
+
 # With three parents of Mek, four knots: tensors of 6^4 coefficients for some 800 cells; and sums of
 # tensors of pairs with eight knots.
 f <- function(truth, ..., graph = dag, hit = targets, known = FALSE) {
-  init <- if (known) list(mixing = truth$mixing, sigma2 = sigma2)
+  init <- if (known) true_start(truth)
   fit_crl(truth$x, env = env, targets = hit, dag = graph, init = init,
           control = crl_control(knots = 4, ...))
 }
-g <- function(truth, ..., graph = dag, hit = targets, known = FALSE) {
-  init <- if (known) list(mixing = truth$mixing, sigma2 = sigma2)
+g <- function(truth, ..., graph = dag, hit = targets, known = FALSE,
+              init = if (known) true_start(truth)) {
   fit_crl(truth$x, env = env, targets = hit, dag = graph, method = "g", init = init,
           control = crl_control(seed = 1, ...))
 }
@@ -63,7 +65,7 @@ twenty[cbind(c("Plcg", "PIP2", "PIP3"), c("PKC", "PKC", "Akt"))] <- 1L
 methods <- list(
   "f" = f,
   "f, pairwise, 8 knots" = function(truth, known) {
-    init <- if (known) list(mixing = truth$mixing, sigma2 = sigma2)
+    init <- if (known) true_start(truth)
     fit_crl(truth$x, env = env, targets = targets, dag = dag, init = init,
             control = crl_control(interaction = "pairwise"))
   },
@@ -82,11 +84,7 @@ methods <- list(
   "g" = g,
   # where the likelihood leads from the truth
   "g, from the true A" = function(truth, known) {
-    if (!known) {
-      fit_crl(truth$x, env = env, targets = targets, dag = dag, method = "g",
-              init = list(mixing = truth$mixing, sigma2 = sigma2),
-              control = crl_control(seed = 1, mixing = "orthonormal"))
-    }
+    if (!known) g(truth, mixing = "orthonormal", init = true_start(truth))
   },
   "g, linear" = function(truth, known) g(truth, prior = "linear", known = known),
   "g, linear, empty graph" = function(truth, known) {

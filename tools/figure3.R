@@ -22,8 +22,9 @@ option <- function(name, default) {
 results <- option("out", "vignettes/articles/figure3")
 data <- option("data", "bounded")
 suffix <- function(of) if (nzchar(of)) paste0("-", of) else ""
-name <- suffix(option("name", if (data == "bounded") "" else data))
-cells <- option("dir", paste0(".build/figure3", suffix(if (data == "bounded") "" else data)))
+other_data <- if (data == "bounded") "" else data
+name <- suffix(option("name", other_data))
+cells <- option("dir", paste0(".build/figure3", suffix(other_data)))
 dir.create(results, recursive = TRUE, showWarnings = FALSE)
 dir.create(cells, recursive = TRUE, showWarnings = FALSE)
 kept <- length(list.files(cells, "[.]rds$"))
