@@ -25,16 +25,19 @@ MAX_IMPORTANCE <- 5L
 #' Metropolis moves, as of `fit_crl(method = "g")` but under the true model, 50 to tune the random
 #' walks and 50 to warm up, then `draws`. Both agree where both apply.
 #'
+#' Under linear mechanisms the latents of a domain are Gaussian, and the posterior is written down.
+#'
 #' @param sim A [sim_crl()] object with positive `sigma2`.
 #' @param draws Draws per row. Default 2000: the Monte-Carlo error adds about 1/ESS to the RelMSE,
-#'   in relative terms. An odd number is raised by one.
+#'   in relative terms. An odd number is raised by one. A closed form makes none.
 #' @param min_ess Smallest acceptable effective sample size of a row, \eqn{(\sum w)^2 / \sum w^2}.
 #'   The call is refused when more than 1 percent of the rows fall below. Default 50.
 #' @param threads Number of threads. The result is the same for every number. A nonlinearity given
 #'   as an R function runs on one thread.
 #'
-#' @param sampler `"importance"`, `"chains"`, or `"auto"` (the default): importance sampling for up
-#'   to 5 latents, chains for more.
+#' @param sampler `"exact"`, the closed form of linear mechanisms; `"importance"`; `"chains"`; or
+#'   `"auto"` (the default): the closed form where there is one, else importance sampling for up to
+#'   5 latents, chains for more.
 #'
 #' @return A list of class `crl_bayes`; with N the rows of `sim`:
 #'   \item{latents}{N x d matrix of posterior means}
@@ -42,13 +45,14 @@ MAX_IMPORTANCE <- 5L
 #'   \item{ess}{length N: effective sample size of each row (importance sampling)}
 #'   \item{error}{length d: Monte-Carlo standard error of the latents, from the two halves of the
 #'     draws (chains)}
-#'   \item{draws}{draws per row}
+#'   \item{draws}{draws per row, 0 with the closed form}
 #'
 #' @section Random numbers:
 #' One seed is drawn from R's generator, so `set.seed()` fixes the result; each row then has a
 #' counter-based stream of its own (Philox4x32-10).
 #' @section Errors:
 #' `ebcrl_error_range` if `sigma2` is 0, `ebcrl_error_noise` if the latents' noise is not Gaussian,
+#' `ebcrl_error_control` for `sampler = "exact"` with mechanisms that are not linear,
 #' `ebcrl_error_ess` if too many rows have a small effective sample size, which happens with steep
 #' nonlinearities, with strongly correlated columns and, since weights multiply, with many latents.
 #' @source Salmon, Moraes, Dror and Shaw (2011) \doi{10.1145/2063384.2063405} for the generator.
@@ -61,7 +65,7 @@ MAX_IMPORTANCE <- 5L
 #' rel_mse(best, sim)
 #' @export
 bayes_latents <- function(sim, draws = 2000, min_ess = 50, threads = 1,
-                          sampler = c("auto", "importance", "chains")) {
+                          sampler = c("auto", "exact", "importance", "chains")) {
   check_class(sim, "crl_sim", "sim", "sim_crl()")
   draws <- check_number(draws, "draws", min = 2, max = 1e7, integer = TRUE)
   draws <- draws + draws %% 2L
@@ -73,9 +77,13 @@ bayes_latents <- function(sim, draws = 2000, min_ess = 50, threads = 1,
                   "i" = "Their values are {.code x %*% A %*% solve(crossprod(A))}."), "range")
   }
   check_gaussian_noise(sim)
-  sampler <- check_choice(sampler, c("auto", "importance", "chains"), "sampler")
+  sampler <- resolved_sampler(check_choice(sampler, c("auto", "exact", "importance", "chains"),
+                                           "sampler"), sim)
   seed <- as.double(sample.int(.Machine$integer.max, 2L))
-  if (sampler == "chains" || (sampler == "auto" && ncol(sim$z) > MAX_IMPORTANCE)) {
+  if (sampler == "exact") {
+    return(bayes_exact(sim, threads))
+  }
+  if (sampler == "chains") {
     return(bayes_chains(sim, draws, seed[1L], threads))
   }
   observed <- noisy_latents(sim)
@@ -85,6 +93,41 @@ bayes_latents <- function(sim, draws = 2000, min_ess = 50, threads = 1,
   check_ess(posterior, draws, min_ess)
   dimnames(posterior$latents) <- dimnames(posterior$latents_sd) <- list(NULL, colnames(sim$z))
   structure(c(posterior, list(draws = draws)), class = "crl_bayes")
+}
+
+#' @noRd
+resolved_sampler <- function(sampler, sim, call = rlang::caller_env()) {
+  nonlinearity <- sim$scm$nonlinearity
+  linear <- identical(nonlinearity, "linear")
+  if (sampler == "exact" && !linear) {
+    abort_input(c("{.code sampler = \"exact\"} needs linear mechanisms.",
+                  "x" = "The nonlinearity of {.arg sim} is {describe(nonlinearity)}.",
+                  "i" = "{.val importance} and {.val chains} take any."), "control", call = call)
+  }
+  if (sampler != "auto") {
+    return(sampler)
+  }
+  if (linear) "exact" else if (ncol(sim$z) <= MAX_IMPORTANCE) "importance" else "chains"
+}
+
+#' The same for linear mechanisms in closed form: src/gaussian_prior.c at the truth
+#' @noRd
+bayes_exact <- function(sim, threads) {
+  scm <- sim$scm
+  weights <- unname(scm$edge_weights)
+  d <- ncol(weights)
+  prior <- list(intercept = rbind(rep(0, d), scm$intervention_mean),
+                variance = rbind(scm$noise_var, scm$intervention_sd^2),
+                slope = aperm(array(c(weights, scm$parent_effect * weights), c(d, d, 2L)),
+                              c(1L, 3L, 2L)))
+  model <- list(mixing = sim$mixing, sigma2 = sim$sigma2, gaussian = prior,
+                parents = unname(parent_list(sim$dag)))
+  posterior <- gaussian_posterior(model, sim$x, as.integer(sim$env), target_matrix(sim$targets),
+                                  list(intervention = "imperfect", threads = threads))
+  check_status(posterior$status)
+  named <- function(m) `dimnames<-`(m, list(NULL, colnames(sim$z)))
+  structure(list(latents = named(posterior$latents), latents_sd = named(posterior$latents_sd),
+                 draws = 0L), class = "crl_bayes")
 }
 
 #' The same by Metropolis-within-Gibbs chains: src/posterior.c at the truth
@@ -116,7 +159,11 @@ check_gaussian_noise <- function(sim, call = rlang::caller_env()) {
 print.crl_bayes <- function(x, ...) {
   cat("Bayes-optimal latents: ",
       paste(count_of(dim(x$latents), c("row", "latent")), collapse = ", "), ", ",
-      count_of(x$draws, "draw"), " a row\n", sep = "")
+      if (x$draws == 0) "in closed form" else paste(count_of(x$draws, "draw"), "a row"), "\n",
+      sep = "")
+  if (x$draws == 0) {
+    return(invisible(x))
+  }
   if (is.null(x$ess)) {
     cat("Monte-Carlo standard error of a latent: at most ", format(max(x$error), digits = 2), "\n",
         sep = "")

@@ -47,23 +47,42 @@ expect_within_error <- function(estimate, exact, ess, z_limit = 5) {
 test_that("linear mechanisms: the Gaussian conditional", {
   dag <- "a -> b -> d; a -> c -> d"
   targets <- list(none = character(), b = "b", cd = c("c", "d"))
+  correlated <- withr::with_seed(4, matrix(stats::rnorm(48), 12))
   for (intervention in c("perfect", "imperfect")) {
-    sim <- sample_sim(dag, n = c(20, 10, 10), p = 12, targets = targets, nonlinearity = "linear",
-                      intervention = intervention, noise_var = c(1, 4, 2, 3))
-    exact <- linear_posterior(sim)
-    bayes <- sample_bayes(sim, draws = 20000)
-    expect_within_error(bayes, exact, bayes$ess)
-    expect_equal(bayes$latents, exact$mean, tolerance = 0.005, ignore_attr = TRUE)
-    expect_equal(bayes$latents_sd, exact$sd, tolerance = 0.01, ignore_attr = TRUE)
+    for (mixing in list(NULL, correlated)) {
+      sim <- sample_sim(dag, n = c(20, 10, 10), p = 12, targets = targets, nonlinearity = "linear",
+                        intervention = intervention, noise_var = c(1, 4, 2, 3), mixing = mixing)
+      exact <- linear_posterior(sim)
+      bayes <- sample_bayes(sim)
+      expect_equal(bayes$latents, exact$mean, tolerance = 1e-10, ignore_attr = TRUE)
+      expect_equal(bayes$latents_sd, exact$sd, tolerance = 1e-10, ignore_attr = TRUE)
+      expect_identical(dimnames(bayes$latents), list(NULL, colnames(sim$z)))
+      expect_identical(sample_bayes(sim, sampler = "exact", threads = 3), bayes)
+      draws <- sample_bayes(sim, draws = 20000, sampler = "importance")
+      expect_within_error(draws, exact, draws$ess)
+    }
   }
+  expect_output(print(bayes), "40 rows, 4 latents, in closed form", fixed = TRUE)
+  expect_error(sample_bayes(sample_sim(n = 5, p = 6), sampler = "exact"), "bounded",
+               class = "ebcrl_error_control")
+})
+
+test_that("linear mechanisms of twenty latents: chains agree with the closed form", {
+  sim <- sample_sim(chain_dag(20), n = 10, p = 30, nonlinearity = "linear")
+  exact <- linear_posterior(sim)
+  expect_equal(sample_bayes(sim)$latents, exact$mean, tolerance = 1e-10, ignore_attr = TRUE)
+  chains <- sample_bayes(sim, draws = 2000, sampler = "chains")
+  expect_lt(sqrt(mean(((chains$latents - exact$mean) / exact$sd)^2)), 0.06)
+  expect_equal(mean(chains$latents_sd), mean(exact$sd), tolerance = 0.01)
 })
 
 test_that("columns of other lengths: noise is sigma2 over the squared length", {
   mixing <- qr.Q(qr(matrix(sin(1:30), 10))) * rep(c(3, 0.5, 1), each = 10)
   sim <- sample_sim(chain_dag(3), n = 20, nonlinearity = "linear", mixing = mixing)
   exact <- linear_posterior(sim)
-  bayes <- sample_bayes(sim, draws = 20000)
+  bayes <- sample_bayes(sim, draws = 20000, sampler = "importance")
   expect_within_error(bayes, exact, bayes$ess)
+  expect_equal(sample_bayes(sim)$latents, exact$mean, tolerance = 1e-10, ignore_attr = TRUE)
 })
 
 test_that("correlated columns: the Gaussian conditional, and sampling from the prior", {
@@ -72,10 +91,10 @@ test_that("correlated columns: the Gaussian conditional, and sampling from the p
     sim <- sample_sim(as_dag(dag), n = 20, nonlinearity = "linear", mixing = mixing,
                       intervention = "imperfect")
     exact <- linear_posterior(sim)
-    bayes <- sample_bayes(sim, draws = 20000)
+    run <- function(draws, ...) sample_bayes(sim, draws = draws, sampler = "importance", ...)
+    bayes <- run(20000)
     expect_within_error(bayes, exact, bayes$ess)
-    expect_identical(sample_bayes(sim, draws = 300, min_ess = 0, threads = 2),
-                     sample_bayes(sim, draws = 300, min_ess = 0))
+    expect_identical(run(300, min_ess = 0, threads = 2), run(300, min_ess = 0))
   }
   sim <- sample_sim(chain_dag(3), n = 1, mixing = 0.5 * mixing, nonlinearity = "tanh",
                     intervention = "imperfect", intervention_mean = 1, noise_var = 1)
