@@ -86,7 +86,9 @@
 #'   the whole Gram matrix), or `"auto"` (the default): by cost.
 #' @param cg_tol,cg_max_iter Residual at which conjugate gradients stop, relative to the right-hand
 #'   side (that without the reference, if it is larger), and their largest number of iterations. A
-#'   solve that stops at the latter is counted in the fit.
+#'   solve that stops at the latter is counted in the fit. Default 1e-8: latents are then off by some
+#'   1e-6, less than `tol` asks of the EM. What a smaller residual needs many more iterations for are
+#'   coefficients that the rows hardly tell, and that hardly show in the latents.
 #' @param mechanisms Mechanisms that `init = "interventional"` reckons with, and so its last stage.
 #'   `"linear"`: moments tell the rotation, at a cost that does not depend on the rows.
 #'   `"spline"`: the optimum for linear mechanisms is refined with additive cubic splines, corrected
@@ -340,7 +342,7 @@ crl_control <- function(..., score = c("causal", "markov"),
                         reference = c("gaussian", "none"),
                         sigma2 = c("auto", "learned", "fixed"), eta = 1, max_iter = 1000,
                         tol = 1e-5, acceleration = c("anderson", "none"),
-                        solver = c("auto", "cholesky", "cg"), cg_tol = 1e-9,
+                        solver = c("auto", "cholesky", "cg"), cg_tol = 1e-8,
                         cg_max_iter = 2000, mechanisms = c("sampled", "spline", "linear"),
                         starts = 20, prior = c("spline", "linear", "normal"), burn_in = 300,
                         iterations = 500, mc_tol = 0.25, chains = 1, draws = 400,

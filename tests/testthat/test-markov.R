@@ -289,6 +289,16 @@ test_that("conjugate gradients and blocks agree over iterations, and early stops
   expect_gt(early$counts[["cg_unconverged"]], 0)
 })
 
+test_that("the default cg_tol leaves latents within what tol asks of the EM", {
+  sim <- withr::with_seed(7, sim_crl("z1 -> z3; z2 -> z3; z3 -> z4", n = 60, p = 20))
+  fit <- function(...) {
+    fit_crl(sim, init = list(mixing = sim$mixing),
+            control = crl_control(score = "markov", solver = "cg", ...))
+  }
+  gap <- fit()$latents - fit(cg_tol = 1e-10, cg_max_iter = 10000)$latents
+  expect_lt(sqrt(mean(gap^2)), 5e-6)
+})
+
 test_that("predict() composes combinations that the training domains determine", {
   withr::local_seed(13)
   s <- markov_data()
