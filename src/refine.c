@@ -56,11 +56,17 @@ INLINE void fill_parents(const refinement *f, int n_parents, const double *const
     b->clean[g] = b->value[g] - f->noise / 2 * b->curve[g];
 }
 
-/* The product of two functions of one parent, corrected in the same way. */
-INLINE double clean_product(const parent_basis *b, int g, int h, double noise) {
-  double curve =
-      b->curve[g] * b->value[h] + 2 * b->slope[g] * b->slope[h] + b->value[g] * b->curve[h];
-  return b->value[g] * b->value[h] - noise / 2 * curve;
+/* Products of one function of a parent with all four, corrected in the same way, added to a column
+ * of the matrix. */
+INLINE void add_clean_products(const parent_basis *b, int k, int t, double noise, double w,
+                               double *column) {
+  const double *value = b->value + k * ORDER, *slope = b->slope + k * ORDER,
+               *curve = b->curve + k * ORDER;
+  double v = value[t], s = slope[t], c = curve[t];
+  SIMD for (int u = 0; u < ORDER; u++) {
+    double bend = c * value[u] + 2 * s * slope[u] + v * curve[u];
+    column[u] += w * (v * value[u] - noise / 2 * bend);
+  }
 }
 
 INLINE void add_row(state_sums *s, int m, int n_parents, int n_basis, const parent_basis *b,
@@ -70,15 +76,15 @@ INLINE void add_row(state_sums *s, int m, int n_parents, int n_basis, const pare
   s->square += w * z * z;
   for (int k = 0; k < n_parents; k++)
     for (int t = 0; t < ORDER; t++) {
-      int col = k * n_basis + b->first[k] + t, g = k * ORDER + t;
-      s->rhs[col] += w * b->clean[g] * z;
-      for (int u = 0; u < ORDER; u++)
-        s->gram[k * n_basis + b->first[k] + u + col * m] +=
-            w * clean_product(b, g, k * ORDER + u, noise);
-      for (int l = k + 1; l < n_parents; l++)
-        for (int u = 0; u < ORDER; u++)
-          s->gram[l * n_basis + b->first[l] + u + col * m] +=
-              w * b->clean[g] * b->clean[l * ORDER + u];
+      int col = k * n_basis + b->first[k] + t;
+      double clean = w * b->clean[k * ORDER + t], *column = s->gram + (size_t)col * (size_t)m;
+      s->rhs[col] += clean * z;
+      add_clean_products(b, k, t, noise, w, column + k * n_basis + b->first[k]);
+      for (int l = k + 1; l < n_parents; l++) {
+        const double *other = b->clean + l * ORDER;
+        double *out = column + l * n_basis + b->first[l];
+        SIMD for (int u = 0; u < ORDER; u++) out[u] += clean * other[u];
+      }
     }
 }
 
