@@ -86,9 +86,9 @@
 #'   the whole Gram matrix), or `"auto"` (the default): by cost.
 #' @param cg_tol,cg_max_iter Residual at which conjugate gradients stop, relative to the right-hand
 #'   side (that without the reference, if it is larger), and their largest number of iterations. A
-#'   solve that stops at the latter is counted in the fit. Default 1e-8: latents are then off by some
-#'   1e-6, less than `tol` asks of the EM. What a smaller residual needs many more iterations for are
-#'   coefficients that the rows hardly tell, and that hardly show in the latents.
+#'   solve that stops at the latter is counted in the fit. Default 1e-8: latents are then off by
+#'   some 1e-6, less than `tol` asks of the EM. What a smaller residual needs many more iterations
+#'   for are coefficients that the rows hardly tell, and that hardly show in the latents.
 #' @param mechanisms Mechanisms that `init = "interventional"` reckons with, and so its last stage.
 #'   `"linear"`: moments tell the rotation, at a cost that does not depend on the rows.
 #'   `"spline"`: the optimum for linear mechanisms is refined with additive cubic splines, corrected
@@ -179,6 +179,15 @@
 #' with part of the rows: 200 with 1000 rows a domain, equally spaced, 60 each time the rows are
 #' doubled, 70 with all of them. With fewer than 2000 rows a domain, 210 with all. A run ends
 #' before, once nothing moves. `sampling` in the fit has the runs.
+#'
+#' Before that, draws choose where to go on from. Where mechanisms bend within a width of the noise,
+#' the likelihood of the spline stage may favour a wrong rotation, or lead away from the right one.
+#' So its best optima compete as they are after it and as they were before: each gets a short
+#' g-model, on at most 250 rows a domain, and that whose posterior means have the least estimated
+#' squared error goes on (Stein's estimate, twice \eqn{\sigma^4} times the score-matching loss but
+#' for a constant; `risk` in the fit's `optima`), if it is 1.5 standard errors of the difference
+#' below that of the spline stage's choice. One candidate alone, as is frequent with gentle
+#' mechanisms, takes no time. The start of `method = "g"` makes the same choice.
 #'
 #' With d = 4 and 2000 rows a domain the error of the latents was 1.02, 1.01 and 1.04 times the
 #' Bayes optimum with bounded, linear and strong mechanisms (see [sim_crl()]; medians of 40 seeds,

@@ -149,7 +149,11 @@ describe_model <- function(fit) {
 
 #' @noRd
 describe_search <- function(optima) {
-  by <- if (which.min(optima$objective) > 1L) ", by spline mechanisms"
+  by <- if (isTRUE(which.min(optima$refined) > 1L)) {
+    ", by draws"
+  } else if (which.min(optima$objective) > 1L) {
+    ", by spline mechanisms"
+  }
   ended <- if (optima$starts[1L] > 0L) {
     paste(optima$starts[1L], "of", sum(optima$starts), "searches ended in the best optimum")
   } else {
@@ -341,7 +345,7 @@ count_note <- function(name, count, fit) {
 
 #' @noRd
 left_splines_out <- function(fit) {
-  isTRUE(is.na(fit$optima$refined[1L]))
+  all(is.na(fit$optima$refined))
 }
 
 #' @noRd

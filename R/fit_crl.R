@@ -118,11 +118,12 @@
 #'   with linear mechanisms, up to a constant), `starts` that ended there (0: found by the search
 #'   under perfect interventions, at most two), squared `distance` to the first, `refined` (the
 #'   objective with splines, up to another constant: compare it within the column; NA where they
-#'   were not fitted), `mixing` (list: A, p x d, after the stages that the optimum went through, so
-#'   that `init = list(mixing = fit$optima$mixing[[2]], sigma2 = fit$sigma2)` starts from the
-#'   runner-up; one matrix an optimum, at most `starts` and two in all),
-#'   `untold` (list: pairs of latents that linear mechanisms hardly tell apart there; not with
-#'   `mixing = "psd"`). Else NULL}
+#'   were not fitted), `risk` (by which draws choose, see Start by draws in [crl_control()]; NA
+#'   where there was no choice), `mixing` (list: A, p x d, after the stages that the optimum went
+#'   through, so that `init = list(mixing = fit$optima$mixing[[2]], sigma2 = fit$sigma2)` starts
+#'   from the runner-up; one matrix an optimum, at most `starts` and two in all), `untold` (list:
+#'   pairs of latents that linear mechanisms hardly tell apart there; not with `mixing = "psd"`).
+#'   Else NULL}
 #' \item{sampling}{where the start took draws (`mechanisms = "sampled"` in [crl_control()]): tibble
 #'   of the runs of SAEM (`rows`, `iterations`, squared `distance` that the run moved A); else NULL}
 #' \item{control, init, call, elapsed}{settings, kind of start, call, seconds}

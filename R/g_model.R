@@ -70,14 +70,15 @@ g_results <- function(runs, model, data, control) {
   )), class = "crl_fit")
 }
 
-#' Settings of the start: without SAEM as its last stage, since this fit has that to come
+#' Settings of the start: with a choice by draws, but without SAEM as its last stage, since this fit
+#' has that to come
 #' @noRd
 search_control <- function(control, seed) {
   control$seed <- seed
   if (control$mixing == "psd") {
     control$mechanisms <- "linear"
   } else if (control$mechanisms == "sampled") {
-    control$mechanisms <- "spline"
+    control$mechanisms <- "chosen"
   }
   control
 }

@@ -19,8 +19,14 @@ SAMPLING <- list(rows = 1000L, sweeps = 3L, growth = 2L, first = 200L, later = 6
 SAMPLING_PSD <- utils::modifyList(SAMPLING, list(rows = 2000L, first = 2000L, later = 300L,
                                                  averaging = 50L, components = 1L))
 
-# From the seed of a fit to those of the runs: away from the streams of other draws.
+# What rotations are compared by before one of them goes there: rows of a domain, iterations of
+# SAEM, draws; standard errors of the difference by which another must be better than the first.
+CHOICE <- list(rows = 250L, iterations = 60L, draws = 50L, errors = 1.5)
+
+# From the seed of a fit to those of the runs: away from the streams of other draws. The runs of the
+# comparison come after so many others.
 SEED_STEP <- 2^33
+CHOICE_SEED <- 100
 
 #' Has the start of a fit the stage of draws?
 #' @noRd
@@ -28,6 +34,88 @@ samples_start <- function(init, control) {
   correlated <- control$mixing == "psd" # goes there from the linear stage at once
   identical(init, "interventional") &&
     (control$mechanisms == "sampled" || (correlated && control$mechanisms == "spline"))
+}
+
+#' The rotation to go on from, by draws
+#'
+#' Where mechanisms bend within a width of the noise, the objective of the spline stage may favour
+#' another rotation, or lead away from the right one. So both what it started from and what it made
+#' of that are candidates. Each gets a short g-model on few rows; that whose posterior means have
+#' the least estimated error goes on (stein_risks() in src/metrics.h: the Hyvarinen loss of the
+#' score that the g-model implies, hence comparable between rotations), if it is clearly better than
+#' the choice of the spline stage.
+#'
+#' @param joined,refined See join_cut_optima(), refined_optima().
+#' @return `refined` with the rotation and the optimum that were chosen, and the `risk` of the
+#'   optima that were compared (the less of two candidates): a row's squared error, up to a constant
+#' @noRd
+chosen_by_draws <- function(joined, refined, part, sigma2, control) {
+  if (all(is.na(refined$optima$refined))) { # far from such mechanisms, risks hardly differ
+    return(refined)
+  }
+  tried <- intersect(refined$optima$which, joined$tried)
+  candidates <- distinct_candidates(refined$found$rotation, joined$found$rotation, tried)
+  if (length(candidates) == 1L) {
+    return(refined)
+  }
+  rows <- thinned(part, CHOICE$rows)
+  risks <- vapply(seq_along(candidates), function(k) {
+    draws_risks(candidates[[k]]$rotation, rows, sigma2, control,
+                control$seed + (CHOICE_SEED + k) * SEED_STEP)
+  }, numeric(rows$n))
+  means <- function(reference) .Call(C_loss_means, risks, rows$env, rows$weights, reference)
+  risk <- means(0L)$mean
+  for (k in order(risk, decreasing = TRUE, na.last = FALSE)) { # of two the less comes last
+    refined$optima$risk[refined$optima$which == candidates[[k]]$optimum] <- risk[k]
+  }
+  chosen <- candidates[[clearly_best(risk, means(1L))]]
+  refined$found$rotation[, , chosen$optimum] <- chosen$rotation
+  refined$optima <- used_first(refined$optima, match(chosen$optimum, refined$optima$which),
+                               refined$found$rotation)
+  refined
+}
+
+#' The least risk, if it is clearly below the first; the first, if all are NA
+#' @param against list: `mean`, `se` of the differences to the first.
+#' @noRd
+clearly_best <- function(risk, against) {
+  best <- c(which.min(risk), 1L)[1L]
+  if (is.na(risk[1L]) || against$mean[best] < -CHOICE$errors * against$se[best]) best else 1L
+}
+
+#' The rotations of some optima after a stage and before it, of equal ones the first
+#' @param after,before d x d x optima.
+#' @return list of lists: `rotation`, `optimum` (third index)
+#' @noRd
+distinct_candidates <- function(after, before, optima) {
+  both <- array(c(after[, , optima], before[, , optima]),
+                c(dim(after)[1:2], 2L * length(optima)))
+  kept <- integer()
+  for (k in seq_len(dim(both)[3L])) {
+    if (all(squared_distances(both, kept, k) >= SAME_OPTIMUM)) kept <- c(kept, k)
+  }
+  lapply(kept, function(k) {
+    list(rotation = matrix(both[, , k], nrow(both)), optimum = rep(optima, 2L)[k])
+  })
+}
+
+#' Estimated squared errors of each row's posterior means under a short g-model; NA if it stopped
+#' @noRd
+draws_risks <- function(rotation, rows, sigma2, control, seed) {
+  state <- list(mixing = rotation, sigma2 = sigma2, prior = NULL,
+                walk_scale = matrix(1, rows$d, rows$n_domains), place = NULL)
+  run <- sampling_run(state, rows, CHOICE$iterations, 0L, control, seed)
+  if (is.null(run)) {
+    return(rep(NA_real_, rows$n))
+  }
+  model <- list(gram = gram_of(run$mixing), sigma2 = sigma2, walk_scale = run$state$walk_scale,
+                prior = run$prior)
+  y <- rows$x %*% run$mixing
+  posterior <- posterior_g(model, y, run$state$latents, rows$env, rows$targets,
+                           parent_list(rows$dag), sampling_control(control), seed,
+                           stream = run$state$place[["iteration"]], draws = CHOICE$draws,
+                           probs = numeric())
+  .Call(C_row_risks, posterior$latents, posterior$latents_sd, y, sum(posterior$error^2))
 }
 
 #' The mixing of the principal coordinates that SAEM makes of another, with ever more rows

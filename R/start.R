@@ -38,8 +38,9 @@ SAME_OPTIMUM <- 0.05
 #'   log-likelihood of the linear-Gaussian model, up to a constant), `starts` (that ended there; 0
 #'   of those that join_cut_optima() adds), `distance` (squared Frobenius distance to the first,
 #'   signs aside), `refined` (objective after the spline stage, which leaves those that are far
-#'   behind after one sweep; NA where it did not go or is not trusted), `mixing` (list: A after
-#'   these stages), `untold` (list: pairs of latents that linear mechanisms hardly tell apart there,
+#'   behind after one sweep; NA where it did not go or is not trusted), `risk` (see
+#'   chosen_by_draws(); NA where there was no choice), `mixing` (list: A after these stages),
+#'   `untold` (list: pairs of latents that linear mechanisms hardly tell apart there,
 #'   see hardly_told()); `indefinite`, how many regressions of the spline stage had to do without
 #'   their parents; of the stage of draws, `sampling`, `floored` and `stopped`, see sampled_mixing()
 #' @noRd
@@ -49,12 +50,15 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
   floor <- VARIANCE_FLOOR * start$sigma2
   found <- rotation_search(cells, floor, control)
   optima <- distinct_optima(found)
-  optima$refined <- rep(NA_real_, length(optima$which))
+  optima$refined <- optima$risk <- rep(NA_real_, length(optima$which))
   start$indefinite <- 0L
   if (control$mechanisms != "linear") {
     part <- principal_part(data, start)
     joined <- join_cut_optima(found, optima, cells, floor, control)
     refined <- refined_optima(joined, part, start$sigma2, control)
+    if (control$mechanisms != "spline") {
+      refined <- chosen_by_draws(joined, refined, part, start$sigma2, control)
+    }
     found <- refined$found
     optima <- refined$optima
     start$indefinite <- refined$indefinite
@@ -69,8 +73,8 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
   found$rotation[, , optima$which[1L]] <- rotation
   optima$mixing <- optima_mixing(found, optima$which, start$orthonormal, data)
   start$orthonormal <- start$orthonormal %*% rotation
-  start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined", "mixing",
-                                             "untold")])
+  start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined", "risk",
+                                             "mixing", "untold")])
   start
 }
 
@@ -133,7 +137,7 @@ refined_optima <- function(joined, part, sigma2, control) {
   refined <- best_refined(found$rotation[, , tried, drop = FALSE], rows, sigma2, control,
                           if (sampled) SAMPLING$sweeps else REFINEMENT$max_sweeps)
   at <- match(tried, optima$which)
-  optima$refined <- rep(NA_real_, length(optima$which))
+  optima$refined <- optima$risk <- rep(NA_real_, length(optima$which))
   optima$refined[at] <- refined$objective * (part$n / rows$n)
   optima <- used_first(optima, at[refined$used], found$rotation)
   found$rotation[, , tried] <- refined$rotations
@@ -278,7 +282,7 @@ unmixing_start <- function(data, control, call = rlang::caller_env()) {
     unit(solve(t(w) %*% whiten))
   }), dim(found$directions))
   optima <- distinct_optima(found)
-  optima$refined <- rep(NA_real_, length(optima$which))
+  optima$refined <- optima$risk <- rep(NA_real_, length(optima$which))
   mixing <- matrix(found$rotation[, , optima$which[1L]], d)
   if (control$mechanisms != "linear" && d > 1L) {
     drawn <- sampled_mixing(mixing, principal_part(data, start), start$sigma2, control)
@@ -290,7 +294,7 @@ unmixing_start <- function(data, control, call = rlang::caller_env()) {
   best <- polar_start(mixing, call)
   start[c("orthonormal", "scale")] <- list(start$orthonormal %*% best$orthonormal, best$scale)
   start$indefinite <- 0L
-  start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined",
+  start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined", "risk",
                                              "mixing")])
   start
 }

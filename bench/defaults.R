@@ -6,7 +6,7 @@
 # [--n=200,2000] [--cores=2] [--quick]. Seed by seed over the whole grid (or the part that --d and
 # --n name), so that it may be stopped at any time (or after --minutes); what is done is kept, and a
 # later run goes on from there. Methods that take long a fit are run for fewer seeds or settings
-# (`few`, `long_updates`, `with_ten`, `few_with_ten`).
+# (`long_updates`, `with_ten`, `few_with_ten`).
 # Results: defaults.csv (a row a data set and method), defaults-table.csv (medians and 90th
 # percentiles by method, mechanism, latents and rows), defaults-settings.csv (by setting, the
 # default). The tables of the method vignette are printed.
@@ -47,12 +47,12 @@ methods <- list(
   "markov, updated" = list(start = "spline", score = "markov", mixing = "orthonormal",
                            max_iter = UPDATES)
 )
-# How many seeds a method gets: those that take long a few, all others all.
-few <- c("markov" = 2, "markov, no reference" = 2, "markov, updated" = 1)
-# What is left out where a fit takes long: with 2000 rows a domain, and with ten latents.
+# What is left out where a fit takes long: with 2000 rows a domain, and with ten latents. ("markov,
+# updated" is run for chains only.)
 long_updates <- c("markov, updated", "pca, updated", "paper", "updated, no reference", "eta auto")
 with_ten <- c("sampled start", "sampled start, perfect", "spline start", "linear start",
-              "spline start, perfect", "no reference", "ridge", "lambda auto")
+              "spline start, perfect", "markov", "markov, no reference", "no reference", "ridge",
+              "lambda auto", "updated")
 
 # With ten latents all starts get all seeds, the others so many (--others).
 starts_alone <- c("A known", "sampled start", "spline start", "linear start")
@@ -84,8 +84,8 @@ wanted_methods <- function(g, seed) {
   run <- if (g$d > 4) with_ten else names(methods)
   if (g$d > 4 && seed > few_with_ten) run <- intersect(run, starts_alone)
   if (g$n > 200) run <- setdiff(run, long_updates)
-  if (g$graph == "random" || g$sigma2 < 2) run <- setdiff(run, "markov, updated")
-  c("A known", setdiff(run, names(few)[seed > few]))
+  if (g$graph == "random") run <- setdiff(run, "markov, updated")
+  c("A known", run)
 }
 
 # RelMSE of the Bayes optimum. Chains (d > 5) are short and run twice: the product of their errors

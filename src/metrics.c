@@ -1,4 +1,4 @@
-/* Sums of squared errors against a known truth, per domain (eq. 7.2).
+/* Sums of squared errors against a known truth, per domain (eq. 7.2), and estimated without one.
  *
  *   name      shape    content
  *   estimate  n x d    in: latents, column-major
@@ -29,4 +29,16 @@ size_t row_error_sums(const double *estimate, const double *truth, size_t n, int
     count[domain] += 1.0;
   }
   return 0;
+}
+
+void stein_risks(const double *mean, const double *sd, const double *y, size_t n, int d,
+                 double correction, double *risk) {
+  for (size_t i = 0; i < n; i++)
+    risk[i] = correction;
+  for (int j = 0; j < d; j++)
+    for (size_t i = 0; i < n; i++) {
+      size_t at = i + n * (size_t)j;
+      double gap = mean[at] - y[at];
+      risk[i] += gap * gap + 2 * sd[at] * sd[at];
+    }
 }

@@ -33,3 +33,15 @@ SEXP row_errors(SEXP estimate, SEXP truth, SEXP env, SEXP n_domains) {
   UNPROTECT(1);
   return out;
 }
+
+SEXP row_risks(SEXP mean, SEXP sd, SEXP y, SEXP correction) {
+  assert_double_matrix(mean, "mean");
+  assert_double_matrix(sd, "sd");
+  assert_double_matrix(y, "y");
+  const int n = Rf_nrows(mean);
+  SEXP risk = PROTECT(Rf_allocVector(REALSXP, n));
+  stein_risks(REAL(mean), REAL(sd), REAL(y), (size_t)n, Rf_ncols(mean), Rf_asReal(correction),
+              REAL(risk));
+  UNPROTECT(1);
+  return risk;
+}

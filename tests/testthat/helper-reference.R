@@ -1455,3 +1455,10 @@ ref_gaussian_em <- function(x, env, targets, parents, omega, start, perfect, kin
   }
   list(mixing = mixing, sigma2 = sigma2, prior = prior, loglik = loglik)
 }
+
+# Stein's estimate of each row's squared error of posterior means, plus d sigma2.
+ref_row_risks <- function(mean, sd, y) {
+  vapply(seq_len(nrow(y)), function(i) {
+    sum((mean[i, ] - y[i, ])^2) + 2 * sum(sd[i, ]^2)
+  }, 0)
+}

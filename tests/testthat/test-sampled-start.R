@@ -159,3 +159,99 @@ test_that("the fit says what the stage did, and where it could not go on", {
   expect_equal(stopped$mixing, spline$mixing)
   expect_output(print(stopped), "SAEM could not go on")
 })
+
+# Steep mechanisms on a random graph: the likelihood of the spline stage favours a wrong rotation.
+steep_sim <- function(seed) {
+  withr::with_seed(seed, sim_crl(random_dag(4, 1.5, max_parents = 2), n = 200, p = 100, sigma2 = 2,
+                                 nonlinearity = "strong"))
+}
+
+without_choice <- function(code) {
+  with_internal("chosen_by_draws", function(joined, refined, ...) refined, code)
+}
+
+test_that("draws choose the right rotation where splines do not", {
+  for (seed in c(15, 30)) {
+    sim <- steep_sim(seed)
+    fit <- start_of(sim, max_iter = 100)
+    expect_lt(rel_mse(fit, sim), 0.075)
+    expect_gt(rel_mse(without_choice(start_of(sim, max_iter = 100)), sim), 0.14)
+    expect_equal(which.min(fit$optima$risk), 1L)
+    expect_lt(fit$optima$distance[1L], 1e-12)
+  }
+})
+
+test_that("an optimum that draws prefer is said to be theirs; g begins there, too", {
+  sim <- steep_sim(15)
+  fit <- start_of(sim)
+  expect_gt(which.min(fit$optima$refined), 1L)
+  expect_match(describe_search(fit$optima), ", by draws$")
+  g <- fit_crl(sim, method = "g",
+               control = crl_control(seed = 1, burn_in = 1, iterations = 1, draws = 2))
+  expect_equal(which.min(g$optima$risk), 1L)
+  expect_lt(frobenius_error(g$optima$mixing[[1L]], sim), 0.4)
+  expect_gt(frobenius_error(without_choice(start_of(sim))$mixing, sim), 0.8)
+})
+
+test_that("one candidate, and the optimum for lines without the splines, go on unchanged", {
+  refined <- list(optima = list(refined = c(NA_real_, NA_real_)))
+  expect_identical(chosen_by_draws(NULL, refined, NULL, 1, NULL), refined)
+  same <- list(found = list(rotation = array(diag(2), c(2, 2, 1))), tried = 1L)
+  refined <- c(same, list(optima = list(which = 1L, refined = 3, risk = NA_real_)))
+  expect_identical(chosen_by_draws(same, refined, NULL, 1, NULL), refined)
+})
+
+test_that("the choice of splines holds where no other is clearly better", {
+  expect_identical(clearly_best(c(3, 2, 1), list(mean = c(0, -1, -2), se = c(0, 0.1, 1.3))), 3L)
+  expect_identical(clearly_best(c(3, 2, 1), list(mean = c(0, -1, -2), se = c(0, 0.1, 1.4))), 1L)
+  expect_identical(clearly_best(1:3, list(mean = 0:2, se = c(0, 1, 1))), 1L)
+  expect_identical(clearly_best(c(NA, 2, 1), list(mean = NA, se = NA)), 3L)
+  expect_identical(clearly_best(c(NA_real_, NA), list(mean = NA, se = NA)), 1L)
+  sim <- steep_sim(15)
+  fit <- with_internal("CHOICE", utils::modifyList(CHOICE, list(errors = Inf)), start_of(sim))
+  expect_gt(which.min(fit$optima$risk), 1L)
+  expect_identical(fit$mixing, without_choice(start_of(sim))$mixing)
+})
+
+test_that("candidates are rotations after the splines and before, of equal ones one", {
+  turn <- function(angle) matrix(c(cos(angle), sin(angle), -sin(angle), cos(angle)), 2)
+  after <- array(c(turn(0.5), turn(1), turn(0.1)), c(2, 2, 3))
+  before <- array(c(turn(0.5), -turn(1), turn(0.6)), c(2, 2, 3))
+  found <- distinct_candidates(after, before, c(3L, 1L))
+  expect_identical(lapply(found, `[[`, "optimum"), list(3L, 1L))
+  expect_identical(found[[2L]]$rotation, turn(0.5))
+  found <- distinct_candidates(after, array(turn(0.9), c(2, 2, 3)), 2:3)
+  expect_identical(vapply(found, `[[`, 0L, "optimum"), c(2L, 3L))
+  found <- distinct_candidates(after, before[, , c(1, 2, 2)], 3L)
+  expect_identical(found, list(list(rotation = turn(0.1), optimum = 3L),
+                               list(rotation = -turn(1), optimum = 3L)))
+})
+
+test_that("a run that cannot go on leaves the choice to the others", {
+  sim <- steep_sim(30)
+  runs <- 0
+  run <- sampling_run
+  fails <- function(...) {
+    runs <<- runs + 1
+    if (runs == 1) NULL else run(...)
+  }
+  fit <- with_internal("sampling_run", fails, start_of(sim))
+  expect_true(is.finite(fit$optima$risk[1L]))
+  none <- with_internal("draws_risks", function(rotation, rows, ...) rep(NA_real_, rows$n),
+                        start_of(sim))
+  expect_true(all(is.na(none$optima$risk)))
+  expect_identical(none$mixing, without_choice(start_of(sim))$mixing)
+})
+
+test_that("Stein's estimate: row by row, and the error of Gaussian posterior means", {
+  withr::local_seed(1)
+  y <- matrix(stats::rnorm(60), 20)
+  sd <- matrix(stats::runif(60), 20)
+  risks <- function(mean, sd, y, more = 0) .Call(C_row_risks, mean, sd, y, more)
+  expect_equal(risks(y / 2, sd, y, 0.3), ref_row_risks(y / 2, sd, y) + 0.3, tolerance = 1e-13)
+
+  sim <- sim_crl(chain_dag(3), n = 5000, p = 6, sigma2 = 1, nonlinearity = "linear")
+  best <- bayes_latents(sim)
+  estimate <- mean(risks(best$latents, best$latents_sd, sim$x %*% sim$mixing)) - 3
+  expect_equal(estimate, mean(rowSums((best$latents - sim$z)^2)), tolerance = 0.03)
+})
