@@ -345,7 +345,7 @@ count_note <- function(name, count, fit) {
 
 #' @noRd
 left_splines_out <- function(fit) {
-  all(is.na(fit$optima$refined))
+  !is.null(fit$optima) && all(is.na(fit$optima$refined))
 }
 
 #' @noRd
