@@ -24,7 +24,8 @@ SAMPLING_PSD <- utils::modifyList(SAMPLING, list(rows = 2000L, first = 2000L, la
 CHOICE <- list(rows = 250L, iterations = 60L, draws = 50L, errors = 1.5)
 
 # From the seed of a fit to those of the runs: away from the streams of other draws. The runs of the
-# comparison come after so many others.
+# comparison come after so many others, all with the same random numbers: differences between close
+# rotations are then not those of the draws.
 SEED_STEP <- 2^33
 CHOICE_SEED <- 100
 
@@ -61,7 +62,7 @@ chosen_by_draws <- function(joined, refined, part, sigma2, control) {
   rows <- thinned(part, CHOICE$rows)
   risks <- vapply(seq_along(candidates), function(k) {
     draws_risks(candidates[[k]]$rotation, rows, sigma2, control,
-                control$seed + (CHOICE_SEED + k) * SEED_STEP)
+                control$seed + CHOICE_SEED * SEED_STEP)
   }, numeric(rows$n))
   means <- function(reference) .Call(C_loss_means, risks, rows$env, rows$weights, reference)
   risk <- means(0L)$mean
