@@ -1,8 +1,8 @@
 # What it measures: the default fit under imperfect interventions (targeted latents keep half of
 # their parents' effect), learned setting: RelMSE over the Bayes optimum of the same rows, and the
 # same with A and sigma2 known. d = 4, sigma2 = 2, chains and random graphs.
-# How to run: Rscript bench/imperfect.R [--seeds=40] [--n=200,2000] [--quick]; about 10 minutes (quick:
-# half one).
+# How to run: Rscript bench/imperfect.R [--seeds=40] [--n=200,2000] [--quick]; about 10 minutes
+# (quick: half one).
 # Results: imperfect.csv (a row a data set), imperfect-table.csv (medians, 90th percentiles, worst).
 
 library(ebcrl)
