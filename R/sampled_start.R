@@ -91,11 +91,7 @@ clearly_best <- function(risk, against) {
 distinct_candidates <- function(after, before, optima) {
   both <- array(c(after[, , optima], before[, , optima]),
                 c(dim(after)[1:2], 2L * length(optima)))
-  kept <- integer()
-  for (k in seq_len(dim(both)[3L])) {
-    if (all(squared_distances(both, kept, k) >= SAME_OPTIMUM)) kept <- c(kept, k)
-  }
-  lapply(kept, function(k) {
+  lapply(distinct_rotations(both, seq_len(dim(both)[3L])), function(k) {
     list(rotation = matrix(both[, , k], nrow(both)), optimum = rep(optima, 2L)[k])
   })
 }

@@ -50,7 +50,6 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
   floor <- VARIANCE_FLOOR * start$sigma2
   found <- rotation_search(cells, floor, control)
   optima <- distinct_optima(found)
-  optima$refined <- optima$risk <- rep(NA_real_, length(optima$which))
   start$indefinite <- 0L
   if (control$mechanisms != "linear") {
     part <- principal_part(data, start)
@@ -137,7 +136,6 @@ refined_optima <- function(joined, part, sigma2, control) {
   refined <- best_refined(found$rotation[, , tried, drop = FALSE], rows, sigma2, control,
                           if (sampled) SAMPLING$sweeps else REFINEMENT$max_sweeps)
   at <- match(tried, optima$which)
-  optima$refined <- optima$risk <- rep(NA_real_, length(optima$which))
   optima$refined[at] <- refined$objective * (part$n / rows$n)
   optima <- used_first(optima, at[refined$used], found$rotation)
   found$rotation[, , tried] <- refined$rotations
@@ -201,11 +199,7 @@ distinct_contenders <- function(tried, most) {
                      c(dim(tried[[1L]]$rotation), length(tried)))
   objective <- trusted_objectives(tried)
   near <- which(objective <= min(objective, na.rm = TRUE) + most)
-  kept <- integer()
-  for (k in near[order(objective[near])]) {
-    if (all(squared_distances(rotations, kept, k) >= SAME_OPTIMUM)) kept <- c(kept, k)
-  }
-  kept
+  distinct_rotations(rotations, near[order(objective[near])])
 }
 
 #' The same search with additive splines for mechanisms, on the rows, from a rotation
@@ -282,7 +276,6 @@ unmixing_start <- function(data, control, call = rlang::caller_env()) {
     unit(solve(t(w) %*% whiten))
   }), dim(found$directions))
   optima <- distinct_optima(found)
-  optima$refined <- optima$risk <- rep(NA_real_, length(optima$which))
   mixing <- matrix(found$rotation[, , optima$which[1L]], d)
   if (control$mechanisms != "linear" && d > 1L) {
     drawn <- sampled_mixing(mixing, principal_part(data, start), start$sigma2, control)
@@ -339,8 +332,10 @@ distinct_optima <- function(found) {
 sorted_optima <- function(found, which, starts) {
   order <- order(found$objective[which])
   which <- which[order]
+  unknown <- rep(NA_real_, length(which))
   list(which = which, objective = found$objective[which], starts = starts[order],
-       distance = squared_distances(found$rotation, which, which[1L]))
+       distance = squared_distances(found$rotation, which, which[1L]), refined = unknown,
+       risk = unknown)
 }
 
 #' Squared Frobenius distances of some rotations from one, signs aside
@@ -351,6 +346,17 @@ squared_distances <- function(rotations, from, to) {
     products <- apply(rotations[, , a, drop = FALSE] * rotations[, , to, drop = FALSE], 2L, sum)
     2 * sum(pmax(0, 1 - abs(products)))
   }, 0)
+}
+
+#' Of some rotations those that are not the same as one before them
+#' @param rotations d x d x starts.
+#' @noRd
+distinct_rotations <- function(rotations, which) {
+  kept <- integer()
+  for (k in which) {
+    if (all(squared_distances(rotations, kept, k) >= SAME_OPTIMUM)) kept <- c(kept, k)
+  }
+  kept
 }
 
 #' The optima with the one that the start goes on from moved to the front
