@@ -91,6 +91,11 @@ bayes_latents <- function(sim, draws = 2000, min_ess = 50, threads = 1,
                      scm_for_c(sim), observed$variance, observed$coef, as.double(draws), seed,
                      threads)
   check_ess(posterior, draws, min_ess)
+  bayes_result(posterior, draws, sim)
+}
+
+#' @noRd
+bayes_result <- function(posterior, draws, sim) {
   dimnames(posterior$latents) <- dimnames(posterior$latents_sd) <- list(NULL, colnames(sim$z))
   structure(c(posterior, list(draws = draws)), class = "crl_bayes")
 }
@@ -125,9 +130,7 @@ bayes_exact <- function(sim, threads) {
   posterior <- gaussian_posterior(model, sim$x, as.integer(sim$env), target_matrix(sim$targets),
                                   list(intervention = "imperfect", threads = threads))
   check_status(posterior$status)
-  named <- function(m) `dimnames<-`(m, list(NULL, colnames(sim$z)))
-  structure(list(latents = named(posterior$latents), latents_sd = named(posterior$latents_sd),
-                 draws = 0L), class = "crl_bayes")
+  bayes_result(posterior[c("latents", "latents_sd")], 0L, sim)
 }
 
 #' The same by Metropolis-within-Gibbs chains: src/posterior.c at the truth
@@ -140,9 +143,8 @@ bayes_chains <- function(sim, draws, seed, threads) {
                      target_matrix(sim$targets), scm_for_c(sim), gram, sim$sigma2,
                      list(rounds = WARM_UP, warm_up = WARM_UP, draws = draws, seed = seed,
                           threads = threads))
-  dimnames(posterior$latents) <- dimnames(posterior$latents_sd) <- list(NULL, colnames(sim$z))
   names(posterior$error) <- colnames(sim$z)
-  structure(c(posterior, list(draws = draws)), class = "crl_bayes")
+  bayes_result(posterior, draws, sim)
 }
 
 #' @noRd
@@ -157,19 +159,16 @@ check_gaussian_noise <- function(sim, call = rlang::caller_env()) {
 
 #' @export
 print.crl_bayes <- function(x, ...) {
+  exact <- x$draws == 0
   cat("Bayes-optimal latents: ",
       paste(count_of(dim(x$latents), c("row", "latent")), collapse = ", "), ", ",
-      if (x$draws == 0) "in closed form" else paste(count_of(x$draws, "draw"), "a row"), "\n",
-      sep = "")
-  if (x$draws == 0) {
-    return(invisible(x))
-  }
-  if (is.null(x$ess)) {
+      if (exact) "in closed form" else paste(count_of(x$draws, "draw"), "a row"), "\n", sep = "")
+  if (!is.null(x$ess)) {
+    cat("Effective sample size: ", describe_ess(x$ess), "\n", sep = "")
+  } else if (!exact) {
     cat("Monte-Carlo standard error of a latent: at most ", format(max(x$error), digits = 2), "\n",
         sep = "")
-    return(invisible(x))
   }
-  cat("Effective sample size: ", describe_ess(x$ess), "\n", sep = "")
   invisible(x)
 }
 
