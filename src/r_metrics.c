@@ -38,6 +38,8 @@ SEXP row_risks(SEXP mean, SEXP sd, SEXP y, SEXP correction) {
   assert_double_matrix(mean, "mean");
   assert_double_matrix(sd, "sd");
   assert_double_matrix(y, "y");
+  if (XLENGTH(mean) != XLENGTH(y) || XLENGTH(sd) != XLENGTH(y) || Rf_nrows(mean) != Rf_nrows(y))
+    Rf_error("internal error: mean, sd and y differ in shape");
   const int n = Rf_nrows(mean);
   SEXP risk = PROTECT(Rf_allocVector(REALSXP, n));
   stein_risks(REAL(mean), REAL(sd), REAL(y), (size_t)n, Rf_ncols(mean), Rf_asReal(correction),
