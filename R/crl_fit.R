@@ -150,9 +150,9 @@ describe_model <- function(fit) {
 #' @noRd
 describe_search <- function(optima) {
   by <- if (isTRUE(which.min(optima$refined) > 1L)) {
-    ", by draws"
+    ", chosen by draws"
   } else if (which.min(optima$objective) > 1L) {
-    ", by spline mechanisms"
+    ", chosen by spline mechanisms"
   }
   ended <- if (optima$starts[1L] > 0L) {
     paste(optima$starts[1L], "of", sum(optima$starts), "searches ended in the best optimum")

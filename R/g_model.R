@@ -70,8 +70,8 @@ g_results <- function(runs, model, data, control) {
   )), class = "crl_fit")
 }
 
-#' Settings of the start: with a choice by draws, but without SAEM as its last stage, since this fit
-#' has that to come
+#' Settings of the start. Of mechanisms = "sampled" it is without the last stage, since this fit has
+#' SAEM to come: "chosen" stands for the stage of splines and the choice by draws after it
 #' @noRd
 search_control <- function(control, seed) {
   control$seed <- seed

@@ -267,7 +267,7 @@ test_that("the optimum that is used comes first, and is the one that print() cou
   expect_gt(optima$objective[1], min(optima$objective))
   expect_lt(optima$distance[1], 1e-12)
   expect_printed(fit, paste0("(", optima$starts[1], " of 20 searches ended in the best ",
-                             "optimum, by spline mechanisms)"), fixed = TRUE)
+                             "optimum, chosen by spline mechanisms)"), fixed = TRUE)
 })
 
 test_that("each optimum keeps its A, from which a fit may start", {
@@ -370,7 +370,7 @@ test_that("optima of the search under perfect interventions are tried, too", {
     expect_identical(fit$optima$starts[1], 0L)
     expect_identical(sum(fit$optima$starts), 20L)
     expect_printed(fit, paste("best optimum is one of the search under perfect interventions,",
-                              "by spline mechanisms"))
+                              "chosen by spline mechanisms"))
   }
   linear <- fit_crl(sim, control = crl_control(mechanisms = "linear", max_iter = 0))
   expect_true(all(linear$optima$starts > 0))
