@@ -185,7 +185,7 @@ test_that("an optimum that draws prefer is said to be theirs; g begins there, to
   sim <- steep_sim(15)
   fit <- start_of(sim)
   expect_gt(which.min(fit$optima$refined), 1L)
-  expect_match(describe_search(fit$optima), ", by draws$")
+  expect_match(describe_search(fit$optima), ", chosen by draws$")
   g <- fit_crl(sim, method = "g",
                control = crl_control(seed = 1, burn_in = 1, iterations = 1, draws = 2))
   expect_equal(which.min(g$optima$risk), 1L)
@@ -241,6 +241,34 @@ test_that("a run that cannot go on leaves the choice to the others", {
                         start_of(sim))
   expect_true(all(is.na(none$optima$risk)))
   expect_identical(none$mixing, without_choice(start_of(sim))$mixing)
+})
+
+test_that("candidates are compared by the same random numbers", {
+  sim <- steep_sim(15)
+  seeds <- numeric()
+  risks <- draws_risks
+  fit <- with_internal("draws_risks", function(rotation, rows, sigma2, control, seed) {
+    seeds <<- c(seeds, seed)
+    risks(rotation, rows, sigma2, control, seed)
+  }, start_of(sim))
+  expect_gt(length(seeds), 3)
+  expect_identical(unique(seeds), 1 + CHOICE_SEED * SEED_STEP)
+})
+
+test_that("risks of few draws are not off by their Monte-Carlo error", {
+  sim <- sampled_sim(6, n = 200)
+  data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
+  start <- pca_start(data)
+  overlap <- svd(crossprod(start$orthonormal, sim$mixing))
+  risk <- function(draws) {
+    few <- utils::modifyList(CHOICE, list(draws = draws))
+    mean(with_internal("CHOICE", few, draws_risks(
+      tcrossprod(overlap$u, overlap$v), principal_part(data, start), start$sigma2,
+      crl_control(seed = 1), 1
+    )))
+  }
+  many <- risk(1000L)
+  expect_equal(risk(6L), many, tolerance = 0.02)
 })
 
 test_that("Stein's estimate: row by row, and the error of Gaussian posterior means", {
