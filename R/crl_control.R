@@ -371,56 +371,58 @@ crl_control <- function(..., score = c("causal", "markov"),
     if (missing(acceleration)) acceleration <- "none"
   }
   if (missing(lambda) && identical(mixing, "psd")) lambda <- PSD_LAMBDA
-  number <- function(x, arg, ...) {
-    check_number(x, arg, ..., class = "control", call = rlang::caller_env())
+  checked_settings(mget(names(SETTINGS), envir = environment()))
+}
+
+#' The settings of a control, each checked: those of the constructor, and of a control at every
+#' function that takes one, since `control$knots <- 6` is how R users change a setting
+#'
+#' @param settings Named list of all settings.
+#' @return A `crl_control`
+#' @noRd
+checked_settings <- function(settings, call = rlang::caller_env()) {
+  checked <- lapply(stats::setNames(nm = names(SETTINGS)), function(name) {
+    SETTINGS[[name]](settings[[name]], name, call)
+  })
+  check_update(checked$update_mixing, checked$mixing, call)
+  structure(checked, class = "crl_control")
+}
+
+#' Checks of a setting, as functions of value, name and call
+#' @noRd
+choice_of <- function(...) {
+  choices <- c(...)
+  function(x, arg, call) check_choice(x, choices, arg, class = "control", call = call)
+}
+
+#' @noRd
+number_of <- function(...) {
+  function(x, arg, call) check_number(x, arg, ..., class = "control", call = call)
+}
+
+#' @noRd
+whole_of <- function(min, max) number_of(min = min, max = max, integer = TRUE)
+
+#' "auto", or what `check` takes, in words
+#' @noRd
+auto_or <- function(check, what = " or a number") {
+  force(check)
+  function(x, arg, call) {
+    if (identical(x, "auto")) {
+      return(x)
+    }
+    if (is.character(x)) {
+      abort_input(c('{.arg {arg}} must be "auto"{what}.', "x" = "It is {describe(x)}."),
+                  "control", call = call)
+    }
+    check(x, arg, call)
   }
-  auto <- function(x, arg, ...) check_auto(x, arg, ..., call = rlang::caller_env())
-  choice <- function(x, choices, arg) {
-    check_choice(x, choices, arg, class = "control", call = rlang::caller_env())
-  }
-  structure(list(
-    score = choice(score, c("causal", "markov"), "score"),
-    interaction = choice(interaction, c("tensor", "pairwise", "additive"), "interaction"),
-    intervention = choice(intervention, c("imperfect", "perfect"), "intervention"),
-    penalty = choice(penalty, c("difference", "ridge"), "penalty"),
-    lambda = auto(lambda, "lambda", min = 0),
-    knots = number(knots, "knots", min = 2, max = 1000, integer = TRUE),
-    range = check_range(range),
-    mixing = choice(mixing, c("auto", "orthonormal", "diagonal", "psd", "fixed"), "mixing"),
-    update_mixing = check_update(update_mixing, mixing),
-    reference = choice(reference, c("gaussian", "none"), "reference"),
-    sigma2 = choice(sigma2, c("auto", "learned", "fixed"), "sigma2"),
-    eta = auto(eta, "eta", min = 0, max = 1),
-    max_iter = number(max_iter, "max_iter", min = 0, max = 1e7, integer = TRUE),
-    tol = number(tol, "tol", min = 0, max = 1),
-    acceleration = choice(acceleration, c("anderson", "none"), "acceleration"),
-    solver = choice(solver, c("auto", "cholesky", "cg"), "solver"),
-    cg_tol = number(cg_tol, "cg_tol", min = 1e-15, max = 0.1),
-    cg_max_iter = number(cg_max_iter, "cg_max_iter", min = 1, max = 1e7, integer = TRUE),
-    mechanisms = choice(mechanisms, c("sampled", "spline", "linear"), "mechanisms"),
-    starts = number(starts, "starts", min = 1, max = 1e5, integer = TRUE),
-    prior = choice(prior, c("spline", "linear", "normal"), "prior"),
-    burn_in = number(burn_in, "burn_in", min = 1, max = 1e7, integer = TRUE),
-    iterations = number(iterations, "iterations", min = 0, max = 1e7, integer = TRUE),
-    mc_tol = number(mc_tol, "mc_tol", min = 0, max = 1),
-    chains = number(chains, "chains", min = 1, max = 100, integer = TRUE),
-    draws = number(draws, "draws", min = 2, max = 1e7, integer = TRUE),
-    mechanism_knots = number(mechanism_knots, "mechanism_knots", min = 2, max = 1000,
-                             integer = TRUE),
-    mechanism_lambda = if (identical(mechanism_lambda, "auto")) {
-      mechanism_lambda
-    } else {
-      number(mechanism_lambda, "mechanism_lambda", min = 0, open = "min")
-    },
-    noise = check_noise(noise),
-    seed = if (!is.null(seed)) number(seed, "seed", min = 0, max = MAX_SEED, integer = TRUE),
-    threads = number(threads, "threads", min = 1, max = 1024, integer = TRUE),
-    progress = if (!is.null(progress)) check_flag(progress, "progress", class = "control"),
-    max_memory = if (!is.null(max_memory)) {
-      number(max_memory, "max_memory", min = 0, open = "min")
-    },
-    preset = preset
-  ), class = "crl_control")
+}
+
+#' @noRd
+null_or <- function(check) {
+  force(check)
+  function(x, arg, call) if (!is.null(x)) check(x, arg, call)
 }
 
 # Seeds of up to 100 chains follow one another, and have to be whole numbers.
@@ -429,41 +431,19 @@ MAX_SEED <- 2^53 - 100
 # Default of lambda with mixing = "psd", where the splines' variance is multiplied by the noise.
 PSD_LAMBDA <- 1000
 
-#' "auto", TRUE or FALSE; not TRUE where `mixing` says that A is held
+#' Not TRUE where `mixing` says that A is held
 #' @noRd
-check_update <- function(x, mixing, call = rlang::caller_env()) {
-  if (identical(x, "auto")) {
-    return(x)
-  }
-  if (is.character(x)) {
-    abort_input(c('{.arg update_mixing} must be "auto", TRUE or FALSE.',
-                  "x" = "It is {describe(x)}."), "control", call = call)
-  }
-  x <- check_flag(x, "update_mixing", class = "control", call = call)
-  if (x && identical(mixing, "fixed")) {
+check_update <- function(update_mixing, mixing, call) {
+  if (isTRUE(update_mixing) && mixing == "fixed") {
     abort_input(c("{.arg update_mixing} must not be TRUE with {.code mixing = \"fixed\"}.",
                   "i" = "{.val fixed} holds the mixing matrix: name another {.arg mixing}."),
                 "control", call = call)
   }
-  x
-}
-
-#' "auto", or a number
-#' @noRd
-check_auto <- function(x, arg, ..., call) {
-  if (identical(x, "auto")) {
-    return(x)
-  }
-  if (is.character(x)) {
-    abort_input(c('{.arg {arg}} must be "auto" or a number.', "x" = "It is {describe(x)}."),
-                "control", call = call)
-  }
-  check_number(x, arg, ..., class = "control", call = call)
 }
 
 #' "gaussian", or the number of components
 #' @noRd
-check_noise <- function(noise, call = rlang::caller_env()) {
+check_noise <- function(noise, arg, call) {
   if (identical(noise, "gaussian")) {
     return(noise)
   }
@@ -476,7 +456,7 @@ check_noise <- function(noise, call = rlang::caller_env()) {
 
 #' "data", c(lo, hi) or a 2 x d matrix of lower and upper ends
 #' @noRd
-check_range <- function(range, call = rlang::caller_env()) {
+check_range <- function(range, arg, call) {
   if (identical(range, "data")) {
     return(range)
   }
@@ -493,13 +473,51 @@ check_range <- function(range, call = rlang::caller_env()) {
   if (is.matrix(range)) ends else as.double(range)
 }
 
+#' How each setting is checked
+#' @noRd
+SETTINGS <- list(
+  score = choice_of("causal", "markov"),
+  interaction = choice_of("tensor", "pairwise", "additive"),
+  intervention = choice_of("imperfect", "perfect"),
+  penalty = choice_of("difference", "ridge"),
+  lambda = auto_or(number_of(min = 0)),
+  knots = whole_of(2, 1000),
+  range = check_range,
+  mixing = choice_of("auto", "orthonormal", "diagonal", "psd", "fixed"),
+  update_mixing = auto_or(function(x, arg, call) check_flag(x, arg, "control", call),
+                          ", TRUE or FALSE"),
+  reference = choice_of("gaussian", "none"),
+  sigma2 = choice_of("auto", "learned", "fixed"),
+  eta = auto_or(number_of(min = 0, max = 1)),
+  max_iter = whole_of(0, 1e7),
+  tol = number_of(min = 0, max = 1),
+  acceleration = choice_of("anderson", "none"),
+  solver = choice_of("auto", "cholesky", "cg"),
+  cg_tol = number_of(min = 1e-15, max = 0.1),
+  cg_max_iter = whole_of(1, 1e7),
+  mechanisms = choice_of("sampled", "spline", "linear"),
+  starts = whole_of(1, 1e5),
+  prior = choice_of("spline", "linear", "normal"),
+  burn_in = whole_of(1, 1e7),
+  iterations = whole_of(0, 1e7),
+  mc_tol = number_of(min = 0, max = 1),
+  chains = whole_of(1, 100),
+  draws = whole_of(2, 1e7),
+  mechanism_knots = whole_of(2, 1000),
+  mechanism_lambda = auto_or(number_of(min = 0, open = "min")),
+  noise = check_noise,
+  seed = null_or(whole_of(0, MAX_SEED)),
+  threads = whole_of(1, 1024),
+  progress = null_or(function(x, arg, call) check_flag(x, arg, "control", call)),
+  max_memory = null_or(number_of(min = 0, open = "min")),
+  preset = choice_of("default", "paper")
+)
+
 #' A crl_control from what the user passed as `control`: one already, or a list of settings
 #' @noRd
 as_control <- function(control, call = rlang::caller_env()) {
-  if (inherits(control, "crl_control")) {
-    return(control)
-  }
-  if (!is.list(control) || is.object(control)) {
+  made <- inherits(control, "crl_control") && is.list(control)
+  if (!made && (!is.list(control) || is.object(control))) {
     abort_input(c("{.arg control} must be made by {.fn crl_control}, or be a list of its settings.",
                   "x" = "It is {describe(control)}."), "control", call = call)
   }
@@ -514,7 +532,19 @@ as_control <- function(control, call = rlang::caller_env()) {
                   "x" = "There more than once: {some(unique(given[duplicated(given)]))}."),
                 "control", call = call)
   }
-  do.call(crl_control, control)
+  if (!made) do.call(crl_control, control) else edited_control(control, call)
+}
+
+#' A control that may have been changed since it was made
+#' @noRd
+edited_control <- function(control, call) {
+  # of a list, `control$seed <- NULL` takes the element away
+  absent <- setdiff(names(SETTINGS), c(names(control), "seed", "progress", "max_memory"))
+  if (length(absent) > 0L) {
+    abort_input(c("{.arg control} must have every setting of {.fn crl_control}.",
+                  "x" = "Not there: {some(absent)}."), "control", call = call)
+  }
+  checked_settings(control, call)
 }
 
 #' @export

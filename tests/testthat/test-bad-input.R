@@ -498,3 +498,30 @@ bad_input(
   "crl_experiment: nothing that varies" = plot(experiment, type = "sweep") ~ range,
   "crl_experiment: a plot without cells" = plot(experiment[0, ]) ~ shape
 )
+
+# Edited controls ---------------------------------------------------------------------------------
+
+test_that("a setting changed in place is checked as the constructor checks it", {
+  set.seed(1)
+  s <- sim_crl(chain_dag(2), n = 40, p = 4)
+  quick <- crl_control(mechanisms = "linear", starts = 2, max_iter = 2)
+  wrong <- list(penalty = "lasso", knots = TRUE, mechanism_knots = 1:2, threads = -1,
+                update_mixing = "no", range = 3:1, noise = "t4", seed = -1, progress = 2,
+                max_memory = "all", lambda = NULL, colour = "red")
+  for (name in names(wrong)) {
+    control <- quick
+    control[name] <- wrong[name]
+    expect_error(fit_crl(s, init = "pca", control = control), class = "ebcrl_error_control")
+    expect_error(crl_baselines(s, control = control), class = "ebcrl_error_control")
+  }
+  control <- quick
+  control$knots <- NULL
+  expect_error(fit_crl(s, control = control), "every setting", class = "ebcrl_error_control")
+  control <- quick
+  control$seed <- NULL
+  control$knots <- 6
+  fit <- fit_crl(s, init = "pca", control = control)
+  expect_identical(fit$control$knots, 6L)
+  expect_error(fit_crl(s, control = structure(1, class = "crl_control")),
+               class = "ebcrl_error_control")
+})
