@@ -1462,3 +1462,11 @@ ref_row_risks <- function(mean, sd, y) {
     sum((mean[i, ] - y[i, ])^2) + 2 * sum(sd[i, ]^2)
   }, 0)
 }
+
+# Gradient by central differences.
+ref_gradient <- function(f, at, step = 1e-5) {
+  vapply(seq_along(at), function(i) {
+    move <- replace(0 * at, i, step * max(1, abs(at[i])))
+    (f(at + move) - f(at - move)) / (2 * move[i])
+  }, 0)
+}
