@@ -138,7 +138,9 @@
 #'   neither used nor changed.
 #' @param threads Number of threads (default: option `ebcrl.threads`, else 1); at most one for each
 #'   4096 rows is used. Results have the same bits for every number. Threads wait actively for one
-#'   another: where other work keeps the processors busy, one is faster than several.
+#'   another: where other work keeps the processors busy, one is faster than several. A process made
+#'   by forking, as [parallel::mclapply()] makes them, uses one whatever is asked for: in a fork of
+#'   a process that has used several, OpenMP would wait forever.
 #' @param progress Show a progress bar? NULL (the default): in interactive sessions.
 #' @param max_memory Memory in gigabytes (1e9 bytes) beside `x` that a fit may take; a fit that
 #'   needs more is refused before it starts. NULL (the default): what the system says is

@@ -1,5 +1,6 @@
 /* Registration of the routines that R calls. */
 #include "entries.h"
+#include "workspace.h"
 
 #include <R_ext/Rdynload.h>
 
@@ -29,4 +30,5 @@ void R_init_ebcrl(DllInfo *dll) {
   R_registerRoutines(dll, NULL, call_entries, NULL, NULL);
   R_useDynamicSymbols(dll, FALSE);
   R_forceSymbols(dll, TRUE);
+  watch_forks();
 }

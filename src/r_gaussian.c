@@ -36,7 +36,8 @@ SEXP target_moments(SEXP x, SEXP y, SEXP env, SEXP targets, SEXP omega, SEXP gro
   group_moments_of(REAL(y), q, &rows, INTEGER(group), groups, REAL(VECTOR_ELT(out, 0)),
                    REAL(VECTOR_ELT(out, 1)), REAL(VECTOR_ELT(out, 2)), r_allocator,
                    R_CheckUserInterrupt);
-  double sum_sq = weighted_square_sum(REAL(x), Rf_ncols(x), &rows, Rf_asInteger(threads));
+  int n_threads = usable_threads(Rf_asInteger(threads));
+  double sum_sq = weighted_square_sum(REAL(x), Rf_ncols(x), &rows, n_threads);
   SET_VECTOR_ELT(out, 3, Rf_ScalarReal(sum_sq));
   UNPROTECT(1);
   return out;
@@ -141,7 +142,7 @@ SEXP gaussian_rows(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEX
   gaussian_latents post = {.n_probs = Rf_length(deviate),
                            .deviate = REAL(deviate),
                            .keep = list_int(control, "keep"),
-                           .threads = list_int(control, "threads"),
+                           .threads = list_threads(control),
                            .seed = (uint64_t)list_number(control, "seed")};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   double **to[] = {&post.mean, &post.sd, &post.quantile, &post.draws};

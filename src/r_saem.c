@@ -118,7 +118,7 @@ static saem_settings saem_settings_from(SEXP control, SEXP progress) {
                        .burn_in = list_int(control, "burn_in"),
                        .iterations = list_int(control, "iterations"),
                        .tol = list_number(control, "mc_tol"),
-                       .threads = list_int(control, "threads"),
+                       .threads = list_threads(control),
                        .tick = progress_tick,
                        .ctx = progress};
   return set;
@@ -282,7 +282,7 @@ SEXP saem_bytes(SEXP n_rows, SEXP n_features, SEXP n_domains, SEXP parents, SEXP
   double n = Rf_asReal(n_rows), p = Rf_asReal(n_features), d = Rf_length(parents);
   double domains = Rf_asReal(n_domains), edges = 0;
   family_coords families = family_coords_from(parents, Rf_length(parents));
-  double draws = list_number(control, "draws"), threads = list_number(control, "threads");
+  double draws = list_number(control, "draws"), threads = list_threads(control);
   double stats = mechanism_stats_count(families.n_coord, Rf_length(parents),
                                        list_int(control, "knots"), list_int(control, "components"));
   for (int j = 0; j < (int)d; j++)
@@ -328,7 +328,7 @@ SEXP latent_draws(SEXP projected, SEXP latents, SEXP env, SEXP targets, SEXP par
                            .stream = (uint32_t)list_number(control, "stream"),
                            .n_probs = Rf_length(probs),
                            .keep = list_int(control, "keep"),
-                           .threads = list_int(control, "threads"),
+                           .threads = list_threads(control),
                            .probs = REAL(probs),
                            .poll = R_CheckUserInterrupt,
                            .projected = REAL(projected)};

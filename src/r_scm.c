@@ -105,7 +105,7 @@ SEXP bayes_latents(SEXP y, SEXP env, SEXP targets, SEXP scm, SEXP sigma2, SEXP c
   assert_double_matrix(y, "y");
   if (!Rf_isReal(seed) || XLENGTH(seed) != 2)
     Rf_error("internal error: seed must hold two doubles");
-  const int d = Rf_ncols(y), n_threads = Rf_asInteger(threads);
+  const int d = Rf_ncols(y), n_threads = usable_threads(Rf_asInteger(threads));
   const double n_draws = Rf_asReal(draws);
   if (n_threads < 1 || !(n_draws >= 2) || fmod(n_draws, 2.0) != 0.0)
     Rf_error("internal error: threads must be positive, draws even and positive");
@@ -210,7 +210,7 @@ SEXP bayes_chains(SEXP projected, SEXP start, SEXP env, SEXP targets, SEXP scm, 
   latent_posterior post = {.warm_up = list_int(settings, "warm_up"),
                            .draws = list_int(settings, "draws"),
                            .stream = (uint32_t)rounds,
-                           .threads = list_int(settings, "threads"),
+                           .threads = list_threads(settings),
                            .poll = R_CheckUserInterrupt,
                            .projected = REAL(projected),
                            .z = (double *)R_alloc(n * d, sizeof(double)),

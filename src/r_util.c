@@ -19,6 +19,10 @@ int list_int(SEXP list, const char *name) {
   return Rf_asInteger(list_element(list, name));
 }
 
+int list_threads(SEXP list) {
+  return usable_threads(list_int(list, "threads"));
+}
+
 double *new_numbers(SEXP list, int at, size_t rows, size_t cols) {
   SET_VECTOR_ELT(list, at, Rf_allocMatrix(REALSXP, (int)rows, (int)cols));
   double *v = REAL(VECTOR_ELT(list, at));
@@ -87,7 +91,7 @@ score_settings score_settings_from(SEXP control) {
                         .cg_max_iter = list_int(control, "cg_max_iter"),
                         .cross_validate =
                             list_int(control, "choose_lambda") || list_int(control, "choose_eta"),
-                        .threads = list_int(control, "threads"),
+                        .threads = list_threads(control),
                         .poll = R_CheckUserInterrupt};
   return set;
 }

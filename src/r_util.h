@@ -13,6 +13,9 @@ SEXP list_element(SEXP list, const char *name);
 double list_number(SEXP list, const char *name);
 int list_int(SEXP list, const char *name);
 
+/* Element `threads`, as many of them as may be used. */
+int list_threads(SEXP list);
+
 /* Element `at` of a list becomes a matrix of zeros, or a copy of a numeric value: its numbers. */
 double *new_numbers(SEXP list, int at, size_t rows, size_t cols);
 double *own_copy(SEXP list, int at, SEXP value);

@@ -4,6 +4,9 @@
 
 #ifdef _OPENMP
 #include <omp.h>
+#ifndef _WIN32
+#include <pthread.h>
+#endif
 #endif
 
 enum { CACHE_LINE = 64 };
@@ -24,6 +27,28 @@ size_t shard_start(const row_shards *s, int shard) {
   size_t row = blocks * (size_t)shard / (size_t)s->n_shards * BLOCK_ROWS;
   return row < s->n ? row : s->n;
 }
+
+#if defined(_OPENMP) && !defined(_WIN32)
+static int is_fork = 0; /* never 0 again: what a forked process forks is one as well */
+
+static void note_fork(void) {
+  is_fork = 1;
+}
+
+void watch_forks(void) {
+  pthread_atfork(NULL, NULL, note_fork);
+}
+
+int usable_threads(int asked) {
+  return is_fork ? 1 : asked;
+}
+#else
+void watch_forks(void) {}
+
+int usable_threads(int asked) {
+  return asked;
+}
+#endif
 
 int thread_index(void) {
 #ifdef _OPENMP

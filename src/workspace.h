@@ -39,6 +39,14 @@ row_shards shard_rows(size_t n);
 /* First row of a shard, and one past the last row of the last: a multiple of BLOCK_ROWS or n. */
 size_t shard_start(const row_shards *s, int shard);
 
+/* To be called when the library is loaded: from then on a forked process is known as one. */
+void watch_forks(void);
+
+/* How many of the threads asked for may be used: all of them, but one in a forked process, where
+ * an OpenMP runtime that was in use before the fork waits forever for threads that did not follow.
+ * Here alone the number of threads is decided. */
+int usable_threads(int asked);
+
 /* Number of the calling thread of a parallel region, from 0: whose scratch it uses. */
 int thread_index(void);
 
