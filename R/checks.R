@@ -132,6 +132,14 @@ check_names <- function(x, arg, n = NULL, class = NULL, call = rlang::caller_env
     abort_input(c("{.arg {arg}} must give a name for every entry.",
                   "x" = "Entry {at} is missing or empty."), class %||% "missing", call = call)
   }
+  if (!all(validEnc(x))) {
+    at <- which(!validEnc(x))[1L]
+    found <- iconv(x[at], "UTF-8", "UTF-8", sub = "byte")
+    abort_input(c("{.arg {arg}} must give names in valid text.",
+                  "x" = "Entry {at} has bytes that are no text: {.val {found}}.",
+                  "i" = "Declare its encoding, such as {.code Encoding(x) <- \"latin1\"}."),
+                class %||% "range", call = call)
+  }
   if (anyDuplicated(x)) {
     twice <- unique(x[duplicated(x)])
     abort_input(c("{.arg {arg}} must give distinct names.",

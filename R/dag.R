@@ -11,19 +11,27 @@
 #' parent; in pcalg (`amat.cpdag`), in abn and in the weights \eqn{w_{jk}} of the paper the *column*
 #' is. A matrix does not say which it is, so two cases are refused until `direction` is given: a
 #' strictly lower triangular matrix, which is what a graph in causal order looks like when it is
-#' transposed, and an `amat.cpdag`.
+#' transposed, and an `amat.cpdag`. (A `pcAlgo` says which way its edges point.)
+#'
+#' @section Edge lists of numbers:
+#' A number is the position of a node: in `nodes` if given (unless `nodes` hold the numbers
+#' themselves, as names), else among `z1`, `z2`, ... up to the largest number, each of which must be
+#' in an edge. A square table of zeros and ones is an adjacency matrix, never an edge list.
 #'
 #' @param dag The graph, one of
-#'   * a square 0/1 (or logical) matrix; its row or column names name the latents, else they are
-#'     `z1`, `z2`, ...;
-#'   * a data frame with columns `from` and `to` (or any two columns), or a character matrix of two
-#'     columns: one edge a row;
+#'   * a square 0/1 (or logical) matrix, dense or of package Matrix; its row or column names name
+#'     the latents, else they are `z1`, `z2`, ...;
+#'   * the same as a data frame or tibble, whose first column may hold the names;
+#'   * an edge list, one edge a row: a data frame with columns `from` and `to` (or any two columns
+#'     that come first), or a matrix of two columns, of names or of numbers;
 #'   * text: edges such as `"a -> b <- c"`, one string or several, or a whole dagitty or DOT graph,
 #'     `"dag { a -> b ; c [pos=\"0,1\"] }"`; chains and groups (`"{a b} -> c"`) are read,
 #'     attributes are skipped, and names with spaces or signs are quoted;
-#'   * a `dagitty`, `igraph`, `bn` (bnlearn) or `graphNEL` (graph) object;
+#'   * a `dagitty`, `igraph`, `bn` or `bn.fit` (bnlearn), `graphNEL` (graph) or `pcAlgo` (pcalg)
+#'     object. The equivalence class (CPDAG) that `pc()` returns is a graph only if all its edges
+#'     are directed;
 #'   * a `crl_dag`, which is checked and returned.
-#' @param direction For a matrix: `"from_row"` reads entry `[i, j]` as i -> j, `"from_column"` as
+#' @param direction For a square matrix or table: `"from_row"` reads entry `[i, j]` as i -> j, `"from_column"` as
 #'   j -> i. `NULL` (default) is `"from_row"`, but refuses the cases above.
 #' @param nodes For edge lists and text: all node names in the order wanted. By default the order of
 #'   first appearance; needed for a latent without any edge.
@@ -32,7 +40,8 @@
 #'   of class `c("crl_dag", "matrix", "array")`.
 #' @section Errors:
 #' Classed `ebcrl_error_type`, `_shape`, `_missing` and `_dag` (not a 0/1 matrix, unknown nodes,
-#' undirected edges), `_dag_direction` (see above) and `_dag_cycle`, which names one cycle.
+#' undirected edges, text that cannot be read or has invalid bytes), `_dag_direction` (see above) and
+#' `_dag_cycle`, which names one cycle.
 #' @seealso [chain_dag()], [intervention_targets()], [fit_crl()]
 #' @examples
 #' as_dag("raf -> mek -> erk")
@@ -49,7 +58,7 @@ as_dag.default <- function(dag, ...) {
   check_given(dag = missing(dag), call = rlang::current_env(), help = "as_dag")
   abort_input(c("{.arg dag} cannot be read as a graph.", "x" = "It is {describe(dag)}.",
                 "i" = paste("Give a 0/1 matrix, an edge list, text such as {.val a -> b}, or a",
-                            "dagitty, igraph, bnlearn or graphNEL object.")), "type")
+                            "dagitty, igraph, bnlearn, graphNEL or pcAlgo object.")), "type")
 }
 
 #' @export
@@ -60,31 +69,54 @@ as_dag.crl_dag <- function(dag, ...) {
 
 #' @rdname as_dag
 #' @export
-as_dag.matrix <- function(dag, direction = NULL, ...) {
+as_dag.matrix <- function(dag, direction = NULL, nodes = NULL, ...) {
   check_dots_empty(...)
   if (is.character(dag) && ncol(dag) == 2L) {
-    return(dag_from_edges(dag[, 1L], dag[, 2L]))
+    return(dag_from_edges(dag[, 1L], dag[, 2L], nodes))
+  }
+  if (is_numbered_list(dag)) {
+    return(dag_from_numbers(dag[, 1L], dag[, 2L], nodes))
   }
   dag_from_matrix(dag, direction)
+}
+
+#' @rdname as_dag
+#' @export
+as_dag.Matrix <- function(dag, direction = NULL, ...) {
+  check_dots_empty(...)
+  dag_from_matrix(as.matrix(dag), direction)
 }
 
 #' @method as_dag amat.cpdag
 #' @export
 as_dag.amat.cpdag <- function(dag, direction = NULL, ...) {
   check_dots_empty(...)
-  dag_from_matrix(unclass(dag), direction, child_first = TRUE)
+  dag <- unclass(dag)
+  check_undirected(dag)
+  dag_from_matrix(dag, direction, child_first = TRUE)
 }
 
 #' @rdname as_dag
 #' @export
-as_dag.data.frame <- function(dag, nodes = NULL, ...) {
+as_dag.data.frame <- function(dag, nodes = NULL, direction = NULL, ...) {
   check_dots_empty(...)
+  listed <- all(c("from", "to") %in% names(dag))
+  adjacency <- if (!listed) frame_adjacency(dag)
+  if (!is.null(adjacency)) {
+    return(dag_from_matrix(adjacency, direction))
+  }
   if (ncol(dag) < 2L) {
     abort_input(c("{.arg dag} must have two columns, {.field from} and {.field to}.",
-                  "x" = "It has {ncol(dag)} column{?s}.", "i" = "Give one edge a row."), "shape")
+                  "x" = "It has {ncol(dag)} column{?s}.",
+                  "i" = "Give one edge a row, or a square 0/1 table."), "shape")
   }
-  columns <- if (all(c("from", "to") %in% names(dag))) c("from", "to") else 1:2
-  dag_from_edges(dag[[columns[1L]]], dag[[columns[2L]]], nodes)
+  columns <- if (listed) c("from", "to") else 1:2
+  from <- dag[[columns[1L]]]
+  to <- dag[[columns[2L]]]
+  if (is.numeric(from) && is.numeric(to)) {
+    return(dag_from_numbers(from, to, nodes))
+  }
+  dag_from_edges(from, to, nodes)
 }
 
 #' @rdname as_dag
@@ -132,6 +164,32 @@ as_dag.graphNEL <- function(dag, ...) {
   children <- graph::edges(dag)
   dag_from_edges(rep(names(children), lengths(children)), unlist(children, use.names = FALSE),
                  graph::nodes(dag))
+}
+
+#' @export
+as_dag.bn.fit <- function(dag, ...) {
+  check_dots_empty(...)
+  parents <- lapply(dag, function(node) node$parents)
+  dag_from_edges(unlist(parents, use.names = FALSE), rep(names(dag), lengths(parents)), names(dag))
+}
+
+# A pcAlgo holds a graphNEL whose edges point from cause to effect; only the matrices that pcalg
+# makes of it (amat.cpdag) are transposed. Edges that the data leave open are there in both
+# directions.
+#' @export
+as_dag.pcAlgo <- function(dag, ...) {
+  check_dots_empty(...)
+  check_package("graph", "to read a pcAlgo object")
+  graph <- attr(dag, "graph") # a slot
+  if (graph::edgemode(graph) != "directed") {
+    abort_undirected("pcAlgo", "pcalg::pc()")
+  }
+  nodes <- graph::nodes(graph)
+  children <- graph::edges(graph)[nodes]
+  adjacency <- vapply(children, function(to) as.integer(nodes %in% to), integer(length(nodes)))
+  adjacency <- matrix(adjacency, length(nodes), byrow = TRUE, dimnames = list(nodes, nodes))
+  check_undirected(adjacency)
+  new_dag(adjacency, nodes)
 }
 
 #' Graphs by construction
@@ -284,11 +342,80 @@ dag_from_matrix <- function(dag, direction, child_first = FALSE, call = rlang::c
   new_dag(if (direction == "from_row") adjacency else t(adjacency), nodes, call)
 }
 
+#' Is a matrix a list of edges between numbered nodes? Two columns that are no square 0/1 matrix and,
+#' if square, no matrix of weights, which has zeros
+#' @noRd
+is_numbered_list <- function(dag) {
+  if (!is.numeric(dag) || ncol(dag) != 2L || nrow(dag) == 0L) {
+    return(FALSE)
+  }
+  nrow(dag) != 2L || (!anyNA(dag) && all(dag >= 1 & dag == round(dag)) && any(dag > 1))
+}
+
+#' The adjacency matrix that a data frame holds, or NULL if it is a list of edges: a square table of
+#' numbers or flags, of which the first two columns are not numbers of nodes
+#' @noRd
+frame_adjacency <- function(frame) {
+  frame <- as.data.frame(frame)
+  names <- if (is.character(attr(frame, "row.names"))) rownames(frame)
+  labelled <- ncol(frame) == nrow(frame) + 1L && !is.numeric(frame[[1L]])
+  if (labelled) {
+    names <- as.character(frame[[1L]])
+    frame <- frame[-1L]
+  }
+  is_entry <- vapply(frame, function(column) is.numeric(column) || is.logical(column), NA)
+  if (nrow(frame) == 0L || ncol(frame) != nrow(frame) || !all(is_entry)) {
+    return(NULL)
+  }
+  adjacency <- as.matrix(frame)
+  rownames(adjacency) <- names
+  numbers <- adjacency[, seq_len(min(2L, ncol(frame)))]
+  listed <- !labelled && ncol(frame) > 1L && !anyNA(adjacency) && !all(adjacency %in% 0:1) &&
+    all(numbers >= 1 & numbers == round(numbers))
+  if (listed) NULL else adjacency
+}
+
+#' A graph from pairs of numbers of nodes
+#' @noRd
+dag_from_numbers <- function(from, to, nodes = NULL, call = rlang::caller_env()) {
+  numbers <- c(from, to)
+  if (anyNA(numbers) || all(as.character(numbers) %in% nodes)) {
+    return(dag_from_edges(from, to, nodes, call))
+  }
+  wrong <- numbers[numbers < 1 | numbers != round(numbers)]
+  if (length(wrong) > 0L) {
+    abort_input(c("An edge list {.arg dag} of numbers must number the nodes from 1.",
+                  "x" = "It has {wrong[1L]}.",
+                  "i" = "An adjacency matrix must be square, of zeros and ones."), "dag",
+                call = call)
+  }
+  unused <- if (is.null(nodes)) setdiff(seq_len(min(max(numbers), 1e6)), numbers)
+  if (length(unused) > 0L) {
+    abort_input(c("An edge list {.arg dag} must name every node, from 1 to {max(numbers)}.",
+                  "x" = "In no edge: {some(unused)}.",
+                  "i" = paste("Numbers are positions: give {.arg nodes}, all names in order. If",
+                              "they are names, give {.code nodes = as.character(...)}.")), "dag",
+                call = call)
+  }
+  nodes <- check_names(nodes %||% default_latents(max(numbers)), "nodes", call = call)
+  if (max(numbers) > length(nodes)) {
+    abort_input(c("Every edge of {.arg dag} must join two of {.arg nodes}.",
+                  "x" = "It has node {max(numbers)}; there are {length(nodes)} {.arg nodes}."),
+                "dag", call = call)
+  }
+  dag_from_edges(nodes[from], nodes[to], nodes, call)
+}
+
 #' @noRd
 dag_from_text <- function(text, nodes, call = rlang::caller_env()) {
   if (anyNA(text)) {
     abort_input(c("{.arg dag} must be text without missing entries.",
                   "x" = "Entry {which(is.na(text))[1]} is NA."), "missing", call = call)
+  }
+  invalid <- which(!validEnc(text))
+  if (length(invalid) > 0L) {
+    found <- iconv(text[invalid[1L]], "UTF-8", "UTF-8", sub = "byte")
+    abort_text("Entry {invalid[1L]} has bytes that are no text: {.val {found}}.", call)
   }
   edges <- parse_graph(paste(text, collapse = "\n;"), call)
   dag_from_edges(edges$from, edges$to, nodes %||% edges$nodes, call)
@@ -421,6 +548,22 @@ find_cycle <- function(adjacency, among) {
   }
 }
 
+#' Edges in both directions stand for one without direction
+#' @noRd
+check_undirected <- function(adjacency, call = rlang::caller_env()) {
+  both <- which(adjacency != 0 & t(adjacency) != 0 & upper.tri(adjacency), arr.ind = TRUE)
+  if (nrow(both) == 0L) {
+    return(invisible())
+  }
+  nodes <- adjacency_names(adjacency, call)
+  open <- paste(nodes[both[, 1L]], "-", nodes[both[, 2L]])
+  abort_input(c("Every edge of {.arg dag} must be directed.",
+                "x" = "Without direction: {list_edges(open)}.",
+                "i" = paste("It is a class of graphs that the data of {.pkg pcalg} do not tell",
+                            "apart (CPDAG): choose one, as by {.code pcalg::pdag2dag()}, or state",
+                            "the edges as {.val a -> b}.")), "dag", call = call)
+}
+
 #' @noRd
 abort_undirected <- function(class, mend, call = rlang::caller_env()) {
   abort_input(c("{.arg dag} must be a directed graph.",
@@ -453,8 +596,8 @@ parse_graph <- function(text, call = rlang::caller_env()) {
   open_ended <- at[!c(is_node[-1L], FALSE)[at] | !c(FALSE, is_node[-length(items)])[at]]
   if (length(open_ended) > 0L) {
     around <- intersect(open_ended[1L] + -1:1, which(!is_stop))
-    abort_text("Found {.val {found}}, an edge with only one end.", call,
-               found = paste(vapply(items[around], `[`, "", 1L), collapse = " "))
+    found <- paste(vapply(items[around], `[`, "", 1L), collapse = " ")
+    abort_text("Found {.val {found}}, an edge with only one end.", call)
   }
   edges <- lapply(at, function(e) graph_edges(items[[e - 1L]], items[[e]], items[[e + 1L]], call))
   unquote <- function(names) gsub("^\"|\"$", "", names)
@@ -466,10 +609,14 @@ parse_graph <- function(text, call = rlang::caller_env()) {
 #' @noRd
 graph_tokens <- function(text, call) {
   found <- gregexpr(token_pattern, text, perl = TRUE)
-  rest <- paste(regmatches(text, found, invert = TRUE)[[1L]], collapse = "")
-  rest <- gsub("[\\s,]+", "", rest, perl = TRUE)
-  if (nzchar(rest)) {
-    abort_text("Not understood: {.val {found}}.", call, found = rest)
+  rest <- regmatches(text, found, invert = TRUE)[[1L]]
+  rest <- unlist(strsplit(rest, "[\\s,]+", perl = TRUE))
+  rest <- unique(rest[nzchar(rest)])
+  if (length(rest) > 0L) {
+    lines <- trimws(strsplit(text, "\n;?")[[1L]])
+    typed <- lines[grepl(rest[1L], lines, fixed = TRUE)][1L]
+    typed <- cli::ansi_strtrim(typed, 60L)
+    abort_text("Not understood: {some(rest)}, in {.val {typed}}.", call)
   }
   tokens <- regmatches(text, found)[[1L]]
   tokens <- tokens[!startsWith(tokens, "[")]
@@ -528,8 +675,8 @@ graph_edges <- function(left, arrow, right, call) {
 }
 
 #' @noRd
-abort_text <- function(problem, call, found = NULL) {
+abort_text <- function(problem, call, .envir = parent.frame()) {
   abort_input(c("{.arg dag} cannot be read as the text of a graph.", "x" = problem,
                 "i" = "Write {.val a -> b <- c}; quote names that hold spaces or signs."), "dag",
-              call = call)
+              call = call, .envir = .envir)
 }

@@ -106,6 +106,89 @@ test_that("as_dag() reads bnlearn objects", {
   expect_identical(as_dag(bn), empty_dag(c("A", "B", "C")))
 })
 
+test_that("as_dag() reads bn.fit objects", {
+  node <- function(name, parents) list(node = name, parents = parents, children = character())
+  fit <- structure(list(A = node("A", character()), B = node("B", c("A", "C")),
+                        C = node("C", character())), class = c("bn.fit", "bn.fit.gnet"))
+  expect_identical(as_dag(fit), as_dag("A -> B <- C", nodes = c("A", "B", "C")))
+})
+
+test_that("as_dag() reads pcAlgo objects, whose matrices are transposed but whose graph is not", {
+  skip_if_not_installed("graph")
+  where <- environment()
+  methods::setClass("pcAlgo", methods::representation(graph = "ANY"), where = where)
+  withr::defer(methods::removeClass("pcAlgo", where = where))
+  result <- function(edges, mode = "directed") {
+    graph <- graph::graphNEL(c("c", "a", "b"), edges, edgemode = mode)
+    methods::new("pcAlgo", graph = graph)
+  }
+  expect_identical(as_dag(result(list(a = c("b", "c"), b = "c", c = character()))),
+                   as_dag("a -> {b c}; b -> c", nodes = c("c", "a", "b")))
+  open <- expect_error(as_dag(result(list(a = c("b", "c"), b = "a", c = character()))),
+                       class = "ebcrl_error_dag")
+  expect_match(conditionMessage(open), "a - b", fixed = TRUE)
+  expect_error(as_dag(result(list(a = "b", b = "a", c = character()), "undirected")),
+               class = "ebcrl_error_dag")
+  class <- structure(rbind(c(0, 1), c(1, 0)), class = "amat.cpdag")
+  expect_error(as_dag(class), "z1 - z2", class = "ebcrl_error_dag")
+})
+
+test_that("as_dag() reads a square 0/1 data frame or tibble, also with a column of names", {
+  m <- rbind(c(0, 1, 1), c(0, 0, 1), c(0, 0, 0))
+  named <- `dimnames<-`(m, list(NULL, c("a", "b", "c")))
+  dag <- as_dag(named)
+  expect_identical(as_dag(as.data.frame(named)), dag)
+  expect_identical(as_dag(tibble::as_tibble(named)), dag)
+  expect_identical(as_dag(as.data.frame(named == 1)), dag)
+  expect_identical(as_dag(data.frame(node = c("a", "b", "c"), named)), dag)
+  expect_identical(as_dag(data.frame(named, row.names = c("a", "b", "c"))), dag)
+  flipped <- as.data.frame(`dimnames<-`(t(named), dimnames(named)))
+  expect_identical(as_dag(flipped, direction = "from_column"), dag)
+  expect_error(as_dag(flipped), class = "ebcrl_error_dag_direction")
+  expect_error(as_dag(data.frame(node = c("b", "a", "c"), named)), class = "ebcrl_error_dag")
+  expect_error(as_dag(as.data.frame(named * 0.5)), class = "ebcrl_error_dag")
+  expect_identical(edges_of(as_dag(data.frame(a = c(0, 0), b = c(1, 0)))), "a -> b")
+})
+
+test_that("as_dag() reads edge lists of numbers, which are positions", {
+  edges <- cbind(c(1, 1, 2), c(2, 3, 3))
+  expect_identical(as_dag(edges), complete_dag(3))
+  expect_identical(as_dag(as.data.frame(edges)), complete_dag(3))
+  expect_identical(as_dag(data.frame(edges, weight = c(0.1, 2, 0.3))), complete_dag(3))
+  expect_identical(as_dag(cbind(1:2, 2:3)), chain_dag(3))
+  expect_identical(as_dag(cbind(3, 1), nodes = c("a", "b", "c")),
+                   as_dag("c -> a", nodes = c("a", "b", "c")))
+  expect_identical(as_dag(cbind(7, 5), nodes = c("5", "7")), as_dag("7 -> 5", nodes = c("5", "7")))
+  expect_error(as_dag(cbind(c(1, 1, 3), c(2, 3, 5))), "In no edge: 4", class = "ebcrl_error_dag")
+  expect_error(as_dag(cbind(0:2, 1:3)), "It has 0", class = "ebcrl_error_dag")
+  expect_error(as_dag(cbind(1:3, 2:4), nodes = c("a", "b")), class = "ebcrl_error_dag")
+  expect_error(as_dag(rbind(c(0, 2), c(0, 0))), "dag != 0", class = "ebcrl_error_dag")
+})
+
+test_that("as_dag() reads adjacency of package Matrix", {
+  skip_if_not_installed("Matrix")
+  parts <- list(i = c(1L, 1L, 2L), j = c(2L, 3L, 3L), dims = c(3L, 3L))
+  pattern <- do.call(Matrix::sparseMatrix, parts)
+  expect_s4_class(pattern, "ngCMatrix")
+  expect_identical(as_dag(pattern), complete_dag(3))
+  expect_identical(as_dag(do.call(Matrix::sparseMatrix, c(parts, x = 1))), complete_dag(3))
+  expect_error(as_dag(Matrix::t(pattern)), class = "ebcrl_error_dag_direction")
+  expect_identical(as_dag(Matrix::t(pattern), direction = "from_column"), complete_dag(3))
+})
+
+test_that("text that cannot be read is quoted as typed", {
+  expect_error(as_dag(c("a ~ b", "b ~ c")), 'Not understood: "~", in "a ~ b"', fixed = TRUE,
+               class = "ebcrl_error_dag")
+})
+
+test_that("invalid bytes in text are an error that shows them", {
+  expect_error(as_dag(c("a -> b", "b -> c\xff")), "Entry 2 .*c<ff>", class = "ebcrl_error_dag")
+  expect_error(as_dag(data.frame(from = "a\xff", to = "b")), "a<ff>", class = "ebcrl_error_range")
+  latin <- "z\xfc -> b"
+  Encoding(latin) <- "latin1"
+  expect_identical(colnames(as_dag(latin)), c("z\u00fc", "b"))
+})
+
 test_that("as_dag() reads graphNEL objects", {
   skip_if_not_installed("graph")
   nel <- graph::graphNEL(c("a", "b", "c"), list(a = c("b", "c"), b = "c", c = character()),
