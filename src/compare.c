@@ -1,8 +1,7 @@
-/* Held-out score matching: folds of rows, the loss of a row of x, means over domains.
+/* Held-out score matching: the loss of a row of x, means over domains.
  *
  *   name       shape        content
  *   env        n            domain of each row, 1..M
- *   fold       n            out: fold of each row, 1..n_folds
  *   x          n x p        observations
  *   y          n x d        pseudo-latents O'x, or Lambda^-1 O'x (psd.h)
  *   score      n x d        s(y)
@@ -15,42 +14,10 @@
  */
 #include "compare.h"
 
-#include "rng.h"
 #include "workspace.h"
 
 #include <math.h>
 #include <string.h>
-
-/* A whole number below `below`, the same for the same (seed, at). */
-static size_t random_below(size_t below, uint64_t seed, size_t at) {
-  const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
-  const uint32_t counter[4] = {0, 0, (uint32_t)at, (uint32_t)((uint64_t)at >> 32)};
-  uint32_t word[4];
-  philox4x32(counter, key, word);
-  size_t draw = (size_t)(rng_unit(word[0], word[1]) * (double)below);
-  return draw < below ? draw : below - 1;
-}
-
-void deal_folds(const int *env, size_t n, int n_domains, int n_folds, uint64_t seed, size_t *order,
-                size_t *first, int *fold) {
-  memset(first, 0, ((size_t)n_domains + 1) * sizeof(size_t));
-  for (size_t i = 0; i < n; i++)
-    first[env[i]]++;
-  for (int e = 1; e <= n_domains; e++)
-    first[e] += first[e - 1];
-  for (size_t i = n; i-- > 0;) /* first[e] falls to where domain e, from 1, begins */
-    order[--first[env[i]]] = i;
-  size_t dealt = 0;
-  for (int e = 1; e <= n_domains; e++) {
-    size_t from = first[e], rows = (e < n_domains ? first[e + 1] : n) - from;
-    for (size_t left = rows; left > 0; left--) { /* Fisher-Yates */
-      size_t pick = from + random_below(left, seed, dealt), last = from + left - 1;
-      size_t row = order[pick];
-      order[pick] = order[last];
-      fold[row] = (int)(dealt++ % (size_t)n_folds) + 1;
-    }
-  }
-}
 
 /* out[i] += factor * v_i' form v_i for the rows from start on; v_i: row i of v (n x d). */
 static void add_forms(const double *v, size_t n, int d, const double *form, size_t start, int rows,

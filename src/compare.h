@@ -1,14 +1,8 @@
-/* Held-out score matching: folds of rows, the loss of a row of x, means over domains. */
+/* Held-out score matching: the loss of a row of x, means over domains. */
 #ifndef EBCRL_COMPARE_H
 #define EBCRL_COMPARE_H
 
 #include <stddef.h>
-#include <stdint.h>
-
-/* fold[i], from 1: the rows of every domain, in random order, are dealt out in turn, so that folds
- * have equal shares of every domain, within one row. order: n, n_domains + 1: work arrays. */
-void deal_folds(const int *env, size_t n, int n_domains, int n_folds, uint64_t seed, size_t *order,
-                size_t *first, int *fold);
 
 typedef struct {
   const double *x, *y, *score, *divergence; /* n x p, n x d, n x d, n */

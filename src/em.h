@@ -97,9 +97,6 @@ typedef struct {
   int converged, sigma2_floored, rank_deficient, scale_floored, rejected;
 } em_fit_state;
 
-/* sum over rows of omega |x|^2. */
-double weighted_square_sum(const double *x, int p, const latent_sample *s, int threads);
-
 /* Allocates the work arrays; x, p, sample, score_class, score, smoothing, set, orthonormal, scale,
  * sigma2, y, out, trace, iterations, change_latents, psd (empty) and reference are the caller's. */
 int em_prepare(em_fit_state *em, allocator alloc);

@@ -1,6 +1,5 @@
 #include "gaussian_em.h"
 
-#include "em.h"
 #include "rng.h"
 
 #include <R_ext/BLAS.h>

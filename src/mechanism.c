@@ -118,7 +118,7 @@ WIDE_VECTORS static void add_slopes(const double *restrict curve, int stride, in
   }
 }
 
-void mechanism_gradient(const mechanisms *m, const sampler_block *b, double *gradient) {
+void mechanism_gradient(const mechanisms *m, const latent_block *b, double *gradient) {
   const causal_graph *g = &m->graph;
   int knots = m->table.knots;
   size_t size = curve_size(knots);
@@ -146,7 +146,7 @@ static void spline_effect(const void *context, int edge, const int *state, const
                (knots - 1) / (range[1] - range[0]), state, z, rows, out);
 }
 
-causal_prior prior_of(const mechanisms *m) {
+causal_prior mechanism_prior(const mechanisms *m) {
   causal_prior prior = {.graph = m->graph,
                         .effect = spline_effect,
                         .context = m,
@@ -196,7 +196,7 @@ mechanism_basis mechanism_basis_new(int d, allocator alloc) {
   return w;
 }
 
-static void fill_basis(const mechanisms *m, const mechanism_basis *w, const sampler_block *b,
+static void fill_basis(const mechanisms *m, const mechanism_basis *w, const latent_block *b,
                        int k) {
   const double *range = m->range + 2 * k, *z = b->z + k * BLOCK_ROWS;
   double scale = (m->table.knots - 1) / (range[1] - range[0]);
@@ -228,7 +228,7 @@ static void add_row(const mechanisms *m, const mechanism_basis *w, const mechani
 }
 
 void mechanism_add(const mechanisms *m, const mechanism_basis *w, const latent_sample *s,
-                   const sampler_block *b, double *stats) {
+                   const latent_block *b, double *stats) {
   const causal_graph *g = &m->graph;
   for (int k = 0; k < g->d; k++)
     if (g->first_out[k + 1] > g->first_out[k])

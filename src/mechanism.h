@@ -16,9 +16,10 @@
 #define EBCRL_MECHANISM_H
 
 #include "bspline.h"
+#include "latent_block.h"
 #include "noise.h"
 #include "penalty.h"
-#include "sampler.h"
+#include "rows.h"
 
 typedef struct {
   int parents;    /* that act */
@@ -66,7 +67,7 @@ mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, mechani
 double mechanism_stats_count(const int *n_coord, int d, int knots, int components);
 
 /* The prior that the mechanisms make, for as long as `m` stays where it is. */
-causal_prior prior_of(const mechanisms *m);
+causal_prior mechanism_prior(const mechanisms *m);
 
 /* Basis functions of a block's latents: first index and four values of each. */
 typedef struct {
@@ -78,11 +79,11 @@ mechanism_basis mechanism_basis_new(int d, allocator alloc);
 
 /* Adds a block's rows to the statistics. */
 void mechanism_add(const mechanisms *m, const mechanism_basis *w, const latent_sample *s,
-                   const sampler_block *b, double *stats);
+                   const latent_block *b, double *stats);
 
 /* gradient (d x BLOCK_ROWS) of the log density of the block's latents under the prior; the block's
  * means must be up to date. */
-void mechanism_gradient(const mechanisms *m, const sampler_block *b, double *gradient);
+void mechanism_gradient(const mechanisms *m, const latent_block *b, double *gradient);
 
 /* Coefficients, variances and curves from the statistics. */
 int mechanism_fit(mechanisms *m, const double *stats);

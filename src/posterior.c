@@ -10,7 +10,7 @@ enum { MOVES_BETWEEN_POLLS = 1 << 23, BLOCKS_BETWEEN_POLLS = 64 };
 
 /* Scratch of a thread. */
 typedef struct {
-  sampler_block block;
+  latent_block block;
   double *sum[2]; /* halves of the chain; d x BLOCK_ROWS */
   double *square; /* d x BLOCK_ROWS: E z^2, summed */
   double *draw;   /* draws x d x BLOCK_ROWS */
@@ -19,7 +19,7 @@ typedef struct {
 
 static posterior_work work_new(const latent_sampler *s, int draws, allocator alloc) {
   size_t wide = (size_t)s->prior.graph.d * BLOCK_ROWS;
-  posterior_work w = {.block = sampler_block_new(&s->prior, s->rows->n_domains, alloc),
+  posterior_work w = {.block = latent_block_new(&s->prior, s->rows->n_domains, alloc),
                       .sum = {alloc(wide, sizeof(double)), alloc(wide, sizeof(double))},
                       .square = alloc(wide, sizeof(double)),
                       .draw = alloc(wide * (size_t)draws, sizeof(double)),
@@ -28,14 +28,14 @@ static posterior_work work_new(const latent_sampler *s, int draws, allocator all
 }
 
 double posterior_bytes(double n, double d, double n_domains, double draws, double threads) {
-  return threads * (sampler_block_bytes(d, d, n_domains) +
+  return threads * (latent_block_bytes(d, d, n_domains) +
                     sizeof(double) * (d * BLOCK_ROWS * (draws + 3) + draws)) +
          sizeof(double) * d * (n / BLOCK_ROWS + 1);
 }
 
 /* Adds the moments of the latest sweep to a half. */
 static void add_sweep(const latent_sampler *s, posterior_work *w, int half) {
-  const sampler_block *b = &w->block;
+  const latent_block *b = &w->block;
   int d = s->prior.graph.d;
   for (int j = 0; j < d; j++)
     for (int i = 0; i < b->rows; i++) {
@@ -118,7 +118,7 @@ static void draw_block(const latent_sampler *s, posterior_work *w, const latent_
     write_quantiles(s, w, out);
 }
 
-static void tuning_sweep(const latent_sampler *s, sampler_block *b, const latent_posterior *out,
+static void tuning_sweep(const latent_sampler *s, latent_block *b, const latent_posterior *out,
                          size_t start, int round) {
   size_t n = s->rows->n;
   int rows = n - start < BLOCK_ROWS ? (int)(n - start) : BLOCK_ROWS;
@@ -133,13 +133,13 @@ void posterior_tune(const latent_sampler *s, const latent_posterior *out, int ro
                     double *walk_scale, allocator alloc) {
   size_t n = s->rows->n, n_blocks = (n + BLOCK_ROWS - 1) / BLOCK_ROWS;
   int threads = out->threads, d = s->prior.graph.d, walks = d * s->rows->n_domains;
-  sampler_block *block = alloc((size_t)threads, sizeof(sampler_block));
+  latent_block *block = alloc((size_t)threads, sizeof(latent_block));
   double *rows = alloc((size_t)s->rows->n_domains, sizeof(double));
   memset(rows, 0, (size_t)s->rows->n_domains * sizeof(double));
   for (size_t i = 0; i < n; i++)
     rows[s->rows->env[i] - 1] += 1;
   for (int k = 0; k < threads; k++)
-    block[k] = sampler_block_new(&s->prior, s->rows->n_domains, alloc);
+    block[k] = latent_block_new(&s->prior, s->rows->n_domains, alloc);
   for (int t = 1; t <= rounds; t++) {
     for (int k = 0; k < threads; k++)
       memset(block[k].accepted, 0, (size_t)walks * sizeof(double));

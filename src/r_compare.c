@@ -1,6 +1,7 @@
 /* Glue: folds, held-out losses and their means. */
 #include "compare.h"
 #include "entries.h"
+#include "folds.h"
 #include "r_util.h"
 
 SEXP fold_rows(SEXP env, SEXP n_domains, SEXP n_folds, SEXP seed) {
@@ -10,7 +11,7 @@ SEXP fold_rows(SEXP env, SEXP n_domains, SEXP n_folds, SEXP seed) {
   SEXP fold = PROTECT(Rf_allocVector(INTSXP, (R_xlen_t)n));
   size_t *order = (size_t *)R_alloc(n, sizeof(size_t));
   size_t *first = (size_t *)R_alloc((size_t)m + 1, sizeof(size_t));
-  deal_folds(INTEGER(env), n, m, Rf_asInteger(n_folds), (uint64_t)Rf_asReal(seed), order, first,
+  folds_deal(INTEGER(env), n, m, Rf_asInteger(n_folds), (uint64_t)Rf_asReal(seed), order, first,
              INTEGER(fold));
   UNPROTECT(1);
   return fold;

@@ -1,5 +1,4 @@
 /* Glue for g-modeling with Gaussian priors: checks types, unpacks, allocates, calls, packs. */
-#include "em.h"
 #include "entries.h"
 #include "gaussian_em.h"
 #include "r_util.h"
@@ -37,7 +36,7 @@ SEXP target_moments(SEXP x, SEXP y, SEXP env, SEXP targets, SEXP omega, SEXP gro
                    REAL(VECTOR_ELT(out, 1)), REAL(VECTOR_ELT(out, 2)), r_allocator,
                    R_CheckUserInterrupt);
   int n_threads = usable_threads(Rf_asInteger(threads));
-  double sum_sq = weighted_square_sum(REAL(x), Rf_ncols(x), &rows, n_threads);
+  double sum_sq = rows_square_sum(REAL(x), Rf_ncols(x), &rows, n_threads);
   SET_VECTOR_ELT(out, 3, Rf_ScalarReal(sum_sq));
   UNPROTECT(1);
   return out;

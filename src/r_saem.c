@@ -314,14 +314,14 @@ SEXP latent_draws(SEXP projected, SEXP latents, SEXP env, SEXP targets, SEXP par
   mechanisms mech = mechanisms_from(&rows, parents, control);
   load_prior(&mech, list_element(model, "prior"));
   int *driver = (int *)R_alloc(d * (size_t)rows.n_domains, sizeof(int));
-  latent_sampler sampler = {.prior = prior_of(&mech),
+  latent_sampler sampler = {.prior = mechanism_prior(&mech),
                             .rows = &rows,
                             .gram = REAL(list_element(model, "gram")),
                             .sigma2 = list_number(model, "sigma2"),
                             .walk_scale = REAL(list_element(model, "walk_scale")),
                             .driver = driver,
                             .seed = (uint64_t)list_number(control, "seed")};
-  find_drivers(&sampler.prior, rows.targets, rows.n_domains, driver);
+  causal_prior_drivers(&sampler.prior, rows.targets, rows.n_domains, driver);
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields)), probs = list_element(control, "probs");
   latent_posterior post = {.warm_up = list_int(control, "warm_up"),
                            .draws = list_int(control, "draws"),

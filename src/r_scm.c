@@ -202,7 +202,7 @@ SEXP bayes_chains(SEXP projected, SEXP start, SEXP env, SEXP targets, SEXP scm, 
                             .walk_scale = walk_scale,
                             .driver = driver,
                             .seed = (uint64_t)list_number(settings, "seed")};
-  find_drivers(&sampler.prior, rows.targets, rows.n_domains, driver);
+  causal_prior_drivers(&sampler.prior, rows.targets, rows.n_domains, driver);
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, (int)n, (int)d));
   SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, (int)n, (int)d));

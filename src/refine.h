@@ -10,7 +10,9 @@
 #ifndef EBCRL_REFINE_H
 #define EBCRL_REFINE_H
 
-#include "score.h"
+#include "bspline.h"
+#include "penalty.h"
+#include "rows.h"
 
 /* Regressions on parents, and those of them whose corrected normal equations were not positive
  * definite. */

@@ -1,6 +1,5 @@
 #include "saem.h"
 
-#include "em.h"
 #include "vectorize.h"
 
 #include <R_ext/Lapack.h>
@@ -21,7 +20,7 @@ enum { MAX_COLUMN_STEPS = 100, FINAL_STEPS = 10, LEAST_BURN_IN = 64, LEAST_AVERA
 enum { HELD_ITERATIONS = 20, WHOLE_STEPS = 5 };
 
 struct saem_shard {
-  sampler_block block;
+  latent_block block;
   mechanism_basis basis;
   double *statistics;
   double *weighted; /* d x X_ROWS: omega z */
@@ -53,14 +52,14 @@ double saem_work_bytes(double n, double p, double d, double n_domains, double n_
                n_derivatives * (n_derivatives + 1 + BLOCK_ROWS);
   double followed = p * d + d * d + 4 * d + 6 * n_edges + 3;
   return sizeof(double) * ((shards + 2) * own + 7 * p * d) + batch_means_bytes(followed) +
-         (shards + 1) * sampler_block_bytes(d, d, n_domains);
+         (shards + 1) * latent_block_bytes(d, d, n_domains);
 }
 
 /* ---- set-up -------------------------------------------------------------------------------- */
 
 static saem_shard shard_new(const saem_state *s, allocator alloc) {
   size_t d = (size_t)s->rows->d;
-  saem_shard k = {.block = sampler_block_new(&s->sampler.prior, s->rows->n_domains, alloc),
+  saem_shard k = {.block = latent_block_new(&s->sampler.prior, s->rows->n_domains, alloc),
                   .basis = mechanism_basis_new(s->rows->d, alloc),
                   .statistics = alloc(s->n_statistics + 3 * d * d, sizeof(double)),
                   .weighted = aligned_doubles(d * X_ROWS, alloc),
@@ -100,7 +99,7 @@ void saem_prepare(saem_state *s, allocator alloc) {
   for (int g = 0; g < d * d; g++)
     s->stiffest[g] = 1;
   s->rotation = alloc((size_t)d * (size_t)d, sizeof(double));
-  s->sampler.prior = prior_of(s->mech);
+  s->sampler.prior = mechanism_prior(s->mech);
   s->shear = shear_plan_new(s->mech, s->tied, s->rows->n);
   s->shears = s->set.mixing == SAEM_UNIT_COLUMNS && d <= MAX_SHEARED && s->shear.n_shears > 0;
   s->shear_sum = s->shears ? alloc(shear_sums(&s->shear), sizeof(double)) : NULL;
@@ -121,7 +120,7 @@ void saem_prepare(saem_state *s, allocator alloc) {
   s->values = alloc(fitted > watched ? fitted : watched, sizeof(double));
   s->first = alloc(tall, sizeof(double));
   s->probe = alloc(3 * (size_t)d, sizeof(double));
-  s->sum_sq = weighted_square_sum(s->x, s->p, s->rows, s->set.threads);
+  s->sum_sq = rows_square_sum(s->x, s->p, s->rows, s->set.threads);
   s->sigma2_floor = 1e-10 * s->sum_sq / ((double)s->rows->n * s->p);
   s->domain_rows = alloc((size_t)s->rows->n_domains, sizeof(double));
   memset(s->domain_rows, 0, (size_t)s->rows->n_domains * sizeof(double));
@@ -131,7 +130,7 @@ void saem_prepare(saem_state *s, allocator alloc) {
   s->sampler.rows = s->rows;
   s->sampler.gram = s->gram;
   s->sampler.walk_scale = s->walk_scale;
-  find_drivers(&s->sampler.prior, s->rows->targets, s->rows->n_domains, driver);
+  causal_prior_drivers(&s->sampler.prior, s->rows->targets, s->rows->n_domains, driver);
   s->sampler.driver = driver;
   update_gram(s);
   for (int j = 0; j < d; j++)
@@ -171,7 +170,7 @@ static double length_ratio(const saem_state *s, int of, int by) {
 /* Derivatives of the prior's log density, row by row, in a turn of latents a and c, each times the
  * length of its column. */
 static void torque(const saem_state *s, const saem_shard *k, int a, int c, double *restrict out) {
-  const sampler_block *b = &k->block;
+  const latent_block *b = &k->block;
   const double *u = k->gradient + a * BLOCK_ROWS, *v = k->gradient + c * BLOCK_ROWS;
   const double *y = b->z + a * BLOCK_ROWS, *z = b->z + c * BLOCK_ROWS;
   double longer = length_ratio(s, c, a), shorter = length_ratio(s, a, c);
@@ -181,7 +180,7 @@ static void torque(const saem_state *s, const saem_shard *k, int a, int c, doubl
 /* What the prior says on turns of the block's latents. */
 WIDE_VECTORS static void add_turning(const saem_state *s, saem_shard *k) {
   int d = s->rows->d;
-  const sampler_block *b = &k->block;
+  const latent_block *b = &k->block;
   double *first = k->statistics + turning_at(s), *square = first + d * d, *along = square + d * d;
   double plane[BLOCK_ROWS], weight[BLOCK_ROWS], together[BLOCK_ROWS] = {0};
   mechanism_gradient(s->mech, b, k->gradient);

@@ -33,6 +33,7 @@
 #include "batch_means.h"
 #include "linalg.h"
 #include "mechanism.h"
+#include "sampler.h"
 #include "shear.h"
 
 /* orthogonal: columns are orthogonal and keep their lengths, which the scale of the latents makes

@@ -1,51 +1,13 @@
 #include "sampler.h"
 
+#include "rng.h"
 #include "vectorize.h"
 
 #include <math.h>
 #include <string.h>
 
-sampler_block sampler_block_new(const causal_prior *prior, int n_domains, allocator alloc) {
-  const causal_graph *g = &prior->graph;
-  size_t wide = (size_t)g->d * BLOCK_ROWS, edges = (size_t)(g->max_children + 1) * BLOCK_ROWS;
-  sampler_block b = {.domain = alloc(BLOCK_ROWS, sizeof(int)),
-                     .state = alloc(wide, sizeof(int)),
-                     .z = aligned_doubles(wide, alloc),
-                     .projected = aligned_doubles(wide, alloc),
-                     .label = alloc(wide, sizeof(int)),
-                     .shift = prior->noise ? aligned_doubles(wide, alloc) : NULL,
-                     .mean = aligned_doubles(wide, alloc),
-                     .precision = aligned_doubles(wide, alloc),
-                     .centre = aligned_doubles(wide, alloc),
-                     .spread = aligned_doubles(wide, alloc),
-                     .effect = aligned_doubles(edges, alloc),
-                     .change = aligned_doubles(edges, alloc),
-                     .trial = aligned_doubles(BLOCK_ROWS, alloc),
-                     .ratio = aligned_doubles(BLOCK_ROWS, alloc),
-                     .taken = aligned_doubles(BLOCK_ROWS, alloc),
-                     .accepted = alloc((size_t)g->d * (size_t)n_domains, sizeof(double)),
-                     .move = alloc(1, sizeof(struct rng_move))};
-  memset(b.label, 0, wide * sizeof(int));
-  return b;
-}
-
-double sampler_block_bytes(double d, double max_children, double n_domains) {
-  return sizeof(double) * (BLOCK_ROWS * (8 * d + 2 * max_children + 8) + d * n_domains);
-}
-
-void find_drivers(const causal_prior *prior, const int *targets, int n_domains, int *driver) {
-  const causal_graph *g = &prior->graph;
-  memset(driver, 0, (size_t)g->d * (size_t)n_domains * sizeof(int));
-  for (int edge = 0; edge < g->n_edges; edge++)
-    for (int e = 0; e < n_domains; e++) {
-      int j = g->child[edge], state = targets[e + (size_t)n_domains * (size_t)j];
-      if (prior->listens[2 * j + state])
-        driver[g->parent[edge] + (size_t)g->d * (size_t)e] = 1;
-    }
-}
-
-void sampler_load(const latent_sampler *s, sampler_block *b, size_t start, int rows,
-                  const double *z, const double *projected) {
+void sampler_load(const latent_sampler *s, latent_block *b, size_t start, int rows, const double *z,
+                  const double *projected) {
   size_t n = s->rows->n, bytes = (size_t)rows * sizeof(double);
   b->start = start;
   b->rows = rows;
@@ -67,7 +29,7 @@ void sampler_load(const latent_sampler *s, sampler_block *b, size_t start, int r
   }
 }
 
-void sampler_refresh(const latent_sampler *s, sampler_block *b) {
+void sampler_refresh(const latent_sampler *s, latent_block *b) {
   const causal_graph *g = &s->prior.graph;
   for (int j = 0; j < g->d; j++) {
     double *mean = b->mean + j * BLOCK_ROWS;
@@ -83,14 +45,14 @@ void sampler_refresh(const latent_sampler *s, sampler_block *b) {
   }
 }
 
-void sampler_store(const sampler_block *b, size_t n, int d, double *z) {
+void sampler_store(const latent_block *b, size_t n, int d, double *z) {
   for (int j = 0; j < d; j++)
     memcpy(z + (size_t)j * n + b->start, b->z + j * BLOCK_ROWS, (size_t)b->rows * sizeof(double));
 }
 
 /* Mean and standard deviation of node j given its parents, x, and the other latents that share
  * features with it. */
-WIDE_VECTORS static void conditional_moments(const latent_sampler *s, sampler_block *b, int j) {
+WIDE_VECTORS static void conditional_moments(const latent_sampler *s, latent_block *b, int j) {
   const double *restrict mean = b->mean + j * BLOCK_ROWS;
   const double *restrict precision = b->precision + j * BLOCK_ROWS;
   const double *restrict projected = b->projected + j * BLOCK_ROWS;
@@ -146,7 +108,7 @@ WIDE_VECTORS static void follow(const double *restrict taken, const double *rest
 }
 
 /* Moves node j to b->trial where children's densities (added to b->ratio) and chance agree. */
-static void try_move(const latent_sampler *s, sampler_block *b, int j, const double *exponential) {
+static void try_move(const latent_sampler *s, latent_block *b, int j, const double *exponential) {
   const causal_graph *g = &s->prior.graph;
   int first = g->first_out[j], last = g->first_out[j + 1];
   for (int o = first; o < last; o++) {
@@ -163,7 +125,7 @@ static void try_move(const latent_sampler *s, sampler_block *b, int j, const dou
   }
 }
 
-static void present_effects(const latent_sampler *s, sampler_block *b, int j) {
+static void present_effects(const latent_sampler *s, latent_block *b, int j) {
   const causal_graph *g = &s->prior.graph;
   for (int o = g->first_out[j]; o < g->first_out[j + 1]; o++)
     s->prior.effect(s->prior.context, g->out[o], b->state + g->child[g->out[o]] * BLOCK_ROWS,
@@ -171,7 +133,7 @@ static void present_effects(const latent_sampler *s, sampler_block *b, int j) {
 }
 
 /* Move 1: the conditional given parents and x proposes, so that only the children decide. */
-static void move_by_conditional(const latent_sampler *s, sampler_block *b, int j) {
+static void move_by_conditional(const latent_sampler *s, latent_block *b, int j) {
   const double *centre = b->centre + j * BLOCK_ROWS, *spread = b->spread + j * BLOCK_ROWS;
   for (int i = 0; i < b->rows; i++) {
     b->trial[i] = centre[i] + spread[i] * b->move->normal[0][i];
@@ -181,7 +143,7 @@ static void move_by_conditional(const latent_sampler *s, sampler_block *b, int j
 }
 
 /* Move 2: a random walk; the conditional's density and the children's decide. */
-static void move_by_walk(const latent_sampler *s, sampler_block *b, int j) {
+static void move_by_walk(const latent_sampler *s, latent_block *b, int j) {
   const double *centre = b->centre + j * BLOCK_ROWS, *spread = b->spread + j * BLOCK_ROWS;
   const double *z = b->z + j * BLOCK_ROWS;
   int d = s->prior.graph.d;
@@ -203,7 +165,7 @@ double sampler_tuned(double walk_scale, double acceptance, int t) {
 }
 
 /* Labels of all nodes given z: mean and precision become those of the components. */
-static void draw_labels(const latent_sampler *s, sampler_block *b, uint32_t sweep) {
+static void draw_labels(const latent_sampler *s, latent_block *b, uint32_t sweep) {
   const noise_mixture *noise = s->prior.noise;
   int d = s->prior.graph.d;
   for (int j = 0; j < d; j++) {
@@ -220,7 +182,7 @@ static void draw_labels(const latent_sampler *s, sampler_block *b, uint32_t swee
   }
 }
 
-void sampler_sweep(const latent_sampler *s, sampler_block *b, uint32_t sweep) {
+void sampler_sweep(const latent_sampler *s, latent_block *b, uint32_t sweep) {
   const causal_graph *g = &s->prior.graph;
   if (s->prior.noise)
     draw_labels(s, b, sweep);

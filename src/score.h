@@ -12,6 +12,7 @@
 #include "family.h"
 #include "pairs.h"
 #include "penalty.h"
+#include "rows.h"
 #include "terms.h"
 #include "workspace.h"
 
@@ -40,26 +41,6 @@ static inline score_settings rough_settings(score_settings set) {
   set.cg_tol = set.cg_tol > 1e-4 ? set.cg_tol : 1e-4;
   set.cg_max_iter = set.cg_max_iter < 100 ? set.cg_max_iter : 100;
   return set;
-}
-
-/* Pseudo-latents and what belongs to their rows. */
-typedef struct {
-  const double *y; /* n x d */
-  size_t n;
-  int d, n_domains;
-  const int *env;      /* n: domain of a row, from 1 */
-  const int *targets;  /* n_domains x d: 0 or 1 */
-  const double *omega; /* n_domains: row weight n w_e / N_e (Appendix C) */
-  /* n x d: a score known beforehand, which the score model corrects; or NULL */
-  const double *reference;
-} latent_sample;
-
-static inline int row_state(const latent_sample *s, size_t row, int node) {
-  return s->targets[s->env[row] - 1 + (size_t)node * s->n_domains];
-}
-
-static inline double row_weight(const latent_sample *s, size_t row) {
-  return s->omega[s->env[row] - 1];
 }
 
 /* One (node, target state). */

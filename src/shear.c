@@ -37,7 +37,7 @@ size_t shear_sums(const shear_plan *s) {
   return (size_t)s->count * ((size_t)s->count + 1) + 2;
 }
 
-static void shear_columns(const shear_plan *s, const double *gram, const sampler_block *b,
+static void shear_columns(const shear_plan *s, const double *gram, const latent_block *b,
                           const double *u, double *wide) {
   int d = s->mech->graph.d;
   for (int g = 0; g < d * d; g++) {
@@ -52,7 +52,7 @@ static void shear_columns(const shear_plan *s, const double *gram, const sampler
 }
 
 /* of_parent: the parent's latents, or NULL for the level. */
-static void mean_column(const sampler_block *b, int j, int state, const double *of_parent,
+static void mean_column(const latent_block *b, int j, int state, const double *of_parent,
                         double *out) {
   const double *z = b->z + j * BLOCK_ROWS, *mean = b->mean + j * BLOCK_ROWS;
   for (int i = 0; i < b->rows; i++) {
@@ -61,7 +61,7 @@ static void mean_column(const sampler_block *b, int j, int state, const double *
   }
 }
 
-static void variance_column(const sampler_block *b, int j, int state, double *out) {
+static void variance_column(const latent_block *b, int j, int state, double *out) {
   const double *z = b->z + j * BLOCK_ROWS, *mean = b->mean + j * BLOCK_ROWS;
   for (int i = 0; i < b->rows; i++) {
     double e = z[i] - mean[i];
@@ -71,7 +71,7 @@ static void variance_column(const sampler_block *b, int j, int state, double *ou
   }
 }
 
-static void mechanism_columns(const mechanisms *m, const sampler_block *b, double *wide) {
+static void mechanism_columns(const mechanisms *m, const latent_block *b, double *wide) {
   for (int cell = 0; cell < 2 * m->graph.d; cell++) {
     int j = cell / 2, state = cell % 2, n_slopes = slopes(m, cell);
     for (int k = 0; k < n_slopes; k++, wide += BLOCK_ROWS)
@@ -82,7 +82,7 @@ static void mechanism_columns(const mechanisms *m, const sampler_block *b, doubl
   }
 }
 
-void shear_add(const shear_plan *s, const double *gram, const double *omega, const sampler_block *b,
+void shear_add(const shear_plan *s, const double *gram, const double *omega, const latent_block *b,
                double *gradient, double *wide, double *sums) {
   const double one = 1;
   const int ld = BLOCK_ROWS, count = s->count;

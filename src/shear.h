@@ -31,7 +31,7 @@ size_t shear_sums(const shear_plan *s);
 
 /* Adds a block, whose means must be up to date. wide: BLOCK_ROWS x count scratch; gradient: d x
  * BLOCK_ROWS scratch. */
-void shear_add(const shear_plan *s, const double *gram, const double *omega, const sampler_block *b,
+void shear_add(const shear_plan *s, const double *gram, const double *omega, const latent_block *b,
                double *gradient, double *wide, double *sums);
 
 /* T (d x d) = I + step x the joint scoring step, its shears within a bound. Overwrites the sums. */

@@ -1,6 +1,6 @@
 #include "smoothing.h"
 
-#include "compare.h"
+#include "folds.h"
 
 #include <math.h>
 #include <string.h>
@@ -16,7 +16,7 @@ smoothing *smoothing_new(const latent_sample *s, int choose_lambda, int choose_e
   c->choose_eta = choose_eta;
   c->env = alloc(s->n, sizeof(int));
   size_t *order = alloc(s->n, sizeof(size_t)), *first = alloc(domains + 1, sizeof(size_t));
-  deal_folds(s->env, s->n, s->n_domains, N_FOLDS, seed, order, first, c->env);
+  folds_deal(s->env, s->n, s->n_domains, N_FOLDS, seed, order, first, c->env);
   for (size_t i = 0; i < s->n; i++)
     c->env[i] = (c->env[i] - 1) * s->n_domains + s->env[i];
   c->targets = alloc(N_FOLDS * domains * d, sizeof(int));
