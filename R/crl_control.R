@@ -187,8 +187,10 @@
 #' So its best optima compete as they are after it and as they were before: each gets a short
 #' g-model, on at most 250 rows a domain, and that whose posterior means have the least estimated
 #' squared error goes on (Stein's estimate, twice \eqn{\sigma^4} times the score-matching loss but
-#' for a constant; `risk` in the fit's `optima`), if it is 1.5 standard errors of the difference
-#' below that of the spline stage's choice. With 200 rows a domain this adds some 50 % to the
+#' for a constant; `risk` in the fit's `optima`), if it is 1.5 standard errors of the difference,
+#' and 1 % of the error of the projections (\eqn{d \sigma^2}), below that of the spline stage's
+#' choice: below that lies what few draws tell, so that where noise is small the likelihood decides.
+#' With 200 rows a domain this adds some 50 % to the
 #' start's time with four latents and 20 % with ten, with 2000 rows hardly anything. The start of
 #' `method = "g"` makes the same choice.
 #'

@@ -20,8 +20,12 @@ SAMPLING_PSD <- utils::modifyList(SAMPLING, list(rows = 2000L, first = 2000L, la
                                                  averaging = 50L, components = 1L))
 
 # What rotations are compared by before one of them goes there: rows of a domain, iterations of
-# SAEM, draws; standard errors of the difference by which another must be better than the first.
-CHOICE <- list(rows = 250L, iterations = 60L, draws = 50L, errors = 1.5)
+# SAEM, draws; by how much another must be better than the first: standard errors of the difference,
+# and share of the error of the projections, d sigma2. Risks of so few draws have errors common to
+# all rows, some thousandths of it, which the standard error over rows does not know. Where noise is
+# small beside the bends, risks differ by less whatever the rotation, and the objective, which has
+# little noise to correct, is to be trusted.
+CHOICE <- list(rows = 250L, iterations = 60L, draws = 50L, errors = 1.5, share = 0.01)
 
 # From the seed of a fit to those of the runs: away from the streams of other draws. The runs of the
 # comparison come after so many others, all with the same random numbers: differences between close
@@ -44,7 +48,7 @@ samples_start <- function(init, control) {
 #' of that are candidates. Each gets a short g-model on few rows; that whose posterior means have
 #' the least estimated error goes on (stein_risks() in src/metrics.h: the Hyvarinen loss of the
 #' score that the g-model implies, hence comparable between rotations), if it is clearly better than
-#' the choice of the spline stage.
+#' the choice of the spline stage: ties go to the objective.
 #'
 #' @param joined,refined See join_cut_optima(), refined_optima().
 #' @return `refined` with the rotation and the optimum that were chosen, and the `risk` of the
@@ -69,7 +73,7 @@ chosen_by_draws <- function(joined, refined, part, sigma2, control) {
   for (k in order(risk, decreasing = TRUE, na.last = FALSE)) { # of two the less comes last
     refined$optima$risk[refined$optima$which == candidates[[k]]$optimum] <- risk[k]
   }
-  chosen <- candidates[[clearly_best(risk, means(1L))]]
+  chosen <- candidates[[clearly_best(risk, means(1L), part$d * sigma2)]]
   refined$found$rotation[, , chosen$optimum] <- chosen$rotation
   refined$optima <- used_first(refined$optima, match(chosen$optimum, refined$optima$which),
                                refined$found$rotation)
@@ -78,10 +82,12 @@ chosen_by_draws <- function(joined, refined, part, sigma2, control) {
 
 #' The least risk, if it is clearly below the first; the first, if all are NA
 #' @param against list: `mean`, `se` of the differences to the first.
+#' @param projected Squared error of a row's projections: d sigma2.
 #' @noRd
-clearly_best <- function(risk, against) {
+clearly_best <- function(risk, against, projected) {
   best <- c(which.min(risk), 1L)[1L]
-  if (is.na(risk[1L]) || against$mean[best] < -CHOICE$errors * against$se[best]) best else 1L
+  least <- max(CHOICE$errors * against$se[best], CHOICE$share * projected)
+  if (is.na(risk[1L]) || against$mean[best] < -least) best else 1L
 }
 
 #' The rotations of some optima after a stage and before it, of equal ones the first

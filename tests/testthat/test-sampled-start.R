@@ -202,11 +202,16 @@ test_that("one candidate, and the optimum for lines without the splines, go on u
 })
 
 test_that("the choice of splines holds where no other is clearly better", {
-  expect_identical(clearly_best(c(3, 2, 1), list(mean = c(0, -1, -2), se = c(0, 0.1, 1.3))), 3L)
-  expect_identical(clearly_best(c(3, 2, 1), list(mean = c(0, -1, -2), se = c(0, 0.1, 1.4))), 1L)
-  expect_identical(clearly_best(1:3, list(mean = 0:2, se = c(0, 1, 1))), 1L)
-  expect_identical(clearly_best(c(NA, 2, 1), list(mean = NA, se = NA)), 3L)
-  expect_identical(clearly_best(c(NA_real_, NA), list(mean = NA, se = NA)), 1L)
+  expect_identical(clearly_best(c(3, 2, 1), list(mean = c(0, -1, -2), se = c(0, 0.1, 1.3)), 2),
+                   3L)
+  expect_identical(clearly_best(c(3, 2, 1), list(mean = c(0, -1, -2), se = c(0, 0.1, 1.4)), 2),
+                   1L)
+  # significant, but within what draws tell
+  expect_identical(clearly_best(c(3, 2), list(mean = c(0, -1), se = c(0, 0.1)), 99), 2L)
+  expect_identical(clearly_best(c(3, 2), list(mean = c(0, -1), se = c(0, 0.1)), 101), 1L)
+  expect_identical(clearly_best(1:3, list(mean = 0:2, se = c(0, 1, 1)), 2), 1L)
+  expect_identical(clearly_best(c(NA, 2, 1), list(mean = NA, se = NA), 2), 3L)
+  expect_identical(clearly_best(c(NA_real_, NA), list(mean = NA, se = NA), 2), 1L)
   sim <- steep_sim(15)
   fit <- with_internal("CHOICE", utils::modifyList(CHOICE, list(errors = Inf)), start_of(sim))
   expect_gt(which.min(fit$optima$risk), 1L)
@@ -282,4 +287,16 @@ test_that("Stein's estimate: row by row, and the error of Gaussian posterior mea
   best <- bayes_latents(sim)
   estimate <- mean(risks(best$latents, best$latents_sd, sim$x %*% sim$mixing)) - 3
   expect_equal(estimate, mean(rowSums((best$latents - sim$z)^2)), tolerance = 0.03)
+})
+
+test_that("small noise, and none: where risks tie, the objective chooses", {
+  for (sigma2 in c(1e-6, 0)) {
+    sim <- sampled_sim(7, n = 200, sigma2 = sigma2)
+    fit <- start_of(sim, max_iter = 2)
+    expect_lt(frobenius_error(fit, sim), 0.05)
+    expect_gt(nrow(fit$optima), 1)
+    expect_equal(which.min(fit$optima$refined), 1L)
+  }
+  expect_gt(fit$counts[["sigma2_floored"]], 0)
+  expect_output(print(fit), "noise variance fell to its floor")
 })
