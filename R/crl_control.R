@@ -1,7 +1,7 @@
 #' Settings of a fit
 #'
 #' Collects and checks every setting of [fit_crl()].
-#' `intervention`, `mixing`, `sigma2`, `mechanisms`, `starts`, `seed`, `threads`, `progress` and
+#' `intervention`, `mixing`, `sigma2`, `mechanisms`, `starts`, `signs`, `seed`, `threads`, `progress` and
 #' `max_memory` are read by both methods, those that say so by `method = "g"` only, the others by
 #' `method = "f"` only.
 #'
@@ -130,6 +130,15 @@
 #'   components of a mixture of Gaussians, with mean zero as a whole, for noise with heavy tails or
 #'   skewness. Each component counts five pseudo-rows that are like the noise as a whole, so that
 #'   none runs empty.
+#' @param signs Sign of each latent, which the model leaves open (read by both methods). `"up"`: a
+#'   latent is higher where it is targeted; `"down"`: lower, as under a knock-down. Its mean over
+#'   the rows that target it is compared with that over the domains without any target or, if there
+#'   are none, over those that do not target it. Where the two differ by less than four standard
+#'   errors, as for a latent that is never targeted, and with `"loadings"` for every latent, the sum
+#'   of the cubes of its loadings is positive: the few large ones decide, and a tie between the two
+#'   largest does not turn it. (A sum close to 0 may still have either sign.) A vector with names,
+#'   such as `c(z1 = "down", z3 = "loadings")`, is for these latents; the others are `"up"`.
+#'   `"auto"` (the default) is `"up"`, but where `init` gives A its signs are kept.
 #' @param seed Seed (a whole number, at most 2^53 - 100) of the random rotations of
 #'   `init = "interventional"` and of its draws, of the folds of `"auto"`, and of the draws of
 #'   `method = "g"`. NULL (the default): with `method = "f"` and with Gaussian priors 1, so that a
@@ -300,7 +309,7 @@
 #' graph and targets are not used. The maximum of the likelihood has \eqn{\sigma^2} the mean of the
 #' p - d small eigenvalues of X'X/n, and \eqn{A = U (L - \sigma^2 I)^{1/2} R}, U the leading
 #' eigenvectors, L their eigenvalues, R any rotation, of which the fit takes the identity: columns
-#' of A are orthogonal, the longest first, their largest |loading| positive. `mixing = "diagonal"`
+#' of A are orthogonal, the longest first. `mixing = "diagonal"`
 #' (what `"auto"` stands for) is this. `"orthonormal"` is the same model in other units: columns of
 #' length 1, latents with the variances \eqn{L - \sigma^2}. `"fixed"` holds the A of `init`, and
 #' \eqn{\sigma^2} alone is estimated. `"psd"` is refused: A is known up to a rotation only, under
@@ -361,7 +370,7 @@ crl_control <- function(..., score = c("causal", "markov"),
                         starts = 20, prior = c("spline", "linear", "normal"), burn_in = 300,
                         iterations = 500, mc_tol = 0.25, chains = 1, draws = 400,
                         mechanism_knots = 20, mechanism_lambda = "auto", noise = "gaussian",
-                        seed = NULL,
+                        signs = "auto", seed = NULL,
                         threads = getOption("ebcrl.threads", 1L),
                         progress = NULL, max_memory = NULL, preset = c("default", "paper")) {
   check_dots_empty(..., .class = "control")
@@ -510,6 +519,7 @@ SETTINGS <- list(
   mechanism_knots = whole_of(2, 1000),
   mechanism_lambda = auto_or(number_of(min = 0, open = "min")),
   noise = check_noise,
+  signs = function(x, arg, call) check_signs(x, call),
   seed = null_or(whole_of(0, MAX_SEED)),
   threads = whole_of(1, 1024),
   progress = null_or(function(x, arg, call) check_flag(x, arg, "control", call)),
@@ -569,7 +579,7 @@ is_accelerated <- function(control) {
 
 #' The settings in the form the C core reads: numbers for choices, a range for every latent
 #' @noRd
-engine_control <- function(control, d, learn_sigma2 = FALSE, turn_signs = FALSE) {
+engine_control <- function(control, d, learn_sigma2 = FALSE, signs = NULL) {
   position <- function(value, choices) match(value, choices) - 1L
   range <- control$range
   list(
@@ -585,7 +595,7 @@ engine_control <- function(control, d, learn_sigma2 = FALSE, turn_signs = FALSE)
     gaussian = control$reference == "gaussian",
     mixing = position(if (isFALSE(control$update_mixing)) "fixed" else control$mixing,
                       c("orthonormal", "diagonal", "fixed", "psd")),
-    learn_sigma2 = learn_sigma2, turn_signs = turn_signs,
+    learn_sigma2 = learn_sigma2, signs = signs,
     eta = if (identical(control$eta, "auto")) 1 else control$eta,
     choose_eta = identical(control$eta, "auto"), seed = control$seed %||% 1L,
     tol = control$tol, max_iter = control$max_iter, acceleration = is_accelerated(control)

@@ -178,8 +178,8 @@
 #'   2 x d: parent, state, node)}
 #' \item{subspace}{NULL, or how many principal components A was sought within}
 #'
-#' The latents are those of the final A and \eqn{\sigma^2}. Unless `init` gives A, the sign of a
-#' latent is such that its largest |loading| is positive; if it does, signs follow it.
+#' The latents are those of the final A and \eqn{\sigma^2}. Unless `init` gives A, a latent is
+#' higher where it is targeted, see `signs` in [crl_control()]; if it does, signs follow it.
 #'
 #' @section Errors:
 #' Bad input stops with a condition of class `ebcrl_error`, and of a class for its kind, such as
@@ -273,9 +273,10 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
   control <- resolved_mixing(control, init)
   control$seed <- control$seed %||% 1L
   check_engine_range(control$range, data$d, error_call)
+  check_sign_names(control, data, error_call)
   check_memory(data, control, error_call)
   check_start_memory(data, init, control, error_call)
-  start <- turned_start(starting_values(init, data, control, error_call), data)
+  start <- turned_start(starting_values(init, data, control, error_call), data, control)
   check_damping(control, start, error_call)
   check_noise_dimensions(control, data, error_call)
   sigma2 <- data$p > data$d && learns_sigma2(control, start, held = !control$update_mixing)
@@ -296,7 +297,9 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
 #' @noRd
 run_em <- function(data, start, control, learned, error_call) {
   engine <- engine_control(control, data$d, learned[["sigma2"]],
-                           turn_signs = start$label %in% c("pca", "interventional"))
+                           signs = if (turns_signs(control, start$label)) {
+                             wanted_signs(control, data)
+                           })
   engine["reference"] <- list(if (control$reference == "gaussian") target_groups(data$targets) - 1L)
   start["resume"] <- list(start$resume)
   result <- .Call(C_em_fit, data$x, data$env, data$targets, parent_list(data$dag),
@@ -315,15 +318,14 @@ run_em <- function(data, start, control, learned, error_call) {
   )), class = "crl_fit")
 }
 
-#' A start that was not given, each latent with the sign that it has in the fit, the largest
-#' |loading| positive: turned at the end, it would meet knots that are not its own where `range` is
-#' not symmetric
+#' A start, each latent with the sign that it has in the fit: turned at the end, it would meet knots
+#' that are not its own where `range` is not symmetric
 #' @noRd
-turned_start <- function(start, data) {
-  if (!start$label %in% c("pca", "interventional")) {
+turned_start <- function(start, data, control) {
+  if (!turns_signs(control, start$label)) {
     return(start)
   }
-  signs <- loading_signs(compose_mixing(start))
+  signs <- latent_signs(compose_mixing(start), data, control)
   start$orthonormal <- start$orthonormal * rep(signs, each = data$p)
   if (is.matrix(start$scale)) {
     start$scale <- start$scale * tcrossprod(signs)

@@ -16,9 +16,13 @@ is_gaussian <- function(fit) {
 fit_gaussian <- function(data, init, control, call, error_call) {
   started <- proc.time()[["elapsed"]]
   check_gaussian_settings(control, error_call)
+  check_sign_names(control, data, error_call)
   control$seed <- control$seed %||% 1L
   engine <- if (control$prior == "normal") fit_normal else fit_linear
   model <- engine(data, init, control, error_call)
+  if (turns_signs(control, model$start$label)) {
+    model <- turn_gaussian(model, latent_signs(model$mixing, data, control))
+  }
   posterior <- gaussian_posterior(model, data$x, data$env, data$targets, control,
                                   stats::qnorm(FIT_PROBS))
   check_status(posterior$status, error_call)
@@ -83,9 +87,6 @@ fit_linear <- function(data, init, control, error_call) {
     basis %*% result$mixing
   }
   result$gaussian <- without_unseen(result$prior, data$targets)
-  if (start$label %in% c("pca", "interventional")) {
-    result <- turn_gaussian(result)
-  }
   c(result, list(parents = unname(parent_list(data$dag)), start = start,
                  mixing_kind = control$mixing, subspace = if (wide) ncol(basis)))
 }
@@ -189,10 +190,9 @@ without_unseen <- function(prior, targets) {
   prior
 }
 
-#' Signs of the latents are ties: makes the largest |loading| of each positive
+#' Signs of the latents are ties: the model with others
 #' @noRd
-turn_gaussian <- function(model) {
-  sign <- loading_signs(model$mixing)
+turn_gaussian <- function(model, sign) {
   model$mixing <- model$mixing * rep(sign, each = nrow(model$mixing))
   model$gaussian$intercept <- model$gaussian$intercept * rep(sign, each = 2L)
   model$gaussian$slope <- model$gaussian$slope * as.vector(outer(c(sign, sign), sign))

@@ -23,6 +23,7 @@ fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_e
     return(fit_gaussian(data, init, control, call, error_call))
   }
   started <- proc.time()[["elapsed"]]
+  check_sign_names(control, data, error_call)
   check_g_memory(data, control, error_call)
   init <- init %||% default_init(control)
   control$mixing <- resolved_g_mixing(control$mixing, init)
@@ -53,8 +54,9 @@ g_results <- function(runs, model, data, control) {
   best <- which.max(table$objective)
   result <- runs[[best]]
   result$chains <- result$state$latents
-  if (model$start$label %in% c("pca", "interventional")) {
-    result <- turn_latents(result, parent_list(data$dag))
+  if (turns_signs(control, model$start$label)) {
+    sign <- latent_signs(result$mixing, data, control)
+    result <- turn_latents(result, parent_list(data$dag), sign)
   }
   result$gram <- gram_of(result$mixing)
   result$walk_scale <- result$state$walk_scale
@@ -209,10 +211,9 @@ posterior_g <- function(model, projected, latents, env, targets, parents, contro
         )))
 }
 
-#' Signs of the latents are ties: makes the largest |loading| of each positive
+#' Signs of the latents are ties: the result of SAEM with others
 #' @noRd
-turn_latents <- function(result, parents) {
-  sign <- loading_signs(result$mixing)
+turn_latents <- function(result, parents, sign) {
   prior <- result$prior
   for (j in which(sign < 0)) {
     prior$range[, j] <- -rev(prior$range[, j])

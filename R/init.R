@@ -213,9 +213,3 @@ polar_start <- function(mixing, call) {
 polar_factor <- function(m) {
   .Call(C_polar_factor, m)
 }
-
-#' -1 for a column whose largest |loading| is negative
-#' @noRd
-loading_signs <- function(mixing) {
-  apply(mixing, 2L, function(column) if (column[which.max(abs(column))] < 0) -1 else 1)
-}

@@ -51,8 +51,8 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
   found <- rotation_search(cells, floor, control)
   optima <- distinct_optima(found)
   start$indefinite <- 0L
+  part <- principal_part(data, start)
   if (control$mechanisms != "linear") {
-    part <- principal_part(data, start)
     joined <- join_cut_optima(found, optima, cells, floor, control)
     refined <- refined_optima(joined, part, start$sigma2, control)
     if (control$mechanisms != "spline") {
@@ -70,7 +70,7 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
     rotation <- drawn$mixing
   }
   found$rotation[, , optima$which[1L]] <- rotation
-  optima$mixing <- optima_mixing(found, optima$which, start$orthonormal, data)
+  optima$mixing <- optima_mixing(found, optima$which, start$orthonormal, part, control)
   start$orthonormal <- start$orthonormal %*% rotation
   start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined", "risk",
                                              "mixing", "untold")])
@@ -277,13 +277,14 @@ unmixing_start <- function(data, control, call = rlang::caller_env()) {
   }), dim(found$directions))
   optima <- distinct_optima(found)
   mixing <- matrix(found$rotation[, , optima$which[1L]], d)
+  part <- principal_part(data, start)
   if (control$mechanisms != "linear" && d > 1L) {
-    drawn <- sampled_mixing(mixing, principal_part(data, start), start$sigma2, control)
+    drawn <- sampled_mixing(mixing, part, start$sigma2, control)
     start[names(drawn$counts)] <- drawn$counts
     mixing <- drawn$mixing
   }
   found$rotation[, , optima$which[1L]] <- mixing
-  optima$mixing <- optima_mixing(found, optima$which, start$orthonormal, data)
+  optima$mixing <- optima_mixing(found, optima$which, start$orthonormal, part, control)
   best <- polar_start(mixing, call)
   start[c("orthonormal", "scale")] <- list(start$orthonormal %*% best$orthonormal, best$scale)
   start$indefinite <- 0L
@@ -368,14 +369,17 @@ used_first <- function(optima, used, rotations) {
   optima
 }
 
-#' A (p x d) of each of several optima, the largest |loading| of a column positive
+#' A (p x d) of each of several optima, with the signs that a fit gives the latents
 #' @param basis Principal components (p x d), which `found$rotation` turns.
+#' @param part Data with principal coordinates (n x d) for `x`.
 #' @noRd
-optima_mixing <- function(found, which, basis, data) {
+optima_mixing <- function(found, which, basis, part, control) {
   lapply(which, function(s) {
-    mixing <- basis %*% matrix(found$rotation[, , s], data$d)
-    mixing <- mixing * rep(loading_signs(mixing), each = data$p)
-    `dimnames<-`(mixing, list(data$feature_names, data$latent_names))
+    turn <- matrix(found$rotation[, , s], part$d)
+    mixing <- basis %*% turn
+    sign <- latent_signs(mixing, part, control, unmixing = t(solve(turn)))
+    mixing <- mixing * rep(sign, each = part$p)
+    `dimnames<-`(mixing, list(part$feature_names, part$latent_names))
   })
 }
 

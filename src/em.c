@@ -86,6 +86,8 @@ int em_prepare(em_fit_state *em, allocator alloc) {
   em->point = alloc(point, sizeof(double));
   em->image = alloc(point, sizeof(double));
   em->goal = alloc(point, sizeof(double));
+  em->sign = alloc((size_t)d, sizeof(int));
+  em->sign_work = alloc(3 * (size_t)em->sample.n_domains, sizeof(double));
   em->sum_sq = rows_square_sum(em->x, em->p, &em->sample, em->score->set.threads);
   em->mean_square = em->sum_sq / ((double)em->sample.n * em->p);
   em->sigma2_floor = SIGMA2_LEAST * em->mean_square;
@@ -458,28 +460,24 @@ static double record(em_fit_state *em, step_kind step, double change_mixing, dou
   return fmax(fmax(change_mixing, change_sigma2), em->change_latents);
 }
 
-static double largest_entry(const double *v, size_t count) {
-  double largest = 0;
-  for (size_t k = 0; k < count; k++)
-    largest = fabs(v[k]) > fabs(largest) ? v[k] : largest;
-  return largest;
-}
-
 static void negate(double *v, size_t count) {
   for (size_t k = 0; k < count; k++)
     v[k] = -v[k];
 }
 
-/* Signs of the latents are ties (Appendix A.2): choose the one with the largest |loading| > 0. */
+/* Signs of the latents are ties (Appendix A.2): signs.h chooses. */
 static void turn_signs(em_fit_state *em) {
   size_t p = (size_t)em->p, n = em->sample.n;
+  sign_design rows = {n, em->sample.d, em->sample.n_domains, em->sample.env, em->sample.targets};
+  double *column = em->psd ? em->psd->mixing : em->orthonormal;
+  pseudo_latents(em); /* least-squares latents, times the lengths of columns */
+  latent_signs(em->y, &rows, column, p, em->set.signs, em->sign_work, em->sign);
   for (int j = 0; j < em->sample.d; j++) {
-    double *column = (em->psd ? em->psd->mixing : em->orthonormal) + (size_t)j * p;
-    if (largest_entry(column, p) < 0) {
+    if (em->sign[j] < 0) {
       if (em->psd)
         psd_turn(em->psd, j, em->orthonormal, em->scale);
       else
-        negate(column, p);
+        negate(column + (size_t)j * p, p);
       negate(em->out.latents + (size_t)j * n, n);
     }
   }
@@ -520,7 +518,7 @@ int em_run(em_fit_state *em) {
     status = unpack_point(em, em->image);
   if (status != STATUS_OK)
     return status;
-  if (em->set.turn_signs)
+  if (em->set.signs)
     turn_signs(em);
   return e_step(em, 0, first);
 }

@@ -19,16 +19,17 @@
 #include "psd.h"
 #include "reference.h"
 #include "score.h"
+#include "signs.h"
 #include "smoothing.h"
 
 typedef struct {
   mixing_kind mixing;
   int learn_sigma2;
-  double eta;     /* damping of Tweedie's formula (4.4) */
-  double tol;     /* stop when the relative distance still to go is estimated below */
-  int max_iter;   /* of all, those that em_fit_state starts with included */
-  int accelerate; /* only where D or Lambda does not move */
-  int turn_signs; /* at the end, make the largest |loading| of a latent positive */
+  double eta;       /* damping of Tweedie's formula (4.4) */
+  double tol;       /* stop when the relative distance still to go is estimated below */
+  int max_iter;     /* of all, those that em_fit_state starts with included */
+  int accelerate;   /* only where D or Lambda does not move */
+  const int *signs; /* d: by which latents are turned at the end, see signs.h; NULL: not at all */
   void (*tick)(int iteration, double change, void *ctx); /* once an iteration; may not return */
   void *ctx;
 } em_settings;
@@ -89,6 +90,8 @@ typedef struct {
   double *scratch; /* 2 p x d */
   accelerator ahead;
   double *point, *image, *goal; /* what the EM map moves, as a vector: before, after, where next */
+  int *sign;                    /* d */
+  double *sign_work;            /* 3 n_domains */
   double *trace;                /* max_iter x TRACE_COLUMNS */
   int iterations;               /* done, the trace's first rows; not 0 where a fit goes on */
   int same_map;                 /* row of the trace since which the EM map is the same */

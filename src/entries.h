@@ -56,6 +56,7 @@ SEXP philox_words(SEXP counter, SEXP key);
 
 /* r_metrics.c: errors against a known truth */
 SEXP row_errors(SEXP estimate, SEXP truth, SEXP env, SEXP n_domains);
+SEXP latent_signs_of(SEXP latents, SEXP mixing, SEXP env, SEXP targets, SEXP wanted);
 SEXP row_risks(SEXP mean, SEXP sd, SEXP y, SEXP correction);
 
 /* r_compare.c: held-out losses */

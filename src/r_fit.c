@@ -77,6 +77,12 @@ SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features,
   return out;
 }
 
+/* NULL: none are turned. */
+static const int *signs_from(SEXP control) {
+  SEXP signs = list_element(control, "signs");
+  return Rf_isNull(signs) ? NULL : INTEGER(signs);
+}
+
 static em_settings em_settings_from(SEXP control, SEXP progress) {
   em_settings set = {.mixing = (mixing_kind)list_int(control, "mixing"),
                      .learn_sigma2 = list_int(control, "learn_sigma2"),
@@ -84,7 +90,7 @@ static em_settings em_settings_from(SEXP control, SEXP progress) {
                      .tol = list_number(control, "tol"),
                      .max_iter = list_int(control, "max_iter"),
                      .accelerate = list_int(control, "acceleration"),
-                     .turn_signs = list_int(control, "turn_signs"),
+                     .signs = signs_from(control),
                      .tick = progress_tick,
                      .ctx = progress};
   return set;
@@ -101,6 +107,8 @@ static em_fit_state em_state_from(SEXP x, SEXP env, SEXP targets, SEXP parents, 
                      .sigma2 = list_number(model, "sigma2")};
   if ((size_t)Rf_nrows(x) != em.sample.n)
     Rf_error("internal error: x and env have different numbers of rows");
+  if (em.set.signs && Rf_length(list_element(control, "signs")) != em.sample.d)
+    Rf_error("internal error: signs must hold one integer a latent");
   em.score = score_model_from(&em.sample, parents, control);
   if (Rf_isMatrix(list_element(model, "scale")))
     em.psd = psd_model_new(em.p, em.sample.d, r_allocator);

@@ -1,7 +1,8 @@
-/* Glue: errors against a known truth. */
+/* Glue: errors against a known truth, signs of latents. */
 #include "entries.h"
 #include "metrics.h"
 #include "r_util.h"
+#include "signs.h"
 
 static SEXP zeros(R_xlen_t n) {
   SEXP x = Rf_allocVector(REALSXP, n);
@@ -46,4 +47,29 @@ SEXP row_risks(SEXP mean, SEXP sd, SEXP y, SEXP correction) {
               REAL(risk));
   UNPROTECT(1);
   return risk;
+}
+
+/* Signs (d) of latents (n x d) by `wanted`; latents NULL: by loadings alone. */
+SEXP latent_signs_of(SEXP latents, SEXP mixing, SEXP env, SEXP targets, SEXP wanted) {
+  assert_double_matrix(mixing, "mixing");
+  const size_t p = (size_t)Rf_nrows(mixing);
+  const int d = Rf_ncols(mixing);
+  SEXP sign = PROTECT(Rf_allocVector(INTSXP, d));
+  if (Rf_isNull(latents)) {
+    for (int j = 0; j < d; j++)
+      INTEGER(sign)[j] = loading_sign(REAL(mixing) + (size_t)j * p, p);
+    UNPROTECT(1);
+    return sign;
+  }
+  assert_double_matrix(latents, "latents");
+  const int n = Rf_nrows(latents), m = Rf_nrows(targets);
+  if (Rf_ncols(latents) != d || Rf_ncols(targets) != d || Rf_length(wanted) != d ||
+      XLENGTH(env) != n || !Rf_isInteger(targets) || !Rf_isInteger(wanted))
+    Rf_error("internal error: latents, mixing, env, targets and wanted signs do not fit together");
+  assert_codes(env, m);
+  const sign_design rows = {(size_t)n, d, m, INTEGER(env), INTEGER(targets)};
+  latent_signs(REAL(latents), &rows, REAL(mixing), p, INTEGER(wanted),
+               (double *)R_alloc(3 * (size_t)m, sizeof(double)), INTEGER(sign));
+  UNPROTECT(1);
+  return sign;
 }

@@ -400,16 +400,15 @@ ref_mixing_update <- function(m, second_moment, scale, mode) {
   list(orthonormal = orthonormal, scale = scale)
 }
 
-ref_canonical_signs <- function(m) {
-  largest <- apply(m, 2, function(column) column[which.max(abs(column))])
-  m %*% diag(sign(largest), ncol(m))
+ref_canonical_signs <- function(m, x, env, targets) {
+  m %*% diag(ref_latent_signs(x %*% m, env, targets, m, rep(1, ncol(m))), ncol(m))
 }
 
-ref_start <- function(x, d, init, mixing) {
+ref_start <- function(x, d, init, mixing, env, targets) {
   if (identical(init, "pca")) {
     eig <- eigen(crossprod(x) / nrow(x), symmetric = TRUE)
     return(list(
-      orthonormal = ref_canonical_signs(eig$vectors[, seq_len(d), drop = FALSE]),
+      orthonormal = ref_canonical_signs(eig$vectors[, seq_len(d), drop = FALSE], x, env, targets),
       scale = rep(1, d), sigma2 = mean(eig$values[-seq_len(d)])
     ))
   }
@@ -546,7 +545,7 @@ ref_fit <- function(x, env, targets, dag, weights = NULL, # nolint: cyclocomp_li
   weight <- omega[env]
   total <- sum(weight * rowSums(x^2))
 
-  now <- ref_start(x, d, init, control$mixing)
+  now <- ref_start(x, d, init, control$mixing, env, targets)
   hold_sigma2 <- control$sigma2 == "fixed" ||
     (control$sigma2 == "auto" && control$mixing == "fixed" && !identical(init, "pca"))
   estep <- function(now) {
@@ -614,7 +613,9 @@ ref_fit <- function(x, env, targets, dag, weights = NULL, # nolint: cyclocomp_li
     converged <- left[1] < control$tol && (left[1] == 0 || (iteration > 1 && left[2] < control$tol))
   }
   if (!converged && ahead$last == "accelerated") now <- plain
-  if (identical(init, "pca")) now$orthonormal <- ref_canonical_signs(now$orthonormal)
+  if (identical(init, "pca")) {
+    now$orthonormal <- ref_canonical_signs(now$orthonormal, x, env, targets)
+  }
   e <- estep(now)
   list(
     latents = e$latents, latents_sd = sqrt(e$variance), mixing = mixing_of(now),
@@ -1469,4 +1470,26 @@ ref_gradient <- function(f, at, step = 1e-5) {
     move <- replace(0 * at, i, step * max(1, abs(at[i])))
     (f(at + move) - f(at - move)) / (2 * move[i])
   }, 0)
+}
+
+# Signs of latents (src/signs.c) from a table of means by domain.
+ref_latent_signs <- function(latents, env, targets, mixing, wanted) {
+  vapply(seq_len(ncol(mixing)), function(j) {
+    z <- latents[, j]
+    on <- which(targets[, j] == 1)
+    off <- which(rowSums(targets) == 0)
+    if (length(off) == 0) off <- which(targets[, j] == 0)
+    error <- function(domains) {
+      rows <- env %in% domains
+      squares <- sapply(domains, function(e) sum(env == e) * stats::var(z[env == e]))
+      sum(squares) / sum(rows)^2
+    }
+    if (wanted[j] != 0 && length(on) > 0 && length(off) > 0) {
+      shift <- mean(z[env %in% on]) - mean(z[env %in% off])
+      if (isTRUE(abs(shift) > 4 * sqrt(error(on) + error(off)))) {
+        return(as.integer(sign(shift) * wanted[j]))
+      }
+    }
+    if (sum(mixing[, j]^3) < 0) -1L else 1L
+  }, 0L)
 }

@@ -492,7 +492,7 @@ test_that("a fit with knots that are not symmetric is a fixed point, signs and a
     more <- update(fit, max_iter = 20, tol = 0, acceleration = "none")
     expect_equal(more$sigma2, fit$sigma2, tolerance = 1e-8)
     expect_equal(more$latents, fit$latents, tolerance = 1e-8)
-    expect_true(all(loading_signs(fit$mixing) == 1))
+    expect_true(all(latent_signs(fit$mixing, fit$data, fit$control) == 1))
   }
 })
 
