@@ -29,7 +29,7 @@ test_that("a g fit is a crl_fit with its own fields", {
   expect_true(all(fit$mixing_mc_error > 0, fit$noise_var_mc_error > 0, fit$ess > 5))
   expect_equal(fit$ess, colMeans(fit$latents_sd^2) / fit$mc_error^2)
   expect_identical(fit$cells$coefficients, c(1L, 1L, 22L, 22L, 22L, 22L))
-  expect_true(all(apply(fit$mixing, 2, function(column) column[which.max(abs(column))]) > 0))
+  expect_true(all(latent_signs(fit$mixing, fit$data, fit$control) == 1))
 })
 
 test_that("set.seed() decides the run, unless control$seed does", {
