@@ -306,7 +306,7 @@
 #' held nothing is.
 #'
 #' `prior = "normal"`: latents are independent N(0, 1) in every domain (Tipping and Bishop 1999);
-#' graph and targets are not used. The maximum of the likelihood has \eqn{\sigma^2} the mean of the
+#' graph and targets are not used, but for signs. The maximum of the likelihood has \eqn{\sigma^2} the mean of the
 #' p - d small eigenvalues of X'X/n, and \eqn{A = U (L - \sigma^2 I)^{1/2} R}, U the leading
 #' eigenvectors, L their eigenvalues, R any rotation, of which the fit takes the identity: columns
 #' of A are orthogonal, the longest first. `mixing = "diagonal"`
