@@ -64,4 +64,12 @@ SEXP fold_rows(SEXP env, SEXP n_domains, SEXP n_folds, SEXP seed);
 SEXP held_out_losses(SEXP x, SEXP step, SEXP length, SEXP noise, SEXP sigma2, SEXP eta);
 SEXP loss_means(SEXP losses, SEXP env, SEXP weights, SEXP reference);
 
+/* r_measure.c: the measurement model */
+SEXP feature_moments(SEXP x, SEXP env, SEXP omega, SEXP threads);
+SEXP moment_matrix(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP threads);
+SEXP factor_fit_model(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP second, SEXP square, SEXP psi,
+                      SEXP settings);
+SEXP leading_moments(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP second, SEXP scale,
+                     SEXP settings);
+
 #endif

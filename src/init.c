@@ -7,19 +7,47 @@
 #define CALLDEF(name, n)                                                                           \
   { #name, (DL_FUNC)&name, n }
 
+/* clang-format off: a line each, for the sake of merges */
 static const R_CallMethodDef call_entries[] = {
-    CALLDEF(scan_matrix, 1),     CALLDEF(fit_plan, 6),       CALLDEF(em_fit, 8),
-    CALLDEF(estep, 6),           CALLDEF(domain_moments, 3), CALLDEF(rotation_starts, 7),
-    CALLDEF(unmixing_starts, 8), CALLDEF(unmixing_value, 6), CALLDEF(rotation_refine, 7),
-    CALLDEF(saem_fit, 8),        CALLDEF(saem_bytes, 5),     CALLDEF(latent_draws, 7),
-    CALLDEF(target_moments, 7),  CALLDEF(gaussian_fit, 6),   CALLDEF(gaussian_bytes, 3),
-    CALLDEF(gaussian_rows, 6),   CALLDEF(bspline_basis, 5),  CALLDEF(score_fit, 7),
-    CALLDEF(smoothing_fit, 7),   CALLDEF(polar_factor, 1),   CALLDEF(mixing_update, 4),
-    CALLDEF(shrinkage, 4),       CALLDEF(bayes_latents, 9),  CALLDEF(bayes_chains, 8),
-    CALLDEF(philox_words, 2),    CALLDEF(row_errors, 4),     CALLDEF(latent_signs_of, 5),
-    CALLDEF(row_risks, 4),       CALLDEF(fold_rows, 4),      CALLDEF(held_out_losses, 6),
-    CALLDEF(loss_means, 4),      CALLDEF(rotation_at, 6),    {NULL, NULL, 0},
+    CALLDEF(scan_matrix, 1),
+    CALLDEF(fit_plan, 6),
+    CALLDEF(em_fit, 8),
+    CALLDEF(estep, 6),
+    CALLDEF(domain_moments, 3),
+    CALLDEF(rotation_starts, 7),
+    CALLDEF(unmixing_starts, 8),
+    CALLDEF(unmixing_value, 6),
+    CALLDEF(rotation_refine, 7),
+    CALLDEF(saem_fit, 8),
+    CALLDEF(saem_bytes, 5),
+    CALLDEF(latent_draws, 7),
+    CALLDEF(target_moments, 7),
+    CALLDEF(gaussian_fit, 6),
+    CALLDEF(gaussian_bytes, 3),
+    CALLDEF(gaussian_rows, 6),
+    CALLDEF(bspline_basis, 5),
+    CALLDEF(score_fit, 7),
+    CALLDEF(smoothing_fit, 7),
+    CALLDEF(polar_factor, 1),
+    CALLDEF(mixing_update, 4),
+    CALLDEF(shrinkage, 4),
+    CALLDEF(bayes_latents, 9),
+    CALLDEF(bayes_chains, 8),
+    CALLDEF(philox_words, 2),
+    CALLDEF(row_errors, 4),
+    CALLDEF(latent_signs_of, 5),
+    CALLDEF(row_risks, 4),
+    CALLDEF(fold_rows, 4),
+    CALLDEF(held_out_losses, 6),
+    CALLDEF(loss_means, 4),
+    CALLDEF(rotation_at, 6),
+    CALLDEF(feature_moments, 4),
+    CALLDEF(moment_matrix, 5),
+    CALLDEF(factor_fit_model, 8),
+    CALLDEF(leading_moments, 7),
+    {NULL, NULL, 0},
 };
+/* clang-format on */
 
 void R_init_ebcrl(DllInfo *dll) {
   R_registerRoutines(dll, NULL, call_entries, NULL, NULL);

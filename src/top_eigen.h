@@ -1,0 +1,34 @@
+/* The leading eigenpairs of D S D, D = diag(scale), S a second-moment matrix.
+ *
+ * S in memory: LAPACK. Else by blocks, locally optimal (Knyazev 2001, without a preconditioner): a
+ * step is one product of S with a block, that is one pass over the rows, and goes on from the
+ * vectors of the last call, so that a scale that has moved little takes few passes.
+ */
+#ifndef EBCRL_TOP_EIGEN_H
+#define EBCRL_TOP_EIGEN_H
+
+#include "second_moments.h"
+
+typedef struct {
+  int p, q, k;               /* wanted: q; block of k columns, the last k - q being guards */
+  const double *second;      /* p x p, or NULL */
+  const weighted_rows *rows; /* used where second is NULL */
+  double tol;                /* of residuals, relative to the eigenvalue */
+  int max_passes;
+  double *value;           /* k */
+  double *vector;          /* p x k, orthonormal */
+  int passes, unconverged; /* counted over calls */
+  double *basis, *image;   /* p x 3 k: vectors, residuals, last steps; and D S D times them */
+  double *gram, *work;
+  int lwork, *iwork, started;
+  double *scaled, *scratch;
+} top_eigen;
+
+/* Allocates; second (p x p) or rows. */
+top_eigen top_eigen_new(int p, int q, const double *second, const weighted_rows *rows,
+                        allocator alloc);
+
+/* value and vector for this scale (p). */
+int top_eigen_find(top_eigen *t, const double *scale);
+
+#endif
