@@ -9,6 +9,158 @@ DENSE_FEATURES <- 500L
 # Level of the test that decides whether feature means lie in the span of A.
 CENTER_LEVEL <- 1e-3
 
+# Nuisance factors that are looked for at most.
+MOST_NUISANCE <- 20L
+
+# Quantile of the Tracy-Widom law (order 1) that an eigenvalue of noise is below: 99.9 percent.
+TRACY_WIDOM <- 3.27
+
+#' The measurement model that the second moments of x tell
+#'
+#' @param center,noise,nuisance As in fit_crl(), checked.
+#' @return list: `center` (p, or NULL: no mean is fitted), `noise` ("equal" or "by_feature"),
+#'   `noise_var` (p), `nuisance` (number of factors beside the latents), `span` (p x q: an
+#'   orthonormal basis of the space of latents and nuisance factors), `span_noise` (q x q: N, the
+#'   covariance of the noise of the coordinates in it), `values` (q: leading eigenvalues of the
+#'   whitened moments), `tests` (list: `center`, `noise`, `nuisance`: what the choices rest on),
+#'   `counts`
+#' @noRd
+measure <- function(data, center, noise, nuisance, threads = 1L, call = rlang::caller_env()) {
+  about_mean <- feature_moments(data, TRUE, threads)
+  about_zero <- if (!isTRUE(center)) feature_moments(data, FALSE, threads)
+  shape <- if (isFALSE(center)) about_zero else about_mean
+  found <- nuisance_factors(shape, data, nuisance, noise, call)
+  q <- data$d + found$nuisance
+  check_factors(data$p, q, noise, call)
+  chosen <- chosen_noise(shape, q, noise, call)
+  test <- if (identical(center, "auto")) mean_test(about_zero, about_mean, chosen$psi, q, call)
+  centered <- if (is.null(test)) center else test$p_value < CENTER_LEVEL
+  if (!centered && !isFALSE(center)) {
+    chosen <- utils::modifyList(
+      chosen, factor_analysis(about_zero, q, chosen$noise == "equal", chosen$psi, call)
+    )
+  }
+  space <- factor_span(chosen$loadings, chosen$psi)
+  c(list(center = if (centered) about_mean$mean, noise = chosen$noise, noise_var = chosen$psi,
+         nuisance = found$nuisance, values = chosen$values,
+         tests = list(center = test, noise = chosen$gain, nuisance = found$values),
+         counts = c(noise_floored = chosen$floored, unconverged = !chosen$converged)), space)
+}
+
+#' The space of the factors in the features' own units, and the noise of the coordinates in it
+#'
+#' U, orthonormal, spans the loadings; weighted least squares N U' Psi^-1 (x - mu) with N = (U'
+#' Psi^-1 U)^-1 are the coordinates of the factors plus noise N(0, N).
+#' @noRd
+factor_span <- function(loadings, psi) {
+  span <- polar_factor(loadings)
+  precision <- crossprod(span, span / psi)
+  list(span = span, span_noise = chol2inv(chol(precision)))
+}
+
+#' Equal or unequal noise: by BIC where it is not given
+#' @return As factor_analysis(), and `noise`; `gain`, list: `loglik` of unequal noise over equal,
+#'   and `bic`, that less its penalty (twice the log-likelihood), NULL where it was given
+#' @noRd
+chosen_noise <- function(moments, q, noise, call) {
+  if (noise != "auto") {
+    return(c(factor_analysis(moments, q, noise == "equal", call = call), list(noise = noise)))
+  }
+  equal <- factor_analysis(moments, q, TRUE, call = call)
+  if (factor_freedom(length(moments$square), q) < 0) {
+    return(c(equal, list(noise = "equal")))
+  }
+  unequal <- factor_analysis(moments, q, FALSE, call = call)
+  gain <- unequal$loglik - equal$loglik
+  bic <- 2 * gain - (unequal$parameters - equal$parameters) * log(nrow(moments$x))
+  better <- if (bic > 0) unequal else equal
+  c(better, list(noise = if (bic > 0) "by_feature" else "equal",
+                 gain = list(loglik = gain, bic = bic)))
+}
+
+#' Second moments less the parameters of q factors and unequal noise (Lawley and Maxwell 1971)
+#' @noRd
+factor_freedom <- function(p, q) {
+  ((p - q)^2 - (p + q)) / 2
+}
+
+#' @noRd
+check_factors <- function(p, q, noise, call) {
+  if (q >= p) {
+    abort_input(c("{.arg x} must have more features than there are latents and nuisance factors.",
+                  "x" = "It has {p}, for {q} of these.",
+                  "i" = "Give the noise variance with {.arg init}, or model fewer factors."),
+                "rank", call = call)
+  }
+  if (noise == "by_feature" && factor_freedom(p, q) < 0) {
+    abort_input(c("{.arg noise} can be {.val by_feature} only with enough features.",
+                  "x" = "Second moments of {p} features do not tell {q} factors and {p} variances.",
+                  "i" = "{.code noise = \"equal\"} needs {q + 1} features."), "rank", call = call)
+  }
+}
+
+# How many factors --------------------------------------------------------------------------------
+
+#' Nuisance factors: given, or as many as stand out of the noise beside the latents
+#' @return list: `nuisance`; `values`, tibble as in crl_rank(), NULL where it was given
+#' @noRd
+nuisance_factors <- function(moments, data, nuisance, noise, call) {
+  if (!identical(nuisance, "auto")) {
+    return(list(nuisance = nuisance))
+  }
+  least <- data$d
+  found <- factor_number(moments, least, least + MOST_NUISANCE, noise, call)
+  list(nuisance = found$factors - least, values = found$values)
+}
+
+#' The number of factors: more are added as long as the next whitened eigenvalue is above the edge
+#'
+#' With k factors fitted, the eigenvalues of the whitened moments beyond the k-th are those of
+#' noise alone if there are no more factors: the largest follows the Tracy-Widom law (Johnstone
+#' 2001) at the edge of Marchenko and Pastur. Refitting after each factor keeps strong factors from
+#' hiding weak ones (deflation, as in Dobriban and Owen 2019).
+#' @param least,most Numbers between which to look.
+#' @return list: `factors`; `values`, tibble: `factors` fitted, `eigenvalue`, the largest beyond
+#'   them, `edge`, which noise alone would exceed in one of a thousand samples
+#' @noRd
+factor_number <- function(moments, least, most, noise, call) {
+  p <- ncol(moments$x)
+  n <- nrow(moments$x)
+  most <- min(most, p - 2L, n - 2L)
+  table <- NULL
+  psi <- 0.5 * moments$square
+  for (k in seq(least, max(least, most))) {
+    equal <- noise == "equal" || factor_freedom(p, k) < 0
+    psi <- factor_psi(moments, k, equal, psi, call)
+    top <- with(moments, .Call(C_leading_moments, x, env, omega, mean, second, 1 / sqrt(psi),
+                               list(q = k + 1L, threads = threads)))
+    check_status(top$status, call)
+    edge <- noise_edge(n - k, p - k) * (n - k) / n
+    table <- rbind(table, tibble::tibble(factors = k, eigenvalue = drop(top$values)[k + 1L],
+                                         edge = edge))
+    if (table$eigenvalue[nrow(table)] <= edge) break
+  }
+  list(factors = table$factors[nrow(table)], values = table)
+}
+
+#' @noRd
+factor_psi <- function(moments, k, equal, start, call) {
+  if (k > 0L) {
+    return(factor_analysis(moments, k, equal, start, call)$psi)
+  }
+  if (equal) rep(mean(moments$square), length(moments$square)) else moments$square
+}
+
+#' What the largest eigenvalue of n rows of p standard normal features (X'X / n) exceeds in one of a
+#' thousand samples (Johnstone 2001)
+#' @noRd
+noise_edge <- function(n, p) {
+  root <- sqrt(n - 1) + sqrt(p)
+  (root^2 + TRACY_WIDOM * root * (1 / sqrt(n - 1) + 1 / sqrt(p))^(1 / 3)) / n
+}
+
+# Second moments ----------------------------------------------------------------------------------
+
 #' Second moments of x, about its mean or about 0
 #'
 #' @param data `crl_data`.
