@@ -135,7 +135,7 @@ collect_fits <- function(given, labels, call = rlang::caller_env()) {
                   "x" = "{some(twice)} {cli::qty(length(twice))}{?is/are} there more than once."),
                 "range", call = call)
   }
-  fits
+  Map(function(fit, name) check_fit(fit, name, rows = TRUE, call), fits, names(fits))
 }
 
 #' One argument: a fit, baselines or a list of fits

@@ -235,6 +235,7 @@ CONTINUED <- c("tol", "acceleration", "solver", "cg_tol", "cg_max_iter", "mc_tol
 #' @export
 update.crl_fit <- function(object, max_iter = 1000, ...) {
   started <- proc.time()[["elapsed"]]
+  object <- check_fit(object, rows = TRUE)
   control <- continued_control(object$control, list(...))
   further <- check_number(max_iter, "max_iter", min = 0, max = 1e7, integer = TRUE,
                           class = "control")

@@ -43,6 +43,7 @@
 #' summary(fit)
 #' @export
 print.crl_fit <- function(x, digits = 3L, ...) {
+  x <- check_fit(x, "x")
   print_head(x$method, fit_size(x), describe_model(x), describe_convergence(x), x$sigma2, digits)
   print_notes(fit_notes(x))
   invisible(x)
@@ -52,6 +53,7 @@ print.crl_fit <- function(x, digits = 3L, ...) {
 #' @export
 summary.crl_fit <- function(object, ...) {
   check_dots_empty(...)
+  object <- check_fit(object)
   structure(list(method = object$method, size = fit_size(object), model = describe_model(object),
                  convergence = describe_convergence(object), converged = object$converged,
                  sigma2 = object$sigma2, domains = domain_table(object), cells = object$cells,
@@ -106,6 +108,7 @@ coef.crl_fit <- function(object, ...) {
 fitted.crl_fit <- function(object, type = c("latents", "x"), ...) {
   check_dots_empty(...)
   type <- check_choice(type, c("latents", "x"), "type")
+  object <- check_fit(object)
   if (type == "latents") object$latents else mix(object$latents, object)
 }
 
@@ -114,6 +117,7 @@ fitted.crl_fit <- function(object, type = c("latents", "x"), ...) {
 #' @export
 residuals.crl_fit <- function(object, ...) {
   check_dots_empty(...)
+  object <- check_fit(object)
   object$data$x - mix(object$latents, object)
 }
 

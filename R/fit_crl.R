@@ -228,6 +228,7 @@ fit_crl.default <- function(x, env = NULL, targets, dag, method = c("f", "g"), w
   check_dots_empty(...)
   method <- check_choice(method, c("f", "g"), "method")
   control <- as_control(control)
+  if (inherits(init, "crl_fit")) init <- check_fit(init, "init")
   data <- crl_data(x, env, targets, dag, weights, control$knots,
                    prior = if (method == "g") control$prior)
   engine <- if (method == "f") fit_data else fit_g

@@ -483,6 +483,7 @@ gaussian_notes <- function(fit) {
 #' @export
 logLik.crl_fit <- function(object, ...) {
   check_dots_empty(...)
+  object <- check_fit(object)
   if (!is_gaussian(object)) {
     prior <- if (object$method == "g") ", {.code prior = \"spline\"}"
     abort_input(c(paste("{.fn logLik} needs a fit by {.code method = \"g\"} with",

@@ -26,7 +26,7 @@
 #' plot(fit, type = "mechanisms")
 #' @export
 mechanisms <- function(object, points = 101, ...) {
-  check_class(object, "crl_fit", "object", "fit_crl(..., method = \"g\")")
+  object <- check_fit(object)
   check_method(object, "g", "mechanisms()")
   points <- check_number(points, "points", min = 2, integer = TRUE)
   check_dots_empty(...)
@@ -185,6 +185,7 @@ scale_colour_chain <- function(chains) {
 #' @importFrom stats simulate
 #' @export
 simulate.crl_fit <- function(object, nsim = 1, seed = NULL, thin = 5, ...) {
+  object <- check_fit(object, rows = TRUE)
   check_method(object, "g", "simulate()")
   nsim <- check_number(nsim, "nsim", min = 1, integer = TRUE)
   thin <- check_number(thin, "thin", min = 1, integer = TRUE)
@@ -264,7 +265,7 @@ posterior_of_new <- function(object, x, design) {
 #' colMeans(both$z)
 #' @export
 simulate_domain <- function(object, targets, n) {
-  check_class(object, "crl_fit", "object", "fit_crl(..., method = \"g\")")
+  object <- check_fit(object)
   check_method(object, "g", "simulate_domain()")
   check_given(targets = missing(targets), n = missing(n), call = rlang::current_env(),
               help = "simulate_domain")

@@ -66,6 +66,7 @@ rel_mse.crl_bayes <- function(object, truth, by = c("all", "env"), ratio = c("ro
 #' @export
 rel_mse.crl_fit <- function(object, truth, by = c("all", "env"), ratio = c("row", "pooled"), ...) {
   check_dots_empty(...)
+  object <- check_fit(object)
   by <- check_choice(by, c("all", "env"), "by")
   ratio <- check_choice(ratio, c("row", "pooled"), "ratio")
   truth <- check_truth(truth, needs_mixing = TRUE)
@@ -130,6 +131,7 @@ frobenius_error.matrix <- function(object, truth, ...) {
 #' @rdname frobenius_error
 #' @export
 frobenius_error.crl_fit <- function(object, truth, ...) {
+  object <- check_fit(object)
   frobenius_error.matrix(object$mixing, truth, ...)
 }
 

@@ -56,6 +56,7 @@ autoplot.crl_fit <- function(object,
   types <- c("convergence", "loadings", "latents", "scores", "mechanisms", "env")
   type <- check_choice(type, types, "type")
   check_dots_empty(...)
+  object <- check_fit(object, rows = type == "scores")
   switch(type,
     convergence = plot_convergence(object),
     loadings = plot_loadings(object),

@@ -82,6 +82,7 @@ predict.crl_fit <- function(object, newdata = NULL, targets = NULL, env = NULL,
                             type = c("latents", "sd", "score", "x"),
                             interval = c("none", "credible"), level = 0.9, ...) {
   type <- check_choice(type, c("latents", "sd", "score", "x"), "type")
+  object <- check_fit(object, rows = is.null(newdata) && identical(type, "score"))
   if (type == "score") check_method(object, "f", "type = \"score\"")
   interval <- check_interval(interval, type)
   level <- check_level(level)

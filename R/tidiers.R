@@ -51,6 +51,7 @@ NULL
 #' @export
 tidy.crl_fit <- function(x, matrix = c("mixing", "domains", "cells"), ...) {
   check_dots_empty(...)
+  x <- check_fit(x, "x")
   switch(check_choice(matrix, c("mixing", "domains", "cells"), "matrix"),
          mixing = tidy_mixing(x), domains = domain_table(x), cells = x$cells)
 }
@@ -69,6 +70,7 @@ tidy_mixing <- function(fit) {
 #' @export
 glance.crl_fit <- function(x, ...) {
   check_dots_empty(...)
+  x <- check_fit(x, "x")
   data <- x$data
   shared <- tibble::tibble(
     nobs = data$n, features = data$p, latents = data$d, domains = data$n_domains, sigma2 = x$sigma2,
@@ -92,6 +94,7 @@ glance.crl_fit <- function(x, ...) {
 augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env = NULL,
                             interval = c("none", "credible"), level = 0.9, ...) {
   check_dots_empty(...)
+  x <- check_fit(x, "x")
   interval <- check_interval(interval)
   level <- if (interval == "credible") check_level(level)
   if (!is.null(newdata)) {

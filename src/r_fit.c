@@ -84,11 +84,11 @@ static const int *signs_from(SEXP control) {
 }
 
 static em_settings em_settings_from(SEXP control, SEXP progress) {
-  em_settings set = {.mixing = (mixing_kind)list_int(control, "mixing"),
+  em_settings set = {.mixing = (mixing_kind)list_choice(control, "mixing", 4),
                      .learn_sigma2 = list_int(control, "learn_sigma2"),
                      .eta = list_number(control, "eta"),
                      .tol = list_number(control, "tol"),
-                     .max_iter = list_int(control, "max_iter"),
+                     .max_iter = list_count(control, "max_iter", 0),
                      .accelerate = list_int(control, "acceleration"),
                      .signs = signs_from(control),
                      .tick = progress_tick,
@@ -102,7 +102,7 @@ static em_fit_state em_state_from(SEXP x, SEXP env, SEXP targets, SEXP parents, 
   em_fit_state em = {.x = REAL(x),
                      .p = Rf_ncols(x),
                      .sample = sample_from(env, targets, omega),
-                     .score_class = score_class_of((score_kind)list_int(control, "score")),
+                     .score_class = score_class_of((score_kind)list_choice(control, "score", 2)),
                      .set = em_settings_from(control, progress),
                      .sigma2 = list_number(model, "sigma2")};
   if ((size_t)Rf_nrows(x) != em.sample.n)
@@ -110,7 +110,11 @@ static em_fit_state em_state_from(SEXP x, SEXP env, SEXP targets, SEXP parents, 
   if (em.set.signs && Rf_length(list_element(control, "signs")) != em.sample.d)
     Rf_error("internal error: signs must hold one integer a latent");
   em.score = score_model_from(&em.sample, parents, control);
-  if (Rf_isMatrix(list_element(model, "scale")))
+  size_t d = (size_t)em.sample.d;
+  int general = Rf_isMatrix(list_element(model, "scale"));
+  list_doubles(model, "orthonormal", (size_t)em.p * d);
+  list_doubles(model, "scale", general ? d * d : d);
+  if (general)
     em.psd = psd_model_new(em.p, em.sample.d, r_allocator);
   return em;
 }
@@ -121,7 +125,12 @@ static gaussian_reference *reference_from(const em_fit_state *em, SEXP group, in
                                           SEXP parents) {
   if (Rf_isNull(group))
     return NULL;
-  int n_groups = least;
+  int n_groups = least, most = least + em->sample.n_domains;
+  if (!Rf_isInteger(group) || Rf_length(group) != em->sample.n_domains)
+    Rf_error("internal error: one group a domain is needed");
+  for (int e = 0; e < Rf_length(group); e++)
+    if (INTEGER(group)[e] < 0 || INTEGER(group)[e] >= most)
+      Rf_error("internal error: a group is out of range");
   for (int e = 0; e < Rf_length(group); e++)
     n_groups = INTEGER(group)[e] >= n_groups ? INTEGER(group)[e] + 1 : n_groups;
   family_coords families = family_coords_from(parents, em->sample.d);
@@ -170,10 +179,11 @@ static void use_reference(em_fit_state *em, SEXP fitted, SEXP parents) {
   em->reference = reference_from(em, list_element(fitted, "group"), n_known, parents);
   double *part[REFERENCE_PARTS];
   reference_parts(em->reference, part);
-  for (int k = 0; k < REFERENCE_PARTS; k++) {
-    SEXP value = list_element(fitted, reference_fields[k]);
-    memcpy(part[k], REAL(value), (size_t)XLENGTH(value) * sizeof(double));
-  }
+  size_t d = (size_t)em->sample.d, known = (size_t)n_known;
+  const size_t length[REFERENCE_PARTS] = {d * known, d * d * known, 2 * d, 2 * d, 2 * d * d};
+  for (int k = 0; k < REFERENCE_PARTS; k++)
+    memcpy(part[k], list_doubles(fitted, reference_fields[k], length[k]),
+           length[k] * sizeof(double));
   if (complete_reference(em, n_known) != STATUS_OK)
     Rf_error("internal error: the reference of a target set is not finite");
 }
@@ -237,8 +247,13 @@ static const char *fit_fields[] = {
 
 /* Copies fitted coefficients into a score model and marks the cells that have them. */
 static void load_theta(score_model *m, SEXP theta) {
+  if (!Rf_isNewList(theta) || Rf_length(theta) != m->d)
+    Rf_error("internal error: one list of coefficients a node is needed");
   for (int c = 0; c < 2 * m->d; c++) {
-    SEXP value = VECTOR_ELT(VECTOR_ELT(theta, c / 2), c % 2);
+    SEXP node = VECTOR_ELT(theta, c / 2);
+    if (!Rf_isNewList(node) || Rf_length(node) != 2)
+      Rf_error("internal error: node %d has no two states", c / 2 + 1);
+    SEXP value = VECTOR_ELT(node, c % 2);
     if (m->cell[c].n_rows == 0)
       continue;
     size_t n_coef = cell_coefficients(&m->cell[c]);
@@ -264,9 +279,9 @@ static void resume(em_fit_state *em, SEXP earlier) {
   em->iterations = (int)done;
   em->change_latents = list_number(earlier, "change_latents");
   em->set.eta = list_number(earlier, "eta");
-  SEXP lambda = list_element(earlier, "lambda");
+  const double *lambda = list_doubles(earlier, "lambda", 2 * (size_t)em->sample.d);
   for (int c = 0; c < 2 * em->sample.d; c++)
-    em->score->cell[c].lambda = REAL(lambda)[c];
+    em->score->cell[c].lambda = lambda[c];
   load_theta(em->score, list_element(earlier, "theta"));
 }
 

@@ -12,9 +12,9 @@ static linear_prior prior_from(SEXP prior, const family_coords *families, int d,
                     .perfect = list_int(control, "perfect"),
                     .coord = families->coord,
                     .n_coord = families->n_coord,
-                    .intercept = REAL(list_element(prior, "intercept")),
-                    .slope = REAL(list_element(prior, "slope")),
-                    .variance = REAL(list_element(prior, "variance")),
+                    .intercept = list_doubles(prior, "intercept", 2 * (size_t)d),
+                    .slope = list_doubles(prior, "slope", 2 * (size_t)d * (size_t)d),
+                    .variance = list_doubles(prior, "variance", 2 * (size_t)d),
                     .variance_floor = list_number(control, "variance_floor")};
   return m;
 }
@@ -26,6 +26,12 @@ SEXP target_moments(SEXP x, SEXP y, SEXP env, SEXP targets, SEXP omega, SEXP gro
   assert_double_matrix(y, "y");
   latent_sample rows = sample_from(env, targets, omega);
   int q = Rf_ncols(y), groups = 0;
+  if ((size_t)Rf_nrows(x) != rows.n || (size_t)Rf_nrows(y) != rows.n || !Rf_isInteger(group) ||
+      Rf_length(group) != rows.n_domains)
+    Rf_error("internal error: x, y or group does not fit env");
+  for (int e = 0; e < rows.n_domains; e++)
+    if (INTEGER(group)[e] < 1 || INTEGER(group)[e] > rows.n_domains)
+      Rf_error("internal error: a group is out of range");
   for (int e = 0; e < rows.n_domains; e++)
     groups = INTEGER(group)[e] > groups ? INTEGER(group)[e] : groups;
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
@@ -135,6 +141,9 @@ SEXP gaussian_rows(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEX
   for (int e = 0; e < Rf_nrows(targets); e++)
     REAL(omega)[e] = 1;
   latent_sample rows = sample_from(env, targets, omega);
+  if ((size_t)Rf_nrows(x) != rows.n)
+    Rf_error("internal error: x and env have different numbers of rows");
+  const double *mixing = list_doubles(model, "mixing", (size_t)Rf_ncols(x) * (size_t)rows.d);
   family_coords families = family_coords_from(parents, rows.d);
   linear_prior prior = prior_from(list_element(model, "prior"), &families, rows.d, control);
   SEXP deviate = list_element(control, "deviate");
@@ -150,9 +159,8 @@ SEXP gaussian_rows(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEX
     SET_VECTOR_ELT(out, i, Rf_allocMatrix(REALSXP, (int)rows.n, rows.d * copies[i]));
     *to[i] = REAL(VECTOR_ELT(out, i));
   }
-  int status =
-      gaussian_latents_of(&prior, REAL(x), Rf_ncols(x), &rows, REAL(list_element(model, "mixing")),
-                          list_number(model, "sigma2"), &post, r_allocator);
+  int status = gaussian_latents_of(&prior, REAL(x), Rf_ncols(x), &rows, mixing,
+                                   list_number(model, "sigma2"), &post, r_allocator);
   SET_VECTOR_ELT(out, 4, Rf_ScalarInteger(status));
   UNPROTECT(2);
   return out;

@@ -11,11 +11,11 @@ static mechanisms mechanisms_from(const latent_sample *s, SEXP parents, SEXP con
   family_coords families = family_coords_from(parents, s->d);
   causal_graph graph = causal_graph_new(families.coord, families.n_coord, s->d, r_allocator);
   mechanism_settings set = {.perfect = list_int(control, "perfect"),
-                            .knots = list_int(control, "knots"),
+                            .knots = list_count(control, "knots", 2),
                             .lambda = list_number(control, "lambda"),
                             .learn_lambda = list_int(control, "learn_lambda"),
                             .variance_floor = list_number(control, "variance_floor"),
-                            .components = list_int(control, "components")};
+                            .components = list_count(control, "components", 1)};
   return mechanisms_new(s, &graph, set, r_allocator);
 }
 
@@ -52,10 +52,7 @@ static void load_noise(mechanisms *m, SEXP noise) {
   double *part[] = {m->noise.weight, m->noise.mean, m->noise.variance};
   size_t cells = 2 * (size_t)m->graph.d, size = (size_t)m->noise.n * cells;
   for (int k = 0; k < 3; k++) {
-    SEXP from = list_element(noise, fields[k]);
-    if ((size_t)XLENGTH(from) != size)
-      Rf_error("internal error: the noise has the wrong number of components");
-    memcpy(part[k], REAL(from), size * sizeof(double));
+    memcpy(part[k], list_doubles(noise, fields[k], size), size * sizeof(double));
   }
   for (int c = 0; c < (int)cells; c++)
     noise_heights(&m->noise, c);
@@ -95,16 +92,20 @@ static SEXP prior_list(const mechanisms *m) {
 static void load_prior(mechanisms *m, SEXP prior) {
   size_t d = (size_t)m->graph.d;
   SEXP theta = list_element(prior, "theta"), lambda = list_element(prior, "lambda");
-  memcpy(m->constant, REAL(list_element(prior, "constant")), 2 * d * sizeof(double));
-  memcpy(m->variance, REAL(list_element(prior, "variance")), 2 * d * sizeof(double));
-  memcpy(m->range, REAL(list_element(prior, "range")), 2 * d * sizeof(double));
+  if (!Rf_isNewList(theta) || !Rf_isNewList(lambda) || (size_t)XLENGTH(theta) != 2 * d ||
+      (size_t)XLENGTH(lambda) != 2 * d)
+    Rf_error("internal error: the prior has the wrong number of cells");
+  memcpy(m->constant, list_doubles(prior, "constant", 2 * d), 2 * d * sizeof(double));
+  memcpy(m->variance, list_doubles(prior, "variance", 2 * d), 2 * d * sizeof(double));
+  memcpy(m->range, list_doubles(prior, "range", 2 * d), 2 * d * sizeof(double));
   if (m->noise.n > 1)
     load_noise(m, list_element(prior, "noise"));
   for (size_t c = 0; c < 2 * d; c++) {
     SEXP value = VECTOR_ELT(theta, (R_xlen_t)c), weight = VECTOR_ELT(lambda, (R_xlen_t)c);
     if (m->cell[c].parents == 0 || Rf_isNull(value))
       continue;
-    if (XLENGTH(value) != m->cell[c].n_coef)
+    if (!Rf_isReal(value) || XLENGTH(value) != m->cell[c].n_coef || !Rf_isReal(weight) ||
+        XLENGTH(weight) != m->cell[c].parents)
       Rf_error("internal error: node %d has the wrong number of coefficients", (int)(c / 2) + 1);
     memcpy(m->cell[c].theta, REAL(value), (size_t)m->cell[c].n_coef * sizeof(double));
     memcpy(m->cell[c].lambda, REAL(weight), (size_t)m->cell[c].parents * sizeof(double));
@@ -113,10 +114,10 @@ static void load_prior(mechanisms *m, SEXP prior) {
 }
 
 static saem_settings saem_settings_from(SEXP control, SEXP progress) {
-  saem_settings set = {.mixing = (saem_mixing)list_int(control, "mixing"),
+  saem_settings set = {.mixing = (saem_mixing)list_choice(control, "mixing", 3),
                        .learn_sigma2 = list_int(control, "learn_sigma2"),
-                       .burn_in = list_int(control, "burn_in"),
-                       .iterations = list_int(control, "iterations"),
+                       .burn_in = list_count(control, "burn_in", 0),
+                       .iterations = list_count(control, "iterations", 0),
                        .tol = list_number(control, "mc_tol"),
                        .threads = list_threads(control),
                        .tick = progress_tick,
@@ -191,10 +192,7 @@ static void save_state(const saem_state *s, SEXP state) {
 }
 
 static void restore_numbers(double *to, size_t length, SEXP state, const char *name) {
-  SEXP from = list_element(state, name);
-  if ((size_t)XLENGTH(from) != length)
-    Rf_error("internal error: `%s` has the wrong length", name);
-  memcpy(to, REAL(from), length * sizeof(double));
+  memcpy(to, list_doubles(state, name, length), length * sizeof(double));
 }
 
 static void restore_state(saem_state *s, SEXP state) {
@@ -208,7 +206,7 @@ static void restore_state(saem_state *s, SEXP state) {
   restore_numbers(s->fitted.square, batches, state, "square");
   restore_numbers(s->length, (size_t)s->rows->d, state, "length");
   restore_numbers(s->stiffest, (size_t)s->rows->d * (size_t)s->rows->d, state, "stiffest");
-  const int *at = INTEGER(place);
+  const int *at = list_integers(state, "place", 5);
   s->iteration = at[0];
   s->burnt_in = at[1];
   s->settled = at[2];
@@ -234,6 +232,11 @@ SEXP saem_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP ini
   assert_double_matrix(x, "x");
   latent_sample rows = sample_from(env, targets, omega);
   size_t d = (size_t)rows.d, domains = (size_t)rows.n_domains;
+  if ((size_t)Rf_nrows(x) != rows.n)
+    Rf_error("internal error: x and env have different numbers of rows");
+  list_doubles(init, "mixing", (size_t)Rf_ncols(x) * d);
+  list_doubles(init, "latents", rows.n * d);
+  list_doubles(init, "walk_scale", d * domains);
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fit_fields)), prior = list_element(init, "prior");
   SEXP state = Rf_mkNamed(VECSXP, state_fields);
   SET_VECTOR_ELT(out, FIT_STATE, state);
@@ -244,7 +247,7 @@ SEXP saem_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP ini
                   .set = saem_settings_from(control, progress),
                   .mech = &mech,
                   .sampler = {.seed = (uint64_t)list_number(control, "seed")},
-                  .tied = INTEGER(list_element(control, "tied")),
+                  .tied = list_integers(control, "tied", d * d),
                   .sigma2 = list_number(init, "sigma2")};
   s.set.prior_given = !Rf_isNull(prior);
   if (s.set.prior_given)
@@ -310,21 +313,24 @@ SEXP latent_draws(SEXP projected, SEXP latents, SEXP env, SEXP targets, SEXP par
   for (int e = 0; e < Rf_nrows(targets); e++)
     REAL(omega)[e] = 1;
   latent_sample rows = sample_from(env, targets, omega);
-  size_t n = rows.n, d = (size_t)rows.d;
+  size_t n = rows.n, d = (size_t)rows.d, walks = d * (size_t)rows.n_domains;
+  if (!Rf_isReal(latents) || (size_t)XLENGTH(latents) != n * d ||
+      (size_t)XLENGTH(projected) != n * d)
+    Rf_error("internal error: projections or latents do not fit env");
   mechanisms mech = mechanisms_from(&rows, parents, control);
   load_prior(&mech, list_element(model, "prior"));
-  int *driver = (int *)R_alloc(d * (size_t)rows.n_domains, sizeof(int));
+  int *driver = (int *)R_alloc(walks, sizeof(int));
   latent_sampler sampler = {.prior = mechanism_prior(&mech),
                             .rows = &rows,
-                            .gram = REAL(list_element(model, "gram")),
+                            .gram = list_doubles(model, "gram", d * d),
                             .sigma2 = list_number(model, "sigma2"),
-                            .walk_scale = REAL(list_element(model, "walk_scale")),
+                            .walk_scale = list_doubles(model, "walk_scale", walks),
                             .driver = driver,
                             .seed = (uint64_t)list_number(control, "seed")};
   causal_prior_drivers(&sampler.prior, rows.targets, rows.n_domains, driver);
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields)), probs = list_element(control, "probs");
-  latent_posterior post = {.warm_up = list_int(control, "warm_up"),
-                           .draws = list_int(control, "draws"),
+  latent_posterior post = {.warm_up = list_count(control, "warm_up", 0),
+                           .draws = list_count(control, "draws", 1),
                            .stream = (uint32_t)list_number(control, "stream"),
                            .n_probs = Rf_length(probs),
                            .keep = list_int(control, "keep"),

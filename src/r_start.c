@@ -13,6 +13,9 @@ SEXP domain_moments(SEXP y, SEXP env, SEXP n_domains) {
   assert_double_matrix(y, "y");
   size_t n = (size_t)Rf_nrows(y), d = (size_t)Rf_ncols(y);
   int m = Rf_asInteger(n_domains);
+  assert_codes(env, m);
+  if ((size_t)XLENGTH(env) != n)
+    Rf_error("internal error: y and env have different numbers of rows");
   const char *fields[] = {"n", "mean", "second", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   SET_VECTOR_ELT(out, 0, Rf_allocVector(REALSXP, m));
@@ -52,8 +55,11 @@ static rotation_cell *cells_from(SEXP cov, SEXP weight, SEXP coord, int d) {
   for (int k = 0; k < n_cells; k++) {
     SEXP from = VECTOR_ELT(coord, k);
     int *family = (int *)R_alloc((size_t)Rf_length(from), sizeof(int));
-    for (int q = 0; q < Rf_length(from); q++)
+    for (int q = 0; q < Rf_length(from); q++) {
       family[q] = INTEGER(from)[q] - 1;
+      if (family[q] < 0 || family[q] >= d)
+        Rf_error("internal error: a coordinate is no latent");
+    }
     rotation_cell c = {Rf_length(from), family, REAL(weight)[k],
                        REAL(cov) + (size_t)k * (size_t)d * (size_t)d};
     cell[k] = c;
@@ -184,7 +190,9 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
   const char *fields[] = {"rotation", "objective", "indefinite", "fitted", ""};
   latent_sample s = sample_from(env, targets, omega);
   size_t n = s.n, d = (size_t)s.d;
-  int knots = list_int(settings, "knots"), max_coord = 1;
+  if ((size_t)XLENGTH(y) != n * d || (size_t)XLENGTH(rotation) != d * d)
+    Rf_error("internal error: y or the rotation does not fit env");
+  int knots = list_count(settings, "knots", 2), max_coord = 1;
   family_coords families = family_coords_from(parents, s.d);
   for (int j = 0; j < s.d; j++)
     max_coord = families.n_coord[j] > max_coord ? families.n_coord[j] : max_coord;

@@ -20,7 +20,35 @@ int list_int(SEXP list, const char *name) {
 }
 
 int list_threads(SEXP list) {
-  return usable_threads(list_int(list, "threads"));
+  return usable_threads(list_count(list, "threads", 1));
+}
+
+int list_choice(SEXP list, const char *name, int n) {
+  int value = list_int(list, name);
+  if (value < 0 || value >= n)
+    Rf_error("internal error: '%s' is none of its choices", name);
+  return value;
+}
+
+int list_count(SEXP list, const char *name, int min) {
+  int value = list_int(list, name); /* NA is the smallest integer */
+  if (value < min)
+    Rf_error("internal error: '%s' is below %d", name, min);
+  return value;
+}
+
+double *list_doubles(SEXP list, const char *name, size_t length) {
+  SEXP value = list_element(list, name);
+  if (!Rf_isReal(value) || (size_t)XLENGTH(value) != length)
+    Rf_error("internal error: '%s' is not as many doubles as it should be", name);
+  return REAL(value);
+}
+
+int *list_integers(SEXP list, const char *name, size_t length) {
+  SEXP value = list_element(list, name);
+  if (!Rf_isInteger(value) || (size_t)XLENGTH(value) != length)
+    Rf_error("internal error: '%s' is not as many integers as it should be", name);
+  return INTEGER(value);
 }
 
 double *new_numbers(SEXP list, int at, size_t rows, size_t cols) {
@@ -70,6 +98,9 @@ latent_sample sample_from(SEXP env, SEXP targets, SEXP omega) {
     Rf_error("internal error: targets or omega has the wrong type or length");
   int n_domains = Rf_nrows(targets);
   assert_codes(env, n_domains);
+  for (R_xlen_t i = 0; i < XLENGTH(targets); i++)
+    if (INTEGER(targets)[i] != 0 && INTEGER(targets)[i] != 1)
+      Rf_error("internal error: targets are not 0 or 1");
   latent_sample s = {.n = (size_t)XLENGTH(env),
                      .d = Rf_ncols(targets),
                      .n_domains = n_domains,
@@ -80,15 +111,15 @@ latent_sample sample_from(SEXP env, SEXP targets, SEXP omega) {
 }
 
 score_settings score_settings_from(SEXP control) {
-  score_settings set = {.score = (score_kind)list_int(control, "score"),
-                        .interaction = (interaction_kind)list_int(control, "interaction"),
-                        .knots = list_int(control, "knots"),
+  score_settings set = {.score = (score_kind)list_choice(control, "score", 2),
+                        .interaction = (interaction_kind)list_choice(control, "interaction", 3),
+                        .knots = list_count(control, "knots", 2),
                         .perfect = list_int(control, "perfect"),
-                        .penalty_kind = (penalty_kind)list_int(control, "penalty"),
+                        .penalty_kind = (penalty_kind)list_choice(control, "penalty", 2),
                         .lambda = list_number(control, "lambda"),
-                        .solver = (solver_kind)list_int(control, "solver"),
+                        .solver = (solver_kind)list_choice(control, "solver", 3),
                         .cg_tol = list_number(control, "cg_tol"),
-                        .cg_max_iter = list_int(control, "cg_max_iter"),
+                        .cg_max_iter = list_count(control, "cg_max_iter", 0),
                         .cross_validate =
                             list_int(control, "choose_lambda") || list_int(control, "choose_eta"),
                         .threads = list_threads(control),
@@ -97,19 +128,24 @@ score_settings score_settings_from(SEXP control) {
 }
 
 family_coords family_coords_from(SEXP parents, int d) {
-  if (Rf_length(parents) != d)
+  if (!Rf_isNewList(parents) || Rf_length(parents) != d)
     Rf_error("internal error: one vector of parents a latent is needed");
   const int **coord = (const int **)R_alloc((size_t)d, sizeof(int *));
   int *n_coord = (int *)R_alloc((size_t)d, sizeof(int));
   for (int j = 0; j < d; j++) {
     SEXP pa = VECTOR_ELT(parents, j);
+    if (!Rf_isInteger(pa))
+      Rf_error("internal error: parents are not integers");
     n_coord[j] = 1 + Rf_length(pa);
     if (n_coord[j] > MAX_FAMILY)
       Rf_error("internal error: a family has more than %d coordinates", (int)MAX_FAMILY);
     int *family = (int *)R_alloc((size_t)n_coord[j], sizeof(int));
     family[0] = j;
-    for (int k = 1; k < n_coord[j]; k++)
+    for (int k = 1; k < n_coord[j]; k++) {
       family[k] = INTEGER(pa)[k - 1] - 1;
+      if (family[k] < 0 || family[k] >= d || family[k] == j)
+        Rf_error("internal error: a parent is no other latent");
+    }
     coord[j] = family;
   }
   family_coords families = {coord, n_coord};
@@ -122,13 +158,13 @@ typedef score_model *(*model_maker)(const latent_sample *, const int *const *, c
 static score_model *make_model(model_maker make, const latent_sample *s, SEXP parents,
                                SEXP control) {
   family_coords families = family_coords_from(parents, s->d);
-  SEXP range = list_element(control, "range");
+  int given = !Rf_isNull(list_element(control, "range"));
+  const double *range = given ? list_doubles(control, "range", 2 * (size_t)s->d) : NULL;
   score_settings set = score_settings_from(control);
   for (int j = 0; j < s->d; j++)
     if (term_size(set.interaction, families.n_coord[j]) > MAX_COORD)
       Rf_error("internal error: a term has more than %d coordinates", (int)MAX_COORD);
-  return make(s, families.coord, families.n_coord, Rf_isNull(range) ? NULL : REAL(range), &set,
-              r_allocator);
+  return make(s, families.coord, families.n_coord, range, &set, r_allocator);
 }
 
 score_model *score_plan_from(const latent_sample *s, SEXP parents, SEXP control) {

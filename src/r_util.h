@@ -13,6 +13,13 @@ SEXP list_element(SEXP list, const char *name);
 double list_number(SEXP list, const char *name);
 int list_int(SEXP list, const char *name);
 
+/* The same where kernels rely on it: one of `n` choices (from 0), an integer of at least `min`, and
+ * `length` doubles or integers; an R error else. */
+int list_choice(SEXP list, const char *name, int n);
+int list_count(SEXP list, const char *name, int min);
+double *list_doubles(SEXP list, const char *name, size_t length);
+int *list_integers(SEXP list, const char *name, size_t length);
+
 /* Element `threads`, as many of them as may be used. */
 int list_threads(SEXP list);
 

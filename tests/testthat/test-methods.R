@@ -45,10 +45,9 @@ test_that("print says what the start leaves open", {
 })
 
 test_that("large counts are printed in full", {
-  fit$counts[] <- 0
-  fit$counts["variance_floored"] <- 4e5
   fit$data$n <- 1e6L
-  expect_output(print(fit), "In 400000 of 4000000 (row, latent) pairs", fixed = TRUE)
+  expect_match(count_note("variance_floored", 4e5, fit),
+               "In 400000 of 4000000 (row, latent) pairs", fixed = TRUE)
 })
 
 test_that("numbers beyond those that are counts are not printed in full", {
