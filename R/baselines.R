@@ -64,9 +64,7 @@ crl_baselines.default <- function(x, env = NULL, targets, dag, methods = baselin
   methods <- check_methods(methods)
   control <- as_control(control)
   data <- crl_data(x, env, targets, dag, weights, control$knots)
-  fits <- lapply(methods, fit_baseline, data = data, init = init, control = control,
-                 error_call = environment())
-  names(fits) <- methods
+  fits <- fit_baselines(methods, data, init, control, environment())
   fitted <- vapply(fits, inherits, NA, "crl_fit")
   refused <- vapply(fits[!fitted], refusal, "")
   if (!any(fitted)) {
@@ -120,6 +118,18 @@ check_methods <- function(methods, call = rlang::caller_env()) {
                   "i" = "The baselines are {some(known, 6)}."), "range", call = call)
   }
   known[known %in% methods]
+}
+
+#' @noRd
+fit_baselines <- function(methods, data, init, control, error_call) {
+  with_progress(control$progress, "Baselines", steps = length(methods), function(tick) {
+    fits <- list()
+    for (method in methods) {
+      fits[[method]] <- fit_baseline(method, data, init, control, error_call)
+      if (!is.null(tick)) tick(length(fits))
+    }
+    fits
+  })
 }
 
 #' One baseline: a fit, or the error that refused it

@@ -108,7 +108,10 @@ crl_compare <- function(..., folds = 5, seed = 1, progress = NULL) {
   fold <- row_folds(folds, data, seed)
   check_copy_memory(fits, environment())
   if (!is.null(progress)) check_flag(progress, "progress")
-  scored <- cross_validate(fits, fold, progress %||% interactive())
+  scored <- with_progress(progress, "Refits", eta = TRUE,
+                          steps = max(fold) * length(fits), function(tick) {
+    cross_validate(fits, fold, tick %||% identity)
+  })
   structure(comparison_table(fits, scored, data), folds = scored$folds, size = fit_size(fits[[1L]]),
             class = c("crl_comparison", "tbl_df", "tbl", "data.frame"))
 }
@@ -247,15 +250,13 @@ given_folds <- function(folds, data, call) {
 # Refits ------------------------------------------------------------------------------------------
 
 #' Refit every model without each fold, and score the rows of the fold
+#' @param done Function that is told how many refits there were.
 #' @return list: `loss`, `latent` (n x models, NaN where a refit failed), `folds` (tibble)
 #' @noRd
-cross_validate <- function(fits, fold, progress) {
+cross_validate <- function(fits, fold, done) {
   data <- fits[[1L]]$data
   loss <- latent <- matrix(NaN, data$n, length(fits))
   runs <- list()
-  if (progress) {
-    bar <- cli::cli_progress_bar("Refits", total = max(fold) * length(fits))
-  }
   for (f in seq_len(max(fold))) {
     kept <- which(fold != f)
     held <- which(fold == f)
@@ -265,7 +266,7 @@ cross_validate <- function(fits, fold, progress) {
       loss[held, k] <- run$loss
       latent[held, k] <- run$latent
       runs <- c(runs, list(fold_line(run, fits[[k]]$data, held, names(fits)[k], f)))
-      if (progress) cli::cli_progress_update(id = bar)
+      done(length(runs))
     }
   }
   folds <- do.call(rbind, runs)

@@ -170,7 +170,10 @@ describe_search <- function(optima) {
 describe_score <- function(fit) {
   control <- fit$control
   perfect <- if (control$intervention == "perfect") ", perfect interventions"
-  sums <- if (control$interaction != "tensor") paste0(", ", control$interaction, " in the parents")
+  chosen <- if (isTRUE(fit$chosen[["interaction"]])) " (chosen)"
+  sums <- if (control$interaction != "tensor") {
+    paste0(", ", control$interaction, " in the parents", chosen)
+  }
   c(paste0("Score: ", control$score, sums, perfect, ", ", control$penalty, " penalty with ",
            describe_lambda(fit), ", ", control$knots, " knots", describe_damping(fit)),
     describe_reference(fit$score$reference))

@@ -140,7 +140,11 @@ crl_experiment <- function(settings = list(), methods = baseline_names(), seeds 
   cells <- experiment_cells(settings, methods, seeds, metrics, simulate)
   results <- kept_cells(cells, dir, retry)
   todo <- which(vapply(results, is.null, NA))
-  results[todo] <- run_cells(cells[todo], dir, cl, progress %||% interactive())
+  call <- environment()
+  results[todo] <- with_progress(progress, "Cells", steps = length(todo), eta = TRUE,
+                                 function(tick) {
+    run_cells(cells[todo], dir, cl, tick %||% identity, call)
+  })
   experiment <- experiment_table(cells, results, settings, methods, simulate)
   warn_cells(experiment, results)
   experiment

@@ -60,12 +60,12 @@ keep_result <- function(result, file) {
 # Running -----------------------------------------------------------------------------------------
 
 #' Results of the cells, in this process or on workers
+#' @param tick Function that is told how many are done.
 #' @noRd
-run_cells <- function(cells, dir, cl, progress, call = rlang::caller_env()) {
+run_cells <- function(cells, dir, cl, tick, call = rlang::caller_env()) {
   if (length(cells) == 0L) {
     return(list())
   }
-  tick <- cell_ticker(length(cells), progress)
   if (is.numeric(cl) && min(cl, length(cells)) == 1L) {
     results <- vector("list", length(cells))
     for (k in seq_along(cells)) {
@@ -142,19 +142,6 @@ length.crl_cell_queue <- function(x) {
   parts$cells[[i]]
 }
 
-#' A function of the number of finished cells that moves the progress bar
-#' @noRd
-cell_ticker <- function(total, progress, .envir = rlang::caller_env()) {
-  if (!progress) {
-    return(function(done) NULL)
-  }
-  bar <- cli::cli_progress_bar(
-    format = "Cells {cli::pb_bar} {cli::pb_current}/{cli::pb_total}, {cli::pb_eta_str}",
-    total = total, .envir = .envir
-  )
-  function(done) cli::cli_progress_update(set = done, id = bar, .envir = .envir)
-}
-
 #' One cell: data, fit, measures. Errors are part of the result; R's generator is left as it was.
 #' @noRd
 run_cell <- function(cell, dir) {
@@ -165,7 +152,7 @@ run_cell <- function(cell, dir) {
     withCallingHandlers(measure_cell(cell), warning = function(w) {
       if (is.na(warned)) warned <<- cli::ansi_strip(conditionMessage(w))
       tryInvokeRestart("muffleWarning")
-    }),
+    }, ebcrl_message = function(m) tryInvokeRestart("muffleMessage")),
     error = function(e) list(error = refusal_of(e))
   )
   result <- c(cell[c("key", "setting", "method", "seed")],

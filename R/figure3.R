@@ -6,9 +6,10 @@ FIGURE_VERSIONS <- list(
                                                      "no_shrinkage", "pca"),
                settings = list(preset = "paper", cg_tol = 1e-3)),
   f = list(label = "f, defaults", baselines = c("true", "complete", "empty", "pooled",
-                                                "no_shrinkage", "pca"), settings = list()),
+                                                "no_shrinkage", "pca"),
+           settings = list(interaction = "tensor")),
   f_splines = list(label = "f, splines alone", baselines = c("true", "complete", "empty", "pooled"),
-                   settings = list(reference = "none")),
+                   settings = list(interaction = "tensor", reference = "none")),
   f_markov = list(label = "f, Markov score", baselines = c("true", "complete", "empty", "pooled"),
                   settings = list(score = "markov", interaction = "pairwise")),
   f_markov_splines = list(label = "f, Markov score, splines alone",
@@ -54,7 +55,8 @@ FIGURE_ROWS <- c(50, 100, 200, 500, 1000, 2000)
 #'   `iterations` and `converged`. With the complete graph, `(knots + 2)^d` coefficients, conjugate
 #'   gradients stop at a relative residual of 1e-3, from where the next iteration goes on; with 1e-4
 #'   errors after 1000 iterations were within 0.2 percent of these (one run), in twice the time.
-#' * `"f"`: the defaults of [crl_control()]: interventional start, then A held; Gaussian reference.
+#' * `"f"`: the defaults of [crl_control()]: interventional start, then A held; Gaussian reference;
+#'   `interaction = "tensor"`, so that graphs differ by their edges only.
 #' * `"f_splines"`: the same without the Gaussian reference, with which graphs differ less.
 #' * `"f_markov"`, `"f_markov_splines"`: the defaults with `score = "markov"` and
 #'   `interaction = "pairwise"`, with and without the reference; to see what hangs on the score. Not

@@ -271,7 +271,8 @@ with_call <- function(fit, call) {
 fit_data <- function(data, init, control, call = NULL, error_call = rlang::caller_env()) {
   started <- proc.time()[["elapsed"]]
   init <- init %||% default_init(control)
-  control <- resolved_mixing(control, init)
+  chosen <- control$interaction == "auto"
+  control <- resolved_mixing(resolved_interaction(control, data), init)
   control$seed <- control$seed %||% 1L
   check_engine_range(control$range, data$d, error_call)
   check_sign_names(control, data, error_call)
@@ -283,6 +284,7 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
   sigma2 <- data$p > data$d && learns_sigma2(control, start, held = !control$update_mixing)
   learned <- c(mixing = control$update_mixing, sigma2 = sigma2)
   fit <- run_em(data, start, control, learned, error_call)
+  fit$chosen <- c(interaction = chosen)
   fit$start <- reusable_start(init)
   fit$call <- call
   fit$elapsed <- proc.time()[["elapsed"]] - started
@@ -303,8 +305,10 @@ run_em <- function(data, start, control, learned, error_call) {
                            })
   engine["reference"] <- list(if (control$reference == "gaussian") target_groups(data$targets) - 1L)
   start["resume"] <- list(start$resume)
-  result <- .Call(C_em_fit, data$x, data$env, data$targets, parent_list(data$dag),
-                  row_weights(data), start, engine, progress_bar(control, "EM", control$max_iter))
+  result <- with_progress(control$progress, "EM", steps = control$max_iter, function(tick) {
+    .Call(C_em_fit, data$x, data$env, data$targets, parent_list(data$dag), row_weights(data),
+          start, engine, tick)
+  })
   check_divergence(result, data, error_call)
   check_status(result$status, error_call)
   fit <- named_results(result, data)
@@ -488,6 +492,7 @@ check_families <- function(data, control, call) {
       "i" = additive_hint(max(parents), control))
   }
   check_family_size(parents, data, call, hint, limit = if (tensor) MAX_COORDINATES else MAX_FAMILY)
+  check_tensor(data, control, call)
 }
 
 #' @noRd
@@ -559,23 +564,6 @@ check_status <- function(status, call = rlang::caller_env()) {
           "{.code mixing = \"orthonormal\"}.")
   )
   abort_input(c("The EM could not go on.", "x" = reason), "numerical", call = call)
-}
-
-#' A function of (iteration, change) that moves a progress bar, or NULL
-#' @noRd
-progress_bar <- function(control, name, steps, .envir = rlang::caller_env()) {
-  if (!(control$progress %||% interactive()) || steps < 2L) {
-    return(NULL)
-  }
-  bar <- cli::cli_progress_bar(
-    format = paste(name, "{cli::pb_bar} {cli::pb_current}/{cli::pb_total},",
-                   "change {cli::pb_extra$change}"),
-    total = steps, .envir = .envir, extra = list(change = "")
-  )
-  function(iteration, change) {
-    cli::cli_progress_update(set = iteration, id = bar, .envir = .envir,
-                             extra = list(change = format(change, digits = 2)))
-  }
 }
 
 #' The E-step of a fitted model for given rows

@@ -8,8 +8,9 @@ R_HAT <- 1.05
 DISPERSION <- 0.2
 
 #' SAEM, chain by chain, from a list of starts, see chain_start()
+#' @param name What runs, in words.
 #' @noRd
-run_chains <- function(begin, model, data, control, error_call) {
+run_chains <- function(begin, model, data, control, error_call, name = "SAEM") {
   engine <- c(prior_control(control), list(
     variance_floor = model$variance_floor,
     mixing = switch(control$mixing, orthonormal = , diagonal = 0L, psd = 1L, fixed = 2L),
@@ -17,10 +18,12 @@ run_chains <- function(begin, model, data, control, error_call) {
     mc_tol = control$mc_tol, threads = control$threads, tied = tied_latents(data, control)
   ))
   Map(function(begin, seed, number) {
-    name <- if (control$chains > 1L) paste("SAEM, chain", number) else "SAEM"
-    run <- .Call(C_saem_fit, data$x, data$env, data$targets, parent_list(data$dag),
-                 row_weights(data), begin, c(engine, seed = seed),
-                 progress_bar(control, name, control$burn_in + control$iterations))
+    if (control$chains > 1L) name <- paste0(name, ", chain ", number)
+    run <- with_progress(control$progress, name, steps = control$burn_in + control$iterations,
+                         function(tick) {
+      .Call(C_saem_fit, data$x, data$env, data$targets, parent_list(data$dag), row_weights(data),
+            begin, c(engine, seed = seed), tick)
+    })
     check_status(run$status, error_call)
     run$trace <- run$trace[seq_len(run$state$place[["iteration"]]), , drop = FALSE]
     if (is.null(begin$trace)) run else joined_run(run, begin)

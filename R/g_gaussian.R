@@ -137,8 +137,9 @@ linear_em <- function(data, basis, group, begin, control, learn_sigma2, variance
                  mixing = switch(control$mixing, orthonormal = , diagonal = 0L, psd = 1L,
                                  fixed = 2L),
                  max_iter = control$max_iter, tol = control$tol)
-  .Call(C_gaussian_fit, moments, targets, unname(parent_list(data$dag)), begin, engine,
-        progress_bar(control, "EM", control$max_iter))
+  with_progress(control$progress, "EM", steps = control$max_iter, function(tick) {
+    .Call(C_gaussian_fit, moments, targets, unname(parent_list(data$dag)), begin, engine, tick)
+  })
 }
 
 #' @noRd

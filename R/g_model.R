@@ -203,12 +203,14 @@ same_prior <- function(fit, control) {
 #' @noRd
 posterior_g <- function(model, projected, latents, env, targets, parents, control, seed, stream,
                         draws = control$draws, warm_up = 0L, probs = FIT_PROBS, keep = 0L) {
-  .Call(C_latent_draws, unname(projected), unname(latents), env, targets, unname(parents),
-        model[c("gram", "sigma2", "walk_scale", "prior")],
-        c(prior_control(control), list(
-          variance_floor = 0, warm_up = warm_up, draws = draws, probs = as.double(probs),
-          keep = keep, seed = seed, stream = stream, threads = control$threads
-        )))
+  settings <- c(prior_control(control), list(
+    variance_floor = 0, warm_up = warm_up, draws = draws, probs = as.double(probs), keep = keep,
+    seed = seed, stream = stream, threads = control$threads
+  ))
+  with_spinner(control$progress, "Draws of the latents", {
+    .Call(C_latent_draws, unname(projected), unname(latents), env, targets, unname(parents),
+          model[c("gram", "sigma2", "walk_scale", "prior")], settings)
+  })
 }
 
 #' Signs of the latents are ties: the result of SAEM with others

@@ -107,7 +107,7 @@ distinct_candidates <- function(after, before, optima) {
 draws_risks <- function(rotation, rows, sigma2, control, seed) {
   state <- list(mixing = rotation, sigma2 = sigma2, prior = NULL,
                 walk_scale = matrix(1, rows$d, rows$n_domains), place = NULL)
-  run <- sampling_run(state, rows, CHOICE$iterations, 0L, control, seed)
+  run <- sampling_run(state, rows, CHOICE$iterations, 0L, control, seed, "Start: choice by draws")
   if (is.null(run)) {
     return(rep(NA_real_, rows$n))
   }
@@ -142,7 +142,8 @@ sampled_mixing <- function(mixing, part, sigma2, control) {
     burn_in <- if (k == 1L) plan$first else plan$later
     averaging <- if (k == length(sizes)) plan$averaging else 0L
     rows <- thinned(part, sizes[k])
-    run <- sampling_run(state, rows, burn_in, averaging, control, control$seed + k * SEED_STEP)
+    run <- sampling_run(state, rows, burn_in, averaging, control, control$seed + k * SEED_STEP,
+                        paste("Start by draws, run", k, "of", length(sizes)))
     if (is.null(run)) {
       counts$stopped <- 1L
       break
@@ -160,12 +161,12 @@ sampled_mixing <- function(mixing, part, sigma2, control) {
 
 #' One run, from the least-squares latents; NULL if it could not go on
 #' @noRd
-sampling_run <- function(state, rows, burn_in, averaging, control, seed) {
+sampling_run <- function(state, rows, burn_in, averaging, control, seed, name) {
   control <- utils::modifyList(sampling_control(control),
                                list(burn_in = burn_in, iterations = averaging))
   model <- list(seed = seed, variance_floor = NOISE_FLOOR * state$sigma2, learn_sigma2 = FALSE)
   state$latents <- rows$x %*% t(solve(state$mixing))
-  tryCatch(run_chains(list(state), model, rows, control, NULL)[[1L]],
+  tryCatch(run_chains(list(state), model, rows, control, NULL, name)[[1L]],
            ebcrl_error = function(e) NULL)
 }
 
@@ -179,7 +180,7 @@ sampling_control <- function(control) {
   components <- max(prior_control(control)$components, sampling_plan(control)$components)
   mixing <- if (control$mixing == "psd") "psd" else "orthonormal"
   utils::modifyList(control, list(noise = components, mixing = mixing, mc_tol = 0,
-                                  chains = 1L, draws = 2L, progress = FALSE))
+                                  chains = 1L, draws = 2L))
 }
 
 #' Rows of a domain in each run

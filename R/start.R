@@ -210,8 +210,10 @@ refined_rotation <- function(rotation, part, sigma2, control, first_sweep, max_s
   settings <- c(replace(REFINEMENT, "max_sweeps", max_sweeps), first_sweep = first_sweep,
                 noise = sigma2, variance_floor = VARIANCE_FLOOR * sigma2,
                 threads = control$threads, perfect = control$intervention == "perfect")
-  .Call(C_rotation_refine, part$x, rotation, part$env, part$targets, row_weights(part),
-        parent_list(part$dag), settings)
+  with_spinner(control$progress, "Start: spline mechanisms", {
+    .Call(C_rotation_refine, part$x, rotation, part$env, part$targets, row_weights(part),
+          parent_list(part$dag), settings)
+  })
 }
 
 #' For each (node, state) with rows: weight, covariance of the latents, family
@@ -268,9 +270,11 @@ unmixing_start <- function(data, control, call = rlang::caller_env()) {
   }
   whiten <- root(-1 / 2)
   cells$cov[] <- apply(cells$cov, 3L, function(cov) whiten %*% cov %*% whiten)
-  found <- .Call(C_unmixing_starts, cells$cov, cells$weight, cells$coord,
-                 start$sigma2 * whiten %*% whiten, VARIANCE_FLOOR, root(1 / 2) %*% rotation,
-                 control$starts, control$seed)
+  found <- with_spinner(control$progress, "Start: search for the mixing", steps = control$starts, {
+    .Call(C_unmixing_starts, cells$cov, cells$weight, cells$coord,
+          start$sigma2 * whiten %*% whiten, VARIANCE_FLOOR, root(1 / 2) %*% rotation,
+          control$starts, control$seed)
+  })
   unit <- function(b) b / rep(sqrt(colSums(b^2)), each = d)
   found$rotation <- array(apply(found$directions, 3L, function(w) {
     unit(solve(t(w) %*% whiten))
@@ -298,8 +302,10 @@ unmixing_start <- function(data, control, call = rlang::caller_env()) {
 #'   hardly_told())
 #' @noRd
 rotation_search <- function(cells, floor, control) {
-  .Call(C_rotation_starts, cells$cov, cells$weight, cells$coord, floor, control$starts,
-        control$seed, UNTOLD$turn)
+  with_spinner(control$progress, "Start: search for the rotation", steps = control$starts, {
+    .Call(C_rotation_starts, cells$cov, cells$weight, cells$coord, floor, control$starts,
+          control$seed, UNTOLD$turn)
+  })
 }
 
 #' The best of them

@@ -12,6 +12,9 @@ SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init,
             SEXP progress);
 SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP control);
 
+/* r_util.c: the function of R that shows progress */
+SEXP set_heartbeat(SEXP f);
+
 /* r_start.c: the interventional start */
 SEXP domain_moments(SEXP y, SEXP env, SEXP n_domains);
 SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEXP starts, SEXP seed,

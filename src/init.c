@@ -45,6 +45,7 @@ static const R_CallMethodDef call_entries[] = {
     CALLDEF(moment_matrix, 5),
     CALLDEF(factor_fit_model, 8),
     CALLDEF(leading_moments, 7),
+    CALLDEF(set_heartbeat, 1),
     {NULL, NULL, 0},
 };
 /* clang-format on */

@@ -30,7 +30,7 @@ SEXP scan_matrix(SEXP x) {
     }
     if (!bad_row && lo == hi)
       constant[n_constant++] = (int)k + 1;
-    R_CheckUserInterrupt();
+    poll_user();
   }
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   SET_VECTOR_ELT(out, 0, Rf_ScalarInteger(bad_row));

@@ -40,7 +40,7 @@ SEXP target_moments(SEXP x, SEXP y, SEXP env, SEXP targets, SEXP omega, SEXP gro
   SET_VECTOR_ELT(out, 2, Rf_alloc3DArray(REALSXP, q, q, groups));
   group_moments_of(REAL(y), q, &rows, INTEGER(group), groups, REAL(VECTOR_ELT(out, 0)),
                    REAL(VECTOR_ELT(out, 1)), REAL(VECTOR_ELT(out, 2)), r_allocator,
-                   R_CheckUserInterrupt);
+                   poll_user);
   int n_threads = usable_threads(Rf_asInteger(threads));
   double sum_sq = rows_square_sum(REAL(x), Rf_ncols(x), &rows, n_threads);
   SET_VECTOR_ELT(out, 3, Rf_ScalarReal(sum_sq));

@@ -336,7 +336,7 @@ SEXP latent_draws(SEXP projected, SEXP latents, SEXP env, SEXP targets, SEXP par
                            .keep = list_int(control, "keep"),
                            .threads = list_threads(control),
                            .probs = REAL(probs),
-                           .poll = R_CheckUserInterrupt,
+                           .poll = poll_user,
                            .projected = REAL(projected)};
   post.mean = new_numbers(out, 0, n, d);
   post.sd = new_numbers(out, 1, n, d);

@@ -129,7 +129,7 @@ SEXP bayes_latents(SEXP y, SEXP env, SEXP targets, SEXP scm, SEXP sigma2, SEXP c
   for (size_t from = 0; from < n; from += block) {
     const size_t to = n - from > block ? from + block : n;
     scm_importance(&spec, &data, s, key, from, to, n_threads, work, &posterior);
-    R_CheckUserInterrupt();
+    poll_user();
   }
   UNPROTECT(1);
   return out;
@@ -211,7 +211,7 @@ SEXP bayes_chains(SEXP projected, SEXP start, SEXP env, SEXP targets, SEXP scm, 
                            .draws = list_int(settings, "draws"),
                            .stream = (uint32_t)rounds,
                            .threads = list_threads(settings),
-                           .poll = R_CheckUserInterrupt,
+                           .poll = poll_user,
                            .projected = REAL(projected),
                            .z = (double *)R_alloc(n * d, sizeof(double)),
                            .mean = REAL(VECTOR_ELT(out, 0)),

@@ -97,8 +97,9 @@ SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEX
       r[j + j * d] = 1;
     if (s > 0)
       rotation_random(r, d, (uint64_t)Rf_asReal(seed), (uint32_t)s, normals);
-    REAL(VECTOR_ELT(out, 1))[s] = rotation_descend(&p, &w, r, 1e-10, 200, R_CheckUserInterrupt);
+    REAL(VECTOR_ELT(out, 1))[s] = rotation_descend(&p, &w, r, 1e-10, 200, poll_user);
     rotation_rises(&p, &w, r, Rf_asReal(turn), REAL(VECTOR_ELT(out, 2)) + (size_t)s * square);
+    step_done();
   }
   UNPROTECT(1);
   return out;
@@ -132,7 +133,7 @@ static unmixing_problem unmixing_from(SEXP cov, SEXP weight, SEXP coord, SEXP no
                         .cell = cells_from(cov, weight, coord, d),
                         .noise = REAL(noise),
                         .variance_floor = Rf_asReal(variance_floor),
-                        .poll = R_CheckUserInterrupt};
+                        .poll = poll_user};
   for (int k = 0; k < p.n_cells; k++)
     p.n += p.cell[k].weight / d;
   return p;
@@ -162,6 +163,7 @@ SEXP unmixing_starts(SEXP cov, SEXP weight, SEXP coord, SEXP noise, SEXP varianc
     REAL(VECTOR_ELT(out, 1))
     [s] = unmixing_descend(&w, directions, 1000, 1e-12, LOGICAL(VECTOR_ELT(out, 2)) + s);
     vmaxset(before);
+    step_done();
   }
   UNPROTECT(1);
   return out;
@@ -225,7 +227,7 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
   ("N", "N", &rows, &s.d, &s.d, &one, REAL(y), &rows, r, &s.d, &zero, f.z, &rows FCONE FCONE);
   double value = refine_rotation(&f, r, list_number(settings, "width"), 1e-7,
                                  list_int(settings, "first_sweep"),
-                                 list_int(settings, "max_sweeps"), R_CheckUserInterrupt);
+                                 list_int(settings, "max_sweeps"), poll_user);
   SET_VECTOR_ELT(out, 1, Rf_ScalarReal(value));
   refine_count all = {0, 0};
   for (size_t j = 0; j < d; j++) {

@@ -1,6 +1,9 @@
 #include "r_util.h"
 
+#include "entries.h"
+
 #include <string.h>
+#include <time.h>
 
 SEXP list_element(SEXP list, const char *name) {
   SEXP names = Rf_getAttrib(list, R_NamesSymbol);
@@ -67,6 +70,45 @@ void *r_allocator(size_t count, size_t size) {
   return R_alloc(count, (int)size);
 }
 
+/* Processor seconds between two calls of the heartbeat. */
+#define BEAT_SECONDS 0.1
+
+static SEXP heartbeat = NULL; /* the function that shows progress at present, or NULL */
+static clock_t last_beat = 0;
+
+/* f: a function of the number of steps done since it was called last, or NULL. Returns the one
+ * before, to be put back. */
+SEXP set_heartbeat(SEXP f) {
+  SEXP before = PROTECT(heartbeat ? heartbeat : R_NilValue);
+  heartbeat = Rf_isFunction(f) ? f : NULL;
+  if (heartbeat)
+    R_PreserveObject(heartbeat);
+  if (Rf_isFunction(before))
+    R_ReleaseObject(before);
+  UNPROTECT(1);
+  return before;
+}
+
+static void beat(int steps) {
+  SEXP done = PROTECT(Rf_ScalarInteger(steps)), call = PROTECT(Rf_lang2(heartbeat, done));
+  Rf_eval(call, R_GlobalEnv);
+  UNPROTECT(2);
+}
+
+void poll_user(void) {
+  R_CheckUserInterrupt();
+  if (heartbeat && clock() - last_beat > BEAT_SECONDS * CLOCKS_PER_SEC) {
+    last_beat = clock();
+    beat(0);
+  }
+}
+
+void step_done(void) {
+  R_CheckUserInterrupt();
+  if (heartbeat)
+    beat(1);
+}
+
 void progress_tick(int iteration, double change, void *ctx) {
   SEXP progress = (SEXP)ctx;
   R_CheckUserInterrupt();
@@ -123,7 +165,7 @@ score_settings score_settings_from(SEXP control) {
                         .cross_validate =
                             list_int(control, "choose_lambda") || list_int(control, "choose_eta"),
                         .threads = list_threads(control),
-                        .poll = R_CheckUserInterrupt};
+                        .poll = poll_user};
   return set;
 }
 

@@ -30,6 +30,13 @@ double *own_copy(SEXP list, int at, SEXP value);
 /* R_alloc as an allocator: released when .Call ends, however it ends. */
 void *r_allocator(size_t count, size_t size);
 
+/* What kernels call between long steps, outside parallel regions: checks for Ctrl-C, and now and
+ * then shows that work goes on, see set_heartbeat(). */
+void poll_user(void);
+
+/* To be called when one of the equal steps of a stage is done; shows it. */
+void step_done(void);
+
 /* Checks for Ctrl-C and moves the progress bar: ctx is a function of (iteration, change), or NULL.
  */
 void progress_tick(int iteration, double change, void *ctx);

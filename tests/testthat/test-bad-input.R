@@ -16,6 +16,7 @@ by_g <- fit_crl(named, env, targets, dag, method = "g",
 never <- fit_crl(x[1:40, ], env[1:40], targets[1:2, ], dag, control = quick)
 joint <- fit_crl(x[21:60, ], env[21:60], targets[2:3, ], dag,
                  control = crl_control(score = "markov", max_iter = 2))
+hopeless <- withr::with_seed(1, sim_crl(complete_dag(8), n = 30, p = 8, nonlinearity = "linear"))
 crowded <- withr::with_seed(1, sim_crl(complete_dag(13), n = 13, p = 13, nonlinearity = "linear"))
 sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 20, p = 5))
 
@@ -296,7 +297,10 @@ bad_input(
   "control: an unknown preset" = crl_control(preset = "Paper") ~ control,
   "control: no threads" = crl_control(threads = 0) ~ control,
   "control: progress in words" = crl_control(progress = "yes") ~ control,
-  "control: too many parents for a tensor" = fit_crl(crowded, control = quick) ~ memory,
+  "control: too many parents for a tensor" =
+    fit_crl(crowded, control = crl_control(interaction = "tensor")) ~ memory,
+  "control: a tensor that no rows can fill" =
+    fit_crl(hopeless, control = crl_control(interaction = "tensor")) ~ memory,
   "control: too little memory" = fit_crl(
     x, env, targets, dag, control = crl_control(max_memory = 1e-6)
   ) ~ memory

@@ -315,8 +315,6 @@ test_that("progress shows cells and time left", {
   expect_length(queue, 3)
   expect_identical(queue[[2]], "b")
   expect_identical(ticked, 2)
-  expect_silent(tick <- cell_ticker(3, FALSE))
-  expect_null(tick(1))
 })
 
 test_that("print, tidy and summary", {

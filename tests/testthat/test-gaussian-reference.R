@@ -282,6 +282,6 @@ test_that("crl_compare() scores the whole of the score; a refit from a fit; memo
   expect_null(fit(reference = "none")$score$reference)
   expect_null(fit(preset = "paper", mixing = "fixed", max_iter = 1)$score$reference)
   data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
-  bytes <- function(...) fit_plan(data, crl_control(...))$bytes
+  bytes <- function(...) fit_plan(data, crl_control(..., interaction = "tensor"))$bytes
   expect_gte(bytes(), bytes(reference = "none") + 8 * 900 * 3)
 })

@@ -165,7 +165,8 @@ test_that("a latent may have many parents if they act one by one", {
   withr::local_seed(7)
   s <- sum_data(14, 40, 15)
   settings <- list(knots = 2, max_iter = 1)
-  expect_error(do.call(fit_sum, c(list(s), settings)), class = "ebcrl_error_memory")
+  expect_error(do.call(fit_sum, c(list(s, interaction = "tensor"), settings)),
+               class = "ebcrl_error_memory")
   for (score in c("causal", "markov")) {
     fit <- do.call(fit_sum, c(list(s, interaction = "additive", score = score), settings))
     expect_identical(max(fit$cells$coefficients), 13 * 4^2)
@@ -173,4 +174,85 @@ test_that("a latent may have many parents if they act one by one", {
   }
   pairs <- fit_sum(s, interaction = "pairwise", knots = 2, max_iter = 0, solver = "cg")
   expect_identical(max(pairs$cells$coefficients), choose(13, 2) * 4^3)
+})
+
+# What "auto" stands for ---------------------------------------------------------------------------
+
+collider <- function(parents) {
+  dag <- matrix(0L, parents + 1L, parents + 1L)
+  dag[seq_len(parents), parents + 1L] <- 1L
+  as_dag(dag, direction = "from_row")
+}
+
+sizes_of <- function(dag, n, ...) {
+  targets <- diag(nrow(dag))
+  list(dag = as_dag(dag), targets = targets, n_env = rep(n, nrow(dag)),
+       latent_names = colnames(as_dag(dag)), ...)
+}
+
+test_that("the interaction is chosen by coefficients against rows", {
+  chosen <- function(dag, n, ...) {
+    suppressMessages(resolved_interaction(crl_control(...), sizes_of(dag, n)))$interaction
+  }
+  expect_identical(chosen(chain_dag(6), 10), "tensor")
+  expect_identical(chosen(complete_dag(3), 50), "tensor")
+  expect_identical(chosen(complete_dag(3), 49), "additive")
+  expect_identical(chosen(complete_dag(4), 500), "tensor")
+  expect_identical(chosen(complete_dag(4), 499), "additive")
+  expect_identical(chosen(complete_dag(5), 2999), "additive")
+  expect_identical(chosen(complete_dag(5), 3000), "pairwise")
+  expect_identical(chosen(collider(5), 1e6), "pairwise") # and not a million coefficients
+  expect_identical(chosen(collider(6), 1e6), "additive")
+  expect_identical(chosen(complete_dag(3), 20, knots = 4), "tensor")
+  expect_identical(chosen(complete_dag(6), 10, interaction = "pairwise"), "pairwise")
+  expect_identical(chosen(complete_dag(6), 10, preset = "paper"), "tensor")
+  # where an intervention cuts the parents off, its rows do not have to tell them
+  expect_identical(chosen(complete_dag(3), 30, intervention = "perfect"), "tensor")
+})
+
+test_that("coefficients are counted as the C core has them", {
+  withr::local_seed(8)
+  sim <- sim_crl(complete_dag(5), n = 40, p = 6)
+  data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
+  for (kind in c("tensor", "pairwise", "additive")) {
+    control <- crl_control(interaction = kind, knots = 3)
+    cells <- spline_cells(kind, data, control)
+    expect_identical(cells$node, rep(paste0("z", 3:5), each = 2))
+    expect_identical(cells$coefficients, fit_plan(data, control)$coefficients[5:10])
+    expect_identical(as.double(cells$rows), as.double(fit_plan(data, control)$rows[5:10]))
+  }
+})
+
+test_that("what was chosen is said once, kept on the fit and used by all that follows", {
+  withr::local_seed(9)
+  sim <- sim_crl(complete_dag(4), n = 40, p = 6)
+  known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
+  fit <- function(...) fit_crl(sim, init = known, control = crl_control(...))
+  expect_message(auto <- fit(), "additive.*z4.*10,000 coefficients for 40 rows",
+                 class = "ebcrl_message_interaction")
+  expect_identical(auto$control$interaction, "additive")
+  expect_printed(auto, "Score: causal, additive in the parents \\(chosen\\)")
+  expect_silent(additive <- fit(interaction = "additive"))
+  expect_printed(additive, "additive in the parents, ")
+  expect_identical(auto$latents, additive$latents)
+  expect_silent(again <- predict(auto, sim$x, env = sim$env))
+  expect_close(again, auto$latents, 1e-12)
+  expect_silent(compared <- crl_compare(auto = auto, additive = additive, folds = 2))
+  expect_identical(compared$loss[1], compared$loss[2])
+  expect_silent(fit_crl(sim, dag = chain_dag(4), init = known))
+})
+
+test_that("a tensor that no rows can fill is refused with the figure, unless it is one of few", {
+  withr::local_seed(10)
+  sim <- sim_crl(complete_dag(7), n = 30, p = 8)
+  known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
+  expect_error(fit_crl(sim, init = known, control = crl_control(interaction = "tensor")),
+               "10,000,000 coefficients for 30 rows", class = "ebcrl_error_memory")
+  refused <- crl_baselines(sim, dag = chain_dag(7), methods = c("true", "complete"), init = known,
+                           control = crl_control(preset = "paper", mixing = "fixed"))
+  expect_match(attr(refused, "refused"), "10,000,000 coefficients")
+  expect_message(fits <- crl_baselines(sim, dag = chain_dag(7), methods = c("true", "complete"),
+                                       init = known), class = "ebcrl_message_interaction")
+  expect_identical(fits$true$control$interaction, "tensor")
+  expect_identical(fits$complete$control$interaction, "additive")
 })

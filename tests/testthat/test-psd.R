@@ -404,6 +404,6 @@ test_that("memory is planned for", {
   withr::local_seed(43)
   s <- psd_data()
   data <- crl_data(s$x, s$env, s$targets, s$dag)
-  bytes <- function(mixing) fit_plan(data, crl_control(mixing = mixing))$bytes
+  bytes <- function(mixing) fit_plan(data, crl_control(mixing = mixing, interaction = "tensor"))$bytes
   expect_gt(bytes("psd"), bytes("orthonormal") + 8 * 3 * 9 * 128)
 })

@@ -15,7 +15,7 @@ smoothing_data <- function(seed, parents_of_3 = 2, n_env = c(143, 101, 128, 117)
 }
 
 choose <- function(s, ..., scale = rep(1, 3)) {
-  control <- crl_control(knots = 4, ...)
+  control <- crl_control(knots = 4, ..., interaction = "tensor")
   found <- .Call(C_smoothing_fit, s$y, s$env, s$targets, s$parents, s$omega, scale,
                  engine_control(control, 3))
   expect_identical(found$status, 0L)
@@ -198,7 +198,7 @@ test_that("with A held the choice is made once, else at iterations 1, 2, 4, 8, .
 test_that("memory plans and baselines know of it", {
   sim <- small_sim()
   data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
-  bytes <- function(...) fit_plan(data, crl_control(...))$bytes
+  bytes <- function(...) fit_plan(data, crl_control(..., interaction = "tensor"))$bytes
   expect_gt(bytes(lambda = "auto"), bytes() + 4 * data$n)
   expect_equal(bytes(eta = "auto"), bytes(lambda = "auto"))
   baselines <- crl_baselines(sim, methods = c("true", "no_shrinkage"),

@@ -1,13 +1,5 @@
 # A process that forks after OpenMP has been in use.
 
-# Runs code in an R process of its own: its output, or an error after so many seconds.
-in_fresh_process <- function(code, seconds) {
-  script <- withr::local_tempfile(fileext = ".R")
-  writeLines(c(sprintf(".libPaths(%s)", paste(deparse(.libPaths()), collapse = "")), code), script)
-  suppressWarnings(system2(file.path(R.home("bin"), "Rscript"), c("--vanilla", script),
-                           stdout = TRUE, stderr = TRUE, timeout = seconds))
-}
-
 test_that("a fit in a forked process ends, with the same bits, after one with two threads", {
   skip_on_os("windows")
   skip_on_cran()

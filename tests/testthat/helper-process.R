@@ -1,0 +1,7 @@
+# Runs code in an R process of its own: its output, or an error after so many seconds.
+in_fresh_process <- function(code, seconds) {
+  script <- withr::local_tempfile(fileext = ".R")
+  writeLines(c(sprintf(".libPaths(%s)", paste(deparse(.libPaths()), collapse = "")), code), script)
+  suppressWarnings(system2(file.path(R.home("bin"), "Rscript"), c("--vanilla", script),
+                           stdout = TRUE, stderr = TRUE, timeout = seconds))
+}
