@@ -262,7 +262,7 @@ update.crl_fit <- function(object, max_iter = 1000, ...) {
   }
   summed <- c("sigma2_floored", "rank_deficient", "scale_floored", "steps_rejected")
   fit$counts[summed] <- fit$counts[summed] + object$counts[summed]
-  fit["start"] <- object["start"]
+  fit[c("start", "chosen")] <- object[c("start", "chosen")]
   fit$call <- object$call
   fit$elapsed <- object$elapsed + proc.time()[["elapsed"]] - started
   fit

@@ -19,7 +19,7 @@ static weighted_rows rows_from(SEXP x, SEXP env, SEXP omega, SEXP mean, int thre
                         .env = INTEGER(env),
                         .omega = REAL(omega),
                         .mean = Rf_isNull(mean) ? NULL : REAL(mean),
-                        .threads = threads};
+                        .threads = usable_threads(threads)};
   return rows;
 }
 
@@ -89,7 +89,7 @@ SEXP factor_fit_model(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP second, SEXP
   f.square = REAL(square);
   f.equal = list_int(settings, "equal");
   f.tol = list_number(settings, "tol");
-  f.poll = R_CheckUserInterrupt;
+  f.poll = poll_user;
   memcpy(f.psi, REAL(psi), (size_t)rows.p * sizeof(double));
   factor_fit(&f, r_allocator);
   return factor_results(&f);
