@@ -485,6 +485,10 @@ check_bytes <- function(bytes, control, hint, call, what = "The fit", .envir = p
 #' @noRd
 check_families <- function(data, control, call) {
   parents <- lengths(parent_list(data$dag))
+  if (control$interaction == "auto") { # of a fit it is resolved, unless somebody has changed it
+    abort_input(c("The {.field control} of a fit must say which {.field interaction} it has.",
+                  "x" = "It is {.val auto}."), "control", call = call)
+  }
   tensor <- control$interaction == "tensor"
   hint <- if (tensor) {
     c("i" = paste0("Its spline would have ", control$knots + 2, "^", max(parents) + 1,
