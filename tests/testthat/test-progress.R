@@ -54,7 +54,7 @@ test_that("bars show in a script that asks for them, and results are the same", 
     "                                   max_iter = 5))$latents",
     "}",
     "cat(identical(fit(TRUE), fit(NULL)))"
-  ), seconds = 60)
+  ), seconds = 300)
   expect_match(printed, "Start: search for the rotation .* 20/20", all = FALSE)
   expect_match(printed, "EM .* 5/5", all = FALSE)
   expect_identical(utils::tail(printed, 1L), "TRUE")

@@ -13,9 +13,9 @@ test_that("a fit in a forked process ends, with the same bits, after one with tw
     "}",
     "parent <- fit()",
     "job <- parallel::mcparallel(fit())",
-    "child <- parallel::mccollect(job, wait = FALSE, timeout = 10)",
+    "child <- parallel::mccollect(job, wait = FALSE, timeout = 60)",
     "if (is.null(child)) tools::pskill(job$pid, tools::SIGKILL)",
     "cat(if (is.null(child)) 'never ends' else identical(child[[1]], parent))"
-  ), seconds = 60)
+  ), seconds = 300)
   expect_identical(utils::tail(found, 1L), "TRUE")
 })
