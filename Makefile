@@ -14,11 +14,14 @@ INSTALLED := $(LIB)/.installed
 EVERY     := 10
 RUNS      := 40
 CORES     := 2
+MODE      := all
+CASES     := 100
+SEED      := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo figure3 test check site document readme lint format valgrind gctorture bench \
-        clean setup-run setup-test setup-check setup-site setup-dev
+        fuzz sanitize clean setup-run setup-test setup-check setup-site setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +59,12 @@ valgrind: setup-dev $(INSTALLED) ## run the tests of the C code under valgrind (
 
 gctorture: setup-dev $(INSTALLED) ## small calls of the C code, a garbage collection every 10th allocation (EVERY=10)
 	Rscript tools/gctorture.R $(EVERY)
+
+fuzz: setup-test $(INSTALLED) ## random calls in child processes (MODE=fits,edits CASES=1000,200 SEED=1)
+	Rscript tools/fuzz.R --mode=$(MODE) --cases=$(CASES) --seed=$(SEED)
+
+sanitize: setup-test $(INSTALLED) ## random calls of a build with gcc's sanitizers (CASES=100 of each mode)
+	tools/sanitize.sh .build/$(TARBALL) $(CASES)
 
 bench: setup-dev $(INSTALLED) ## run the scripts in bench/ (long)
 	$(MAKE) -C bench

@@ -195,7 +195,11 @@ spline_parts <- function(s) {
     "runs$burn_in" = of("whole", min = 0),
     "runs$seed" = of("number", min = 0),
     "saem$state" = of("list"),
-    "saem$model" = of("list", 4),
+    "saem$model" = of("list"),
+    "saem$model$start" = of("list"),
+    "saem$model$start$label" = of("text", 1),
+    "saem$model$start$optima" = of("table", null = TRUE),
+    "saem$model$seed" = of("number", min = 0),
     "saem$model$variance_floor" = of("number", 1, min = 0),
     "saem$model$learn_sigma2" = of("flag", 1)
   )
@@ -325,6 +329,46 @@ check_g_parts <- function(fit, size, arg, call) {
     check_families_of(fit$parents, fit, arg, "parents", call)
   }
   check_prior(fit, size, arg, call)
+  if (!gaussian) check_chains(fit, size, arg, call)
+}
+
+#' What each chain of SAEM goes on from. (The C core checks the lengths of its statistics.)
+#' @noRd
+state_parts <- function(s) {
+  list(
+    mixing = of("number", s$p, s$d),
+    latents = of("number", s$n, s$d),
+    walk_scale = of("number", s$d, s$m, min = 0, open = TRUE),
+    statistics = of("number"),
+    average = of("number"),
+    sum = of("number"),
+    square = of("number"),
+    length = of("number", s$d, 1),
+    stiffest = of("number", s$d, s$d),
+    sigma2 = of("number", 1, min = 0),
+    prior = of("list"),
+    place = of("whole", 5, min = 0),
+    trace = of("number", NA, 5 + 2 * s$d, finite = FALSE),
+    counts = of("number", 3),
+    acceptance = of("number", s$d, s$m, finite = FALSE)
+  )
+}
+
+#' @noRd
+check_chains <- function(fit, size, arg, call) {
+  model <- fit$saem$model
+  chains <- nrow(fit$runs)
+  if (length(model$seed) != chains || length(fit$saem$state) != chains) {
+    abort_edited("saem", paste("must be of", chains, "chains"), fit$saem, arg, call)
+  }
+  for (state in fit$saem$state) {
+    parts <- state_parts(size)
+    check_parts(list(state = state), stats::setNames(parts, paste0("state$", names(parts))), arg,
+                call)
+    if (nrow(state$trace) != state$place[1L]) {
+      abort_edited("state$trace", "must have a row for each iteration", state$trace, arg, call)
+    }
+  }
 }
 
 #' @noRd

@@ -164,7 +164,14 @@ update_g <- function(object, max_iter, control, error_call) {
   control$iterations <- max(object$runs$iterations - object$runs$burn_in) + max_iter
   check_g_memory(object$data, control, error_call)
   model <- object$saem$model
-  runs <- run_chains(object$saem$state, model, object$data, control, error_call)
+  runs <- tryCatch(
+    run_chains(object$saem$state, model, object$data, control, error_call),
+    simpleError = function(e) {
+      if (!startsWith(conditionMessage(e), "internal error")) stop(e)
+      abort_edited("saem$state", "must be that of its chains", object$saem$state, "object",
+                   error_call)
+    }
+  )
   fit <- g_results(runs, model, object$data, control)
   fit["start"] <- object["start"]
   fit$call <- object$call
