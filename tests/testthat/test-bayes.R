@@ -122,6 +122,7 @@ test_that("without active parents the result is exact, whatever the draws", {
 })
 
 test_that("every nonlinearity agrees with sampling from the prior", {
+  skip_on_cran()
   for (nonlinearity in list("tanh", "bounded", "strong", "printed", function(z) sin(z))) {
     strong <- identical(nonlinearity, "strong") # steep enough for the clip at 2 to matter
     size <- if (identical(nonlinearity, "printed")) 0.05 else if (strong) 0.2 else 1

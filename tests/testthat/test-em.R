@@ -54,6 +54,7 @@ expect_fit_close <- function(fit, reference, tolerance = 1e-8) {
 }
 
 test_that("20 iterations agree with the reference: every mode, penalty, weighting, thread count", {
+  skip_on_cran()
   withr::local_seed(11)
   s <- em_data(n_env = c(403, 301, 358, 337), parents_of_3 = 2) # two shards of rows
   for (mixing in c("orthonormal", "diagonal", "fixed")) {
@@ -72,6 +73,7 @@ test_that("20 iterations agree with the reference: every mode, penalty, weightin
 })
 
 test_that("20 iterations agree with the reference from principal components", {
+  skip_on_cran()
   withr::local_seed(12)
   s <- em_data()
   for (mixing in c("orthonormal", "diagonal", "fixed")) {
@@ -81,6 +83,7 @@ test_that("20 iterations agree with the reference from principal components", {
 })
 
 test_that("20 iterations agree with the reference by conjugate gradients", {
+  skip_on_cran()
   withr::local_seed(13)
   s <- em_data()
   for (penalty in c("ridge", "difference")) {
@@ -127,6 +130,7 @@ test_that("a node that is never or always a target has one state", {
 })
 
 test_that("starts: no iterations, a general matrix, no sigma2", {
+  skip_on_cran()
   withr::local_seed(20)
   s <- em_data()
   for (init in list("pca", s$start)) {
@@ -143,6 +147,7 @@ test_that("starts: no iterations, a general matrix, no sigma2", {
 })
 
 test_that("the stopping rule is the reference's", {
+  skip_on_cran()
   withr::local_seed(16)
   s <- em_data()
   for (tol in c(3e-2, 1e-2)) {
@@ -195,6 +200,7 @@ test_that("targets of perfect interventions are cut off their parents, in new ro
 })
 
 test_that("every thread count gives the same bits", {
+  skip_on_cran()
   withr::local_seed(18)
   s <- em_data(n_env = c(2003, 3001, 1999, 3004), p = 5)
   fields <- c("latents", "latents_sd", "mixing", "sigma2", "iterations", "trace", "score", "counts")

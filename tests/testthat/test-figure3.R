@@ -70,6 +70,7 @@ test_that("cells are told apart by version, and the optimum belongs to all", {
 })
 
 test_that("print, tidy, and all six panels", {
+  skip_on_cran()
   expect_output(print(figure), "Left column.*f as printed.*true graph.*Right column")
   cells <- tidy(figure)
   expect_identical(names(cells), FIGURE_COLUMNS)
@@ -89,6 +90,7 @@ test_that("print, tidy, and all six panels", {
 })
 
 test_that("some versions only", {
+  skip_on_cran()
   some <- small_figure("g", 1)
   expect_identical(levels(some$methods$method), c("true", "complete", "empty", "pooled", "bayes"))
   expect_silent(ggplot2::ggplot_build(autoplot(some, "by_rows")))

@@ -41,6 +41,7 @@ slow_saem <- function(data, start, control) {
 }
 
 test_that("SAEM is the reference, draw for draw", {
+  skip_on_cran()
   data <- g_case()
   for (perfect in c(FALSE, TRUE)) {
     lengths <- if (perfect) c(1, 2, 0.7) else c(1, 1, 1)
@@ -171,6 +172,7 @@ test_that("burn-in watches A, sigma2, variances and mechanisms", {
 })
 
 test_that("SAEM with general columns is the reference, draw for draw", {
+  skip_on_cran()
   data <- g_case(c(60, 50, 55))
   data$mixing <- data$mixing %*% matrix(c(1, 0.5, 0, 0, 1, 0, 0.4, 0, 1), 3)
   data$mixing <- data$mixing / rep(sqrt(colSums(data$mixing^2)), each = 6)
@@ -193,6 +195,7 @@ test_that("SAEM with general columns is the reference, draw for draw", {
 })
 
 test_that("SAEM with noise in components is the reference, draw for draw", {
+  skip_on_cran()
   data <- g_case(c(28, 22, 24))
   for (case in list(list(2L, FALSE), list(3L, TRUE))) {
     control <- g_settings(components = case[[1]], perfect = case[[2]], burn_in = 7L)

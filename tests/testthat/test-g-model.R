@@ -61,6 +61,7 @@ test_that("the number of threads does not change a bit", {
 })
 
 test_that("the fit is close to the Bayes optimum, its intervals cover, its variances are right", {
+  skip_on_cran()
   sim <- small_sim(n = 1000, seed = 3)
   fit <- fit_crl(sim, method = "g", control = crl_control(seed = 1))
   best <- withr::with_seed(1, bayes_latents(sim))
@@ -241,6 +242,7 @@ test_that("burn-in goes on while A moves, and the fit says if it ended before", 
 })
 
 test_that("several chains: one a start, the best is kept, R-hat is that of the halves", {
+  skip_on_cran()
   sim <- small_sim()
   run <- function(chains, threads = 1, ...) {
     fit_crl(sim, method = "g", control = crl_control(burn_in = 20, iterations = 20, draws = 10,
@@ -329,6 +331,7 @@ test_that("print, summary and glance speak of g-modeling", {
 })
 
 test_that("noise in components follows skewed noise, which Gaussian noise cannot", {
+  skip_on_cran()
   sim <- small_sim(n = 800, seed = 3, noise = "skewed")
   run <- function(...) fit_crl(sim, method = "g", control = crl_control(seed = 1, draws = 100, ...))
   gaussian <- run()
