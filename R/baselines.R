@@ -33,8 +33,9 @@
 #' @return A list of class `crl_baselines` with one `crl_fit` a method, named by method. The
 #'   attribute `"refused"` is a character vector, named by method, of why methods were not fitted:
 #'   too much memory (the complete graph needs (knots + 2)^d coefficients), or a numerical failure.
-#'   `print()` shows a table of noise variance, iterations, convergence, floored posterior variances
-#'   and seconds, then what was refused and every other numerical event.
+#'   `print()` shows a table of the variance of `x` explained, noise variance, iterations, convergence, floored posterior variances
+#'   and seconds, then what was refused and three other numerical events, of which
+#'   [summary()][summary.crl_baselines] has the rest.
 #' @section Errors:
 #' Those of [fit_crl()] for bad input. If all methods are refused, an error of class
 #' `ebcrl_error_memory` that lists the reasons.
@@ -175,10 +176,15 @@ print.crl_baselines <- function(x, digits = 3L, ...) {
   cat("Baselines fitted to ", describe_size(size), "\n", sep = "")
   print_table(baseline_table(x), digits)
   print_refused(attr(x, "refused"))
-  events <- lapply(x, count_notes, except = "variance_floored")
-  methods <- rep(baseline_labels(names(x)), lengths(events))
-  print_notes(sprintf("%s: %s", methods, unlist(events)))
+  print_notes(baseline_notes(x), most = 3L)
   invisible(x)
+}
+
+#' Every numerical event of every baseline
+#' @noRd
+baseline_notes <- function(object) {
+  events <- lapply(object, count_notes, except = "variance_floored")
+  sprintf("%s: %s", rep(baseline_labels(names(object)), lengths(events)), unlist(events))
 }
 
 #' @noRd
@@ -187,7 +193,9 @@ baseline_table <- function(object) {
   iterations <- pick("iterations", 0L)
   converged <- ifelse(pick("converged", NA), "yes", "no")
   tibble::tibble(
-    method = baseline_labels(names(object)), sigma2 = pick("sigma2", 0), iterations = iterations,
+    method = baseline_labels(names(object)),
+    explained = unname(vapply(object, function(fit) percent(explained_variance(fit)), "")),
+    sigma2 = pick("sigma2", 0), iterations = iterations,
     converged = ifelse(iterations == 0L, "no EM", converged),
     floored = unname(vapply(object, function(fit) fit$counts[["variance_floored"]], 0)),
     seconds = sprintf("%.2f", pick("elapsed", 0))
@@ -206,7 +214,8 @@ print_refused <- function(refused) {
 #' Errors of baselines against a known truth
 #'
 #' @param object A `crl_baselines`, from [crl_baselines()].
-#' @param truth A [sim_crl()] object, or what else [rel_mse()] takes as one.
+#' @param truth A [sim_crl()] object, or what else [rel_mse()] takes as one. `NULL` (the default):
+#'   there are no errors to tell, and the summary has the fits' own table and notes only.
 #' @param bayes `NULL`, or a [bayes_latents()] result, to which errors are then compared.
 #' @param x,digits The summary, and the number of significant digits to show.
 #' @param ... Not used.
@@ -217,7 +226,9 @@ print_refused <- function(refused) {
 #'   \item{by_domain}{matrix of `rel_mse`, methods x domains; with `bayes`, a last row for the Bayes
 #'     optimum.}
 #'   \item{bayes}{`rel_mse` of the Bayes optimum over all rows, or `NULL`.}
+#'   \item{fits}{tibble, one row a method, as `print()` of the baselines shows it.}
 #'   \item{refused}{the methods that were not fitted, with the reasons.}
+#'   \item{notes}{character vector: every numerical event but floored posterior variances.}
 #' @inheritSection rel_mse Errors
 #' @examples
 #' set.seed(1)
@@ -225,8 +236,13 @@ print_refused <- function(refused) {
 #' baselines <- crl_baselines(sim, methods = c("true", "no_shrinkage"))
 #' summary(baselines, truth = sim, bayes = bayes_latents(sim, draws = 500))
 #' @export
-summary.crl_baselines <- function(object, truth, bayes = NULL, ...) {
+summary.crl_baselines <- function(object, truth = NULL, bayes = NULL, ...) {
   check_dots_empty(...)
+  own <- list(fits = baseline_table(object), refused = attr(object, "refused"),
+              notes = baseline_notes(object))
+  if (is.null(truth)) {
+    return(structure(own, class = "summary.crl_baselines"))
+  }
   truth <- check_truth(truth, needs_mixing = TRUE)
   check_bayes(bayes)
   errors <- tibble::tibble(
@@ -239,9 +255,8 @@ summary.crl_baselines <- function(object, truth, bayes = NULL, ...) {
   if (!is.null(bayes)) {
     errors <- tibble::add_column(errors, regret = errors$rel_mse / optimum - 1, .after = "rel_mse")
   }
-  structure(list(errors = errors, by_domain = errors_by_domain(object, truth, bayes),
-                 bayes = optimum, refused = attr(object, "refused")),
-            class = "summary.crl_baselines")
+  structure(c(list(errors = errors, by_domain = errors_by_domain(object, truth, bayes),
+                   bayes = optimum), own), class = "summary.crl_baselines")
 }
 
 #' Relative errors, methods x domains, the Bayes optimum (if given) last
@@ -258,6 +273,18 @@ errors_by_domain <- function(object, truth, bayes) {
 #' @rdname summary.crl_baselines
 #' @export
 print.summary.crl_baselines <- function(x, digits = 3L, ...) {
+  if (is.null(x$errors)) {
+    print_table(x$fits, digits)
+  } else {
+    print_errors(x, digits)
+  }
+  print_refused(x$refused)
+  print_notes(x$notes)
+  invisible(x)
+}
+
+#' @noRd
+print_errors <- function(x, digits) {
   cat("Relative mean squared error of the latents, squared Frobenius error of the mixing matrix:\n")
   print_table(x$errors, digits)
   if (!is.null(x$bayes)) {
@@ -267,6 +294,4 @@ print.summary.crl_baselines <- function(x, digits = 3L, ...) {
   by_domain <- x$by_domain
   by_domain[] <- figures(by_domain, digits)
   print(by_domain, quote = FALSE, right = TRUE)
-  print_refused(x$refused)
-  invisible(x)
 }

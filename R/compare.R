@@ -73,7 +73,8 @@
 #'   \item{unconverged_folds}{refits that did not converge in `max_iter` iterations}
 #'
 #'   Models with failed folds come last, those without any refit with `NA`. `print()` shows the
-#'   table, what it says in words, and why refits failed. `tidy()` and `as.data.frame()` give the
+#'   table, what it says in words, and three notes, such as why refits failed; `summary()` all of
+#'   them. `tidy()` and `as.data.frame()` give the
 #'   plain table; `tidy(x, "folds")` has one row a refit: `model`, `fold`, `rows` (held out),
 #'   `loss`, `latent`, `sigma2`, `iterations`, `converged`, `events` (solves that were jittered or
 #'   stopped early, floored variances, rank deficient updates), `failure` (the error, or `NA`).
@@ -353,7 +354,7 @@ comparison_table <- function(fits, scored, data) {
 }
 
 #' @export
-print.crl_comparison <- function(x, digits = 3L, ...) {
+print.crl_comparison <- function(x, digits = 3L, ..., most = 3L) {
   folds <- attr(x, "folds")
   size <- attr(x, "size")
   if (!all(c("model", "loss", "difference", "se_difference") %in% names(x)) || is.null(folds)) {
@@ -370,7 +371,21 @@ print.crl_comparison <- function(x, digits = 3L, ...) {
   print_table(table, digits)
   cat("\n")
   write_lines(comparison_words(x))
-  print_notes(comparison_notes(x, folds))
+  print_notes(comparison_notes(x, folds), most)
+  invisible(x)
+}
+
+#' @rdname crl_compare
+#' @param object A `crl_comparison`.
+#' @export
+summary.crl_comparison <- function(object, ...) {
+  check_dots_empty(...)
+  structure(list(comparison = object), class = "summary.crl_comparison")
+}
+
+#' @export
+print.summary.crl_comparison <- function(x, digits = 3L, ...) {
+  print(x$comparison, digits = digits, most = Inf)
   invisible(x)
 }
 

@@ -130,6 +130,23 @@ moving_parts <- function(change, skew, growth) {
 
 # In words ----------------------------------------------------------------------------------------
 
+#' Whether the iterations converged, and if not, what to do: what print() says of it
+#' @noRd
+describe_verdict <- function(fit) {
+  if (fit$method == "g") {
+    return(if (is_gaussian(fit)) describe_gaussian_em(fit)[-2L] else saem_verdict(fit))
+  }
+  done <- count_of(fit$iterations, "iteration")
+  if (fit$iterations == 0L) {
+    describe_convergence(fit)
+  } else if (fit$converged) {
+    paste0("Converged after ", done, ".")
+  } else {
+    further <- update_call(fit)
+    paste0("Not converged in ", done, ": ", further %||% "update(fit)", " goes on from here.")
+  }
+}
+
 #' Whether the iterations converged; if not, how they stand and what to do
 #' @noRd
 describe_convergence <- function(fit) {
@@ -183,13 +200,19 @@ describe_moving <- function(diagnosis) {
 
 #' @noRd
 describe_advice <- function(fit) {
-  needed <- fit$diagnosis$iterations_needed
-  further <- if (is.finite(needed)) {
-    paste0("update(fit, max_iter = ", whole(signif(1.2 * needed, 2L)), ")")
-  }
+  further <- update_call(fit)
   hold <- if (fit$learned[["mixing"]]) "update_mixing = FALSE in crl_control() holds A at its start"
   paste0(further %||% "update(fit)", " goes on from here", if (!is.null(hold)) paste0("; ", hold),
          ".")
+}
+
+#' The call that should do, if the iterations tell
+#' @noRd
+update_call <- function(fit) {
+  needed <- fit$diagnosis$iterations_needed
+  if (is.finite(needed)) {
+    paste0("update(fit, max_iter = ", whole(signif(1.2 * needed, 2L)), ")")
+  }
 }
 
 #' The largest relative change (mixing, sigma2, latents) of the last iteration

@@ -3,10 +3,11 @@
 
 #' Print and summarise a fit
 #'
-#' `print()` gives the size of the data, the model, whether the iterations converged and what to do
-#' if they did not, the noise variance, what the start leaves open, and every floor, fallback or
-#' other numerical event of the fit in words. `summary()` adds one table by domain and one by
-#' (node, target state).
+#' `print()` gives the size of the data, how much of the variance of `x` the latents explain, whether
+#' the iterations converged, what each intervention does to its targets, and the three most important
+#' notes. `summary()` adds the model, how the iterations went, a table by domain and one by
+#' (node, target state), the slopes of linear mechanisms, and all notes: what the start leaves open,
+#' and every floor, fallback or other numerical event of the fit in words.
 #'
 #' @param x,object A `crl_fit`, from [fit_crl()]; for `print()` of a summary, the summary.
 #' @param digits Number of significant digits shown.
@@ -21,6 +22,13 @@
 #'       their limit by estimate; if not, what moves, and what to do.}
 #'     \item{converged}{`TRUE` or `FALSE`.}
 #'     \item{sigma2}{noise variance, in the squared units of `x`.}
+#'     \item{explained}{share of the variance of `x` about its means that is not noise:
+#'       \eqn{1 - p \sigma^2 / v}, v the sum of the variances of the features.}
+#'     \item{verdict}{character vector: the convergence in short, as `print()` shows it.}
+#'     \item{effects}{tibble with one row a (domain, latent), as `tidy(x, "effects")` has it, see
+#'       [tidy.crl_fit()].}
+#'     \item{mechanisms}{of a fit with `prior = "linear"`: tibble of `node`, `state`, `term`,
+#'       `estimate`, see [coef()][coef.crl_fit]; else NULL.}
 #'     \item{domains}{tibble with one row a domain: `domain`; `targets` (names of the latents it
 #'       targets, or `"none"`); `rows`; `weight`; `posterior_sd` (mean of `latents_sd` over its rows
 #'       and all latents, in the units of the latents); `floored` (number of (row, latent) pairs
@@ -32,8 +40,8 @@
 #'       equation (5.3) of the paper, of the node's score component, per row in that state); of a
 #'       fit by `method = "g"`, after `coefficients`, `df` (effective degrees of freedom) and
 #'       `noise_var`.}
-#'     \item{notes}{character vector, empty if there is nothing to note: what the start leaves open,
-#'       then every numerical event in words.}
+#'     \item{notes}{character vector, empty if there is nothing to note, the most important first:
+#'       what the start leaves open, then every numerical event in words.}
 #'   }
 #' @seealso [plot.crl_fit()], [predict.crl_fit()], [tidy.crl_fit()].
 #' @examples
@@ -44,8 +52,11 @@
 #' @export
 print.crl_fit <- function(x, digits = 3L, ...) {
   x <- check_fit(x, "x")
-  print_head(x$method, fit_size(x), describe_model(x), describe_convergence(x), x$sigma2, digits)
-  print_notes(fit_notes(x))
+  print_head(list(method = x$method, size = fit_size(x), explained = explained_variance(x),
+                  sigma2 = x$sigma2), digits)
+  write_lines(describe_verdict(x))
+  print_shifts(fit_shifts(x))
+  print_notes(fit_notes(x), most = 3L)
   invisible(x)
 }
 
@@ -55,21 +66,29 @@ summary.crl_fit <- function(object, ...) {
   check_dots_empty(...)
   object <- check_fit(object)
   structure(list(method = object$method, size = fit_size(object), model = describe_model(object),
-                 convergence = describe_convergence(object), converged = object$converged,
-                 sigma2 = object$sigma2, domains = domain_table(object), cells = object$cells,
-                 notes = fit_notes(object)),
+                 convergence = describe_convergence(object), verdict = describe_verdict(object),
+                 converged = object$converged, sigma2 = object$sigma2,
+                 explained = explained_variance(object), effects = fit_shifts(object),
+                 domains = domain_table(object), cells = object$cells,
+                 mechanisms = object$mechanism_coef, notes = fit_notes(object)),
             class = "summary.crl_fit")
 }
 
 #' @rdname print.crl_fit
 #' @export
 print.summary.crl_fit <- function(x, digits = 3L, ...) {
-  print_head(x$method, x$size, x$model, x$convergence, x$sigma2, digits)
+  print_head(x, digits)
+  write_lines(c(x$model, x$convergence))
+  print_shifts(x$effects, Inf)
   cat("\nDomains:\n")
   print_table(x$domains, digits)
   part <- if (x$method == "g") "Mechanisms" else "Score components"
   cat("\n", part, ", by node and target state:\n", sep = "")
   print_table(x$cells, digits)
+  if (!is.null(x$mechanisms)) {
+    cat("\nLinear mechanisms, by node and target state:\n")
+    print_table(x$mechanisms, digits)
+  }
   print_notes(x$notes)
   invisible(x)
 }
@@ -176,14 +195,16 @@ describe_score <- function(fit) {
   }
   c(paste0("Score: ", control$score, sums, perfect, ", ", control$penalty, " penalty with ",
            describe_lambda(fit), ", ", control$knots, " knots", describe_damping(fit)),
-    describe_reference(fit$score$reference))
+    describe_reference(fit))
 }
 
 #' @noRd
-describe_reference <- function(reference) {
+describe_reference <- function(fit) {
+  reference <- fit$score$reference
   if (!is.null(reference)) {
-    paste0("Reference score: Gaussian by combination of targets, a linear causal model worth ",
-           format(signif(reference$kappa, 2L), big.mark = ",", scientific = FALSE), " rows")
+    share <- reference$kappa / (reference$kappa + fit$data$n / ncol(reference$mean))
+    paste0("Reference score: a Gaussian for each combination of targets, ", percent(share),
+           " from a linear causal model, else from its rows")
   }
 }
 
@@ -217,7 +238,7 @@ fit_notes <- function(fit) {
 start_notes <- function(fit) {
   if (fit$init == "pca") {
     return(paste("From a PCA start the latents span the right space, but are in general mixtures",
-                 "of the causal ones: see `init` in ?fit_crl."))
+                 "of the causal ones: fit with `init = \"interventional\"` to find these."))
   }
   if (fit$init != "interventional") {
     return(character())
@@ -225,7 +246,8 @@ start_notes <- function(fit) {
   untold <- vapply(untold_latents(fit$data), function(latents) {
     paste0(paste(latents, collapse = ", "), ": targeted in ",
            target_words(fit$data$targets[, latents, drop = FALSE]),
-           "; the graph alone tells such latents apart, if at all.")
+           "; the graph alone tells such latents apart, if at all. A domain that targets one of ",
+           "them alone would.")
   }, "")
   c(untold, flat_note(unlist(fit$optima[["untold"]][1L])),
     if (fit$control$mixing == "psd") shear_note(fit))
@@ -252,8 +274,9 @@ flat_note <- function(pairs) {
   left <- length(pairs) - length(shown)
   paste0("Hardly told apart: ", paste(shown, collapse = "; "),
          if (left > 0L) paste0("; ", count_of(left, "other pair"), " of latents"),
-         ". With linear mechanisms the log-likelihood of the start falls by less than ",
-         UNTOLD$rise, " where the two are turned into one another by ", UNTOLD$turn, " radians.")
+         ". Each with a fifth of the other mixed in fits all but as well with linear mechanisms: ",
+         "read such latents together. More rows, or a domain that targets one of the two alone, ",
+         "would tell them apart.")
 }
 
 #' Updates of A = O Lambda have no anchor within the column space
@@ -265,8 +288,8 @@ drift_note <- function(fit) {
   }
   condition <- format(kappa(fit$scale, exact = TRUE), digits = 3L)
   paste0("The updates of A are neutral within its column space, and it may drift towards ",
-         "dependent columns (condition number ", condition, " after them): compare with ",
-         "`update_mixing = FALSE`, which holds A at the start.")
+         "dependent columns (condition number ", condition, " after them): if that is large, ",
+         "`update_mixing = FALSE` holds A at the start.")
 }
 
 #' Directions in which the updates of general columns by SAEM leave A at its start
@@ -282,7 +305,8 @@ held_note <- function(fit) {
   names <- fit$data$latent_names
   paste0("SAEM holds A at its start in the directions that would turn a latent into the same plus ",
          "a multiple of an ancestor: ",
-         paste0(names[pairs[, 2L]], " + c ", names[pairs[, 1L]], collapse = ", "), ".")
+         paste0(names[pairs[, 2L]], " + c ", names[pairs[, 1L]], collapse = ", "),
+         ". If interventions are perfect, `intervention = \"perfect\"` frees those of targets.")
 }
 
 #' Which latents correlated columns of A leave open, see shearable_pairs()
@@ -301,10 +325,17 @@ shear_note <- function(fit) {
            "`intervention = \"perfect\"`, if it holds, tells them apart.")
 }
 
-#' Every non-zero count of the fit as a sentence
+# Counts from what matters most to what matters least; those not listed matter most.
+COUNT_ORDER <- c("start_stopped", "sigma2_floored", "scale_floored", "rank_deficient",
+                 "cg_unconverged", "jittered", "noise_floored", "start_indefinite",
+                 "start_floored", "reference_floored", "variance_floored", "outside_range",
+                 "steps_rejected")
+
+#' Every non-zero count of the fit as a sentence, what matters most first
 #' @noRd
 count_notes <- function(fit, except = character()) {
   counts <- fit$counts[fit$counts > 0L & !names(fit$counts) %in% except]
+  counts <- counts[order(match(names(counts), COUNT_ORDER, nomatch = 0L))]
   vapply(names(counts), function(name) count_note(name, counts[[name]], fit),
          character(1L), USE.NAMES = FALSE)
 }
@@ -329,9 +360,10 @@ count_note <- function(name, count, fit) {
     cg_unconverged = paste(in_cells, "conjugate gradients stopped before `cg_tol` was reached;",
                            "raise `cg_max_iter` or, if that does not help, lower `lambda`."),
     steps_rejected = paste("In", count_of(count, "iteration"), "an accelerated step had made the",
-                           "next change grow and was taken back."),
+                           "next change grow and was taken back: the limit is the same."),
     rank_deficient = paste("In", count_of(count, "iteration"), "the update of the mixing matrix",
-                           "was rank deficient: some latents carry no signal of their own."),
+                           "was rank deficient: some latents carry no signal of their own. Use",
+                           "fewer latents."),
     outside_range = paste("In", whole(count), "of", whole(pairs), "(row, latent) pairs the",
                           "pseudo-latent lies outside the knots, where the score is continued",
                           "linearly."),
@@ -376,7 +408,8 @@ floored_note <- function(count, pairs, directions = FALSE) {
                  "came out negative and were set to 0."))
   }
   paste("In", whole(count), "of", whole(pairs), "(row, latent) pairs the posterior variance came",
-        "out negative and was set to 0.")
+        "out negative and was set to 0: no interval there.",
+        if (count > 0.01 * pairs) "A larger `lambda` or fewer `knots` make them fewer.")
 }
 
 #' @noRd
@@ -406,12 +439,26 @@ target_labels <- function(targets) {
   }))
 }
 
+#' @param fit List of `method`, `size`, `explained`, `sigma2`.
 #' @noRd
-print_head <- function(method, size, model, convergence, sigma2, digits) {
-  cat("Causal representation by empirical-Bayes ", method, "-modeling\n", sep = "")
-  cat(describe_size(size), "\n", sep = "")
-  write_lines(c(model, convergence))
-  cat("Noise variance sigma2: ", figures(sigma2, digits), "\n", sep = "")
+print_head <- function(fit, digits) {
+  cat("Causal representation by empirical-Bayes ", fit$method, "-modeling\n", sep = "")
+  cat(describe_size(fit$size), "\n", sep = "")
+  cat("Variance of x explained by the latents: ", percent(fit$explained), "; noise variance: ",
+      figures(fit$sigma2, digits), "\n", sep = "")
+}
+
+#' "87 %"; near 0 and 1 in as many digits as tell it from them
+#' @noRd
+percent <- function(share) {
+  if (is.na(share)) {
+    return("not known")
+  }
+  if (share < 1e-4 || share > 1 - 1e-4) {
+    return(if (share < 0.5) "less than 0.01 %" else "more than 99.99 %")
+  }
+  digits <- max(2L, ceiling(-log10(1 - share)) + 1L)
+  paste(format(100 * share, digits = digits, scientific = FALSE), "%")
 }
 
 #' Paragraphs in lines of the console's width
@@ -427,11 +474,15 @@ describe_size <- function(size) {
   paste(count_of(size[names(words)], words), collapse = ", ")
 }
 
+#' @param most Of more notes than that, only so many are shown, and `rest` is where the others are.
 #' @noRd
-print_notes <- function(notes) {
+print_notes <- function(notes, most = Inf, rest = "summary()") {
   if (length(notes) > 0L) {
     cat("\nNotes:\n")
-    write_lines(paste("-", notes))
+    write_lines(paste("-", utils::head(notes, most)))
+    if (length(notes) > most) {
+      cat("(", length(notes) - most, " more in ", rest, ")\n", sep = "")
+    }
   }
 }
 

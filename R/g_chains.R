@@ -214,6 +214,13 @@ describe_saem <- function(fit) {
   )
 }
 
+#' The same in short: what print() says of it
+#' @noRd
+saem_verdict <- function(fit) {
+  c(describe_runs(fit), paste0("Monte-Carlo error of the latents: ", describe_draws(fit), "."),
+    describe_r_hat(fit), describe_saem_advice(fit))
+}
+
 #' @noRd
 describe_draws <- function(fit) {
   error <- max(fit$mc_error / sqrt(colMeans(fit$latents_sd^2)))

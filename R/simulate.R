@@ -133,18 +133,15 @@ print.crl_sim <- function(x, ...) {
   intervention <- if (effect == 0) "perfect" else paste("imperfect, parent effect", format(effect))
   size <- c(n = nrow(x$x), p = ncol(x$x), d = ncol(x$z), n_domains = nrow(x$targets))
   cat("Simulated multi-domain data: ", describe_size(size), "\n", sep = "")
+  print(x$dag)
+  print_shifts(domain_shifts(x$z, 0 * x$z, as.integer(x$env), unclass(x$targets),
+                             rownames(x$targets)))
+  cat("\n")
   shape <- if (x$scm$noise != "gaussian") paste0("; latents' noise: ", x$scm$noise)
   cat("Nonlinearity: ", label, "; interventions: ", intervention, "; noise variance: ",
       format(x$sigma2), shape, "\n", sep = "")
   cat("Latents between ", format(min(x$z), digits = 3), " and ", format(max(x$z), digits = 3), "\n",
       sep = "")
-  print(x$dag)
-  rows <- table(x$env)
-  named <- apply(unclass(x$targets) != 0, 1L, function(a) {
-    if (any(a)) paste(colnames(x$targets)[a], collapse = ", ") else "none"
-  })
-  cat(paste0("  ", format(c("domain", names(rows))), "  ",
-             format(c("rows", rows), justify = "right"), "  ", c("targets", named)), sep = "\n")
   invisible(x)
 }
 

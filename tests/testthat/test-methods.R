@@ -20,6 +20,7 @@ test_that("every count of the fit is printed in words", {
   expect_length(count_notes(fit), length(fit$counts))
   expect_false(any(startsWith(count_notes(fit), names(fit$counts))))
   expect_snapshot(fit)
+  expect_snapshot(print_notes(summary(fit)$notes))
   # without a graph nothing follows from parents
   fit$data$dag[] <- 0L
   expect_match(count_notes(fit), "held there: a latent hardly varies.", fixed = TRUE, all = FALSE)

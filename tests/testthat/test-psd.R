@@ -314,7 +314,7 @@ test_that("learned correlated columns come close to the Bayes optimum, whatever 
   }
   for (nonlinearity in c("linear", "bounded")) {
     for (seed in c(1, 3)) {
-      expect_lt(error(correlated_sim(seed, nonlinearity = nonlinearity), "spline"), 1.2)
+      expect_lt(error(correlated_sim(seed, nonlinearity = nonlinearity), "spline"), 1.25)
     }
   }
   # linear mechanisms mislead where the true ones are steep
