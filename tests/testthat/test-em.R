@@ -196,7 +196,7 @@ test_that("targets of perfect interventions are cut off their parents, in new ro
   score <- predict(fit, s$x[1:40, ], targets = targets, type = "score")
   expect_close(score, at$score)
   expect_identical(fit$cells$coefficients, c(6, 6, 36, 6, 216, 6))
-  expect_output(print(fit), "perfect interventions")
+  expect_output(print(summary(fit)), "perfect interventions")
 })
 
 test_that("every thread count gives the same bits", {

@@ -348,7 +348,7 @@ test_that("methods know of Gaussian priors", {
   sim <- linear_sim(13)
   fit <- g(sim, control = linear(max_iter = 40, tol = 0))
   pca <- g(sim, control = normal())
-  expect_output(print(fit), "linear mechanisms, Gaussian noise")
+  expect_output(print(summary(fit)), "linear mechanisms, Gaussian noise")
   expect_output(print(fit), "Not converged in 40 iterations of EM")
   expect_output(print(pca), "closed form")
   expect_output(print(pca), "Graph and targets are not used")

@@ -338,7 +338,7 @@ test_that("noise in components follows skewed noise, which Gaussian noise cannot
   fit <- run(noise = 2)
   expect_lt(rel_mse(fit, sim) / rel_mse(gaussian, sim), 0.95)
   expect_null(gaussian$noise)
-  expect_output(print(fit), "noise of 2 Gaussians")
+  expect_output(print(summary(fit)), "noise of 2 Gaussians")
   expect_named(fit$noise, c("node", "state", "weight", "mean", "variance"))
   cell <- interaction(fit$noise$state, fit$noise$node)
   expect_equal(as.vector(tapply(fit$noise$weight, cell, sum)), rep(1, 6))

@@ -156,7 +156,7 @@ test_that("the EM with sums agrees with the reference, and predicts", {
     expect_close(fit$trace$loss, reference$trace$loss)
     again <- predict(fit, s$x, env = s$env)
     expect_close(again, fit$latents, 1e-12)
-    expect_output(print(fit), paste0("Score: ", score, ", additive in the parents"))
+    expect_output(print(summary(fit)), paste0("Score: ", score, ", additive in the parents"))
   }
   expect_identical(fit$cells$coefficients[7:8], c(108, 108))
 })

@@ -43,7 +43,7 @@ test_that("so is a g fit, whose posterior is exact", {
     fit <- fit_crl(sim, method = "g", control = quick(mixing = mixing))
     expect_lt(rel_mse(fit, sim, ratio = "pooled"), 1.05 * bayes)
     expect_identical(fit$mc_error, c(z1 = 0))
-    expect_output(print(fit), "latents exact, as none drives another")
+    expect_output(print(summary(fit)), "latents exact, as none drives another")
   }
   # normal posterior by target state
   state <- sim$targets[sim$env, 1]

@@ -147,7 +147,7 @@ test_that("a fit that goes on keeps what its start reported", {
 test_that("the fit says what the stage did, and where it could not go on", {
   sim <- sampled_sim(7, n = 150)
   fit <- start_of(sim)
-  expect_output(print(fit), "then [0-9]+ iterations of SAEM, the last with 450 rows")
+  expect_output(print(summary(fit)), "then [0-9]+ iterations of SAEM, the last with 450 rows")
   expect_identical(fit$counts[["start_stopped"]], 0)
   expect_null(start_of(sim, mechanisms = "spline")$sampling)
   failing <- function(...) NULL
@@ -157,7 +157,7 @@ test_that("the fit says what the stage did, and where it could not go on", {
   spline <- with_internal("REFINEMENT", replace(REFINEMENT, "max_sweeps", 3L),
                           start_of(sim, mechanisms = "spline"))
   expect_equal(stopped$mixing, spline$mixing)
-  expect_output(print(stopped), "SAEM could not go on")
+  expect_output(print(summary(stopped)), "SAEM could not go on")
 })
 
 # Steep mechanisms on a random graph: the likelihood of the spline stage favours a wrong rotation.
@@ -298,5 +298,5 @@ test_that("small noise, and none: where risks tie, the objective chooses", {
     expect_equal(which.min(fit$optima$refined), 1L)
   }
   expect_gt(fit$counts[["sigma2_floored"]], 0)
-  expect_output(print(fit), "noise variance fell to its floor")
+  expect_output(print(summary(fit)), "noise variance fell to its floor")
 })

@@ -163,7 +163,7 @@ test_that("a fit has what was chosen, predicts with it, and says so", {
   expect_close(fit$eta, chosen$eta)
   expect_lt(fit$eta, 1)
   expect_close(predict(fit, sim$x, env = sim$env), fit$latents)
-  expect_output(print(fit), "lambda chosen: [0-9.e+]+.*damping eta chosen: 0\\.[0-9]")
+  expect_output(print(summary(fit)), "lambda chosen: [0-9.e+]+.*damping eta chosen: 0\\.[0-9]")
   expect_true("lambda" %in% names(tidy(fit, "cells")))
 
   y <- sim$x %*% sim$mixing
