@@ -67,7 +67,7 @@ double *own_copy(SEXP list, int at, SEXP value) {
 }
 
 void *r_allocator(size_t count, size_t size) {
-  return R_alloc(count, (int)size);
+  return R_alloc(count > 0 ? count : 1, (int)size); /* NULL is nothing to hand to memset */
 }
 
 /* Processor seconds between two calls of the heartbeat. */

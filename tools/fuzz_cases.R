@@ -136,6 +136,7 @@ follow_up <- function(fit) {
       NULL
     }),
     quote(predict(fit, new, env = domains)), quote(predict(fit, new, env = domains, type = "sd")),
+    quote(predict(fit, new[0L, , drop = FALSE], env = domains[1L])),
     quote(predict(fit, type = "x")), quote(as.data.frame(augment(fit))[-1L]),
     quote(list(tidy(fit)$estimate, glance(fit)$sigma2)),
     quote({

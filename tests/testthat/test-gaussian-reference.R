@@ -39,6 +39,7 @@ expect_em_close <- function(s, ..., weights = NULL, tolerance = 1e-7) {
 }
 
 test_that("the EM with a reference agrees with plain R: mixing, weights, threads", {
+  skip_on_cran()
   withr::local_seed(51)
   s <- gaussian_data(n_env = c(1203, 1101, 1028, 917), parents_of_3 = 2) # two shards of rows
   for (mixing in c("orthonormal", "diagonal", "fixed")) {
@@ -53,6 +54,7 @@ test_that("the EM with a reference agrees with plain R: mixing, weights, threads
 })
 
 test_that("the EM with a reference agrees with plain R: perfect, damping, cg, range", {
+  skip_on_cran()
   withr::local_seed(52)
   s <- gaussian_data()
   expect_em_close(s, intervention = "perfect")
@@ -246,6 +248,7 @@ test_that("numbering and signs of the latents, and the unit of x, do not matter"
 })
 
 test_that("lambda and eta chosen with a reference are those of the whole score", {
+  skip_on_cran()
   withr::local_seed(58)
   s <- gaussian_data(n_env = c(403, 301, 358, 337), parents_of_3 = 2)
   fit <- fit_gaussian(s, mixing = "fixed", max_iter = 0, lambda = 7, eta = "auto", seed = 9)

@@ -363,3 +363,14 @@ test_that("a term too large for a band is iterated as if it were uniform", {
     expect_identities(fit, s, parents, rows, 4, 1e-4)
   }
 })
+
+test_that("no rows are predicted, by every model", {
+  # under `make sanitize` this is memset() of no bytes at an address that must not be NULL
+  withr::local_seed(1)
+  sim <- sim_crl(chain_dag(2), n = 30, p = 4)
+  for (score in c("causal", "markov")) {
+    fit <- fit_crl(sim, init = "pca",
+                   control = crl_control(score = score, max_iter = 1, knots = 3))
+    expect_identical(dim(predict(fit, sim$x[0, ], env = "do(z1)")), c(0L, 2L))
+  }
+})
