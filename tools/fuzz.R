@@ -4,10 +4,10 @@
 # or a hang: more than `limit` seconds of processor time, or ten times that on the clock. A case
 # depends on its mode, seed and number alone; one is run again by
 #   Rscript tools/fuzz.R --mode=fits --seed=1 --from=123 --cases=1
-# Modes: fits (random problems, any settings), edits (controls and fits changed by hand), units (x in
-# another unit), trips (saveRDS, predict and update), threads (1 and 2 give the same bits) and
-# interrupts. Ends with a table of outcomes, and status 1 if any is a failure: crash, hang, unclassed
-# (an error or warning without a class of the package), nonfinite or differs (from what it should be
+# Modes: fits (random problems, any settings), edits (controls and fits changed by hand), units (x
+# in another unit), trips (saveRDS, predict and update), threads (1 and 2 give the same bits) and
+# interrupts. Ends with a table of outcomes, and status 1 if any is a failure: crash, hang,
+# unclassed (an error or warning without a class of the package), nonfinite or differs (from what it should be
 # equal to). What is absurd (|ZA'|^2 above 100 |x|^2) is listed.
 # The cases are in tools/fuzz_cases.R.
 
@@ -114,8 +114,10 @@ run_mode <- function(mode, cases, set) {
 report <- function(found, seed) {
   print(table(mode = factor(found$mode, unique(found$mode)), outcome = found$outcome))
   errors <- found[found$outcome == "classed", ]
-  cat("\nClassed errors:\n")
-  print(utils::head(sort(table(errors$detail), decreasing = TRUE), 15L))
+  if (nrow(errors) > 0L) {
+    cat("\nClassed errors:\n")
+    print(utils::head(sort(table(errors$detail), decreasing = TRUE), 15L))
+  }
   failed <- found[found$outcome %in% failures, ]
   listed <- found[found$outcome %in% c(failures, "absurd"), ]
   for (i in seq_len(nrow(listed))) {

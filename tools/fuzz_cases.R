@@ -72,7 +72,8 @@ random_problem <- function(n = whole(15L, 60L), d = whole(1L, 4L), p = d + whole
 # Some settings at random, the rest cheap.
 random_control <- function() {
   any <- list(
-    score = pick("causal", "markov"), interaction = pick("tensor", "pairwise", "additive"),
+    score = pick("causal", "markov"),
+    interaction = pick("auto", "tensor", "pairwise", "additive"),
     intervention = pick("imperfect", "perfect"), penalty = pick("difference", "ridge"),
     lambda = pick("auto", 0, 0.1, 5, 1e4, 1e12), knots = whole(2L, 6L),
     range = pick("data", c(-15, 15), c(-1, 1), c(-1e-3, 1e-3), c(5, 1e3)),
@@ -82,7 +83,8 @@ random_control <- function() {
     tol = pick(0, 1e-5, 0.1, 1), acceleration = pick("anderson", "none"),
     solver = pick("auto", "cholesky", "cg"), cg_tol = pick(1e-15, 1e-8, 0.1),
     cg_max_iter = pick(1L, 50L, 2000L), prior = pick("spline", "linear", "normal"),
-    mc_tol = pick(0, 0.25, 1), chains = whole(1L, 2L), mechanism_lambda = pick("auto", 1e-6, 10, 1e9),
+    mc_tol = pick(0, 0.25, 1), chains = whole(1L, 2L),
+    mechanism_lambda = pick("auto", 1e-6, 10, 1e9),
     noise = pick("gaussian", 2L, 3L), seed = whole(0L, 100L), preset = pick("default", "paper")
   )
   cheap <- list(knots = 4L, max_iter = pick(0L, 1L, 5L, 30L), starts = whole(1L, 3L),
