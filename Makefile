@@ -11,6 +11,8 @@ TARBALL   := ebcrl_$(shell sed -n 's/^Version: *//p' DESCRIPTION).tar.gz
 SOURCES   := DESCRIPTION NAMESPACE R $(wildcard R/*) src $(wildcard src/*) man $(wildcard man/*) \
              $(wildcard inst/*)
 INSTALLED := $(LIB)/.installed
+# The same with vignettes, which take as long again to build.
+COMPLETE  := $(LIB)/.complete
 EVERY     := 10
 RUNS      := 40
 CORES     := 2
@@ -20,19 +22,22 @@ SEED      := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo figure3 test check site document readme lint format valgrind gctorture bench \
-        fuzz sanitize clean setup-run setup-test setup-check setup-site setup-dev
+.PHONY: help demo install figure3 test check site document readme lint format valgrind gctorture \
+        bench fuzz sanitize clean setup-run setup-test setup-check setup-site setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-demo: setup-run $(INSTALLED) ## fit the paper's simulated chain and the Sachs proteins: tables and figures
+demo: setup-run $(COMPLETE) ## fit the paper's simulated chain and the Sachs proteins: tables and figures
 	Rscript tools/demo.R
+
+install: setup-run $(COMPLETE) ## install ebcrl and its vignettes into R's own library
+	R_LIBS= R CMD INSTALL .build/$(TARBALL)
 
 figure3: setup-run $(INSTALLED) ## Figure 3 of the paper for its article (under an hour; RUNS=3 is a trial; CORES=2)
 	OPENBLAS_NUM_THREADS=1 Rscript tools/figure3.R --runs=$(RUNS) --cores=$(CORES)
 
-test: setup-test $(INSTALLED) ## run the tests
+test: setup-test $(COMPLETE) ## run the tests
 	NOT_CRAN=true Rscript tools/test.R
 
 check: setup-check ## R CMD build and R CMD check --as-cran: fails on any error, warning or note
@@ -76,8 +81,10 @@ setup-run setup-test setup-check setup-site setup-dev: setup-%:
 	@tools/setup.sh $*
 
 # Order-only: the set-up always runs first and by itself never causes a rebuild.
-$(INSTALLED): $(SOURCES) | setup-run
+$(INSTALLED): BUILD := --no-build-vignettes
+$(COMPLETE): $(wildcard vignettes/*.Rmd)
+$(INSTALLED) $(COMPLETE): $(SOURCES) | setup-run
 	mkdir -p .build $(LIB)
-	cd .build && R CMD build --no-build-vignettes ..
+	cd .build && R CMD build $(BUILD) ..
 	R CMD INSTALL --library=$(LIB) .build/$(TARBALL)
-	touch $@
+	touch $(INSTALLED) $@

@@ -61,7 +61,7 @@ crl_baselines <- function(x, ...) {
 #' @export
 crl_baselines.default <- function(x, env = NULL, targets, dag, methods = baseline_names(),
                                   weights = NULL, init = NULL, control = crl_control(), ...) {
-  check_dots_empty(...)
+  check_fit_dots(...)
   methods <- check_methods(methods)
   control <- as_control(control)
   data <- crl_data(x, env, targets, dag, weights, control$knots)
@@ -116,6 +116,7 @@ check_methods <- function(methods, call = rlang::caller_env()) {
   unknown <- setdiff(methods, known)
   if (length(unknown) > 0L) {
     abort_input(c("{.arg methods} must name baselines.", "x" = "Found {some(unknown)}.",
+                  did_you_mean(unknown, known, "val"),
                   "i" = "The baselines are {some(known, 6)}."), "range", call = call)
   }
   known[known %in% methods]

@@ -11,6 +11,7 @@
 #   check_class(x, class, arg, maker)    an object of a class of this package -> x
 #   check_method(fit, method, what)      a fit by "f" or by "g"           -> fit
 #   check_dots_empty(..., .call =)       no argument left over in `...`
+#   did_you_mean(words, choices)         a bullet for an error: what was meant, or NULL
 #   check_package(package, purpose)      a suggested package is installed
 #   describe(x)                          what x is, in words: "a character vector of length 3"
 #   some(x)                              its first few entries in one string, the rest counted
@@ -111,7 +112,8 @@ check_choice <- function(x, choices, arg, class = NULL, call = rlang::caller_env
   }
   if (!x %in% choices) {
     abort_input(c("{.arg {arg}} must be one of {.or {.val {choices}}}.",
-                  "x" = "It is {.val {x}}."), class %||% "range", call = call)
+                  "x" = "It is {.val {x}}.", did_you_mean(x, choices, "val")),
+                class %||% "range", call = call)
   }
   x
 }
@@ -221,17 +223,74 @@ check_method <- function(fit, method, what, call = rlang::caller_env()) {
   invisible(fit)
 }
 
-#' Refuse arguments that nothing reads, which are most often misspelt names
+#' Refuse arguments that nothing reads, which are most often misspelt names of those of the caller
 #' @noRd
 check_dots_empty <- function(..., .class = "type", .call = rlang::caller_env()) {
-  if (...length() > 0L) {
-    given <- names(list(...)) %||% character(...length())
-    found <- ifelse(nzchar(given), given, paste0("..", seq_along(given)))
-    abort_input(c("{length(found)} argument{?s} {?is/are} not known.",
-                  "x" = "Found {.arg {found}}.",
-                  "i" = "Check the spelling against the help page."), .class, call = .call)
+  found <- dots_names(...)
+  if (length(found) > 0L) {
+    abort_dots(found, did_you_mean(found, argument_names(.call)), .class, .call)
   }
   invisible()
+}
+
+#' @noRd
+abort_dots <- function(found, hints, class, call, ...) {
+  where <- rlang::env(rlang::current_env(), ...)
+  abort_input(c("{length(found)} argument{?s} {?is/are} not known.",
+                "x" = "Found {.arg {found}}.",
+                hints %||% c("i" = "Check the spelling against the help page.")), class,
+              call = call, .envir = where)
+}
+
+#' Names of the arguments in dots, none of which is evaluated; `..1` where there is no name
+#' @noRd
+dots_names <- function(...) {
+  given <- names(substitute(list(...)))[-1L] %||% character(...length())
+  ifelse(nzchar(given), given, paste0("..", seq_along(given)))
+}
+
+#' Names of the arguments of the function that a frame runs
+#' @noRd
+argument_names <- function(frame) {
+  at <- Position(function(running) identical(running, frame), sys.frames(), right = TRUE)
+  if (is.na(at)) character() else setdiff(names(formals(sys.function(at))), "...")
+}
+
+# What other packages call the settings of this one.
+SYNONYMS <- c(verbose = "progress", trace = "progress", maxit = "max_iter", maxiter = "max_iter",
+              niter = "max_iter", tolerance = "tol", eps = "tol", cores = "threads",
+              ncores = "threads", nthreads = "threads", nknots = "knots")
+
+#' The one of `choices` that was most likely meant by a word, or NA: the name that it is known by
+#' elsewhere, the only one that begins with it, or the nearest within two fifths of its letters
+#' @noRd
+nearest_name <- function(word, choices) {
+  if (!nzchar(word) || !validEnc(word) || length(choices) == 0L) {
+    return(NA_character_)
+  }
+  plain <- function(x) tolower(gsub("[._ -]", "", x))
+  known <- SYNONYMS[plain(word)]
+  if (known %in% choices) {
+    return(unname(known))
+  }
+  longer <- choices[startsWith(plain(choices), plain(word))]
+  if (length(longer) == 1L) {
+    return(longer)
+  }
+  distance <- drop(utils::adist(plain(word), plain(choices)))
+  near <- min(distance) <= max(1, floor(0.4 * nchar(word)))
+  if (near) choices[which.min(distance)] else NA_character_
+}
+
+#' A bullet that names what misspelt words were meant to be, or NULL
+#' @param style Of the words in the message, `"arg"` or `"val"`.
+#' @noRd
+did_you_mean <- function(words, choices, style = "arg") {
+  meant <- unique(vapply(words, nearest_name, "", choices = choices, USE.NAMES = FALSE))
+  meant <- meant[!is.na(meant)]
+  if (length(meant) > 0L) {
+    c("i" = paste0("Did you mean ", paste0("{.", style, " ", meant, "}", collapse = ", "), "?"))
+  }
 }
 
 #' A suggested package must be installed

@@ -202,8 +202,8 @@ describe_moving <- function(diagnosis) {
 describe_advice <- function(fit) {
   further <- update_call(fit)
   hold <- if (fit$learned[["mixing"]]) "update_mixing = FALSE in crl_control() holds A at its start"
-  paste0(further %||% "update(fit)", " goes on from here", if (!is.null(hold)) paste0("; ", hold),
-         ".")
+  paste0(further %||% "update(fit, max_iter = 1000)", " goes on from here",
+         if (!is.null(hold)) paste0("; ", hold), ".")
 }
 
 #' The call that should do, if the iterations tell
@@ -219,104 +219,4 @@ update_call <- function(fit) {
 #' @noRd
 last_change <- function(fit) {
   if (fit$iterations == 0L) NA_real_ else max(fit$diagnosis$change, na.rm = TRUE)
-}
-
-# update() ----------------------------------------------------------------------------------------
-
-# Settings that leave the problem as it is.
-CONTINUED <- c("tol", "acceleration", "solver", "cg_tol", "cg_max_iter", "mc_tol", "draws",
-               "threads", "progress", "max_memory")
-
-#' Go on with the iterations of a fit
-#'
-#' Takes up the EM where a fit stopped, which is the same as if it had been allowed more iterations
-#' at once. (Acceleration starts anew, so that with it the two agree at the limit, not before.) A
-#' fit by `method = "g"` goes on averaging, every chain of it, and draws its latents again; the
-#' result has the bits of a fit with more `iterations`. Its burn-in has ended: where parameters
-#' moved too much then, fit anew with `init = object`. The EM of `prior = "linear"` goes on as that
-#' of `method = "f"` does; with `prior = "normal"`, a closed form, nothing is left to do.
-#'
-#' @param object A `crl_fit`, from [fit_crl()].
-#' @param max_iter Largest number of further iterations (whole number, at least 0).
-#' @param ... Settings of [crl_control()] to change: `tol`, `acceleration`, `solver`, `cg_tol`,
-#'   `cg_max_iter`, `mc_tol`, `draws`, `threads`, `progress` or `max_memory`. Others, the graph and
-#'   the data belong to the model: for these, fit anew, and start from this fit by
-#'   `fit_crl(init = object)`.
-#' @return A `crl_fit`. `trace` and `iterations` go on from those of `object`, `elapsed` adds up,
-#'   and `control` has the `max_iter`, or `iterations`, that would have given the fit in one go.
-#'   Where `object` has converged to `tol`, or is precise to `mc_tol`, no iteration is added.
-#' @section Errors:
-#' A setting that would change the model, or that does not exist, is an error of class
-#' `ebcrl_error_control`.
-#' @seealso [crl_diagnosis]
-#' @examples
-#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
-#' fit <- fit_crl(sim, init = "interventional", control = crl_control(max_iter = 10))
-#' fit
-#' update(fit, max_iter = 500)
-#' @importFrom stats update
-#' @export
-update.crl_fit <- function(object, max_iter = 1000, ...) {
-  started <- proc.time()[["elapsed"]]
-  object <- check_fit(object, rows = TRUE)
-  control <- continued_control(object$control, list(...))
-  further <- check_number(max_iter, "max_iter", min = 0, max = 1e7, integer = TRUE,
-                          class = "control")
-  if (is_gaussian(object)) {
-    return(update_gaussian(object, further, control, rlang::current_env()))
-  }
-  if (object$method == "g") {
-    return(update_g(object, further, control, rlang::current_env()))
-  }
-  control$max_iter <- object$iterations + further
-  check_memory(object$data, control, rlang::current_env())
-  start <- list(
-    orthonormal = unname(object$orthonormal), scale = unname(object$scale), sigma2 = object$sigma2,
-    label = object$init, optima = object$optima, sampling = object$sampling,
-    indefinite = object$counts[["start_indefinite"]], floored = object$counts[["start_floored"]],
-    stopped = object$counts[["start_stopped"]],
-    resume = list(trace = trace_matrix(object$trace), theta = object$score$theta,
-                  eta = object$eta, lambda = lambda_of_cells(object),
-                  change_latents = object$diagnosis$change[["latents"]] %||% NA_real_)
-  )
-  fit <- run_em(object$data, start, control, object$learned, rlang::current_env())
-  if (fit$iterations == object$iterations) {
-    fit$diagnosis <- object$diagnosis
-  }
-  summed <- c("sigma2_floored", "rank_deficient", "scale_floored", "steps_rejected")
-  fit$counts[summed] <- fit$counts[summed] + object$counts[summed]
-  fit[c("start", "chosen")] <- object[c("start", "chosen")]
-  fit$call <- object$call
-  fit$elapsed <- object$elapsed + proc.time()[["elapsed"]] - started
-  fit
-}
-
-#' Penalty weight of every (node, state), states fastest; 0 where there are no rows
-#' @noRd
-lambda_of_cells <- function(object) {
-  lambda <- matrix(0, 2L, object$data$d, dimnames = list(0:1, object$data$latent_names))
-  lambda[cbind(as.character(object$cells$state), object$cells$node)] <- object$cells$lambda
-  as.vector(lambda)
-}
-
-#' The settings of a fit that goes on
-#' @noRd
-continued_control <- function(control, settings, call = rlang::caller_env()) {
-  given <- rlang::names2(settings)
-  unknown <- setdiff(given, names(control))
-  if (length(unknown) > 0L) {
-    abort_input(c("{.arg ...} must name settings of {.fn crl_control}.",
-                  "x" = "Not among them: {some(unknown)}.",
-                  "i" = "They are given one by one: {.code update(fit, tol = 1e-7)}."), "control",
-                call = call)
-  }
-  changed <- setdiff(given, CONTINUED)
-  if (length(changed) > 0L) {
-    abort_input(c("{.fn update} goes on with the same model.",
-                  "x" = "{.arg {changed}} would change it.",
-                  "i" = "Fit anew, and start from this fit: {.code fit_crl(..., init = fit)}."),
-                "control", call = call)
-  }
-  control[given] <- do.call("crl_control", settings)[given]
-  control
 }

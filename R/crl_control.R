@@ -564,10 +564,11 @@ as_control <- function(control, call = rlang::caller_env()) {
                   "x" = "It is {describe(control)}."), "control", call = call)
   }
   given <- rlang::names2(control)
-  unknown <- setdiff(given, setdiff(names(formals(crl_control)), "..."))
+  unknown <- setdiff(given, setting_names())
   if (length(unknown) > 0L) {
     abort_input(c("{.arg control} must name settings of {.fn crl_control} only.",
-                  "x" = "Not among them: {some(unknown)}."), "control", call = call)
+                  "x" = "Not among them: {some(unknown)}.",
+                  did_you_mean(unknown, setting_names())), "control", call = call)
   }
   if (anyDuplicated(given)) {
     abort_input(c("{.arg control} must give each setting once.",

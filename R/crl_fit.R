@@ -118,6 +118,7 @@ NULL
 #' @importFrom stats coef
 #' @export
 coef.crl_fit <- function(object, ...) {
+  check_dots_empty(...)
   object$mixing
 }
 
@@ -144,6 +145,7 @@ residuals.crl_fit <- function(object, ...) {
 #' @importFrom stats nobs
 #' @export
 nobs.crl_fit <- function(object, ...) {
+  check_dots_empty(...)
   object$data$n
 }
 

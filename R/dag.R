@@ -31,8 +31,8 @@
 #'     object. The equivalence class (CPDAG) that `pc()` returns is a graph only if all its edges
 #'     are directed;
 #'   * a `crl_dag`, which is checked and returned.
-#' @param direction For a square matrix or table: `"from_row"` reads entry `[i, j]` as i -> j, `"from_column"` as
-#'   j -> i. `NULL` (default) is `"from_row"`, but refuses the cases above.
+#' @param direction For a square matrix or table: `"from_row"` reads entry `[i, j]` as i -> j,
+#'   `"from_column"` as j -> i. `NULL` (default) is `"from_row"`, but refuses the cases above.
 #' @param nodes For edge lists and text: all node names in the order wanted. By default the order of
 #'   first appearance; needed for a latent without any edge.
 #' @param ... Not used; an argument that nothing reads is an error.
@@ -40,8 +40,8 @@
 #'   of class `c("crl_dag", "matrix", "array")`.
 #' @section Errors:
 #' Classed `ebcrl_error_type`, `_shape`, `_missing` and `_dag` (not a 0/1 matrix, unknown nodes,
-#' undirected edges, text that cannot be read or has invalid bytes), `_dag_direction` (see above) and
-#' `_dag_cycle`, which names one cycle.
+#' undirected edges, text that cannot be read or has invalid bytes), `_dag_direction` (see above)
+#' and `_dag_cycle`, which names one cycle.
 #' @seealso [chain_dag()], [intervention_targets()], [fit_crl()]
 #' @examples
 #' as_dag("raf -> mek -> erk")
@@ -342,8 +342,8 @@ dag_from_matrix <- function(dag, direction, child_first = FALSE, call = rlang::c
   new_dag(if (direction == "from_row") adjacency else t(adjacency), nodes, call)
 }
 
-#' Is a matrix a list of edges between numbered nodes? Two columns that are no square 0/1 matrix and,
-#' if square, no matrix of weights, which has zeros
+#' Is a matrix a list of edges between numbered nodes? Two columns that are no square 0/1 matrix
+#' and, if square, no matrix of weights, which has zeros
 #' @noRd
 is_numbered_list <- function(dag) {
   if (!is.numeric(dag) || ncol(dag) != 2L || nrow(dag) == 0L) {

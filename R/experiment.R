@@ -42,12 +42,13 @@
 #'
 #' @section Files:
 #' With `dir`, each cell is one file in it, written under another name first and then renamed, so
-#' that no file is ever half written. It is found again by what was run: arguments of the
-#' simulation, settings of the method, seed, metrics; not by the names of settings and methods, nor
-#' by settings without effect on results (`threads`, `progress`, `max_memory`). Of functions the
-#' code counts (and the name given to them), not values that they take from elsewhere. Workers write
-#' the files themselves, so that on other machines `dir` must be in a file system that all share;
-#' else results still reach the table, but cannot be resumed.
+#' that no file is ever half written, and read back before that, as a full disk need not be an
+#' error. A file that is not as it was written is an error. A result is found again by what was run:
+#' arguments of the simulation, settings of the method, seed, metrics; not by the names of settings
+#' and methods, nor by settings without effect on results (`threads`, `progress`, `max_memory`). Of
+#' functions the code counts (and the name given to them), not values that they take from elsewhere.
+#' Workers write the files themselves; where they cannot, as on other machines that do not share the
+#' file system, results are written at the end, and none is kept if the run is stopped before.
 #'
 #' @param settings A setting, a named list of settings, or a data frame, see Settings. Default: the
 #'   defaults of [sim_crl()].
@@ -66,7 +67,7 @@
 #'   where the workers look.
 #' @param dir Directory of the results, made if it is not there. `NULL` (the default): nothing is
 #'   kept.
-#' @param retry `TRUE` runs cells again whose file in `dir` holds an error.
+#' @param retry `TRUE` runs cells again whose file in `dir` holds an error, or is damaged.
 #' @param progress Show a progress bar with the time left? `NULL` (the default): in interactive
 #'   sessions.
 #'
@@ -94,8 +95,11 @@
 #' @section Errors:
 #' Bad arguments stop with an `ebcrl_error` before anything is run: `ebcrl_error_type`, `_shape`,
 #' `_range`, `_missing`, `_control` (settings of a method), `_dir` (a directory that cannot be
-#' written), `_worker` (workers that cannot load the package, or die). An error within a cell, from
-#' bad values of a setting for example, is recorded in the table, with a warning of class
+#' written), `_worker` (workers that cannot load the package, or die), `_results` (files in `dir`
+#' that were edited or cut off, named in its field `files`). A result that cannot be written to
+#' `dir` stops the experiment with an `ebcrl_error_results`, whose field `experiment` is the table
+#' of all cells that have run; the same call goes on from what is in `dir`. An error within a cell,
+#' from bad values of a setting for example, is recorded in the table, with a warning of class
 #' `ebcrl_warning_cells` at the end. Cells kept by another version of the package are used with a
 #' warning of class `ebcrl_warning_version`.
 #' @source L'Ecuyer, P. (1999). Good parameters and implementations for combined multiple recursive
@@ -145,8 +149,11 @@ crl_experiment <- function(settings = list(), methods = baseline_names(), seeds 
                                  function(tick) {
     run_cells(cells[todo], dir, cl, tick %||% identity, call)
   })
-  experiment <- experiment_table(cells, results, settings, methods, simulate)
-  warn_cells(experiment, results)
+  tabulate <- function(cells, results) {
+    experiment_table(cells, results, settings, methods, simulate)
+  }
+  experiment <- tabulate(cells, check_kept(cells, results, dir, tabulate))
+  warn_cells(experiment)
   experiment
 }
 
@@ -224,7 +231,8 @@ check_arguments <- function(given, name, known, call) {
     found <- if (all(nzchar(given))) some(wrong) else "an entry without a name"
     abort_input(c(paste("{.arg settings} must hold arguments of {.arg simulate}, by name and each",
                         "once, or {.field d}."),
-                  "x" = "Setting {.val {name}} has {found}."), "range", call = call)
+                  "x" = "Setting {.val {name}} has {found}.", did_you_mean(unknown, known)),
+                "range", call = call)
   }
 }
 
@@ -295,7 +303,8 @@ bayes_method <- function(bayes, call = rlang::caller_env()) {
     unknown <- setdiff(rlang::names2(bayes), known)
     if (length(unknown) > 0L) {
       abort_input(c("{.arg bayes} must hold arguments of {.fn bayes_latents}.",
-                    "x" = "Not among them: {some(unknown)}."), "range", call = call)
+                    "x" = "Not among them: {some(unknown)}.", did_you_mean(unknown, known)),
+                  "range", call = call)
     }
     return(list(bayes = bayes))
   }
@@ -483,18 +492,13 @@ relative_to_bayes <- function(table, column) {
 }
 
 #' @noRd
-warn_cells <- function(experiment, results, call = rlang::caller_env()) {
+warn_cells <- function(experiment, call = rlang::caller_env()) {
   failed <- sum(!is.na(experiment$error))
   if (failed > 0L) {
     cli::cli_warn(c("{failed} of {nrow(experiment)} cell{?s} failed.",
                     "x" = "First: {experiment$error[!is.na(experiment$error)][1]}",
                     "i" = "Column {.field error} has all messages."),
                   class = "ebcrl_warning_cells", call = call)
-  }
-  unsaved <- unlist(lapply(results, `[[`, "unsaved"))
-  if (length(unsaved) > 0L) {
-    cli::cli_warn(c("{length(unsaved)} cell{?s} could not be kept in {.arg dir}.",
-                    "x" = "First: {unsaved[1]}"), class = "ebcrl_warning_cells", call = call)
   }
 }
 

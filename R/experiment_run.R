@@ -12,17 +12,20 @@ cell_file <- function(cell, dir) {
 
 #' Results of earlier runs: a list with NULL for each cell that is to be run
 #' @noRd
-kept_cells <- function(cells, dir, retry) {
+kept_cells <- function(cells, dir, retry, call = rlang::caller_env()) {
   results <- vector("list", length(cells))
   if (is.null(dir)) {
     return(results)
   }
   files <- vapply(cells, cell_file, "", dir = dir)
-  for (k in which(file.exists(files))) {
-    result <- tryCatch(readRDS(files[k]), error = function(e) NULL)
-    usable <- is.list(result) && identical(result$key, cells[[k]]$key)
-    if (usable && !(retry && !is.na(result$error))) results[[k]] <- result
+  present <- which(file.exists(files))
+  results[present] <- lapply(cells[present], function(cell) read_result(cell, dir))
+  damaged <- present[vapply(results[present], is.null, NA)]
+  if (length(damaged) > 0L && !retry) {
+    abort_damaged(files[damaged], call)
   }
+  failed <- vapply(results, function(result) !is.na(result$error %||% NA), NA)
+  if (retry) results[failed] <- list(NULL)
   versions <- unique(unlist(lapply(results, `[[`, "version")))
   other <- setdiff(versions, package_version_string())
   if (length(other) > 0L) {
@@ -39,22 +42,84 @@ package_version_string <- function() {
   as.character(utils::packageVersion("ebcrl"))
 }
 
-#' Write a result under a name of its own, then rename: a file is there whole or not at all
+#' A result as it was written, or NULL if its file is not as it was written
+#' @noRd
+read_result <- function(cell, dir) {
+  result <- tryCatch({
+    stored <- suppressWarnings(readRDS(cell_file(cell, dir)))
+    if (identical(stored$hash, rlang::hash(stored$bytes))) unserialize(stored$bytes)
+  }, error = function(e) NULL)
+  if (is.list(result) && identical(result$key, cell$key)) result
+}
+
+#' @noRd
+abort_damaged <- function(files, call) {
+  shown <- utils::head(files, 5L)
+  abort_input(c("Results in {.arg dir} must be as they were written.",
+                "x" = "{length(files)} file{?s} {?was/were} edited or cut off:",
+                stats::setNames(paste0("{.path {shown[", seq_along(shown), "]}}"),
+                                rep("*", length(shown))),
+                "i" = paste("Delete them, or give {.code retry = TRUE}: the same call then runs",
+                            "these cells again.")), "results", files = files, call = call)
+}
+
+#' The one function that writes a result to a file
+#' @noRd
+write_result <- function(stored, file) {
+  saveRDS(stored, file)
+}
+
+#' Write a result under a name of its own, read it back, then rename: a file is there whole or not
+#' at all. (A full disk need not be an error of the writer: what is buffered is lost without a
+#' word.)
 #' @return NULL, or why it could not be written
 #' @noRd
 keep_result <- function(result, file) {
   part <- tempfile(paste0("part-", Sys.getpid(), "-"), dirname(file))
+  on.exit(unlink(part))
+  bytes <- serialize(result, NULL)
   tryCatch({
-    saveRDS(result, part)
+    write_result(list(hash = rlang::hash(bytes), bytes = bytes), part)
+    if (!is_written(bytes, part)) stop("it cannot be read back: is the disk full?")
     if (!file.rename(part, file)) stop("cannot rename to ", file)
     NULL
-  }, error = function(e) {
-    unlink(part)
-    conditionMessage(e)
-  }, warning = function(w) {
-    unlink(part)
-    conditionMessage(w)
-  })
+  }, error = conditionMessage, warning = conditionMessage)
+}
+
+#' @noRd
+is_written <- function(bytes, file) {
+  stored <- tryCatch(suppressWarnings(readRDS(file)), error = function(e) NULL)
+  identical(stored$bytes, bytes)
+}
+
+#' Results that workers could not write, for they may not see the directory, are written here; an
+#' error if that cannot be done, with the table of all cells that have run
+#' @param tabulate Function of cells and results that makes the table.
+#' @noRd
+check_kept <- function(cells, results, dir, tabulate, call = rlang::caller_env()) {
+  for (k in which(!vapply(results, function(result) is.null(result$unsaved), NA))) {
+    result <- results[[k]]
+    result$unsaved <- NULL
+    result$unsaved <- keep_result(result, cell_file(cells[[k]], dir))
+    results[[k]] <- result
+  }
+  unsaved <- unlist(lapply(results, `[[`, "unsaved"))
+  if (length(unsaved) == 0L) {
+    return(results)
+  }
+  done <- !vapply(results, is.null, NA)
+  lost <- length(unsaved)
+  left <- sum(!done)
+  kept <- sum(done) - lost
+  abort_input(c("Results must be written to {.arg dir}, and cannot be.",
+                "x" = "{unsaved[1L]}",
+                "x" = paste("Of {length(cells)} cells {kept} {cli::qty(kept)}{?is/are} in",
+                            "{.path {dir}}, {lost} {cli::qty(lost)}{?has/have} run and cannot be",
+                            "kept, {left} {cli::qty(left)}{?has/have} not run."),
+                "i" = "Make room for them: the same call then goes on from what is there.",
+                "i" = paste("The table of what has run is in this error:",
+                            "{.code rlang::last_error()$experiment}.")), "results",
+              experiment = tabulate(cells[done], results[done]), call = call)
 }
 
 # Running -----------------------------------------------------------------------------------------
@@ -71,6 +136,7 @@ run_cells <- function(cells, dir, cl, tick, call = rlang::caller_env()) {
     for (k in seq_along(cells)) {
       results[[k]] <- run_cell(cells[[k]], dir)
       tick(k)
+      if (!is.null(results[[k]]$unsaved)) break # nor would the next one be kept
     }
     return(results)
   }

@@ -225,7 +225,7 @@ fit_crl <- function(x, ...) {
 fit_crl.default <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights = NULL,
                             init = NULL,
                             control = crl_control(), ...) {
-  check_dots_empty(...)
+  check_fit_dots(...)
   method <- check_choice(method, c("f", "g"), "method")
   control <- as_control(control)
   if (inherits(init, "crl_fit")) init <- check_fit(init, "init")
@@ -258,12 +258,33 @@ fit_crl.crl_sim <- function(x, env = x$env, targets = x$targets, dag = x$dag, ..
   with_call(fit, match.call())
 }
 
-#' The call as the user wrote it: by the name of the generic, however it was reached
+#' Refuse arguments that the caller, a fitting function, does not have; settings are told where they
+#' go
 #' @noRd
-with_call <- function(fit, call) {
-  call[[1L]] <- quote(fit_crl)
-  fit$call <- call
-  fit
+check_fit_dots <- function(..., .call = rlang::caller_env()) {
+  found <- dots_names(...)
+  if (length(found) == 0L) {
+    return(invisible())
+  }
+  arguments <- argument_names(.call)
+  nearest <- vapply(found, nearest_name, "", choices = c(arguments, setting_names()))
+  is_setting <- nearest %in% setting_names()
+  values <- lapply(eval(substitute(alist(...))), in_words)
+  written <- paste(nearest[is_setting], "=", vapply(values[is_setting], short_code, ""),
+                   collapse = ", ")
+  abort_dots(found, c(
+    if (any(is_setting)) {
+      c("i" = "Settings go into {.arg control}: {.code control = crl_control({written})}.")
+    },
+    did_you_mean(found[!is_setting], arguments)
+  ), "type", .call, written = written)
+}
+
+#' An expression as code if it is short, else dots
+#' @noRd
+short_code <- function(expression) {
+  code <- deparse(expression, width.cutoff = 60L)
+  if (length(code) == 1L && nchar(code) <= 30L) code else "..."
 }
 
 #' The engine behind every entry point: Algorithm 1 on checked data

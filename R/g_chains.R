@@ -273,7 +273,7 @@ describe_r_hat <- function(fit) {
             "variances.")
     } else if (any(largest > R_HAT)) {
       paste0("The chains have not mixed (R-hat above ", R_HAT, "), for which each has to be more ",
-             "precise than `mc_tol` asks: update(fit, mc_tol = ",
+             "precise than `mc_tol` asks: update(fit, iterations = 2000, mc_tol = ",
              format(signif(fit$control$mc_tol / 4, 2L)), ") goes on.")
     }
   )
@@ -291,7 +291,7 @@ describe_saem_advice <- function(fit) {
     },
     if (!all(fit$runs$precise)) {
       paste0("Not as precise as asked for (`mc_tol` = ", format(fit$control$mc_tol),
-             "): update(fit) goes on from here.")
+             "): update(fit, iterations = 1000) goes on from here.")
     }
   )
 }

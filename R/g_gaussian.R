@@ -448,7 +448,7 @@ describe_gaussian_em <- function(fit) {
   if (fit$converged) {
     return(c(paste("Converged after", figures), loglik))
   }
-  c(paste("Not converged in", figures), loglik, "update(fit) goes on from here.")
+  c(paste("Not converged in", figures), loglik, "update(fit, max_iter = 1000) goes on from here.")
 }
 
 #' What the model, the start and the moments leave out

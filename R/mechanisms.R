@@ -249,6 +249,7 @@ posterior_of_new <- function(object, x, design) {
 #' @param targets Which latents are targeted, as for [predict()][predict.crl_fit]: names, a vector
 #'   of d zeros and ones, or an n x d matrix of them.
 #' @param n Number of rows.
+#' @param ... Not used; an argument that nothing reads is an error.
 #' @return A list: `x` (n x p matrix of observations), `z` (n x d matrix of latents).
 #' @section Random numbers:
 #' R's generator: `set.seed()` fixes the result.
@@ -264,7 +265,14 @@ posterior_of_new <- function(object, x, design) {
 #' both <- simulate_domain(fit, targets = c("z1", "z2"), n = 100)
 #' colMeans(both$z)
 #' @export
-simulate_domain <- function(object, targets, n) {
+simulate_domain <- function(object, targets, n, ...) {
+  if ("do" %in% dots_names(...)) {
+    abort_input(c("{.fn simulate_domain} must be given interventions as {.arg targets}.",
+                  "x" = "It has no argument {.arg do}: latents cannot be set to a value.",
+                  "i" = "{.code targets = \"z1\"} targets a latent as in the fitted domains."),
+                "type")
+  }
+  check_dots_empty(...)
   object <- check_fit(object)
   check_method(object, "g", "simulate_domain()")
   check_given(targets = missing(targets), n = missing(n), call = rlang::current_env(),

@@ -339,13 +339,35 @@ bad_input(
 )
 
 bad_input(
-  "update: a setting that changes the model" = update(fit, lambda = 20, knots = 4) ~ control,
-  "update: burn-in, which is over" = update(by_g, burn_in = 50) ~ control,
-  "update: no setting" = update(fit, dag = dag) ~ control,
-  "update: settings as in fit_crl()" = update(fit, control = crl_control(tol = 1e-7)) ~ control,
+  "update: a setting that changes a model that goes on" =
+    update(fit, 10, lambda = 20, knots = 4) ~ control,
+  "update: burn-in, which is over" = update(by_g, 10, burn_in = 50) ~ control,
+  "update: going on with another graph" = update(fit, max_iter = 10, dag = dag) ~ control,
+  "update: both numbers of iterations" = update(fit, max_iter = 10, iterations = 10) ~ control,
+  "update: no argument" = update(fit, dog = dag) ~ control,
   "update: a setting without a name" = update(fit, 100, 1e-6) ~ control,
+  "update: a fit without a call" = update(crl_baselines(sim, "pca")$pca) ~ call,
   "update: a setting out of range" = update(fit, tol = 2) ~ control,
   "update: a fraction of iterations" = update(fit, max_iter = 2.5) ~ control
+)
+
+bad_input(
+  "misspelt: a setting given to fit_crl()" = fit_crl(named, env, targets, dag, lambda = 3) ~ type,
+  "misspelt: verbose" = fit_crl(named, env, targets, dag, verbose = TRUE) ~ type,
+  "misspelt: an argument" = fit_crl(named, env, targets, dag, wieghts = 1:3, lamda = 3) ~ type,
+  "misspelt: a setting given to crl_baselines()" = crl_baselines(sim, lambda = 3) ~ type,
+  "misspelt: a setting" = crl_control(lamda = 3) ~ control,
+  "misspelt: a setting in a list" = fit_crl(sim, control = list(knot = 3)) ~ control,
+  "misspelt: a choice" = crl_control(score = "cuasal") ~ control,
+  "misspelt: a baseline" = crl_baselines(sim, methods = "emtpy") ~ range,
+  "misspelt: a type of plot" = plot(fit, type = "latent") ~ range,
+  "misspelt: a table" = tidy(fit, "mixng") ~ range,
+  "misspelt: an argument of a method" = summary(fit, digit = 3) ~ type,
+  "misspelt: an argument of coef()" = coef(fit, complete = TRUE, typ = "x") ~ type,
+  "misspelt: an argument of nobs()" = nobs(fit, use = "all") ~ type,
+  "misspelt: an argument of simulate_domain()" =
+    simulate_domain(by_g, "raf", n = 3, nsim = 2) ~ type,
+  "simulate_domain: do" = simulate_domain(by_g, "raf", n = 3, do = c(raf = 2)) ~ type
 )
 
 bad_input(

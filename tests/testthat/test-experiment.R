@@ -170,21 +170,93 @@ test_that("results are kept, found again by content, and extended", {
   expect_length(list.files(dir, "part"), 0)
 })
 
-test_that("a file that cannot be read is run again", {
+test_that("a file cut off or edited is an error that names it, and is run again on request", {
   dir <- withr::local_tempdir()
-  first <- run(dir = dir, methods = quick_methods["projection"], seeds = 1:2)
+  projection <- quick_methods["projection"]
+  first <- run(dir = dir, methods = projection, seeds = 1:2)
   file <- list.files(dir, full.names = TRUE)[1]
-  writeBin(readBin(file, "raw", 100), file)
-  expect_identical(timeless(run(dir = dir, methods = quick_methods["projection"], seeds = 1:2)),
-                   timeless(first))
+  whole <- readBin(file, "raw", 1e5)
+  edited <- readRDS(file)
+  result <- unserialize(edited$bytes)
+  result$values[["rel_mse"]] <- 0
+  edited$bytes <- serialize(result, NULL)
+  damage <- list(function() writeBin(whole[1:100], file), function() saveRDS(edited, file),
+                 function() saveRDS(result, file), function() file.create(file))
+  for (spoil in damage) {
+    spoil()
+    error <- expect_error(run(dir = dir, methods = projection), class = "ebcrl_error_results")
+    expect_match(conditionMessage(error), basename(file), fixed = TRUE)
+    expect_identical(basename(error$files), basename(file))
+  }
+  expect_identical(timeless(run(dir = dir, methods = projection, retry = TRUE)), timeless(first))
   expect_gt(file.size(file), 100)
+})
+
+# A disk of `size` bytes, the writer's buffer being lost without a word
+local_full_disk <- function(size, env = parent.frame()) {
+  before <- getFromNamespace("write_result", "ebcrl")
+  left <- size
+  utils::assignInNamespace("write_result", function(stored, file) {
+    before(stored, file)
+    written <- readBin(file, "raw", file.size(file))
+    writeBin(written[seq_len(max(0, min(left, length(written))))], file)
+    left <<- left - length(written)
+  }, "ebcrl")
+  withr::defer(utils::assignInNamespace("write_result", before, "ebcrl"), env)
+}
+
+test_that("a full disk is an error with the table of what has run, and the call goes on", {
+  dir <- withr::local_tempdir()
+  projection <- quick_methods["projection"]
+  fill <- function() {
+    local_full_disk(4000)
+    expect_error(run(dir = dir, methods = projection, seeds = 1:9), class = "ebcrl_error_results")
+  }
+  error <- fill()
+  kept <- list.files(dir)
+  expect_gt(length(kept), 0)
+  expect_identical(nrow(error$experiment), length(kept) + 1L)
+  expect_true(all(is.finite(error$experiment$rel_mse)))
+  message <- gsub("\\s+", " ", conditionMessage(error))
+  expect_match(message, paste0("Of 9 cells ", length(kept), " (is|are) in .* 1 has run and cannot ",
+                               "be kept, ", 8 - length(kept), " (has|have) not run"))
+  times <- file.mtime(file.path(dir, kept))
+  expect_identical(timeless(run(dir = dir, methods = projection, seeds = 1:9)),
+                   timeless(run(methods = projection, seeds = 1:9)))
+  expect_identical(file.mtime(file.path(dir, kept)), times)
+  expect_length(list.files(dir), 9)
+})
+
+test_that("a file system of 24 kB holds whole results or none", {
+  skip_on_cran()
+  dir <- withr::local_tempdir()
+  mount <- suppressWarnings(system2("mount", c("-t", "tmpfs", "-o", "size=24k", "tmpfs", dir),
+                                    stdout = FALSE, stderr = FALSE))
+  skip_if(mount != 0L, "no right to mount a file system")
+  withr::defer(system2("umount", dir))
+  projection <- quick_methods["projection"]
+  error <- expect_error(run(dir = dir, methods = projection, seeds = 1:12),
+                        class = "ebcrl_error_results")
+  kept <- list.files(dir, full.names = TRUE)
+  expect_gt(length(kept), 0)
+  expect_identical(nrow(error$experiment), length(kept) + 1L)
+  for (file in kept) expect_true(is.raw(readRDS(file)$bytes))
+})
+
+test_that("what workers cannot write is written where they are waited for", {
+  dir <- withr::local_tempdir()
+  results <- list(list(key = "a", unsaved = "no such directory"), NULL)
+  cells <- list(list(key = "a"), list(key = "b"))
+  kept <- check_kept(cells, results, dir, identity)
+  expect_null(kept[[1]]$unsaved)
+  expect_identical(read_result(cells[[1]], dir), list(key = "a"))
 })
 
 test_that("cells of another version are used with a warning", {
   dir <- withr::local_tempdir()
   run(dir = dir, methods = quick_methods["projection"], seeds = 1)
   file <- list.files(dir, full.names = TRUE)
-  saveRDS(replace(readRDS(file), "version", "0.0.1"), file)
+  keep_result(replace(unserialize(readRDS(file)$bytes), "version", "0.0.1"), file)
   expect_warning(run(dir = dir, methods = quick_methods["projection"], seeds = 1),
                  class = "ebcrl_warning_version")
 })

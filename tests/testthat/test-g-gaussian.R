@@ -208,7 +208,7 @@ test_that("update() learns sigma2 where the fit did, and leaves a closed form as
   expect_false(update(held, 5)$sigma2 == held$sigma2)
   expect_identical(update(both, 5)$sigma2, 1.5)
   closed <- g(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag, control = normal())
-  expect_identical(update(closed), closed)
+  expect_identical(update(closed, 10), closed)
 })
 
 test_that("predict() composes states, simulate() draws the posterior", {

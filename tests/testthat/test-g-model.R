@@ -217,7 +217,7 @@ test_that("update() stops where the fit is precise, and can ask for more", {
   more <- update(fit, 100, mc_tol = 0)
   expect_identical(more$iterations, fit$iterations + 100L)
   expect_false(more$converged)
-  expect_output(print(more), "update\\(fit\\) goes on")
+  expect_output(print(more), "update\\(fit, iterations = 1000\\)")
   expect_error(update(fit, 100, burn_in = 300), class = "ebcrl_error_control")
   expect_identical(dim(update(fit, 0, draws = 20)$latents), dim(fit$latents))
 })

@@ -1,0 +1,338 @@
+# update(): fit again with changed arguments, or go on with the iterations. The call of a fit, which
+# it is fitted again by, is kept in words only.
+
+# Settings that leave the problem as it is.
+CONTINUED <- c("tol", "acceleration", "solver", "cg_tol", "cg_max_iter", "mc_tol", "draws",
+               "threads", "progress", "max_memory")
+
+#' Fit again with changed arguments, or go on with the iterations
+#'
+#' `update(fit, dag = ...)` evaluates the call of the fit again with the arguments that are given,
+#' as `update()` does for other models. Settings of [crl_control()] may be given by their names,
+#' too: `update(fit, lambda = 20)` changes this one and keeps the others. What the call names is
+#' taken as it is when `update()` is called, data included.
+#'
+#' With `max_iter` (or `iterations`, the same) the EM is taken up where the fit stopped instead,
+#' which is the same as if it had been allowed more iterations at once. (Acceleration starts anew,
+#' so that with it the two agree at the limit, not before.) A fit by `method = "g"` goes on
+#' averaging, every chain of it, and draws its latents again; the result has the bits of a fit with
+#' more `iterations`. Its burn-in has ended: where parameters moved too much then, fit anew with
+#' `init = object`. The EM of `prior = "linear"` goes on as that of `method = "f"` does; with
+#' `prior = "normal"`, a closed form, nothing is left to do.
+#'
+#' @section Arguments given as values:
+#' The call of a fit holds no data. Where an argument was given as a value, not by a name, as
+#' `do.call(fit_crl, list(x, env, targets, dag))` does, the call says what it was, such as
+#' `<numeric 900 x 20 matrix>`, and `update()` takes the argument from the fit: with `x` its rows, domains,
+#' targets and graph, as far as they are not changed; of an `init` that was a fit, its mixing matrix
+#' and noise variance.
+#'
+#' @param object A `crl_fit`, from [fit_crl()].
+#' @param max_iter,iterations Largest number of further iterations (whole number, at least 0): go
+#'   on. `NULL` (the default): fit again.
+#' @param ... Arguments of [fit_crl()] and settings of [crl_control()] to change. To go on, only
+#'   settings that leave the model as it is: `tol`, `acceleration`, `solver`, `cg_tol`,
+#'   `cg_max_iter`, `mc_tol`, `draws`, `threads`, `progress` and `max_memory`.
+#' @param evaluate `FALSE` returns the changed call instead of the fit.
+#' @return A `crl_fit`, or a call. Of a fit that went on, `trace` and `iterations` go on from those
+#'   of `object`, `elapsed` adds up, and `control` has the `max_iter`, or `iterations`, that would
+#'   have given the fit in one go. Where `object` has converged to `tol`, or is precise to `mc_tol`,
+#'   no iteration is added.
+#' @section Errors:
+#' `ebcrl_error_control` for an argument that is neither one of [fit_crl()] nor a setting, and for
+#' one that would change a model that goes on; `ebcrl_error_call` for a fit without a call, or one
+#' whose call has a value within an expression.
+#' @seealso [crl_diagnosis]
+#' @examples
+#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
+#' fit <- fit_crl(sim, init = "interventional", control = crl_control(max_iter = 10))
+#' fit
+#' # go on
+#' update(fit, max_iter = 500)
+#' # another graph
+#' update(fit, dag = complete_dag(3))
+#' @importFrom stats update
+#' @export
+update.crl_fit <- function(object, max_iter = NULL, ..., iterations = NULL, evaluate = TRUE) {
+  check_flag(evaluate, "evaluate")
+  object <- check_fit(object, rows = TRUE)
+  if (!is.null(max_iter) || !is.null(iterations)) {
+    return(go_on(object, further_iterations(max_iter, iterations), list(...)))
+  }
+  call <- updated_call(object$call, eval(substitute(alist(...))))
+  if (evaluate) fit_again(call, object, parent.frame()) else call
+}
+
+# Going on ----------------------------------------------------------------------------------------
+
+#' The number that either argument gives
+#' @noRd
+further_iterations <- function(max_iter, iterations, call = rlang::caller_env()) {
+  if (!is.null(max_iter) && !is.null(iterations)) {
+    abort_input(c("{.arg max_iter} and {.arg iterations} must not be given both.",
+                  "x" = "They are {describe(max_iter)} and {describe(iterations)}.",
+                  "i" = "Both say how many further iterations are allowed."), "control",
+                call = call)
+  }
+  check_number(max_iter %||% iterations, if (is.null(max_iter)) "iterations" else "max_iter",
+               min = 0, max = 1e7, integer = TRUE, class = "control", call = call)
+}
+
+#' @noRd
+go_on <- function(object, further, settings, call = rlang::caller_env()) {
+  started <- proc.time()[["elapsed"]]
+  control <- continued_control(object$control, settings, call)
+  if (is_gaussian(object)) {
+    return(update_gaussian(object, further, control, call))
+  }
+  if (object$method == "g") {
+    return(update_g(object, further, control, call))
+  }
+  control$max_iter <- object$iterations + further
+  check_memory(object$data, control, call)
+  fit <- run_em(object$data, resumed_start(object), control, object$learned, call)
+  if (fit$iterations == object$iterations) {
+    fit$diagnosis <- object$diagnosis
+  }
+  summed <- c("sigma2_floored", "rank_deficient", "scale_floored", "steps_rejected")
+  fit$counts[summed] <- fit$counts[summed] + object$counts[summed]
+  fit[c("start", "chosen")] <- object[c("start", "chosen")]
+  fit$call <- object$call
+  fit$elapsed <- object$elapsed + proc.time()[["elapsed"]] - started
+  fit
+}
+
+#' The start, see starting_values(), by which run_em() takes up a fit
+#' @noRd
+resumed_start <- function(object) {
+  list(
+    orthonormal = unname(object$orthonormal), scale = unname(object$scale), sigma2 = object$sigma2,
+    label = object$init, optima = object$optima, sampling = object$sampling,
+    indefinite = object$counts[["start_indefinite"]], floored = object$counts[["start_floored"]],
+    stopped = object$counts[["start_stopped"]],
+    resume = list(trace = trace_matrix(object$trace), theta = object$score$theta,
+                  eta = object$eta, lambda = lambda_of_cells(object),
+                  change_latents = object$diagnosis$change[["latents"]] %||% NA_real_)
+  )
+}
+
+#' Penalty weight of every (node, state), states fastest; 0 where there are no rows
+#' @noRd
+lambda_of_cells <- function(object) {
+  lambda <- matrix(0, 2L, object$data$d, dimnames = list(0:1, object$data$latent_names))
+  lambda[cbind(as.character(object$cells$state), object$cells$node)] <- object$cells$lambda
+  as.vector(lambda)
+}
+
+#' The settings of a fit that goes on
+#' @noRd
+continued_control <- function(control, settings, call) {
+  given <- rlang::names2(settings)
+  unknown <- setdiff(given, setting_names())
+  changed <- setdiff(given, c(CONTINUED, unknown))
+  if (length(unknown) > 0L || length(changed) > 0L) {
+    found <- c(changed, unknown)
+    abort_input(c("{.fn update} goes on with the same model.",
+                  "x" = if (all(nzchar(found))) {
+                    "Not settings that leave it as it is: {.arg {found}}."
+                  } else {
+                    "Found an argument without a name."
+                  },
+                  did_you_mean(unknown, CONTINUED),
+                  "i" = paste("Without {.arg max_iter} and {.arg iterations}, {.fn update} fits",
+                              "again, with any argument changed."),
+                  "i" = "To start from this fit: {.code update(fit, ..., init = fit)}."), "control",
+                call = call)
+  }
+  control[given] <- do.call("crl_control", settings)[given]
+  control
+}
+
+# Fitting again -----------------------------------------------------------------------------------
+
+#' @noRd
+setting_names <- function() {
+  setdiff(names(formals(crl_control)), "...")
+}
+
+#' @noRd
+fit_argument_names <- function() {
+  setdiff(names(formals(fit_crl.default)), "...")
+}
+
+#' The call of a fit with changed arguments and settings
+#' @param changes Named list of expressions.
+#' @noRd
+updated_call <- function(call, changes, error_call = rlang::caller_env()) {
+  if (is.null(call)) {
+    abort_input(c("{.fn update} needs the call by which {.arg object} was fitted.",
+                  "x" = "It has none, as it was made within another function.",
+                  "i" = "Call {.fn fit_crl}, or go on by {.arg max_iter}."), "call",
+                call = error_call)
+  }
+  given <- rlang::names2(changes)
+  unknown <- setdiff(given, c(fit_argument_names(), setting_names()))
+  if (length(unknown) > 0L) {
+    abort_input(c(paste("{.arg ...} must name arguments of {.fn fit_crl} or settings of",
+                        "{.fn crl_control}."),
+                  "x" = if (all(nzchar(given))) "Not among them: {.arg {unknown}}." else
+                    "Found an argument without a name.",
+                  did_you_mean(unknown, c(fit_argument_names(), setting_names()))), "control",
+                call = error_call)
+  }
+  arguments <- changes[given %in% fit_argument_names()]
+  call[names(arguments)] <- arguments
+  settings <- changes[given %in% setting_names()]
+  if (length(settings) > 0L) {
+    call[["control"]] <- with_settings(call[["control"]], settings)
+  }
+  call
+}
+
+#' The expression of a control with some settings changed
+#' @noRd
+with_settings <- function(control, settings) {
+  makers <- list(quote(crl_control), quote(ebcrl::crl_control), quote(list))
+  if (is.null(control)) {
+    return(as.call(c(quote(crl_control), settings)))
+  }
+  if (is.call(control) && list(control[[1L]]) %in% makers) {
+    control[names(settings)] <- settings
+    return(control)
+  }
+  which <- names(settings)
+  if (length(which) > 1L) which <- as.call(c(quote(c), as.list(which)))
+  as.call(list(quote(replace), control, which,
+               as.call(c(quote(list), unname(settings)))))
+}
+
+#' Evaluate the call of a fit; what it names need not be there any more
+#' @noRd
+fit_again <- function(call, object, envir, error_call = rlang::caller_env()) {
+  call <- filled_call(call, object, envir, error_call)
+  withCallingHandlers(eval(call, envir), error = function(e) {
+    absent <- Filter(function(name) !exists(name, envir), all.vars(call))
+    if (!inherits(e, "ebcrl_error") && length(absent) > 0L) {
+      abort_input(c("{.fn update} must find what the call of the fit names.",
+                    "x" = "Not there where {.fn update} was called: {.arg {absent}}.",
+                    "i" = "Give such arguments again, as in {.code update(fit, x = x)}."), "call",
+                  call = error_call)
+    }
+  })
+}
+
+#' The call with the fit's own values where it holds words for values, or where a simulation brought
+#' them whose observations have been changed
+#' @noRd
+filled_call <- function(call, object, envir, error_call) {
+  own <- own_arguments(object)
+  brought <- setdiff(c("env", "targets", "dag"), names(call))
+  if (is_placeholder(call[["x"]])) {
+    call["x"] <- list(object$data$x)
+    call[brought] <- own[brought]
+  } else if ("dag" %in% brought && !has_placeholder(call[["x"]])) {
+    x <- tryCatch(eval(call[["x"]], envir), error = function(e) NULL)
+    brings <- if (is.matrix(x) || is.data.frame(x)) brought else setdiff(brought, "env")
+    if (!is.null(x) && !inherits(x, "crl_sim")) call[brings] <- own[brings]
+  }
+  for (name in names(call)[-1L]) {
+    if (has_placeholder(call[[name]])) {
+      if (is.null(own[[name]])) {
+        abort_input(c("{.fn update} must find the arguments of the fit.",
+                      "x" = "{.arg {name}} was given by a value that the call does not keep.",
+                      "i" = "Give {.arg {name}} again."), "call", call = error_call)
+      }
+      call[name] <- own[name]
+    }
+  }
+  call[[1L]] <- quote(ebcrl::fit_crl)
+  call
+}
+
+#' Arguments of fit_crl(), but for x, from what a fit keeps
+#' @noRd
+own_arguments <- function(object) {
+  data <- object$data
+  latents <- data$latent_names
+  list(env = factor(data$env_names[data$env], data$env_names),
+       targets = `dimnames<-`(unclass(data$targets), list(data$env_names, latents)),
+       dag = data$dag, weights = data$weights, init = object$start, control = object$control)
+}
+
+# The call of a fit -------------------------------------------------------------------------------
+
+#' The call as the user wrote it: by the name of the generic, however it was reached, and without
+#' data, of which do.call() makes the arguments
+#' @noRd
+with_call <- function(fit, call) {
+  call[[1L]] <- quote(fit_crl)
+  call <- map_call(call, in_words)
+  fit$call <- call
+  fit
+}
+
+# Longest vector of numbers or strings that is written out in a call.
+WRITTEN_OUT <- 10L
+
+#' An argument of a call as language: short vectors and settings as they are, other values by a name
+#' that says what they are, such as `<numeric 900 x 20 matrix>`
+#' @noRd
+in_words <- function(argument) {
+  if (is.call(argument)) {
+    return(map_call(argument, in_words))
+  }
+  plain <- is.null(attributes(argument)) || identical(names(attributes(argument)), "names")
+  if (is.symbol(argument) || is.pairlist(argument) ||
+        (is.atomic(argument) && plain && length(argument) <= WRITTEN_OUT)) {
+    return(argument)
+  }
+  if (inherits(argument, "srcref")) {
+    return(NULL)
+  }
+  if (inherits(argument, "crl_control")) {
+    return(control_call(argument))
+  }
+  if (is.list(argument) && plain && length(argument) > 0L && !is.null(names(argument)) &&
+        all(vapply(argument, is.atomic, NA))) {
+    return(as.call(c(quote(list), lapply(argument, in_words))))
+  }
+  as.name(paste0("<", gsub("^an? |[<>]", "", describe(argument)), ">"))
+}
+
+#' The call of crl_control() that makes a control: settings that differ from their defaults
+#' @noRd
+control_call <- function(control) {
+  default <- crl_control(preset = control$preset, mixing = control$mixing)
+  differs <- !mapply(identical, unclass(control)[names(default)], unclass(default))
+  differs[c("preset", "mixing")] <- c(
+    control$preset != "default", control$mixing != crl_control(preset = control$preset)$mixing
+  )
+  as.call(c(quote(crl_control), unclass(control)[names(default)][differs]))
+}
+
+#' @noRd
+is_placeholder <- function(argument) {
+  is.symbol(argument) && grepl("^<[^-<=].*>$", as.character(argument))
+}
+
+#' @noRd
+has_placeholder <- function(argument) {
+  if (is.call(argument)) {
+    found <- FALSE
+    map_call(argument, function(part) {
+      found <<- found || has_placeholder(part)
+      part
+    })
+    return(found)
+  }
+  is_placeholder(argument)
+}
+
+#' A call with a function applied to its parts, but for empty ones, as in `x[1, ]`
+#' @noRd
+map_call <- function(call, f) {
+  parts <- as.list(call)
+  given <- !vapply(parts, identical, NA, quote(expr = ))
+  parts[given] <- lapply(parts[given], f)
+  as.call(parts)
+}
