@@ -145,7 +145,6 @@ residuals.crl_fit <- function(object, ...) {
 #' @importFrom stats nobs
 #' @export
 nobs.crl_fit <- function(object, ...) {
-  check_dots_empty(...)
   object$data$n
 }
 

@@ -210,6 +210,8 @@ with_settings <- function(control, settings) {
 #' @noRd
 fit_again <- function(call, object, envir, error_call = rlang::caller_env()) {
   call <- filled_call(call, object, envir, error_call)
+  # found also where the package is not attached
+  envir <- rlang::env(envir, fit_crl = fit_crl, crl_control = crl_control)
   withCallingHandlers(eval(call, envir), error = function(e) {
     absent <- Filter(function(name) !exists(name, envir), all.vars(call))
     if (!inherits(e, "ebcrl_error") && length(absent) > 0L) {
@@ -245,7 +247,6 @@ filled_call <- function(call, object, envir, error_call) {
       call[name] <- own[name]
     }
   }
-  call[[1L]] <- quote(ebcrl::fit_crl)
   call
 }
 

@@ -346,7 +346,7 @@ bad_input(
   "update: both numbers of iterations" = update(fit, max_iter = 10, iterations = 10) ~ control,
   "update: no argument" = update(fit, dog = dag) ~ control,
   "update: a setting without a name" = update(fit, 100, 1e-6) ~ control,
-  "update: a fit without a call" = update(crl_baselines(sim, "pca")$pca) ~ call,
+  "update: a fit without a call" = update(crl_baselines(sim, methods = "pca")$pca) ~ call,
   "update: a setting out of range" = update(fit, tol = 2) ~ control,
   "update: a fraction of iterations" = update(fit, max_iter = 2.5) ~ control
 )
@@ -364,7 +364,6 @@ bad_input(
   "misspelt: a table" = tidy(fit, "mixng") ~ range,
   "misspelt: an argument of a method" = summary(fit, digit = 3) ~ type,
   "misspelt: an argument of coef()" = coef(fit, complete = TRUE, typ = "x") ~ type,
-  "misspelt: an argument of nobs()" = nobs(fit, use = "all") ~ type,
   "misspelt: an argument of simulate_domain()" =
     simulate_domain(by_g, "raf", n = 3, nsim = 2) ~ type,
   "simulate_domain: do" = simulate_domain(by_g, "raf", n = 3, do = c(raf = 2)) ~ type
