@@ -261,11 +261,12 @@ measure_cell <- function(cell) {
   fit <- run_method(cell$run, sim)
   time <- proc.time() - before
   estimate <- as_estimate(fit)
-  by_env <- rel_mse(estimate, sim, by = "env")
-  by_env$rel_mse_pooled <- rel_mse(estimate, sim, by = "env", ratio = "pooled")$rel_mse
+  latents <- aligned_latents(estimate, sim)
+  by_env <- rel_mse(latents, sim, by = "env")
+  by_env$rel_mse_pooled <- rel_mse(latents, sim, by = "env", ratio = "pooled")$rel_mse
   values <- c(
-    rel_mse = rel_mse(estimate, sim), rel_mse_pooled = rel_mse(estimate, sim, ratio = "pooled"),
-    frobenius_error = if (has_mixing(estimate)) frobenius_error(estimate, sim) else NA,
+    rel_mse = rel_mse(latents, sim), rel_mse_pooled = rel_mse(latents, sim, ratio = "pooled"),
+    frobenius_error = if (has_mixing(estimate)) frobenius_error(estimate$mixing, sim) else NA,
     coverage = interval_coverage(estimate, sim, COVERAGE_LEVEL),
     vapply(cell$metrics, function(metric) as.double(metric(fit, sim)), 0)
   )
@@ -311,21 +312,30 @@ run_method <- function(method, sim) {
   fit
 }
 
-#' What a method returned, in a form that rel_mse() reads
+#' What a method returned, as a list with `latents` and possibly `mixing`
 #' @noRd
 as_estimate <- function(fit) {
   if (inherits(fit, c("crl_fit", "crl_bayes"))) {
     return(fit)
   }
   if (is.matrix(fit)) {
-    return(structure(list(latents = fit), class = "crl_bayes"))
+    return(list(latents = fit))
   }
   if (!is.list(fit) || !all(c("latents", "mixing") %in% names(fit))) {
     abort_input(c(paste("A method must return a fit, a matrix of latents, or a list with",
                         "{.field latents} and {.field mixing}."),
                   "x" = "It returned {describe(fit)}."), "type")
   }
-  structure(fit, class = "crl_fit")
+  fit
+}
+
+#' Latents in the order and with the signs of the true ones, where there is a mixing matrix to tell
+#' @noRd
+aligned_latents <- function(estimate, sim) {
+  if (!has_mixing(estimate)) {
+    return(estimate$latents)
+  }
+  apply_alignment(estimate$latents, align_latents(estimate$mixing, sim$mixing))
 }
 
 #' @noRd
