@@ -143,7 +143,8 @@ describe_verdict <- function(fit) {
     paste0("Converged after ", done, ".")
   } else {
     further <- update_call(fit)
-    paste0("Not converged in ", done, ": ", further %||% "update(fit, max_iter = 1000)", " goes on from here.")
+    paste0("Not converged in ", done, ": ", further %||% "update(fit, max_iter = 1000)",
+           " goes on from here.")
   }
 }
 

@@ -22,8 +22,8 @@ CONTINUED <- c("tol", "acceleration", "solver", "cg_tol", "cg_max_iter", "mc_tol
 #'
 #' @section Arguments given as values:
 #' The call of a fit holds no data. Where an argument was given as a value, not by a name, as
-#' `do.call(fit_crl, list(x, env, targets, dag))` does, the call says what it was, such as
-#' `<numeric 900 x 20 matrix>`, and `update()` takes the argument from the fit: with `x` its rows, domains,
+#' `do.call(fit_crl, list(x, env, targets, dag))` does, the call says what it was, such as `<numeric
+#' 900 x 20 matrix>`, and `update()` takes the argument from the fit: with `x` its rows, domains,
 #' targets and graph, as far as they are not changed; of an `init` that was a fit, its mixing matrix
 #' and noise variance.
 #'
