@@ -606,24 +606,22 @@ is_accelerated <- function(control) {
     (isFALSE(control$update_mixing) || control$mixing %in% c("orthonormal", "fixed"))
 }
 
-#' The settings in the form the C core reads: numbers for choices, a range for every latent
+#' The settings in the form the C core reads: a range for every latent
 #' @noRd
 engine_control <- function(control, d, learn_sigma2 = FALSE, signs = NULL) {
-  position <- function(value, choices) match(value, choices) - 1L
   range <- control$range
   list(
-    score = position(control$score, c("causal", "markov")),
-    interaction = position(control$interaction, c("tensor", "pairwise", "additive")),
+    score = control$score,
+    interaction = control$interaction,
     perfect = control$intervention == "perfect",
-    penalty = position(control$penalty, c("ridge", "difference")),
+    penalty = control$penalty,
     lambda = if (identical(control$lambda, "auto")) 0 else control$lambda,
     choose_lambda = identical(control$lambda, "auto"), knots = control$knots,
     range = if (!identical(range, "data")) matrix(range, 2L, d),
-    solver = position(control$solver, c("auto", "cholesky", "cg")),
+    solver = control$solver,
     cg_tol = control$cg_tol, cg_max_iter = control$cg_max_iter, threads = control$threads,
     gaussian = control$reference == "gaussian",
-    mixing = position(if (isFALSE(control$update_mixing)) "fixed" else control$mixing,
-                      c("orthonormal", "diagonal", "fixed", "psd")),
+    mixing = if (isFALSE(control$update_mixing)) "fixed" else control$mixing,
     learn_sigma2 = learn_sigma2, signs = signs,
     eta = if (identical(control$eta, "auto")) 1 else control$eta,
     choose_eta = identical(control$eta, "auto"), seed = control$seed %||% 1L,

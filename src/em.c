@@ -215,7 +215,7 @@ static void posterior_shard(em_fit_state *em, int k, int first) {
       for (int j = 0; j < d; j++)
         sum->outside +=
             basis_block_fill(&t->block, &m->table, m->range + 2 * j, em->y, n, j, at, rows);
-      em->score_class->evaluate(m, &em->sample, t, at, rows, s, ds, jacobian, sum->loss);
+      em->score->set.kind->evaluate(m, &em->sample, t, at, rows, s, ds, jacobian, sum->loss);
       if (em->reference)
         reference_add(em->reference, &em->sample, at, rows, s, ds, jacobian, sum->loss);
       if (em->out.divergence)
@@ -283,10 +283,10 @@ static int e_step(em_fit_state *em, int t, int first) {
                            &noise);
   em->map_changed = status == STATUS_OK && choice_due(em, t);
   if (em->map_changed)
-    status = smoothing_choose(em->smoothing, em->score_class, em->score, &em->sample, em->reference,
-                              em->scale, &em->set.eta);
+    status = smoothing_choose(em->smoothing, em->score, &em->sample, em->reference, em->scale,
+                              &em->set.eta);
   if (status == STATUS_OK)
-    status = em->score_class->fit(em->score, &em->sample); /* causal score matching (5.4) */
+    status = em->score->set.kind->fit(em->score, &em->sample); /* causal score matching (5.4) */
   if (status == STATUS_OK)
     posterior_pass(em, first); /* Tweedie (4.4), (4.5) */
   if (!first)

@@ -68,7 +68,6 @@ typedef struct {
   const double *x;
   int p;
   latent_sample sample; /* y, and the rows' domains, targets and weights */
-  const score_class *score_class;
   score_model *score;
   smoothing *smoothing; /* NULL: lambda and eta are given */
   int map_changed;      /* the last E-step chose lambda or eta anew */
@@ -100,7 +99,7 @@ typedef struct {
   int converged, sigma2_floored, rank_deficient, scale_floored, rejected;
 } em_fit_state;
 
-/* Allocates the work arrays; x, p, sample, score_class, score, smoothing, set, orthonormal, scale,
+/* Allocates the work arrays; x, p, sample, score, smoothing, set, orthonormal, scale,
  * sigma2, y, out, trace, iterations, change_latents, psd (empty) and reference are the caller's. */
 int em_prepare(em_fit_state *em, allocator alloc);
 

@@ -17,7 +17,7 @@
 #define EBCRL_GAUSSIAN_EM_H
 
 #include "gaussian_prior.h"
-#include "saem.h"
+#include "saem_state.h"
 
 typedef struct {
   int q, n_groups;

@@ -63,7 +63,7 @@ SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features,
     REAL(coefficients)[c] = (double)cell_coefficients(&m->cell[c]);
     INTEGER(solver)[c] = (int)m->cell[c].solver;
   }
-  mixing_kind mixing = (mixing_kind)list_int(control, "mixing");
+  mixing_kind mixing = mixing_from(control);
   int correlated = mixing == MIXING_PSD || mixing == MIXING_FIXED;
   double n = (double)s.n, d = s.d;
   double bytes = m->bytes + em_work_bytes(n, Rf_asReal(n_features), d, correlated) +
@@ -84,7 +84,7 @@ static const int *signs_from(SEXP control) {
 }
 
 static em_settings em_settings_from(SEXP control, SEXP progress) {
-  em_settings set = {.mixing = (mixing_kind)list_choice(control, "mixing", 4),
+  em_settings set = {.mixing = mixing_from(control),
                      .learn_sigma2 = list_int(control, "learn_sigma2"),
                      .eta = list_number(control, "eta"),
                      .tol = list_number(control, "tol"),
@@ -102,7 +102,6 @@ static em_fit_state em_state_from(SEXP x, SEXP env, SEXP targets, SEXP parents, 
   em_fit_state em = {.x = REAL(x),
                      .p = Rf_ncols(x),
                      .sample = sample_from(env, targets, omega),
-                     .score_class = score_class_of((score_kind)list_choice(control, "score", 2)),
                      .set = em_settings_from(control, progress),
                      .sigma2 = list_number(model, "sigma2")};
   if ((size_t)Rf_nrows(x) != em.sample.n)

@@ -50,7 +50,7 @@ SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP co
   SET_VECTOR_ELT(out, 3, Rf_allocMatrix(REALSXP, 2, s.d));
   SET_VECTOR_ELT(out, 6, Rf_alloc3DArray(REALSXP, (int)n, s.d, s.d));
 
-  const score_class *class = score_class_of(m->set.score);
+  const score_class *class = m->set.kind;
   int status = class->fit(m, &s);
   for (size_t start = 0; start < n; start += BLOCK_ROWS) {
     int rows = n - start < BLOCK_ROWS ? (int)(n - start) : BLOCK_ROWS;
@@ -91,7 +91,7 @@ SEXP smoothing_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEX
   SET_VECTOR_ELT(out, 0, Rf_allocVector(INTSXP, (R_xlen_t)s.n));
   SET_VECTOR_ELT(out, 1, Rf_alloc3DArray(REALSXP, 2 * s.d, N_WEIGHTS, N_FOLDS));
   SET_VECTOR_ELT(out, 2, Rf_allocVector(REALSXP, 2 * s.d));
-  int status = smoothing_choose(c, score_class_of(m->set.score), m, &s, NULL, REAL(scale), &eta);
+  int status = smoothing_choose(c, m, &s, NULL, REAL(scale), &eta);
   for (size_t i = 0; i < s.n; i++)
     INTEGER(VECTOR_ELT(out, 0))[i] = (c->env[i] - 1) / s.n_domains + 1;
   size_t size = 2 * (size_t)s.d * N_WEIGHTS;

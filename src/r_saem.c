@@ -3,6 +3,7 @@
 #include "posterior.h"
 #include "r_util.h"
 #include "saem.h"
+#include "saem_stop.h"
 
 #include <math.h>
 #include <string.h>

@@ -54,6 +54,22 @@ int *list_integers(SEXP list, const char *name, size_t length) {
   return INTEGER(value);
 }
 
+static const char *list_string(SEXP list, const char *name) {
+  SEXP value = list_element(list, name);
+  if (!Rf_isString(value) || Rf_length(value) != 1)
+    Rf_error("internal error: '%s' is not a string", name);
+  return CHAR(STRING_ELT(value, 0));
+}
+
+int list_named(SEXP list, const char *name, const char *const *choices) {
+  const char *value = list_string(list, name);
+  for (int k = 0; choices[k]; k++)
+    if (strcmp(value, choices[k]) == 0)
+      return k;
+  Rf_error("internal error: '%s' cannot be '%s'", name, value);
+  return -1;
+}
+
 double *new_numbers(SEXP list, int at, size_t rows, size_t cols) {
   SET_VECTOR_ELT(list, at, Rf_allocMatrix(REALSXP, (int)rows, (int)cols));
   double *v = REAL(VECTOR_ELT(list, at));
@@ -152,20 +168,32 @@ latent_sample sample_from(SEXP env, SEXP targets, SEXP omega) {
   return s;
 }
 
+/* Names of the enums' values, in their order. */
+static const char *const interactions[] = {"tensor", "pairwise", "additive", NULL};
+static const char *const penalties[] = {"ridge", "difference", NULL};
+static const char *const solvers[] = {"auto", "cholesky", "cg", NULL};
+static const char *const mixings[] = {"orthonormal", "diagonal", "fixed", "psd", NULL};
+
+mixing_kind mixing_from(SEXP control) {
+  return (mixing_kind)list_named(control, "mixing", mixings);
+}
+
 score_settings score_settings_from(SEXP control) {
-  score_settings set = {.score = (score_kind)list_choice(control, "score", 2),
-                        .interaction = (interaction_kind)list_choice(control, "interaction", 3),
-                        .knots = list_count(control, "knots", 2),
-                        .perfect = list_int(control, "perfect"),
-                        .penalty_kind = (penalty_kind)list_choice(control, "penalty", 2),
-                        .lambda = list_number(control, "lambda"),
-                        .solver = (solver_kind)list_choice(control, "solver", 3),
-                        .cg_tol = list_number(control, "cg_tol"),
-                        .cg_max_iter = list_count(control, "cg_max_iter", 0),
-                        .cross_validate =
-                            list_int(control, "choose_lambda") || list_int(control, "choose_eta"),
-                        .threads = list_threads(control),
-                        .poll = poll_user};
+  score_settings set = {
+      .kind = score_class_named(list_string(control, "score")),
+      .interaction = (interaction_kind)list_named(control, "interaction", interactions),
+      .knots = list_count(control, "knots", 2),
+      .perfect = list_int(control, "perfect"),
+      .penalty_kind = (penalty_kind)list_named(control, "penalty", penalties),
+      .lambda = list_number(control, "lambda"),
+      .solver = (solver_kind)list_named(control, "solver", solvers),
+      .cg_tol = list_number(control, "cg_tol"),
+      .cg_max_iter = list_count(control, "cg_max_iter", 0),
+      .cross_validate = list_int(control, "choose_lambda") || list_int(control, "choose_eta"),
+      .threads = list_threads(control),
+      .poll = poll_user};
+  if (!set.kind)
+    Rf_error("internal error: there is no such score");
   return set;
 }
 

@@ -5,6 +5,7 @@
 #include <R.h>
 #include <Rinternals.h>
 
+#include "measurement.h"
 #include "score.h"
 #include "smoothing.h"
 
@@ -19,6 +20,8 @@ int list_choice(SEXP list, const char *name, int n);
 int list_count(SEXP list, const char *name, int min);
 double *list_doubles(SEXP list, const char *name, size_t length);
 int *list_integers(SEXP list, const char *name, size_t length);
+/* Position of a string among choices, which end with NULL: the value of an enum. */
+int list_named(SEXP list, const char *name, const char *const *choices);
 
 /* Element `threads`, as many of them as may be used. */
 int list_threads(SEXP list);
@@ -63,6 +66,8 @@ score_model *score_plan_from(const latent_sample *s, SEXP parents, SEXP control)
 score_model *score_model_from(const latent_sample *s, SEXP parents, SEXP control);
 
 score_settings score_settings_from(SEXP control);
+
+mixing_kind mixing_from(SEXP control);
 
 /* What chooses lambda and eta; NULL if both are given. */
 smoothing *smoothing_from(const latent_sample *s, SEXP control);

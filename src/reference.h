@@ -17,7 +17,7 @@
 #define EBCRL_REFERENCE_H
 
 #include "linear_scm.h"
-#include "score.h"
+#include "rows.h"
 
 /* Noise of the pseudo-latents: covariance sigma2 N, N = Lambda^-2; both NULL where Lambda = I. */
 typedef struct {

@@ -1,5 +1,6 @@
 #include "saem.h"
 
+#include "saem_stop.h"
 #include "vectorize.h"
 
 #include <R_ext/Lapack.h>

@@ -30,78 +30,7 @@
 #ifndef EBCRL_SAEM_H
 #define EBCRL_SAEM_H
 
-#include "batch_means.h"
-#include "linalg.h"
-#include "mechanism.h"
-#include "sampler.h"
-#include "shear.h"
-
-/* orthogonal: columns are orthogonal and keep their lengths, which the scale of the latents makes
- * arbitrary. unit_columns: any A with columns of length 1. */
-typedef enum { SAEM_ORTHOGONAL = 0, SAEM_UNIT_COLUMNS = 1, SAEM_FIXED = 2 } saem_mixing;
-
-typedef struct {
-  saem_mixing mixing;
-  int learn_sigma2;
-  int burn_in;    /* at most: iterations with step 1, in which the random walks are tuned */
-  int iterations; /* at most: after burn-in, averaged */
-  double tol; /* Monte-Carlo error, in units of the sampling error, that is enough; 0: none is */
-  int prior_given; /* mechanisms are given, not only A, sigma2 and z */
-  int threads;
-  void (*tick)(int iteration, double change, void *ctx); /* once an iteration; may not return */
-  void *ctx;
-} saem_settings;
-
-/* Columns of the trace; the variances of the 2 d cells follow. objective: log density of x and the
- * draws, a row, at its maximum in sigma2 and variances, up to a constant. shift: saem_shift(). */
-enum { SAEM_SIGMA2, SAEM_CHANGE, SAEM_ACCEPTANCE, SAEM_OBJECTIVE, SAEM_SHIFT, SAEM_VARIANCES };
-
-typedef struct saem_shard saem_shard;
-
-typedef struct {
-  const double *x;
-  int p;
-  const latent_sample *rows;
-  saem_settings set;
-  mechanisms *mech;
-  const int *tied; /* d x d: as in shear_plan */
-  latent_sampler sampler;
-  double *mixing, sigma2;
-  double *z, *projected;
-  double *walk_scale, *acceptance; /* d x n_domains */
-  double *trace;                   /* (burn_in + iterations) x (SAEM_VARIANCES + 2 d) */
-  int sigma2_floored, rank_deficient;
-  int iteration; /* done so far */
-  int burnt_in;  /* iterations that burn-in took; 0: it lasts */
-  int settled;   /* did it end because nothing moved? */
-  int precise;   /* is the Monte-Carlo error small enough? */
-  /* by saem_prepare() */
-  row_shards shards;
-  saem_shard *shard;
-  size_t n_statistics;
-  double *statistics;
-  double *turning;  /* 3 d x d */
-  double *stiffest; /* d x d: turns of all planes together, see safe_share(); kept between runs */
-  double *rotation; /* d x d */
-  int turns;        /* is A turned? Not if its columns are general or held */
-  int shears;       /* is it sheared? */
-  shear_plan shear;
-  double *shear_sum;
-  double *inverse;     /* d x d: by which A is turned or sheared */
-  int *pivot;          /* d */
-  double *gram;        /* d x d: A'A */
-  double *length;      /* d: of the columns of A */
-  double *domain_rows; /* n_domains */
-  polar_work polar;
-  double *scratch;     /* 2 p x d */
-  double *average;     /* n_statistics: sum over the averaging iterations */
-  batch_means fitted;  /* over the averaging iterations: A, sigma2, objective, variances */
-  batch_means watched; /* over burn-in: see saem_watch() */
-  double *first;       /* p x d: A of the start */
-  double *probe;       /* 3 x d: values of parents at which effects are watched */
-  double *values;      /* one vector of `fitted` or `watched` */
-  double sum_sq, sigma2_floor;
-} saem_state;
+#include "saem_state.h"
 
 /* Allocates the rest; what stands above saem_prepare() is the caller's, but for the sampler, of
  * which it sets the seed only. */
@@ -121,28 +50,5 @@ int saem_run(saem_state *s);
 /* Mechanisms, A and sigma2 that maximise at the mean of the statistics; the state cannot go on from
  * there. Without averaging iterations nothing changes. */
 int saem_finish(saem_state *s);
-
-/* saem_stop.c: when to stop. */
-
-size_t saem_fitted_length(const saem_state *s);
-size_t saem_watched_length(const saem_state *s);
-
-/* Takes the present parameters into `watched`, or into `fitted`. */
-void saem_watch(saem_state *s);
-void saem_keep(saem_state *s);
-
-/* Shift of the parameters over the last two thirds of burn-in, from the mean of one third to that
- * of the next, over its Monte-Carlo error and the standard deviation of the parameters over
- * iterations together (root mean squares; the largest of A, sigma2, variances and mechanisms). NaN
- * while it cannot be told. */
-double saem_shift(const saem_state *s);
-
-/* Squared Monte-Carlo errors of what saem_keep() takes. */
-void saem_errors(const saem_state *s, double *squared);
-
-/* Monte-Carlo over sampling error, root mean squares, of A and of log variances. */
-void saem_precision(const saem_state *s, double ratio[2]);
-
-double saem_objective(const saem_state *s);
 
 #endif

@@ -1,5 +1,5 @@
 /* When SAEM may stop: whether parameters still move, and how large their Monte-Carlo error is. */
-#include "saem.h"
+#include "saem_stop.h"
 
 #include <math.h>
 

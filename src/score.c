@@ -1,15 +1,10 @@
-/* What every score class shares: the plan of a fit, its cells and their memory, the ranges. */
 #include "score.h"
 
-#include "linalg.h"
-#include "solve.h"
+#include "cell_cg.h"
 #include "term_system.h"
 
 #include <math.h>
 #include <string.h>
-
-/* Bands above this many doubles are accumulated by one task each, not by every shard. */
-enum { SHARED_BAND = 65536 };
 
 /* Iterations of conjugate gradients that a choice of solver reckons with. */
 enum { TYPICAL_CG_ITERATIONS = 60 };
@@ -24,7 +19,7 @@ typedef struct {
 static cell_plan plan_cell(double n_rows, int n_coord, double n_total, const score_settings *set) {
   int n_basis = set->knots + 2;
   double local = pow(ORDER, n_coord), m = pow(n_basis, n_coord);
-  double kd = family_bandwidth(n_coord, n_basis), band = (kd + 2 + BAND_PADDING) * m + BAND_PADDING;
+  double kd = band_width(n_coord, n_basis), band = (kd + 2 + BAND_PADDING) * m + BAND_PADDING;
   double cholesky = n_rows * local * local / 2 + m * kd * kd;
   double cg = TYPICAL_CG_ITERATIONS * (2.5 * n_rows * local + 10 * m);
   cell_plan p = {set->solver, 0, 0};
@@ -37,7 +32,7 @@ static cell_plan plan_cell(double n_rows, int n_coord, double n_total, const sco
     p.own_bytes += set->cross_validate ? band * sizeof(double) : 0;
   } else {
     p.own_bytes = m * sizeof(double);
-    p.shared_bytes = cg_work_bytes(n_rows, m, n_coord);
+    p.shared_bytes = cell_cg_bytes(n_rows, m, n_coord);
   }
   if (set->cross_validate)
     p.shared_bytes += 2 * m * sizeof(double);
@@ -46,32 +41,16 @@ static cell_plan plan_cell(double n_rows, int n_coord, double n_total, const sco
 
 /* A cell that a term system fits, with others or for its several terms. */
 static int in_system(const score_model *m, const score_cell *cell) {
-  return m->set.score == SCORE_MARKOV || cell->n_term > 1;
-}
-
-static int curved(const score_model *m) {
-  return m->set.score == SCORE_MARKOV;
+  return m->set.kind->joint || cell->n_term > 1;
 }
 
 /* Scratch of all tasks together. */
 static double task_bytes(const score_model *m) {
-  double tasks = m->shards.n_shards + m->d, functions = curved(m) ? 3 : 2;
+  double tasks = m->shards.n_shards + m->d, functions = m->set.kind->curved ? 3 : 2;
   double block = (double)m->d * BLOCK_ROWS * (functions * ORDER * sizeof(double) + sizeof(int));
   double local = 2.25 * pow(ORDER, m->max_coord), pairs = (double)pair_sums_size(m->set.knots);
   double terms = m->n_system > 0 ? term_work_bytes(m->d, m->max_coord) : 0;
   return tasks * (block + (local + pairs) * sizeof(double) + terms);
-}
-
-band_shape band_shape_of(const family *f, int n_basis) {
-  band_shape shape = {.m = (int)f->n_coef, .kd = (int)family_bandwidth(f->n_coord, n_basis)};
-  shape.ld = (size_t)shape.kd + 1 + BAND_PADDING;
-  shape.total = f->n_coef + BAND_PADDING + shape.ld * f->n_coef;
-  return shape;
-}
-
-int band_copies(const score_model *m, int cell) {
-  size_t total = band_shape_of(m->cell[cell].term, m->table.n_basis).total;
-  return total <= SHARED_BAND ? m->shards.n_shards : 1;
 }
 
 /* Families, rows and terms of the cells. */
@@ -96,7 +75,7 @@ static void list_cells(score_model *m, const latent_sample *s, const int *const 
 /* One system over all cells for the Markov score, else one a cell of several terms. */
 static void plan_systems(score_model *m, const latent_sample *s, allocator alloc) {
   size_t n_cell = 2 * (size_t)m->d;
-  int *cell = alloc(n_cell, sizeof(int)), joint = m->set.score == SCORE_MARKOV;
+  int *cell = alloc(n_cell, sizeof(int)), joint = m->set.kind->joint;
   m->system = alloc(n_cell, sizeof(term_system *));
   for (int c = 0; c < 2 * m->d; c++)
     cell[c] = c;
@@ -141,7 +120,7 @@ score_model *score_model_plan(const latent_sample *s, const int *const *coord, c
   m->set.threads = set->threads < m->shards.n_shards ? set->threads : m->shards.n_shards;
   m->table =
       bspline_table_fill(set->knots, alloc((size_t)bspline_table_size(set->knots), sizeof(double)));
-  m->penalty = penalty_new(set->penalty_kind, curved(m) ? 3 : 2, set->knots, alloc);
+  m->penalty = penalty_new(set->penalty_kind, m->set.kind->curved ? 3 : 2, set->knots, alloc);
   m->range = alloc(2 * d, sizeof(double));
   m->data_range = range == NULL;
   if (range)
@@ -157,8 +136,8 @@ static void allocate_cell(score_model *m, int c, allocator alloc) {
   cell->theta = alloc(cell->term->n_coef, sizeof(double));
   memset(cell->theta, 0, cell->term->n_coef * sizeof(double));
   if (cell->solver == SOLVER_CHOLESKY) {
-    size_t total = band_shape_of(cell->term, m->table.n_basis).total;
-    cell->gram = alloc(total * (size_t)band_copies(m, c), sizeof(double));
+    size_t total = band_of(cell->term, m->table.n_basis).total;
+    cell->gram = alloc(total * (size_t)cell_band_copies(m, c), sizeof(double));
     if (m->set.cross_validate)
       cell->test_gram = alloc(total, sizeof(double));
   }
@@ -176,7 +155,7 @@ static void allocate_cells(score_model *m, allocator alloc) {
     allocate_cell(m, c, alloc);
     most = f->n_coef > most ? f->n_coef : most;
     if (cell->solver == SOLVER_CHOLESKY) {
-      size_t total = band_shape_of(f, m->table.n_basis).total;
+      size_t total = band_of(f, m->table.n_basis).total;
       factor = total > factor ? total : factor;
     } else {
       cg_rows = cell->n_rows > cg_rows ? cell->n_rows : cg_rows;
@@ -186,7 +165,7 @@ static void allocate_cells(score_model *m, allocator alloc) {
   }
   m->factor = factor ? alloc(factor, sizeof(double)) : NULL;
   m->trial = m->set.cross_validate ? alloc(2 * most, sizeof(double)) : NULL;
-  m->cg = cg_coef ? cg_work_new(cg_rows, cg_coef, cg_coord, alloc) : NULL;
+  m->cg = cg_coef ? cell_cg_new(cg_rows, cg_coef, cg_coord, alloc) : NULL;
 }
 
 static void allocate_systems(score_model *m, allocator alloc) {
@@ -207,7 +186,7 @@ static void allocate_tasks(score_model *m, allocator alloc) {
   m->task = alloc((size_t)n_tasks, sizeof(task_work));
   for (int k = 0; k < n_tasks; k++) {
     task_work *t = &m->task[k];
-    t->block = basis_block_new(m->d, curved(m), alloc);
+    t->block = basis_block_new(m->d, m->set.kind->curved, alloc);
     t->product = alloc(runs, sizeof(double));
     t->phi = alloc(runs * ORDER, sizeof(double));
     t->dphi = alloc(runs * ORDER, sizeof(double));
@@ -226,62 +205,13 @@ score_model *score_model_new(const latent_sample *s, const int *const *coord, co
   return m;
 }
 
-int score_held_out_systems(score_model *m, const latent_sample *train, const latent_sample *test,
-                           const double *lambda, int n_weights, held_out_sums *sums) {
-  for (int c = 0; c < 2 * m->d; c++)
-    for (int k = 0; m->cell[c].n_rows == 0 && k < n_weights; k++)
-      sums->square[k * 2 * m->d + c] = sums->slope[k * 2 * m->d + c] = 0;
-  for (int k = 0; k < m->n_system; k++)
-    term_system_held_out(m, train, test, m->system[k], lambda, n_weights, sums);
-  return STATUS_OK;
-}
+/* The kinds of score. */
+extern const score_class causal_score, markov_score;
+static const score_class *const score_classes[] = {&causal_score, &markov_score};
 
-int score_fit_systems(score_model *m, const latent_sample *s) {
-  for (int k = 0; k < m->n_system; k++) {
-    term_system *t = m->system[k];
-    int status = term_system_fit(m, s, t);
-    if (status == STATUS_OK && !all_finite(t->theta, t->start[t->n_term]))
-      status = STATUS_NOT_FINITE;
-    if (status != STATUS_OK)
-      return status;
-    if (m->set.poll)
-      m->set.poll();
-  }
-  return STATUS_OK;
-}
-
-/* Smallest and largest value of a column; not finite if any value is not. */
-static void column_range(const double *v, size_t n, double *lo, double *hi) {
-  double least = v[0], most = v[0], check = 0;
-  for (size_t i = 0; i < n; i++) {
-    least = v[i] < least ? v[i] : least;
-    most = v[i] > most ? v[i] : most;
-    check += v[i] * 0; /* 0, or NaN */
-  }
-  *lo = least + check;
-  *hi = most + check;
-}
-
-int score_update_range(score_model *m, const latent_sample *s) {
-  int status = STATUS_OK;
-#ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic) num_threads(m->set.threads)
-#endif
-  for (int j = 0; j < s->d; j++) {
-    double lo, hi;
-    column_range(s->y + (size_t)j * s->n, s->n, &lo, &hi);
-    int found = !isfinite(lo + hi) ? STATUS_NOT_FINITE
-                                   : (m->data_range && lo == hi ? STATUS_EMPTY_RANGE : STATUS_OK);
-    if (found != STATUS_OK) {
-#ifdef _OPENMP
-#pragma omp critical
-#endif
-      status = found;
-    }
-    if (m->data_range) {
-      m->range[2 * j] = lo;
-      m->range[2 * j + 1] = hi;
-    }
-  }
-  return status;
+const score_class *score_class_named(const char *name) {
+  for (size_t k = 0; k < sizeof score_classes / sizeof *score_classes; k++)
+    if (strcmp(score_classes[k]->name, name) == 0)
+      return score_classes[k];
+  return NULL;
 }

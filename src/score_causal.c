@@ -4,11 +4,12 @@
  *   (sum_i omega_i phi phi' + P) theta = - sum_i omega_i d_j phi
  * over the rows with that target state; where a reference score g is known beforehand and the
  * spline corrects it, phi g joins d_j phi on the right. Rows touch 4^q features, so the Gram matrix
- * is accumulated in band form (or not at all, see solve.h) and no n x K^q matrix is ever built.
+ * is accumulated in band form (or not at all, see cell_cg.h) and no n x K^q matrix is ever built.
  */
+#include "cell_cg.h"
 #include "linalg.h"
-#include "score.h"
-#include "solve.h"
+#include "score_class.h"
+#include "term_system.h"
 #include "vectorize.h"
 
 #include <math.h>
@@ -66,7 +67,7 @@ WIDE_VECTORS static void accumulate_features(const score_model *m, const latent_
                                              size_t start, int rows) {
   band_shape shape[2];
   for (int state = 0; state < 2; state++)
-    shape[state] = band_shape_of(m->cell[2 * node + state].term, m->table.n_basis);
+    shape[state] = band_of(m->cell[2 * node + state].term, m->table.n_basis);
   for (int i = 0; i < rows; i++) {
     int state = row_state(s, start + (size_t)i, node), c = 2 * node + state;
     if (!wanted[state])
@@ -101,7 +102,7 @@ WIDE_VECTORS static void accumulate_pairs(const score_model *m, const latent_sam
 
 static void spread_pairs(const score_model *m, int cell, int copy, const task_work *t) {
   const family *f = m->cell[cell].term;
-  band_shape shape = band_shape_of(f, m->table.n_basis);
+  band_shape shape = band_of(f, m->table.n_basis);
   size_t state_size = pair_sums_size(m->set.knots) / 2;
   double *rhs = m->cell[cell].gram + shape.total * (size_t)copy;
   pair_sums_spread(t->pair + (size_t)(cell % 2) * state_size, m->set.knots, f,
@@ -152,7 +153,7 @@ static int in_task(const score_model *m, int cell, int k) {
   int n_shards = m->shards.n_shards;
   if (!m->cell[cell].gram)
     return 0;
-  int sharded = band_copies(m, cell) == n_shards;
+  int sharded = cell_band_copies(m, cell) == n_shards;
   return k < n_shards ? sharded : !sharded && k - n_shards == cell / 2;
 }
 
@@ -162,8 +163,8 @@ static void add_copies(score_model *m) {
     if (!m->cell[c].gram)
       continue;
     double *gram = m->cell[c].gram;
-    size_t total = band_shape_of(m->cell[c].term, m->table.n_basis).total;
-    for (int k = 1; k < band_copies(m, c); k++)
+    size_t total = band_of(m->cell[c].term, m->table.n_basis).total;
+    for (int k = 1; k < cell_band_copies(m, c); k++)
       for (size_t g = 0; g < total; g++)
         gram[g] += gram[(size_t)k * total + g];
   }
@@ -175,8 +176,8 @@ static void accumulate(score_model *m, const latent_sample *s) {
   int n_shards = m->shards.n_shards;
   for (int c = 0; c < 2 * m->d; c++)
     if (m->cell[c].gram) {
-      size_t total = band_shape_of(m->cell[c].term, m->table.n_basis).total;
-      memset(m->cell[c].gram, 0, total * (size_t)band_copies(m, c) * sizeof(double));
+      size_t total = band_of(m->cell[c].term, m->table.n_basis).total;
+      memset(m->cell[c].gram, 0, total * (size_t)cell_band_copies(m, c) * sizeof(double));
     }
 #ifdef _OPENMP
 #pragma omp parallel for schedule(dynamic) num_threads(m->set.threads)
@@ -196,7 +197,7 @@ static void accumulate(score_model *m, const latent_sample *s) {
 static int solve_band_cell(score_model *m, int c) {
   const family *f = m->cell[c].term;
   score_cell *cell = &m->cell[c];
-  band_shape shape = band_shape_of(f, m->table.n_basis);
+  band_shape shape = band_of(f, m->table.n_basis);
   double *rhs = cell->gram, *band = rhs + f->n_coef + BAND_PADDING;
   penalty_add_band(&m->penalty, cell->lambda, f, band, shape.ld);
   int status = band_solve(band, shape, m->factor, rhs, &cell->jittered);
@@ -205,7 +206,7 @@ static int solve_band_cell(score_model *m, int c) {
 }
 
 static int causal_fit(score_model *m, const latent_sample *s) {
-  int ranged = score_update_range(m, s);
+  int ranged = cells_update_range(m, s);
   if (ranged != STATUS_OK)
     return ranged;
   accumulate(m, s);
@@ -214,7 +215,7 @@ static int causal_fit(score_model *m, const latent_sample *s) {
     if (cell->solver == SOLVER_NONE || cell->n_term > 1)
       continue;
     int status =
-        cell->solver == SOLVER_CHOLESKY ? solve_band_cell(m, c) : cg_fit_cell(m, s, c / 2, c % 2);
+        cell->solver == SOLVER_CHOLESKY ? solve_band_cell(m, c) : cell_cg_fit(m, s, c / 2, c % 2);
     if (status != STATUS_OK)
       return status;
     if (!all_finite(cell->theta, m->cell[c].term->n_coef))
@@ -222,7 +223,7 @@ static int causal_fit(score_model *m, const latent_sample *s) {
     if (m->set.poll)
       m->set.poll();
   }
-  return score_fit_systems(m, s);
+  return term_system_fit_all(m, s);
 }
 
 /* A band cell under each weight in turn; the band gains what the weight has grown by. */
@@ -230,7 +231,7 @@ static void held_out_band(score_model *m, int c, const double *lambda, int n_wei
                           held_out_sums *sums) {
   const score_cell *cell = &m->cell[c];
   const family *f = cell->term;
-  band_shape shape = band_shape_of(f, m->table.n_basis);
+  band_shape shape = band_of(f, m->table.n_basis);
   double *band = cell->gram + f->n_coef + BAND_PADDING, *theta = m->trial, added = 0;
   const double *test = cell->test_gram + f->n_coef + BAND_PADDING;
   for (int k = 0; k < n_weights; k++) {
@@ -249,26 +250,25 @@ static void held_out_band(score_model *m, int c, const double *lambda, int n_wei
   }
 }
 
-static int causal_held_out(score_model *m, const latent_sample *train, const latent_sample *test,
-                           const double *lambda, int n_weights, held_out_sums *sums) {
+static void causal_held_out(score_model *m, const latent_sample *train, const latent_sample *test,
+                            const double *lambda, int n_weights, held_out_sums *sums) {
   accumulate(m, test);
   for (int c = 0; c < 2 * m->d; c++)
     if (m->cell[c].gram)
       memcpy(m->cell[c].test_gram, m->cell[c].gram,
-             band_shape_of(m->cell[c].term, m->table.n_basis).total * sizeof(double));
+             band_of(m->cell[c].term, m->table.n_basis).total * sizeof(double));
   accumulate(m, train);
   for (int c = 0; c < 2 * m->d; c++) {
     if (m->cell[c].gram)
       held_out_band(m, c, lambda, n_weights, sums);
     else if (m->cell[c].solver == SOLVER_CG && m->cell[c].n_term == 1)
-      cg_held_out(m, train, test, c, lambda, n_weights, sums);
+      cell_cg_held_out(m, train, test, c, lambda, n_weights, sums);
     else
       for (int k = 0; k < n_weights; k++)
         sums->square[k * 2 * m->d + c] = sums->slope[k * 2 * m->d + c] = 0;
     if (m->set.poll)
       m->set.poll();
   }
-  return score_held_out_systems(m, train, test, lambda, n_weights, sums);
 }
 
 /* Adds a term's part of s = phi' theta and ds = (d_j phi)' theta for one row; theta from the row's
@@ -367,4 +367,5 @@ WIDE_VECTORS static void causal_evaluate(const score_model *m, const latent_samp
   }
 }
 
-const score_class causal_score = {"causal", causal_fit, causal_evaluate, causal_held_out};
+const score_class causal_score = {
+    .name = "causal", .fit = causal_fit, .evaluate = causal_evaluate, .held_out = causal_held_out};

@@ -6,14 +6,14 @@
  * linear system over all families (term_system.h). Outside the range the splines continue
  * quadratically, the score linearly.
  */
-#include "score.h"
+#include "score_class.h"
 #include "term_system.h"
 
 #include <string.h>
 
 static int markov_fit(score_model *m, const latent_sample *s) {
-  int ranged = score_update_range(m, s);
-  return ranged == STATUS_OK ? score_fit_systems(m, s) : ranged;
+  int ranged = cells_update_range(m, s);
+  return ranged == STATUS_OK ? term_system_fit_all(m, s) : ranged;
 }
 
 /* Adds a cell's part of grad U, its own second derivatives and the Hessian for one row. */
@@ -63,4 +63,5 @@ static void markov_evaluate(const score_model *m, const latent_sample *s, task_w
   }
 }
 
-const score_class markov_score = {"markov", markov_fit, markov_evaluate, score_held_out_systems};
+const score_class markov_score = {
+    .name = "markov", .joint = 1, .curved = 1, .fit = markov_fit, .evaluate = markov_evaluate};

@@ -1,6 +1,7 @@
 #include "smoothing.h"
 
 #include "folds.h"
+#include "held_out.h"
 
 #include <math.h>
 #include <string.h>
@@ -46,8 +47,8 @@ double smoothing_bytes(double n, double d, double n_domains) {
 
 /* Fills c->sum, under the first n_weights columns of c->lambda. tested: the reference that counts
  * in the held-out rows, or NULL. */
-static int cross_validate(smoothing *c, const score_class *kind, score_model *m,
-                          const latent_sample *s, const double *tested, int n_weights) {
+static int cross_validate(smoothing *c, score_model *m, const latent_sample *s,
+                          const double *tested, int n_weights) {
   latent_sample train = *s, test;
   train.env = c->env;
   train.n_domains = N_FOLDS * s->n_domains;
@@ -63,9 +64,7 @@ static int cross_validate(smoothing *c, const score_class *kind, score_model *m,
       c->train[e] = left_out ? 0 : omega;
       c->test[e] = left_out ? omega : 0;
     }
-    int status = kind->held_out(m, &train, &test, c->lambda, n_weights, &c->sum[v]);
-    if (status != STATUS_OK)
-      return status;
+    held_out(m, &train, &test, c->lambda, n_weights, &c->sum[v]);
   }
   return STATUS_OK;
 }
@@ -156,13 +155,13 @@ static void let_cells_depart(smoothing *c, int n_cells) {
   } while (leaver >= 0);
 }
 
-/* The weights of the Markov score stay together: its cells are fitted jointly, and the loss of one
+/* Weights stay together where cells are fitted jointly, and the loss of one
  * says nothing of its own weight while the others have theirs. */
 static void choose_weights(smoothing *c, score_model *m) {
   int n_cells = 2 * m->d;
   double loss[N_WEIGHTS];
   memset(c->departed, 0, (size_t)n_cells * sizeof(int));
-  if (m->set.score != SCORE_MARKOV)
+  if (!m->set.kind->joint)
     let_cells_depart(c, n_cells);
   for (int cell = 0; cell < n_cells; cell++) {
     if (c->departed[cell])
@@ -188,15 +187,14 @@ static void total_sums(const smoothing *c, int n_cells, const double *scale, dou
 /* eta, from the held-out sums of s^2 and ds. With a reference g the sums of the splines alone are
  * those of (phi'theta)^2, and of d phi'theta + g phi'theta where the held-out rows have the
  * reference, of d phi'theta where they do not. */
-static int choose_damping(smoothing *c, const score_class *kind, score_model *m,
-                          const latent_sample *s, const gaussian_reference *r, const double *scale,
-                          double *eta) {
+static int choose_damping(smoothing *c, score_model *m, const latent_sample *s,
+                          const gaussian_reference *r, const double *scale, double *eta) {
   double square, slope, ignored;
-  int status = cross_validate(c, kind, m, s, s->reference, 1), d = m->d;
+  int status = cross_validate(c, m, s, s->reference, 1), d = m->d;
   total_sums(c, 2 * d, scale, &square, &slope);
   if (r && status == STATUS_OK) {
     double with = slope;
-    status = cross_validate(c, kind, m, s, NULL, 1);
+    status = cross_validate(c, m, s, NULL, 1);
     total_sums(c, 2 * d, scale, &ignored, &slope);
     square += 2 * (with - slope);
     reference_sums(r, s, c->known, c->known + d);
@@ -210,21 +208,21 @@ static int choose_damping(smoothing *c, const score_class *kind, score_model *m,
   return status;
 }
 
-int smoothing_choose(smoothing *c, const score_class *kind, score_model *m, const latent_sample *s,
+int smoothing_choose(smoothing *c, score_model *m, const latent_sample *s,
                      const gaussian_reference *r, const double *scale, double *eta) {
-  int n_cells = 2 * m->d, status = score_update_range(m, s);
+  int n_cells = 2 * m->d, status = cells_update_range(m, s);
   if (status == STATUS_OK && c->choose_lambda) {
     for (int k = 0; k < N_WEIGHTS; k++)
       for (int cell = 0; cell < n_cells; cell++)
         c->lambda[k * n_cells + cell] = pow(10, FIRST_DECADE + k);
-    status = cross_validate(c, kind, m, s, s->reference, N_WEIGHTS);
+    status = cross_validate(c, m, s, s->reference, N_WEIGHTS);
     if (status == STATUS_OK)
       choose_weights(c, m);
   }
   if (status == STATUS_OK && c->choose_eta) {
     for (int cell = 0; cell < n_cells; cell++)
       c->lambda[cell] = m->cell[cell].lambda;
-    status = choose_damping(c, kind, m, s, r, scale, eta);
+    status = choose_damping(c, m, s, r, scale, eta);
   }
   return status;
 }

@@ -23,8 +23,8 @@
 #ifndef EBCRL_SMOOTHING_H
 #define EBCRL_SMOOTHING_H
 
+#include "cells.h"
 #include "reference.h"
-#include "score.h"
 
 #include <stdint.h>
 
@@ -50,7 +50,7 @@ double smoothing_bytes(double n, double d, double n_domains);
 
 /* Chooses the cells' lambda and *eta, as far as they are to be chosen, for the present
  * pseudo-latents. r: the reference in s, or NULL; scale: D. */
-int smoothing_choose(smoothing *c, const score_class *kind, score_model *m, const latent_sample *s,
+int smoothing_choose(smoothing *c, score_model *m, const latent_sample *s,
                      const gaussian_reference *r, const double *scale, double *eta);
 
 #endif

@@ -27,7 +27,7 @@ struct term_cg {
 };
 
 static double band_flops(const family *f, int n_basis) {
-  band_shape shape = band_shape_of(f, n_basis);
+  band_shape shape = band_of(f, n_basis);
   return (double)shape.m * shape.kd * shape.kd;
 }
 
@@ -35,7 +35,7 @@ int term_cg_is_uniform(const family *f, int n_basis) {
   return band_flops(f, n_basis) > MAX_BAND_FLOPS;
 }
 
-term_cg *term_cg_new(const term_system *t, const score_model *m, allocator alloc) {
+term_cg *term_cg_new(term_system *t, const score_model *m, allocator alloc) {
   term_cg *c = alloc(1, sizeof *c);
   size_t n_coef = t->start[t->n_term], n_term = (size_t)t->n_term;
   c->n_basis = m->table.n_basis;
@@ -49,14 +49,18 @@ term_cg *term_cg_new(const term_system *t, const score_model *m, allocator alloc
   c->part = alloc(n_term * (size_t)t->max_coord, sizeof(spectrum));
   c->shift = alloc(n_term, sizeof(double));
   c->work = alloc(3 * (size_t)c->n_basis, sizeof(double));
+  t->stiffness = alloc(n_term * (size_t)t->max_coord, sizeof(double *));
+  memset(t->stiffness, 0, n_term * (size_t)t->max_coord * sizeof(double *));
   for (int a = 0; a < t->n_term; a++) {
     const family *f = t->term[a].f;
     c->band[a] = NULL;
     if (!term_cg_is_uniform(f, c->n_basis))
-      c->band[a] = aligned_doubles(band_shape_of(f, c->n_basis).ld * f->n_coef, alloc);
+      c->band[a] = aligned_doubles(band_of(f, c->n_basis).ld * f->n_coef, alloc);
     else
-      for (int k = 0; k < f->n_coord; k++)
+      for (int k = 0; k < f->n_coord; k++) {
         c->part[a * c->max_coord + k] = spectrum_new(c->n_basis, alloc);
+        t->stiffness[a * c->max_coord + k] = c->part[a * c->max_coord + k].vectors;
+      }
   }
   return c;
 }
@@ -66,25 +70,20 @@ double term_cg_bytes(const term_system *t, const score_model *m) {
   double k = n_basis, numbers = 2 * (double)t->start[t->n_term];
   for (int a = 0; a < t->n_term && t->solver == SOLVER_CG; a++) {
     const family *f = t->term[a].f;
-    numbers += term_cg_is_uniform(f, n_basis)
-                   ? f->n_coord * (k * k + k)
-                   : (double)band_shape_of(f, n_basis).ld * (double)f->n_coef;
+    numbers += term_cg_is_uniform(f, n_basis) ? f->n_coord * (k * k + k)
+                                              : (double)band_of(f, n_basis).ld * (double)f->n_coef;
   }
   return numbers * sizeof(double);
 }
 
 double term_cg_flops(const family *f, int n_basis, double *step) {
-  band_shape shape = band_shape_of(f, n_basis);
+  band_shape shape = band_of(f, n_basis);
   if (term_cg_is_uniform(f, n_basis)) {
     *step = 2 * (double)f->n_coord * n_basis * (double)f->n_coef;
     return 0;
   }
   *step = 2 * (double)shape.m * shape.kd;
   return band_flops(f, n_basis);
-}
-
-double *term_cg_stiffness(term_cg *c, int term, int k) {
-  return c->part[term * c->max_coord + k].vectors;
 }
 
 /* Mean diagonal of a term's Gram matrix. */
@@ -100,12 +99,12 @@ static double mean_diagonal(const term_system *t, int a) {
 static int factor_band(const score_model *m, const latent_sample *s, const term_system *t, int a,
                        task_work *task) {
   const family *f = t->term[a].f;
-  band_shape shape = band_shape_of(f, t->cg->n_basis);
+  band_shape shape = band_of(f, t->cg->n_basis);
   double penalty = m->cell[t->term[a].cell].lambda * tensor_trace(&m->penalty, f);
   double ridge = BAND_RIDGE * mean_diagonal(t, a) + BAND_ROUNDING * penalty / (double)f->n_coef;
   int ld = (int)shape.ld, info;
   for (int attempt = 0; attempt < 4; attempt++, ridge *= 100) {
-    term_system_own_band(m, s, t, a, ridge, t->cg->band[a], shape.ld, task);
+    term_design_own_band(m, s, t, a, ridge, t->cg->band[a], shape.ld, task);
     F77_CALL(dpbtrf)("L", &shape.m, &shape.kd, t->cg->band[a], &ld, &info FCONE);
     if (info == 0)
       return STATUS_OK;
@@ -163,7 +162,7 @@ typedef struct {
 
 static void equations_times(void *system, const double *v, double *out) {
   const term_equations *e = system;
-  term_system_times(e->m, e->s, e->t, v, out);
+  term_design_times(e->m, e->s, e->t, v, out);
   for (size_t g = 0; g < e->t->start[e->t->n_term]; g++)
     out[g] += e->t->ridge * v[g];
 }
@@ -186,7 +185,7 @@ static void precondition_by_terms(void *system, const double *r, double *out) {
                         own, t->sum);
       continue;
     }
-    band_shape shape = band_shape_of(f, c->n_basis);
+    band_shape shape = band_of(f, c->n_basis);
     const int one = 1, ld = (int)shape.ld;
     int info;
     F77_CALL(dpbtrs)

@@ -10,9 +10,10 @@
 #ifndef EBCRL_TERM_CG_H
 #define EBCRL_TERM_CG_H
 
-#include "term_system.h"
+#include "term_design.h"
 
-term_cg *term_cg_new(const term_system *t, const score_model *m, allocator alloc);
+/* The solver's memory, and t->stiffness. */
+term_cg *term_cg_new(term_system *t, const score_model *m, allocator alloc);
 double term_cg_bytes(const term_system *t, const score_model *m);
 
 /* Multiplications of the factorisation of a term's band, and of a step of the preconditioner. */
@@ -24,9 +25,5 @@ int term_cg_solve(score_model *m, const latent_sample *s, term_system *t);
 
 /* Whether a term is taken as uniform. */
 int term_cg_is_uniform(const family *f, int n_basis);
-
-/* For such a term: the K x K sums omega b'b'' (slopes) of a coordinate over its rows, lower
- * triangle: where term_cg_solve() expects them. */
-double *term_cg_stiffness(term_cg *c, int term, int k);
 
 #endif

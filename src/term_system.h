@@ -1,58 +1,8 @@
-/* Normal equations of score matching over the terms of one cell or of several.
- *
- * A row gives each output o of the score a design vector g_o over the coefficients, and
- *   (sum_i omega_i sum_o g_o g_o' + P) theta = - sum_i omega_i div g
- * minimises the loss sum omega (|s|^2 / 2 + div s) with its penalty:
- *   DESIGN_VALUE     one output s_j = phi'theta, g = phi, div g = d_j phi: a cell of the causal
- *                    score (5.2), j the node
- *   DESIGN_GRADIENT  an output a coordinate, s_k = d_k U, g_k = d_k phi, div g = sum_k d_k^2 phi,
- *                    where U sums phi'theta over all cells: the Markov score (5.1)
- * Terms overlap, and constants of U have no gradient: the matrix is singular, the solution not
- * unique, though the score is.
- *
- * The equations are solved by conjugate gradients (term_cg.h) from one of two preconditioners,
- * whichever is cheaper. Terms that are in no row together, or share no output, have no block in
- * common: the whole matrix is assembled and factored by blocks (block_cholesky.h). What is factored
- * has a small ridge in addition, whose effect a few iterations take away. Or each term is factored
- * by itself.
- */
+/* Fits of term systems (term_design.h): which solver, its memory, and the solution. */
 #ifndef EBCRL_TERM_SYSTEM_H
 #define EBCRL_TERM_SYSTEM_H
 
-#include "block_cholesky.h"
-#include "score.h"
-#include "terms.h"
-
-typedef enum { DESIGN_VALUE, DESIGN_GRADIENT } design_kind;
-
-typedef struct {
-  const family *f;
-  int cell;
-} system_term;
-
-typedef struct term_cg term_cg;
-
-struct term_system {
-  design_kind design;
-  int n_term, max_coord;
-  system_term *term;
-  size_t *start;       /* n_term + 1: first coefficient of a term */
-  int *first_term;     /* 2 d: first term of a cell, its others follow; -1: not in the system */
-  double *theta, *rhs; /* start[n_term]; theta is kept between fits */
-  double *trace;       /* n_term x max_coord: of the diagonal blocks, by output */
-  double ridge;        /* added to the equations */
-  double factor_ridge; /* added to the matrix that is factored */
-  double scale;        /* norm of rhs, or of rhs without the known score if that is larger */
-  double *sum;         /* shards x start[n_term]: results of a shard */
-  double *product;     /* start[n_term]; also the known score's part of rhs */
-  double *kept;        /* start[n_term]; NULL without cross-validation */
-  solver_kind solver;  /* SOLVER_CHOLESKY or SOLVER_CG */
-  int n_pair, *pair;   /* n_pair x 2: terms with a block in common */
-  block_matrix matrix;
-  term_cg *cg;
-  double bytes; /* what term_system_allocate allocates */
-  int iterations, unconverged;
-};
+#include "term_design.h"
 
 /* The system of n_cell cells (those without rows are left out), its solver and cost; no memory for
  * its matrix. */
@@ -61,22 +11,10 @@ term_system *term_system_plan(const score_model *m, const latent_sample *s, desi
 
 void term_system_allocate(term_system *t, const score_model *m, allocator alloc);
 
-/* out = (Gram matrix + P) v, in a pass over the rows. */
-void term_system_times(const score_model *m, const latent_sample *s, const term_system *t,
-                       const double *v, double *out);
+/* Solves the equations of the rows: theta. */
+int term_system_solve(score_model *m, const latent_sample *s, term_system *t);
 
-/* The block of a term with itself, ridge added, as a lower band of columns ld apart, BAND_PADDING
- * of which are room for what the sums leave above the diagonal. */
-void term_system_own_band(const score_model *m, const latent_sample *s, const term_system *t, int a,
-                          double ridge, double *band, size_t ld, task_work *task);
-
-/* Fits theta to the rows. */
-int term_system_fit(score_model *m, const latent_sample *s, term_system *t);
-
-/* Sums over `test` of the score fitted to `train` under each of n_weights weights a cell (2 d x
- * n_weights), the largest first: of each of its cells the node's component in the state's rows.
- * theta is left as it was. */
-void term_system_held_out(score_model *m, const latent_sample *train, const latent_sample *test,
-                          term_system *t, const double *lambda, int n_weights, held_out_sums *sums);
+/* Fits all term systems of a model. */
+int term_system_fit_all(score_model *m, const latent_sample *s);
 
 #endif

@@ -6,12 +6,12 @@ score_fit <- function(y, env, targets, parents, omega = rep(1, nrow(targets)), r
                       interaction = "tensor", cg_tol = 1e-13) {
   storage.mode(targets) <- "integer"
   control <- list(
-    knots = as.integer(knots), penalty = match(penalty, c("ridge", "difference")) - 1L,
-    lambda = lambda, solver = match(solver, c("auto", "cholesky", "cg")) - 1L,
+    knots = as.integer(knots), penalty = penalty,
+    lambda = lambda, solver = solver,
     choose_lambda = FALSE, choose_eta = FALSE,
     cg_tol = cg_tol, cg_max_iter = 5000L, threads = as.integer(threads),
-    perfect = intervention == "perfect", score = match(score, c("causal", "markov")) - 1L,
-    interaction = match(interaction, c("tensor", "pairwise", "additive")) - 1L,
+    perfect = intervention == "perfect", score = score,
+    interaction = interaction,
     range = if (!identical(range, "data")) matrix(as.double(range), 2, ncol(y))
   )
   .Call(C_score_fit, y, as.integer(env), targets, parents, omega, control, reference)

@@ -1,68 +1,19 @@
-#include "solve.h"
+#include "cell_cg.h"
 
 #include "conjugate_gradients.h"
 #include "linalg.h"
 #include "vectorize.h"
 
-#include <R_ext/BLAS.h>
-#include <R_ext/Lapack.h>
 #include <math.h>
 #include <string.h>
 
-double family_bandwidth(int n_coord, int n_basis) {
-  double kd = 0, stride = 1;
-  for (int k = 0; k < n_coord; k++, stride *= n_basis)
-    kd += (ORDER - 1) * stride;
-  return kd;
-}
-
-static double mean_diagonal(const double *band, band_shape shape) {
-  double sum = 0;
-  for (int g = 0; g < shape.m; g++)
-    sum += band[(size_t)g * shape.ld];
-  return sum / shape.m;
-}
-
-int band_solve(const double *band, band_shape shape, double *factor, double *rhs, int *jittered) {
-  const int one = 1, ld = (int)shape.ld;
-  double jitter = 1e-10 * mean_diagonal(band, shape);
-  int info = 0;
-  for (int attempt = 0; attempt < 4; attempt++) {
-    memcpy(factor, band, (shape.ld * (size_t)shape.m - BAND_PADDING) * sizeof(double));
-    *jittered = attempt > 0;
-    if (attempt > 0) {
-      for (int g = 0; g < shape.m; g++)
-        factor[(size_t)g * shape.ld] += jitter;
-      jitter *= 100;
-    }
-    F77_CALL(dpbtrf)("L", &shape.m, &shape.kd, factor, &ld, &info FCONE);
-    if (info == 0) {
-      F77_CALL(dpbtrs)
-      ("L", &shape.m, &shape.kd, &one, factor, &ld, rhs, &shape.m, &info FCONE);
-      return STATUS_OK;
-    }
-  }
-  return STATUS_SINGULAR;
-}
-
-double band_quadratic(const double *band, band_shape shape, const double *theta, double *work) {
-  const int one = 1, ld = (int)shape.ld;
-  const double alpha = 1, beta = 0;
-  F77_CALL(dsbmv)
-  ("L", &shape.m, &shape.kd, &alpha, band, &ld, theta, &one, &beta, work, &one FCONE);
-  double sum = 0;
-  for (int g = 0; g < shape.m; g++)
-    sum += theta[g] * work[g];
-  return sum;
-}
-
-double cg_work_bytes(double max_rows, double max_coef, int max_coord) {
+double cell_cg_bytes(double max_rows, double max_coef, int max_coord) {
   return max_rows * (2 * sizeof(int) + (1 + ORDER * (double)max_coord) * sizeof(double)) +
          (MAX_SHARDS + 5) * max_coef * sizeof(double) +
          MAX_SHARDS * pow(ORDER, max_coord - 1) * sizeof(double);
 }
 
-cg_work *cg_work_new(size_t max_rows, size_t max_coef, int max_coord, allocator alloc) {
+cg_work *cell_cg_new(size_t max_rows, size_t max_coef, int max_coord, allocator alloc) {
   cg_work *w = alloc(1, sizeof *w);
   size_t runs = 1;
   for (int k = 1; k < max_coord; k++)
@@ -258,7 +209,7 @@ static void equations_precondition(void *system, const double *r, double *out) {
   }
 }
 
-int cg_fit_cell(score_model *m, const latent_sample *s, int node, int state) {
+int cell_cg_fit(score_model *m, const latent_sample *s, int node, int state) {
   score_cell *cell = &m->cell[2 * node + state];
   const family *f = cell->term;
   cg_work *w = m->cg;
@@ -300,8 +251,8 @@ static void sum_held_out(score_model *m, const latent_sample *test, int cell, do
   *slope = -dot(theta, m->cg->rhs, f->n_coef);
 }
 
-void cg_held_out(score_model *m, const latent_sample *train, const latent_sample *test, int cell,
-                 const double *lambda, int n_weights, held_out_sums *sums) {
+void cell_cg_held_out(score_model *m, const latent_sample *train, const latent_sample *test,
+                      int cell, const double *lambda, int n_weights, held_out_sums *sums) {
   const score_settings set = m->set;
   const score_cell before = m->cell[cell];
   size_t n_coef = m->cell[cell].term->n_coef;
@@ -310,7 +261,7 @@ void cg_held_out(score_model *m, const latent_sample *train, const latent_sample
   for (int k = n_weights - 1; k >= 0; k--) {
     size_t at = (size_t)k * 2 * (size_t)m->d + (size_t)cell;
     m->cell[cell].lambda = lambda[at];
-    int status = cg_fit_cell(m, train, cell / 2, cell % 2);
+    int status = cell_cg_fit(m, train, cell / 2, cell % 2);
     sum_held_out(m, test, cell, &sums->square[at], &sums->slope[at]);
     if (status != STATUS_OK) {
       sums->square[at] = INFINITY;

@@ -1,0 +1,44 @@
+#include "cells.h"
+
+#include <math.h>
+
+int cell_band_copies(const score_model *m, int cell) {
+  size_t total = band_of(m->cell[cell].term, m->table.n_basis).total;
+  return total <= SHARED_BAND ? m->shards.n_shards : 1;
+}
+
+/* Smallest and largest value of a column; not finite if any value is not. */
+static void column_range(const double *v, size_t n, double *lo, double *hi) {
+  double least = v[0], most = v[0], check = 0;
+  for (size_t i = 0; i < n; i++) {
+    least = v[i] < least ? v[i] : least;
+    most = v[i] > most ? v[i] : most;
+    check += v[i] * 0; /* 0, or NaN */
+  }
+  *lo = least + check;
+  *hi = most + check;
+}
+
+int cells_update_range(score_model *m, const latent_sample *s) {
+  int status = STATUS_OK;
+#ifdef _OPENMP
+#pragma omp parallel for schedule(dynamic) num_threads(m->set.threads)
+#endif
+  for (int j = 0; j < s->d; j++) {
+    double lo, hi;
+    column_range(s->y + (size_t)j * s->n, s->n, &lo, &hi);
+    int found = !isfinite(lo + hi) ? STATUS_NOT_FINITE
+                                   : (m->data_range && lo == hi ? STATUS_EMPTY_RANGE : STATUS_OK);
+    if (found != STATUS_OK) {
+#ifdef _OPENMP
+#pragma omp critical
+#endif
+      status = found;
+    }
+    if (m->data_range) {
+      m->range[2 * j] = lo;
+      m->range[2 * j + 1] = hi;
+    }
+  }
+  return status;
+}
