@@ -8,9 +8,9 @@
 # From the ground up.
 LAYERS <- list(
   base = c("workspace", "vectorize", "rng", "linalg", "conjugate_gradients", "block_cholesky",
-           "accelerate", "batch_means", "line_search", "top_eigen"),
+           "accelerate", "batch_means", "line_search"),
   spline = c("bspline", "family", "pairs", "terms", "penalty", "kronecker"),
-  data = c("rows", "folds", "causal_graph", "second_moments"),
+  data = c("rows", "folds", "causal_graph", "second_moments", "top_eigen"),
   model = c("measurement", "psd", "linear_scm", "factor", "signs"),
   truth = c("scm", "metrics", "compare"),
   start = c("rotation", "unmixing", "refine"),
