@@ -7,8 +7,8 @@
 # Modes: fits (random problems, any settings), edits (controls and fits changed by hand), units (x
 # in another unit), trips (saveRDS, predict and update), threads (1 and 2 give the same bits) and
 # interrupts. Ends with a table of outcomes, and status 1 if any is a failure: crash, hang,
-# unclassed (an error or warning without a class of the package), nonfinite or differs (from what it should be
-# equal to). What is absurd (|ZA'|^2 above 100 |x|^2) is listed.
+# unclassed (an error or warning without a class of the package), nonfinite or differs (from what
+# it should be equal to). What is absurd (|ZA'|^2 above 100 |x|^2) is listed.
 # The cases are in tools/fuzz_cases.R.
 
 fuzz_modes <- c("fits", "edits", "units", "trips", "threads", "interrupts")

@@ -199,6 +199,7 @@ test_that("print reports the effective sample size", {
 })
 
 test_that("chains and importance sampling agree", {
+  skip_on_cran()
   for (kind in c("bounded", "strong")) {
     sim <- withr::with_seed(3, sim_crl(chain_dag(4), n = 60, p = 10, nonlinearity = kind))
     one <- withr::with_seed(1, bayes_latents(sim, draws = 8000))

@@ -22,6 +22,7 @@ sim <- conv_sim(2)
 limit <- conv_fit(sim, acceleration = "none", tol = 1e-9, max_iter = 3000)
 
 test_that("the accelerated iteration is the reference's", {
+  skip_on_cran()
   sim <- conv_sim(2, n = 80)
   for (setting in list(list(), list(mixing = "diagonal"), list(mixing = "fixed"))) {
     settings <- utils::modifyList(list(max_iter = 15, tol = 0, knots = 5, sigma2 = "learned"),
@@ -59,6 +60,7 @@ test_that("so it does from principal components, over a long way", {
 })
 
 test_that("so it does with a reference score, and the accelerated iteration is the reference's", {
+  skip_on_cran()
   plain <- conv_fit(sim, reference = "gaussian", acceleration = "none", tol = 1e-8,
                     max_iter = 3000)
   fit <- conv_fit(sim, reference = "gaussian", tol = 1e-8)
@@ -213,6 +215,7 @@ without <- function(fit) {
 }
 
 test_that("iterations in two goes are those in one", {
+  skip_on_cran()
   goes <- list(list(), list(mixing = "diagonal"), list(solver = "cg", cg_tol = 1e-12),
                list(lambda = "auto", eta = "auto"))
   for (settings in goes) {

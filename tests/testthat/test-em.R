@@ -222,6 +222,7 @@ test_that("every thread count gives the same bits", {
 })
 
 test_that("several blocks of rows agree with the reference", {
+  skip_on_cran()
   withr::local_seed(19)
   s <- em_data(n_env = c(2003, 3001, 1999, 3004), p = 5, parents_of_3 = 2)
   fit <- fit_em(s, max_iter = 2, threads = 2)

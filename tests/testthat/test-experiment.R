@@ -390,6 +390,7 @@ test_that("progress shows cells and time left", {
 })
 
 test_that("print, tidy and summary", {
+  skip_on_cran()
   got <- run(bayes = list(draws = 50), settings = list(a = tiny, b = replace(tiny, "n", 30)))
   expect_output(print(got), "2 settings, 6 methods, 2 seeds; 24 cells")
   expect_output(print(got), "true graph .*empty graph .*Bayes optimum")
@@ -449,6 +450,7 @@ test_that("ribbons run from quartile to quartile along the variable", {
 })
 
 test_that("domains are columns from zero, or points on a log axis", {
+  skip_on_cran()
   one <- swept[swept$n == 40 & swept$seed == 1, ]
   drawn <- drawn_layers(autoplot(one, "env", log = FALSE))
   expect_length(drawn, 2)

@@ -243,6 +243,7 @@ test_that("states without rows are unknown, in linear priors", {
 })
 
 test_that("within the principal components little is lost, and the fit says so", {
+  skip_on_cran()
   sim <- withr::with_seed(3, sim_crl(chain_dag(3), n = 300, p = 60, nonlinearity = "linear"))
   exact <- g(sim, control = linear())
   expect_null(exact$subspace)

@@ -217,6 +217,7 @@ test_that("SAEM with noise in components is the reference, draw for draw", {
 })
 
 test_that("posterior draws are the reference, draw for draw, also for correlated columns of A", {
+  skip_on_cran()
   data <- g_case()
   control <- g_settings()
   fit <- run_saem(data, start_of(data), control)

@@ -181,6 +181,7 @@ test_that("a g fit starts from another, from an f fit, and f takes A from g", {
 })
 
 test_that("update() gives the bits of a longer run", {
+  skip_on_cran()
   sim <- small_sim()
   same <- function(a, b) {
     parts <- setdiff(names(b), c("elapsed", "call"))

@@ -16,6 +16,7 @@ rotation_of <- function(p) withr::with_seed(2, qr.Q(qr(matrix(stats::rnorm(p^2),
 distance <- function(a, b) sqrt(sum((a * sign_by(a, b) - b)^2))
 
 test_that("the stage of draws: unit, signs and numbering of the principal components", {
+  skip_on_cran()
   sim <- invariant_sim()
   data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
   start <- pca_start(data)
@@ -33,6 +34,7 @@ test_that("the stage of draws: unit, signs and numbering of the principal compon
 })
 
 test_that("the whole start by draws: rows, domains, rotation and unit matter less than the seed", {
+  skip_on_cran()
   sim <- invariant_sim()
   start <- function(x = sim$x, env = sim$env, targets = unclass(sim$targets), seed = 1) {
     fit_crl(x, env, targets, sim$dag, control = crl_control(seed = seed, max_iter = 0))$mixing
@@ -97,6 +99,7 @@ test_that("g from a given start: unit, rotation and domains do not matter up to 
 })
 
 test_that("g: the order of the rows matters less than the seed", {
+  skip_on_cran()
   sim <- invariant_sim()
   g <- function(x, env, seed = 1) {
     fit_crl(x, env, sim$targets, sim$dag, method = "g", init = list(mixing = sim$mixing),
@@ -111,6 +114,7 @@ test_that("g: the order of the rows matters less than the seed", {
 })
 
 test_that("one, two and three threads give the same bits, from the start on", {
+  skip_on_cran()
   # three shards of rows
   sim <- withr::with_seed(4, sim_crl(chain_dag(3), n = 2800, p = 6, sigma2 = 1))
   expect_gt(nrow(sim$x), 2 * 4096)

@@ -226,6 +226,7 @@ fit_markov <- function(s, ..., init = s$start) {
 }
 
 test_that("the EM with the Markov score agrees with the reference", {
+  skip_on_cran()
   withr::local_seed(10)
   s <- markov_data()
   for (setting in list(
@@ -263,6 +264,7 @@ test_that("a log-density may correct a Gaussian reference score", {
 })
 
 test_that("from the truth the Markov score stays, where the causal one drifts", {
+  skip_on_cran()
   withr::local_seed(11)
   sim <- sim_crl(chain_dag(3), n = 700, p = 20)
   drift <- vapply(c("causal", "markov"), function(score) {

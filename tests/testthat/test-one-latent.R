@@ -20,6 +20,7 @@ test_that("the interventional start is the principal component, with every stage
 })
 
 test_that("an f fit is near the Bayes optimum, with every score and mixing", {
+  skip_on_cran()
   for (score in c("causal", "markov")) {
     for (mixing in c("auto", "psd")) {
       fit <- fit_crl(sim, control = crl_control(score = score, mixing = mixing))
@@ -38,6 +39,7 @@ test_that("an f fit is near the Bayes optimum, with every score and mixing", {
 })
 
 test_that("so is a g fit, whose posterior is exact", {
+  skip_on_cran()
   quick <- function(...) crl_control(burn_in = 60, iterations = 60, draws = 20, seed = 1, ...)
   for (mixing in c("orthonormal", "psd")) {
     fit <- fit_crl(sim, method = "g", control = quick(mixing = mixing))

@@ -47,6 +47,7 @@ expect_psd_close <- function(fit, reference, tolerance = 1e-9) {
 }
 
 test_that("the EM agrees with the reference: psd and fixed, reference score, weights, threads", {
+  skip_on_cran()
   withr::local_seed(31)
   s <- psd_data(n_env = c(1203, 1101, 1028, 917)) # two shards of rows
   for (mixing in c("psd", "fixed")) {
@@ -65,6 +66,7 @@ test_that("the EM agrees with the reference: psd and fixed, reference score, wei
 })
 
 test_that("the EM agrees with the reference: damping, perfect interventions, learned sigma2, cg", {
+  skip_on_cran()
   withr::local_seed(32)
   s <- psd_data()
   settings <- list(
@@ -305,6 +307,7 @@ correlated_sim <- function(seed, n = 1000, nonlinearity = "linear", d = 3, p = 2
 }
 
 test_that("learned correlated columns come close to the Bayes optimum, whatever the mechanism", {
+  skip_on_cran()
   error <- function(sim, mechanisms) {
     fit <- fit_crl(sim, control = crl_control(mixing = "psd", intervention = "perfect",
                                               mechanisms = mechanisms))
@@ -324,6 +327,7 @@ test_that("learned correlated columns come close to the Bayes optimum, whatever 
 })
 
 test_that("the start's last stage: threads, seed, given settings of the mechanisms, events", {
+  skip_on_cran()
   sim <- correlated_sim(2, n = 1500)
   at_start <- function(...) {
     fit_crl(sim, control = crl_control(mixing = "psd", intervention = "perfect", max_iter = 0, ...))
@@ -337,6 +341,7 @@ test_that("the start's last stage: threads, seed, given settings of the mechanis
 })
 
 test_that("the start finds correlated columns, which a rotation cannot", {
+  skip_on_cran()
   for (seed in 1:3) {
     sim <- correlated_sim(seed)
     at_start <- function(mixing) {
@@ -352,6 +357,7 @@ test_that("the start finds correlated columns, which a rotation cannot", {
 })
 
 test_that("the start is an optimum of the likelihood, and the same in every run", {
+  skip_on_cran()
   sim <- correlated_sim(4)
   data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
   control <- crl_control(mixing = "psd", intervention = "perfect", mechanisms = "linear",

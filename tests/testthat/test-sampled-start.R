@@ -27,6 +27,7 @@ labels_hold <- function(fit, sim) {
 }
 
 test_that("steep mechanisms: errors near the Bayes optimum, where splines alone are far from it", {
+  skip_on_cran()
   for (seed in c(5, 9)) {
     sim <- sampled_sim(seed, d = 4, n = 1000, p = 60, nonlinearity = "strong")
     bayes <- withr::with_seed(1, rel_mse(bayes_latents(sim, draws = 2000), sim))
@@ -40,6 +41,7 @@ test_that("steep mechanisms: errors near the Bayes optimum, where splines alone 
 })
 
 test_that("linear and bounded mechanisms are recovered as well as by the stages before", {
+  skip_on_cran()
   for (nonlinearity in c("linear", "bounded")) {
     ratio <- vapply(1:3, function(seed) {
       sim <- sampled_sim(seed, d = 4, n = 1000, p = 60, nonlinearity = nonlinearity)
@@ -50,6 +52,7 @@ test_that("linear and bounded mechanisms are recovered as well as by the stages 
 })
 
 test_that("skewed noise does not turn A away, as a Gaussian prior would", {
+  skip_on_cran()
   sim <- sampled_sim(1, d = 4, n = 500, p = 50, nonlinearity = "linear", noise = "skewed")
   expect_lt(over_floor(start_of(sim), sim), 2)
   gaussian <- utils::modifyList(SAMPLING, list(components = 1L))
@@ -57,6 +60,7 @@ test_that("skewed noise does not turn A away, as a Gaussian prior would", {
 })
 
 test_that("the seed decides; R's random numbers are left alone; threads do not matter", {
+  skip_on_cran()
   sim <- sampled_sim(2, n = 1500)
   mixing <- function(...) fit_crl(sim, control = crl_control(max_iter = 0, ...))$mixing
   set.seed(1)
@@ -109,6 +113,7 @@ test_that("the runs have ever more rows, equally spaced in every domain", {
 })
 
 test_that("perfect interventions, weights, repeated and untargeted domains are honoured", {
+  skip_on_cran()
   sim <- sampled_sim(5, n = 400)
   soft <- start_of(sim)
   perfect <- start_of(sim, intervention = "perfect")
@@ -171,6 +176,7 @@ without_choice <- function(code) {
 }
 
 test_that("draws choose the right rotation where splines do not", {
+  skip_on_cran()
   for (seed in c(15, 30)) {
     sim <- steep_sim(seed)
     fit <- start_of(sim, max_iter = 100)
@@ -182,6 +188,7 @@ test_that("draws choose the right rotation where splines do not", {
 })
 
 test_that("an optimum that draws prefer is said to be theirs; g begins there, too", {
+  skip_on_cran()
   sim <- steep_sim(15)
   fit <- start_of(sim)
   expect_gt(which.min(fit$optima$refined), 1L)
@@ -249,6 +256,7 @@ test_that("a run that cannot go on leaves the choice to the others", {
 })
 
 test_that("candidates are compared by the same random numbers", {
+  skip_on_cran()
   sim <- steep_sim(15)
   seeds <- numeric()
   risks <- draws_risks
@@ -261,6 +269,7 @@ test_that("candidates are compared by the same random numbers", {
 })
 
 test_that("risks of few draws are not off by their Monte-Carlo error", {
+  skip_on_cran()
   sim <- sampled_sim(6, n = 200)
   data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
   start <- pca_start(data)
@@ -290,6 +299,7 @@ test_that("Stein's estimate: row by row, and the error of Gaussian posterior mea
 })
 
 test_that("small noise, and none: where risks tie, the objective chooses", {
+  skip_on_cran()
   for (sigma2 in c(1e-6, 0)) {
     sim <- sampled_sim(7, n = 200, sigma2 = sigma2)
     fit <- start_of(sim, max_iter = 2)

@@ -28,6 +28,7 @@ held_out <- function(s, fold, penalty, weights = WEIGHTS) {
 }
 
 test_that("held-out losses and chosen weights are those of the reference", {
+  skip_on_cran()
   for (seed in 1:2) {
     for (penalty in c("difference", "ridge")) {
       s <- smoothing_data(seed)
@@ -42,6 +43,7 @@ test_that("held-out losses and chosen weights are those of the reference", {
 })
 
 test_that("two parents, and conjugate gradients", {
+  skip_on_cran()
   s <- smoothing_data(3, parents_of_3 = 1:2)
   for (penalty in c("difference", "ridge")) {
     banded <- choose(s, lambda = "auto", penalty = penalty, solver = "cholesky")
@@ -55,6 +57,7 @@ test_that("two parents, and conjugate gradients", {
 })
 
 test_that("sums of terms, and a log-density", {
+  skip_on_cran()
   s <- smoothing_data(5, parents_of_3 = 1:2, n_env = 211)
   weights <- c(0.01, 1, 100)
   for (setting in list(list(score = "markov"), list(interaction = "additive"))) {

@@ -85,6 +85,7 @@ expect_near_floor <- function(sim) {
 }
 
 test_that("a linear SCM's mixing is found as well as the principal subspace allows", {
+  skip_on_cran()
   for (seed in 1:4) {
     sim <- start_sim(seed, d = 4, n = 1000, p = 100)
     expect_near_floor(sim)
@@ -92,6 +93,7 @@ test_that("a linear SCM's mixing is found as well as the principal subspace allo
 })
 
 test_that("spline mechanisms mend the rotation of a nonlinear SCM", {
+  skip_on_cran()
   for (seed in 1:2) {
     sim <- start_sim(seed, d = 3, n = 1000, nonlinearity = "strong")
     error <- vapply(c("linear", "spline"), function(mechanisms) {
@@ -103,6 +105,7 @@ test_that("spline mechanisms mend the rotation of a nonlinear SCM", {
 })
 
 test_that("the start: the same bits for every thread count, R's random numbers left alone", {
+  skip_on_cran()
   sim <- start_sim(5)
   set.seed(1)
   before <- .Random.seed
@@ -293,6 +296,7 @@ test_that("refined objectives are of all rows, though some are thinned out", {
 })
 
 test_that("A is found with a domain without targets beside single targets", {
+  skip_on_cran()
   for (seed in 1:3) {
     expect_near_floor(withr::with_seed(seed, sim_crl(
       chain_dag(4), n = 600, p = 100, nonlinearity = "linear", targets = rbind(0, diag(4))
@@ -301,6 +305,7 @@ test_that("A is found with a domain without targets beside single targets", {
 })
 
 test_that("A is found from domains with several targets at once", {
+  skip_on_cran()
   targets <- rbind(c(1, 1, 0, 0), c(0, 1, 1, 0), c(0, 0, 1, 1), c(1, 0, 0, 0), c(0, 1, 0, 1))
   for (seed in 1:3) {
     expect_near_floor(withr::with_seed(seed, sim_crl(
@@ -348,6 +353,7 @@ test_that("a given A is matched by the names of features and latents", {
 
 # Steep mechanisms gain most after the first sweep: the optimum near the truth is behind until then.
 test_that("the spline stage decides between contenders at its end", {
+  skip_on_cran()
   for (seed in c(8, 20)) {
     withr::local_seed(seed)
     sim <- sim_crl(random_dag(4, 1.5, max_parents = 2), n = 200, p = 100, sigma2 = 0.5,
@@ -360,6 +366,7 @@ test_that("the spline stage decides between contenders at its end", {
 # Lines through steep mechanisms leave no optimum near the truth, but where the parents of
 # intervened latents are left out they do.
 test_that("optima of the search under perfect interventions are tried, too", {
+  skip_on_cran()
   spline <- crl_control(mechanisms = "spline", max_iter = 0, seed = 1)
   for (setting in list(c(seed = 15, n = 1000, sigma2 = 0.5), c(seed = 18, n = 200, sigma2 = 2))) {
     withr::local_seed(setting[["seed"]])
@@ -378,6 +385,7 @@ test_that("optima of the search under perfect interventions are tried, too", {
 
 # Noise twenty times as large as the latents' own: corrected regressions are indefinite.
 test_that("where the correction for noise breaks down, the stage of splines is left out", {
+  skip_on_cran()
   sim <- withr::with_seed(1, sim_crl(chain_dag(3), n = 200, p = 20, sigma2 = 20,
                                      nonlinearity = "linear"))
   fits <- lapply(c(linear = "linear", spline = "spline"), function(mechanisms) {
