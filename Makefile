@@ -8,7 +8,7 @@ export R_LIBS := $(LIB):$(CURDIR)/.lib/deps$(if $(R_LIBS),:$(R_LIBS))
 export LC_ALL ?= C.UTF-8
 
 TARBALL   := ebcrl_$(shell sed -n 's/^Version: *//p' DESCRIPTION).tar.gz
-SOURCES   := DESCRIPTION NAMESPACE R $(wildcard R/*) src $(wildcard src/*) man $(wildcard man/*) \
+SOURCES   := DESCRIPTION NAMESPACE R $(wildcard R/*) src $(wildcard src/*) $(wildcard src/*/*) man $(wildcard man/*) \
              $(wildcard inst/*)
 INSTALLED := $(LIB)/.installed
 # The same with vignettes, which take as long again to build.
@@ -57,7 +57,7 @@ lint: setup-dev $(INSTALLED) ## lint the R code
 	Rscript tools/lint.R
 
 format: setup-dev ## format the C code in place
-	clang-format -i src/*.c src/*.h
+	clang-format -i src/*.c src/*/*.c src/*/*.h
 
 valgrind: setup-dev $(INSTALLED) ## run the tests of the C code under valgrind (minutes)
 	tools/valgrind.sh

@@ -553,7 +553,7 @@ check_engine_range <- function(range, d, call) {
   }
 }
 
-# The status of the C core (src/workspace.h) that check_divergence() puts into words.
+# The status of the C core (src/base/workspace.h) that check_divergence() puts into words.
 STATUS_DIVERGED <- 6L
 
 #' The noise variance may run away where latents are missing from the model

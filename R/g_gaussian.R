@@ -1,5 +1,5 @@
 # g-modeling with Gaussian priors, in closed form: linear mechanisms, by exact EM on the moments of
-# each combination of targets (src/gaussian_em.c), and standard normal latents, by eigenvalues.
+# each combination of targets (src/g/gaussian_em.c), and standard normal latents, by eigenvalues.
 
 # Moments are kept in all directions of x up to this many doubles, else within the leading
 # SUBSPACE_FACTOR d principal components.

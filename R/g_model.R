@@ -1,5 +1,6 @@
 # CRL g-modeling (Section 6 of the paper): the interventional prior on the latents, fitted by
-# stochastic-approximation EM (src/saem.c), and the posterior at held parameters (src/posterior.c).
+# stochastic-approximation EM (src/g/saem.c), and the posterior at held parameters
+# (src/g/posterior.c).
 
 # Sweeps of fresh chains that are left out, before those that count.
 WARM_UP <- 50L

@@ -88,7 +88,7 @@ fullest_cell <- function(data, control) {
   cell
 }
 
-#' Spline coefficients of a family, see term_count() and term_size() in src/terms.c
+#' Spline coefficients of a family, see term_count() and term_size() in src/spline/terms.c
 #' @noRd
 count_coefficients <- function(interaction, parents, knots) {
   most <- switch(interaction, tensor = Inf, pairwise = 2, additive = 1)

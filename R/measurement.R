@@ -1,6 +1,6 @@
 # The measurement model: x = mu + A z + eps, eps ~ N(0, diag(psi)). What the second moments of x say
 # on it, before anything is known of the graph: mean, noise, the span of A, how many factors there
-# are. By maximum-likelihood factor analysis (src/factor.c).
+# are. By maximum-likelihood factor analysis (src/model/factor.c).
 
 # S is held in memory (p x p) up to this many features; beyond, its eigenvectors come from passes
 # over the rows.
@@ -164,8 +164,8 @@ noise_edge <- function(n, p) {
 #' Second moments of x, about its mean or about 0
 #'
 #' @param data `crl_data`.
-#' @return list: what the routines of src/r_measure.c take: `x`, `env`, `omega`, `mean` (p or NULL),
-#'   `second` (p x p, or NULL where it is not held), `square` (p, its diagonal), `threads`
+#' @return list: what the routines of src/glue/r_measure.c take: `x`, `env`, `omega`, `mean`
+#'   (p or NULL), `second` (p x p, or NULL where it is not held), `square` (p, its diagonal), `threads`
 #' @noRd
 feature_moments <- function(data, centered, threads = 1L) {
   omega <- row_weights(data)

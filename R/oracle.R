@@ -115,7 +115,7 @@ resolved_sampler <- function(sampler, sim, call = rlang::caller_env()) {
   if (linear) "exact" else if (ncol(sim$z) <= MAX_IMPORTANCE) "importance" else "chains"
 }
 
-#' The same for linear mechanisms in closed form: src/gaussian_prior.c at the truth
+#' The same for linear mechanisms in closed form: src/g/gaussian_prior.c at the truth
 #' @noRd
 bayes_exact <- function(sim, threads) {
   scm <- sim$scm
@@ -133,7 +133,7 @@ bayes_exact <- function(sim, threads) {
   bayes_result(posterior[c("latents", "latents_sd")], 0L, sim)
 }
 
-#' The same by Metropolis-within-Gibbs chains: src/posterior.c at the truth
+#' The same by Metropolis-within-Gibbs chains: src/g/posterior.c at the truth
 #' @noRd
 bayes_chains <- function(sim, draws, seed, threads) {
   gram <- gram_of(sim$mixing)
@@ -201,7 +201,7 @@ noisy_latents <- function(sim) {
   list(y = sim$x %*% sim$mixing %*% solve(gram), variance = variance, coef = coef)
 }
 
-#' The structural causal model in the form src/r_scm.c unpacks; nodes are numbered from 0
+#' The structural causal model in the form src/glue/r_scm.c unpacks; nodes are numbered from 0
 #' @noRd
 scm_for_c <- function(sim) {
   scm <- sim$scm

@@ -1,7 +1,7 @@
 # The last stage of the interventional start with mechanisms = "sampled", and of that of correlated
-# columns: a short g-model (src/saem.c) within the principal subspace. The correction for noise in
-# the parents by which the spline stage (src/refine.c) does without a posterior is of second order;
-# where mechanisms bend within a width of the noise, draws of the parents take its place.
+# columns: a short g-model (src/g/saem.c) within the principal subspace. The correction for noise in
+# the parents by which the spline stage (src/start/refine.c) does without a posterior is of second
+# order; where mechanisms bend within a width of the noise, draws of the parents take its place.
 
 # Rows of a domain in the spline stage, its sweeps. Then runs of SAEM: the first on as many rows,
 # factor from run to run until all rows are there, iterations of the first and of each later run (at
@@ -46,8 +46,8 @@ samples_start <- function(init, control) {
 #' Where mechanisms bend within a width of the noise, the objective of the spline stage may favour
 #' another rotation, or lead away from the right one. So both what it started from and what it made
 #' of that are candidates. Each gets a short g-model on few rows; that whose posterior means have
-#' the least estimated error goes on (stein_risks() in src/metrics.h: the Hyvarinen loss of the
-#' score that the g-model implies, hence comparable between rotations), if it is clearly better than
+#' the least estimated error goes on (stein_risks() in src/truth/metrics.h: the Hyvarinen loss of
+#' the score that the g-model implies, hence comparable between rotations), if it is clearly better than
 #' the choice of the spline stage: ties go to the objective.
 #'
 #' @param joined,refined See join_cut_optima(), refined_optima().

@@ -1,4 +1,4 @@
-# Signs of latents, which the model leaves open: the rule is in src/signs.c.
+# Signs of latents, which the model leaves open: the rule is in src/model/signs.c.
 
 SIGN_CHOICES <- c("auto", "up", "down", "loadings")
 
@@ -27,7 +27,7 @@ turns_signs <- function(control, label) {
   !identical(control$signs, "auto") || label %in% c("pca", "interventional")
 }
 
-#' What is wanted of each latent, in the form of src/signs.h: 1 up, -1 down, 0 by the loadings
+#' What is wanted of each latent, in the form of src/model/signs.h: 1 up, -1 down, 0 by the loadings
 #' @noRd
 wanted_signs <- function(control, data) {
   signs <- control$signs

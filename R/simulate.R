@@ -193,7 +193,7 @@ random_orthonormal <- function(p, d) {
   qr.Q(decomposition) * rep(signs, each = p)
 }
 
-#' The g of eq. 7.1 for every label; src/scm.c has the same functions
+#' The g of eq. 7.1 for every label; src/truth/scm.c has the same functions
 #' @noRd
 nonlinearities <- list(
   linear = function(z, kappa) z,

@@ -1,5 +1,5 @@
 # The interventional start: the rotation of the principal subspace under which the latents are most
-# likely to follow the graph and the interventions, by src/rotation.c and src/refine.c.
+# likely to follow the graph and the interventions, by src/start/rotation.c and src/start/refine.c.
 
 # Residual variances of latents are not believed below this share of the noise variance.
 VARIANCE_FLOOR <- 0.05
@@ -252,7 +252,7 @@ cut_families <- function(coord, state) {
 
 #' Principal components, mixed as is most likely: the start of `mixing = "psd"`
 #'
-#' The search (src/unmixing.c) is over W = B^-1, A = UB with U the principal components, in
+#' The search (src/start/unmixing.c) is over W = B^-1, A = UB with U the principal components, in
 #' coordinates in which the pooled covariance is the identity; it starts from the best rotation and
 #' from random ones. With spline mechanisms, SAEM goes on from the best optimum.
 #' @return As interventional_start(), `orthonormal` and `scale` being the polar factors of A
@@ -391,7 +391,7 @@ optima_mixing <- function(found, which, basis, part, control) {
 
 #' Pairs of latents that linear mechanisms hardly tell apart at an optimum: the log-likelihood falls
 #' by less than it may over a turn of the two into one another, see UNTOLD
-#' @param rise d x d x starts, see rotation_rises() in src/rotation.h.
+#' @param rise d x d x starts, see rotation_rises() in src/start/rotation.h.
 #' @return "z1 and z2", ...
 #' @noRd
 hardly_told <- function(rise, s, data) {

@@ -1472,7 +1472,7 @@ ref_gradient <- function(f, at, step = 1e-5) {
   }, 0)
 }
 
-# Signs of latents (src/signs.c) from a table of means by domain.
+# Signs of latents (src/model/signs.c) from a table of means by domain.
 ref_latent_signs <- function(latents, env, targets, mixing, wanted) {
   vapply(seq_len(ncol(mixing)), function(j) {
     z <- latents[, j]
