@@ -165,7 +165,8 @@ noise_edge <- function(n, p) {
 #'
 #' @param data `crl_data`.
 #' @return list: what the routines of src/glue/r_measure.c take: `x`, `env`, `omega`, `mean`
-#'   (p or NULL), `second` (p x p, or NULL where it is not held), `square` (p, its diagonal), `threads`
+#'   (p or NULL), `second` (p x p, or NULL where it is not held), `square` (p, its diagonal),
+#'   `threads`
 #' @noRd
 feature_moments <- function(data, centered, threads = 1L) {
   omega <- row_weights(data)

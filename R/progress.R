@@ -1,7 +1,8 @@
 # Progress bars: how they look, and who moves them. A stage that counts is moved by its code; one
 # stage may run inside another, whose bar waits meanwhile. From C come two kinds of calls, never from
 # a parallel region (src/glue/r_util.c): of the tick that em_fit and its like are given, once an
-# iteration, and of the heartbeat, wherever a kernel looks for Ctrl-C, so that a bar moves within long steps.
+# iteration, and of the heartbeat, wherever a kernel looks for Ctrl-C, so that a bar moves
+# within long steps.
 
 #' Is progress to be shown?
 #' @param progress TRUE, FALSE or NULL: in interactive sessions.
