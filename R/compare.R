@@ -109,9 +109,10 @@ crl_compare <- function(..., folds = 5, seed = 1, progress = NULL) {
   fold <- row_folds(folds, data, seed)
   check_copy_memory(fits, environment())
   if (!is.null(progress)) check_flag(progress, "progress")
+  varying <- lapply(fits, without_constant)
   scored <- with_progress(progress, "Refits", eta = TRUE,
                           steps = max(fold) * length(fits), function(tick) {
-    cross_validate(fits, fold, tick %||% identity)
+    cross_validate(varying, fold, tick %||% identity)
   })
   structure(comparison_table(fits, scored, data), folds = scored$folds, size = fit_size(fits[[1L]]),
             class = c("crl_comparison", "tbl_df", "tbl", "data.frame"))

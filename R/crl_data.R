@@ -16,25 +16,27 @@
 #'   variance, and a normal prior has no states. NULL: f-modeling.
 #' @return List of class `crl_data`: `x` (n x p double), `env` (integer codes 1..M), `env_names`,
 #'   `targets` (M x d integer), `dag` (`crl_dag`), `weights` (M, sum 1), `n_env` (M), `n`, `p`, `d`,
-#'   `n_domains`, `latent_names`, `feature_names` (or NULL), `mean_square` (mean of |x_i|^2).
+#'   `labels` (how labels of targets are read, see label_rule()), `n_domains`, `latent_names`,
+#'   `feature_names` (or NULL), `constant` (columns of x with one value only, which the engines do
+#'   not see: varying_features()), `mean_square` (mean of |x_i|^2).
 #' @noRd
 crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
                      prior = NULL, call = rlang::caller_env()) {
   check_given(x = missing(x), targets = missing(targets), dag = missing(dag), call = call)
   x <- as_double_matrix(x, call)
   dag <- as_dag(dag)
-  targets <- targets_for_dag(targets, dag, call)
+  targets <- targets_of_data(targets, env, x, dag, call)
   latents <- colnames(targets)
   dimnames(dag) <- list(latents, latents)
   check_dimensions(x, length(latents), if (is.null(prior)) knots + 2L, call)
   scan <- check_finite_matrix(x, "x", call)
-  check_variation(x, scan$constant, call)
+  check_variation(x, scan$constant, length(latents), call)
   check_size(scan$mean_square, call)
 
+  design <- domains_of_data(targets, env, x, call)
+  targets <- design$targets
   domains <- rownames(targets)
-  env_arg <- if (is.null(env)) "targets" else "env"
-  check_env(env %||% attr(targets, "env"), nrow(x), env_arg, call)
-  env <- domain_codes(env %||% attr(targets, "env"), domains, call)
+  env <- domain_codes(design$env, domains, call)
   n_env <- tabulate(env, length(domains))
   check_domains(n_env, domains, call)
   targets <- matrix(as.integer(targets), length(domains), dimnames = list(domains, latents))
@@ -44,12 +46,15 @@ crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
     check_cells(n_env, targets, 2L, call, paste("A mean and a variance are estimated in each: add",
                                                 "rows, or pool domains."))
   }
+  report_constant(x, scan$constant)
 
   structure(list(
     x = x, env = env, env_names = domains, targets = targets, dag = dag,
     weights = domain_weights(weights, n_env, domains, call), n_env = n_env,
+    labels = attr(design$targets, "labels") %||% label_rule(),
     n = nrow(x), p = ncol(x), d = length(latents), n_domains = length(domains),
-    latent_names = latents, feature_names = colnames(x), mean_square = scan$mean_square
+    latent_names = latents, feature_names = colnames(x), constant = scan$constant,
+    mean_square = scan$mean_square
   ), class = "crl_data")
 }
 
@@ -70,6 +75,85 @@ some_rows <- function(data, rows, x) {
   data$n <- length(rows)
   data$n_env <- tabulate(data$env, data$n_domains)
   data
+}
+
+# Features that are left out ----------------------------------------------------------------------
+
+#' Data without the constant columns of x, as the engines see it (a copy of x if there are any)
+#' @noRd
+varying_features <- function(data) {
+  if (length(data$constant) == 0L) {
+    return(data)
+  }
+  data$x <- data$x[, -data$constant, drop = FALSE]
+  data$feature_names <- colnames(data$x)
+  data$p <- ncol(data$x)
+  data$mean_square <- .Call(C_scan_matrix, data$x)$mean_square
+  data$constant <- integer()
+  data
+}
+
+# Parts of a fit with one row a feature.
+FEATURE_PARTS <- c("mixing", "orthonormal", "mixing_mc_error")
+
+#' Change the rows of every part of a fit that has one a feature, and its data
+#' @noRd
+change_features <- function(fit, data, rows) {
+  own <- intersect(FEATURE_PARTS, names(fit))
+  fit[own] <- lapply(fit[own], rows)
+  if (!is.null(fit$r_hat)) fit$r_hat$mixing <- rows(fit$r_hat$mixing)
+  if (!is.null(fit$optima)) fit$optima$mixing <- lapply(fit$optima$mixing, rows)
+  fit$data <- data
+  fit
+}
+
+#' A fit of the varying features of `data`, with loadings of 0 for the others
+#' @noRd
+with_constant <- function(fit, data) {
+  rows <- function(part) {
+    all <- matrix(0, data$p, ncol(part), dimnames = list(data$feature_names, colnames(part)))
+    all[-data$constant, ] <- part
+    all
+  }
+  fit$counts[["features_constant"]] <- length(data$constant)
+  change_features(fit, data, rows)
+}
+
+#' The fit of the varying features that with_constant() made one of all
+#' @noRd
+without_constant <- function(fit) {
+  constant <- fit$data$constant
+  if (length(constant) == 0L) {
+    return(fit)
+  }
+  fit$counts <- fit$counts[setdiff(names(fit$counts), "features_constant")]
+  fit$start <- start_without(fit$start, fit$data)
+  change_features(fit, varying_features(fit$data),
+                  function(part) part[-constant, , drop = FALSE])
+}
+
+#' A start for the varying features: a given A loses the rows of the others
+#' @noRd
+start_without <- function(init, data, call = rlang::caller_env()) {
+  if (inherits(init, "crl_fit") && identical(init$data$constant, data$constant)) {
+    return(without_constant(init))
+  }
+  given <- is.list(init) && is.matrix(init$mixing) && identical(dim(init$mixing), c(data$p, data$d))
+  if (!given) {
+    return(init)
+  }
+  init <- unclass(init)[intersect(c("mixing", "sigma2"), names(init))]
+  init$mixing <- mixing_by_name(init$mixing, data, call)[-data$constant, , drop = FALSE]
+  init
+}
+
+#' Run an engine, fit_data() or fit_g(), on the features that vary
+#' @noRd
+fit_varying <- function(engine, data, init, control, call, error_call) {
+  fit <- engine(varying_features(data), start_without(init, data, error_call), control, call,
+                error_call)
+  fit$start <- reusable_start(init %||% fit$start)
+  with_constant(fit, data)
 }
 
 # Rows --------------------------------------------------------------------------------------------
@@ -116,10 +200,10 @@ stack_domains <- function(x, env = NULL, arg = "x", call = rlang::caller_env()) 
   if (!all(fits)) {
     first <- which(!fits)[1L]
     abort_input(c("Every entry of {.arg {arg}} must be a numeric matrix.",
-                  "x" = "Domain {.val {domains[first]}} is {describe(x[[first]])}."), "type",
-                call = call)
+                  "x" = "Domain {.val {domains[first]}} is {describe(x[[first]])}.",
+                  "i" = dense_hint(x[[first]], "x")), "type", call = call)
   }
-  check_same_columns(x, domains, arg, call)
+  x <- in_same_columns(x, domains, arg, call)
   rows <- vapply(x, nrow, 0L)
   stacked <- do.call(rbind, unname(x))
   storage.mode(stacked) <- "double"
@@ -137,8 +221,9 @@ list_domains <- function(x, arg, call) {
   domains
 }
 
+#' The matrices with their columns in the order of the first, by name where they have names
 #' @noRd
-check_same_columns <- function(x, domains, arg, call) {
+in_same_columns <- function(x, domains, arg, call) {
   columns <- vapply(x, ncol, 0L)
   if (any(columns != columns[1L])) {
     other <- which(columns != columns[1L])[1L]
@@ -148,15 +233,22 @@ check_same_columns <- function(x, domains, arg, call) {
                   "i" = "All domains share one mixing: give them the same features."), "shape",
                 call = call)
   }
-  named <- lapply(x, colnames)
-  differs <- vapply(named, function(names) !identical(names, named[[1L]]), NA)
-  if (any(differs)) {
-    other <- which(differs)[1L]
-    abort_input(c("Every matrix of {.arg {arg}} must have the same columns in the same order.",
-                  "x" = paste("The column names of domain {.val {domains[other]}} differ from",
-                              "those of {.val {domains[1]}}."),
-                  "i" = "Bring the columns into one order by name."), "shape", call = call)
+  wanted <- colnames(x[[1L]])
+  nameless <- vapply(x, function(rows) is.null(colnames(rows)), NA)
+  if (any(nameless != nameless[1L])) {
+    other <- which(nameless != nameless[1L])[1L]
+    abort_input(c("All matrices of {.arg {arg}} must have column names, or none.",
+                  "x" = paste("Domain {.val {domains[if (nameless[1]) other else 1]}} has them,",
+                              "{.val {domains[if (nameless[1]) 1 else other]}} has none.")),
+                "shape", call = call)
   }
+  Map(function(rows, domain) {
+    match <- match_names(colnames(rows), wanted,
+                         paste0("column names of domain {.val ", in_cli(domain), "} of {.arg ", arg,
+                                "}"),
+                         paste0("columns of {.val ", in_cli(domains[1L]), "}"), "shape", call)
+    if (is.null(match)) rows else rows[, match, drop = FALSE]
+  }, x, domains)
 }
 
 #' @noRd
@@ -173,10 +265,46 @@ as_double_matrix <- function(x, call) {
   x
 }
 
-#' What to do with a sparse matrix
+#' How to make an ordinary matrix of an object of another package, or NULL
+#'
+#' Containers of assays have samples in columns. Classes go by name, so that no package is needed.
 #' @noRd
 dense_hint <- function(x, arg) {
-  if (isS4(x)) paste0("A sparse matrix is made dense by {.code as.matrix(", arg, ")}.")
+  if (!isS4(x)) {
+    return(NULL)
+  }
+  is_a <- function(...) inherits(x, c(...)) || any(class(x) %in% c(...))
+  if (is_a("Seurat", "SeuratObject")) {
+    return(assay_hint("A Seurat object", paste0("SeuratObject::LayerData(", arg, ")"), arg))
+  }
+  if (is_a("SummarizedExperiment", "RangedSummarizedExperiment", "SingleCellExperiment",
+           "SpatialExperiment")) {
+    return(assay_hint(paste0("A ", class(x)[1L]), paste0("SummarizedExperiment::assay(", arg, ")"),
+                      arg))
+  }
+  if (is_a("ExpressionSet")) {
+    return(assay_hint("An ExpressionSet", paste0("Biobase::exprs(", arg, ")"), arg))
+  }
+  if (is_a("DFrame", "DataFrame")) {
+    return(paste0("A DataFrame is made a data frame by {.code as.data.frame(", arg, ")}."))
+  }
+  # without its package loaded a class is a name only
+  if (is_a("Matrix") || grepl("^[dlnz][a-z][A-Za-z]Matrix$", class(x)[1L])) {
+    logical <- grepl("^[ln]", class(x)[1L])
+    return(paste0("A matrix of package Matrix is made an ordinary one by {.code as.matrix(", arg,
+                  ")", if (logical) " + 0", "}."))
+  }
+  if (is_a("DelayedArray", "DelayedMatrix", "SparseArray", "SVT_SparseMatrix", "HDF5Matrix")) {
+    return(paste0("A matrix of this class is made dense by {.code as.matrix(", arg, ")}."))
+  }
+  "An object of another package has to be made a matrix, rows = samples, by that package's means."
+}
+
+#' @noRd
+assay_hint <- function(what, extract, arg) {
+  paste0(what, " has samples in columns: give {.code t(as.matrix(", extract, "))}",
+         if (arg == "x") paste0(", and the domain of each sample, such as {.code ", arg,
+                                "$condition}, as {.arg env}"), ".")
 }
 
 #' @noRd
@@ -209,19 +337,30 @@ check_dimensions <- function(x, d, coefficients, call) {
 }
 
 #' @noRd
-check_variation <- function(x, constant, call) {
-  if (length(constant) == 0L) {
-    return(invisible())
-  }
+check_variation <- function(x, constant, d, call) {
   if (length(constant) == ncol(x)) {
     abort_input(c("{.arg x} must vary.", "x" = "All its rows are the same: zero variance.",
                   "i" = "Check how it was read, scaled and subset."), "constant", call = call)
   }
+  if (d > ncol(x) - length(constant)) {
+    abort_input(c("{.arg x} must have as many columns that vary as {.arg dag} has latents ({d}).",
+                  "x" = paste("{length(constant)} of its {ncol(x)} columns",
+                              "{cli::qty(length(constant))}{?is/are} constant.")),
+                "constant", call = call)
+  }
+}
+
+#' Say which columns of x are left out because they have one value only
+#' @noRd
+report_constant <- function(x, constant) {
+  if (length(constant) == 0L) {
+    return(invisible())
+  }
   which_ones <- if (is.null(colnames(x))) constant else colnames(x)[constant]
-  abort_input(c("The columns of {.arg x} must vary.",
-                "x" = "Constant: column{cli::qty(length(constant))}{?s} {some(which_ones)}.",
-                "i" = "Drop {cli::qty(length(constant))}{?it/them} from {.arg x}."), "constant",
-              call = call)
+  cli::cli_inform(c("!" = paste("{length(constant)} of {ncol(x)} columns of {.arg x}",
+                                "{cli::qty(length(constant))}{?has/have} one value only and",
+                                "{?is/are} left out: {some(which_ones)}."),
+                    "i" = "Their loadings are 0."), class = "ebcrl_message_constant")
 }
 
 # Mean squares of the rows of x beyond which products of four of its entries may overflow, or
@@ -252,10 +391,101 @@ check_given <- function(..., call, help = "fit_crl") {
 #' Targets with their columns in the order of the graph
 #' @noRd
 targets_for_dag <- function(targets, dag, call) {
-  if (is.matrix(targets) || is.data.frame(targets)) {
+  if (is.data.frame(targets)) {
+    targets <- targets_from_frame(targets, colnames(dag), label_rule(), call = call)
+  }
+  if (is.matrix(targets)) {
     return(match_latents(intervention_targets(targets), colnames(dag), call))
   }
   intervention_targets(targets, latents = colnames(dag))
+}
+
+#' The same of data with rows: what is given row by row is put in the order of the rows of x, and
+#' has the domain of each row as its attribute "env"
+#' @noRd
+targets_of_data <- function(targets, env, x, dag, call) {
+  rows <- rownames(x)
+  by_row <- is_by_row(targets, env, nrow(x), rows)
+  if (by_row) {
+    found <- entry_names(targets)
+    targets <- without_names(in_order(targets, match_rows(found, rows, "targets", call = call)))
+  } else if (is_text(targets) && !is.null(names(targets))) {
+    targets <- as.list(targets)
+  }
+  targets <- targets_for_dag(targets, dag, call)
+  attached <- attr(targets, "env")
+  if (by_row && is.null(attached)) {
+    named <- match_rows(rownames(targets), rows, "targets", call = call)
+    targets <- domains_of_rows(in_order(unclass(targets), named), attr(targets, "labels"))
+  } else if (!is.null(attached) && length(attached) == nrow(x)) {
+    attr(targets, "env") <- in_order(attached, match_rows(names(attached), rows, "targets",
+                                                         call = call))
+  }
+  targets
+}
+
+#' Are targets given row by row, rather than by domain? A vector of labels without names always is.
+#' @noRd
+is_by_row <- function(targets, env, n, rows) {
+  if (inherits(targets, "crl_targets") && !is.null(attr(targets, "env"))) {
+    return(FALSE)
+  }
+  named <- own_names(entry_names(targets))
+  if (is_text(targets) && is.null(named) && is.null(dim(targets))) {
+    return(is.null(names(targets)) || NROW(targets) == n)
+  }
+  NROW(targets) == n && (is.null(env) || (!is.null(own_names(rows)) && setequal(named, rows)))
+}
+
+#' @noRd
+without_names <- function(x) {
+  if (is.data.frame(x) || length(dim(x)) == 2L) {
+    rownames(x) <- NULL
+    return(x)
+  }
+  unname(x)
+}
+
+#' Targets and the domain of each row of x, from `env`, from targets that go by row, or from both
+#' @return list: `targets`, `env`
+#' @noRd
+domains_of_data <- function(targets, env, x, call) {
+  attached <- attr(targets, "env")
+  if (is.null(env)) {
+    check_env(attached, x, "targets", call)
+    return(list(targets = targets, env = attached))
+  }
+  check_env(env, x, "env", call)
+  env <- in_order(env, match_rows(names(env), rownames(x), "env", call = call))
+  if (is.null(attached)) {
+    return(list(targets = targets, env = env))
+  }
+  check_env(attached, x, "targets", call)
+  list(targets = targets_of_domains(targets, as.integer(attached), env, call), env = env)
+}
+
+#' Where targets go by row and domains are given, too, each domain must have one set of targets
+#' @param codes Row of `targets` of each row of x.
+#' @noRd
+targets_of_domains <- function(targets, codes, env, call) {
+  labels <- domain_labels(if (is.factor(env)) levels(droplevels(env)) else unique(env))
+  domain <- match(if (is.factor(env)) as.character(env) else domain_labels(env), labels)
+  key <- do.call(paste0, as.data.frame(unclass(targets)))
+  first <- codes[match(seq_along(labels), domain)]
+  differs <- which(key[codes] != key[first[domain]])
+  if (length(differs) > 0L) {
+    at <- differs[1L]
+    sets <- target_labels(targets[c(first[domain[at]], codes[at]), , drop = FALSE])
+    abort_input(c("The rows of a domain of {.arg env} must have the same {.arg targets}.",
+                  "x" = paste("Domain {.val {labels[domain[at]]}} has {.val {sets[1]}} and,",
+                              "in row {at}, {.val {sets[2]}}."),
+                  "i" = paste("Leave out {.arg env}: rows with the same label are then one domain.",
+                              "One label for each domain has its name:",
+                              "{.code c(a = \"z1\", b = \"none\")}.")),
+                "domain", call = call)
+  }
+  new_targets(unclass(targets)[first, , drop = FALSE], labels, colnames(targets),
+              labels = attr(targets, "labels"))
 }
 
 #' The domain of each row as a position among `domains`
@@ -286,10 +516,11 @@ domain_labels <- function(env) {
 }
 
 #' @noRd
-check_env <- function(env, n, arg, call) {
+check_env <- function(env, x, arg, call) {
+  n <- nrow(x)
   if (is.null(env)) {
     abort_input(c("{.arg env} must be given: the domain of each row of {.arg x}.",
-                  "i" = "It may be left out only where {.arg targets} goes by row."),
+                  "i" = "It may be left out only where {.arg targets} goes by row ({n} rows)."),
                 "type", call = call)
   }
   if (!is.null(dim(env)) || !(is.character(env) || is.factor(env) || is.numeric(env))) {
@@ -302,8 +533,15 @@ check_env <- function(env, n, arg, call) {
                 "type", call = call)
   }
   if (length(env) != n) {
+    mend <- if (length(env) == ncol(x)) {
+      "It fits the columns: {.arg x} has samples in rows, so perhaps transpose it, {.code t(x)}."
+    } else if (arg == "targets") {
+      paste("Labels without names are one for each row. Give each domain's label its name, as in",
+            "{.code c(a = \"z1\", b = \"none\")}.")
+    }
     abort_input(c("{.arg {arg}} must give one domain for each row of {.arg x}.",
-                  "x" = "It gives {length(env)} for {n} row{?s}."), "shape", call = call)
+                  "x" = "It gives {length(env)} for {n} row{?s}.", "i" = mend), "shape",
+                call = call)
   }
   check_env_present(env, call)
 }

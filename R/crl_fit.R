@@ -97,10 +97,11 @@ print.summary.crl_fit <- function(x, digits = 3L, ...) {
 #'
 #' @param object A `crl_fit`, from [fit_crl()].
 #' @param type `"latents"`: the posterior means. `"x"`: the denoised observations, latents times the
-#'   transposed mixing matrix, in the units of `x`.
+#'   transposed mixing matrix, in the units of `x`; of a feature that was left out because it has
+#'   one value only, that value.
 #' @param ... Not used.
 #' @return `coef()`: the mixing matrix A (p x d matrix, features x latents). `fitted()`: n x d
-#'   matrix (`"latents"`) or n x p matrix (`"x"`). `residuals()`: `x - latents %*% t(mixing)` (n x p
+#'   matrix (`"latents"`) or n x p matrix (`"x"`). `residuals()`: `x` minus the latter (n x p
 #'   matrix); like `fitted(type = "x")`, it takes as much memory as the data. `nobs()`: the number
 #'   of rows n.
 #' @seealso [predict.crl_fit()] for new rows.
@@ -151,7 +152,12 @@ nobs.crl_fit <- function(object, ...) {
 #' Observations without noise: rows of latents (n x d) to rows of features (n x p)
 #' @noRd
 mix <- function(latents, object) {
-  tcrossprod(latents, object$mixing)
+  x <- tcrossprod(latents, object$mixing)
+  constant <- object$data$constant
+  if (length(constant) > 0L) {
+    x[, constant] <- rep(object$data$x[1L, constant], each = nrow(x))
+  }
+  x
 }
 
 #' @noRd
@@ -353,6 +359,9 @@ count_note <- function(name, count, fit) {
     reference_floored = paste("In the Gaussian reference,", count_of(count, "variance"), "came out",
                               "below the noise variance, which took its place: there latents",
                               "hardly vary, or their domains have few rows."),
+    features_constant = paste(count_of(count, "feature"), "with one value only",
+                              if (count == 1) "was" else "were", "left out and",
+                              if (count == 1) "has" else "have", "loadings of 0."),
     sigma2_floored = paste("The noise variance fell to its floor, 1e-10 of the mean square of x,",
                            "in", count_of(count, "iteration"), "and was held there: x may lie in",
                            "d dimensions without noise."),

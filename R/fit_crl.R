@@ -58,9 +58,14 @@
 #' @param x Observations: a numeric matrix (n x p, rows are samples), a data frame of numbers, a
 #'   list with one matrix for each domain, or a simulation ([sim_crl()]), which brings the other
 #'   arguments.
-#' @param env Domain of each row (length n): names, a factor, or positions in `targets`.
+#' @param env Domain of each row (length n): names, a factor, or positions in `targets`. `NULL`
+#'   where `targets` goes by row, or `x` is a list.
 #' @param targets Intervention targets of each domain (M x d, 0/1, domain names as row names), or
-#'   what [intervention_targets()] reads.
+#'   what [intervention_targets()] reads: a vector of labels without names is one label for each
+#'   row, with names one for each domain. With `env = NULL`, n sets, or n rows of 0 and 1, go by
+#'   row, too. Where targets go by row and `env` is given as well, all rows of a domain must have
+#'   the same. For control labels other than `"none"` or a separator other than `+`, call
+#'   [intervention_targets()].
 #' @param dag Causal graph over the latents (d x d, 0/1, `dag[i, j] = 1` means i -> j), or what
 #'   [as_dag()] reads.
 #' @param method `"f"`: f-modeling by score matching (Algorithm 1). `"g"`: g-modeling, the prior
@@ -73,7 +78,7 @@
 #'   p x d matrix and a number (estimated if left out). Or a fit, whose `mixing` and `sigma2` are
 #'   taken; with `method = "g"`, a g fit of the same rows, domains and graph goes on where another
 #'   one ended, with its mechanisms and draws. Rows and columns of a given A are matched by name
-#'   where both it and `x` (or the graph) have names, else by position.
+#'   where both it and `x` (or the graph) have names, else by position; other names are an error.
 #' @param control Settings, see [crl_control()]; a list of settings does as well.
 #' @param ... For the methods; an argument that no method reads is an error.
 #'
@@ -180,6 +185,18 @@
 #'
 #' The latents are those of the final A and \eqn{\sigma^2}. Unless `init` gives A, a latent is
 #' higher where it is targeted, see `signs` in [crl_control()]; if it does, signs follow it.
+#'
+#' @section Names:
+#' Names are matched, not ignored. Where the rows of `x` and what is given row by row (`env`, or
+#' `targets`) both have names, rows are matched by name; so are `weights` and domains, columns of
+#' `targets` and nodes of `dag`, the matrices of a list and their columns, and rows and columns of a
+#' given A. Names that disagree are an error (`ebcrl_error_names` for rows), which says what is
+#' missing; only what has no names on one side goes by position. Automatic row names of data frames
+#' (`"1"`, `"2"`, ...) and the default names of latents (`z1`, `z2`, ...) count as none.
+#' @section Constant features:
+#' A column of `x` with one value only (all zero, say) tells nothing of the latents. It is left out,
+#' with a message of class `ebcrl_message_constant`, and has loadings of 0; \eqn{\sigma^2} is that
+#' of the others. All results keep the p columns of `x`. For the fit the other columns are copied.
 #'
 #' @section Errors:
 #' Bad input stops with a condition of class `ebcrl_error`, and of a class for its kind, such as
@@ -290,6 +307,9 @@ short_code <- function(expression) {
 #' The engine behind every entry point: Algorithm 1 on checked data
 #' @noRd
 fit_data <- function(data, init, control, call = NULL, error_call = rlang::caller_env()) {
+  if (length(data$constant) > 0L) {
+    return(fit_varying(fit_data, data, init, control, call, error_call))
+  }
   started <- proc.time()[["elapsed"]]
   init <- init %||% default_init(control)
   chosen <- control$interaction == "auto"

@@ -20,6 +20,9 @@ NOISE_FLOOR <- 1e-3
 #' The engine of g-modeling on checked data: SAEM, then the posterior at its parameters
 #' @noRd
 fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_env()) {
+  if (length(data$constant) > 0L) {
+    return(fit_varying(fit_g, data, init, control, call, error_call))
+  }
   if (control$prior != "spline") {
     return(fit_gaussian(data, init, control, call, error_call))
   }

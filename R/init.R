@@ -91,29 +91,22 @@ check_init <- function(init, call) {
 }
 
 #' A given A with its rows in the order of the columns of x and its columns in that of the latents:
-#' by name where both sides have names, else by position. Column names that are of something else
-#' ("PC1") count as none.
+#' by name where both sides have names, else by position. The default names of latents, z1, z2, ...
+#' in this order, count as none.
 #' @noRd
-mixing_by_name <- function(mixing, data, call) {
-  latents <- if (any(colnames(mixing) %in% data$latent_names)) colnames(mixing)
-  rows <- positions_by_name(rownames(mixing), data$feature_names, "row", "columns of {.arg x}",
-                            call)
-  columns <- positions_by_name(latents, data$latent_names, "column", "latents", call)
-  mixing[rows, columns, drop = FALSE]
-}
-
-#' @noRd
-positions_by_name <- function(found, wanted, side, what, call) {
-  if (is.null(found) || is.null(wanted) || identical(found, wanted)) {
-    return(TRUE)
+mixing_by_name <- function(mixing, data, call, arg = "init$mixing", class = "init") {
+  side <- function(word) paste0(word, " names of {.arg ", arg, "}")
+  mend <- "Without names it is taken in the order given: {.code unname()}."
+  rows <- match_names(rownames(mixing), data$feature_names, side("row"),
+                      "column names of {.arg x}", class, call, mend)
+  default <- default_latents(ncol(mixing))
+  found <- colnames(mixing)
+  nameless <- identical(found, default) || identical(data$latent_names, default)
+  same <- setequal(found, data$latent_names)
+  columns <- if (same || !nameless) {
+    match_names(found, data$latent_names, side("column"), "latents", class, call, mend)
   }
-  if (anyDuplicated(found) || !setequal(found, wanted)) {
-    abort_input(c(paste0("The ", side, " names of {.arg init$mixing} must be the ", what, "."),
-                  "x" = "They are {some(found)}, not {some(wanted)}.",
-                  "i" = "Without names it is taken in the order given."), "init",
-                call = call)
-  }
-  match(wanted, found)
+  mixing[rows %||% TRUE, columns %||% TRUE, drop = FALSE]
 }
 
 #' Principal components of the uncentred data: the model has no intercept

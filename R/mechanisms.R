@@ -246,11 +246,12 @@ posterior_of_new <- function(object, x, design) {
 #' model expects of an experiment that was not made.
 #'
 #' @param object A `crl_fit`, from [fit_crl()] with `method = "g"`.
-#' @param targets Which latents are targeted, as for [predict()][predict.crl_fit]: names, a vector
-#'   of d zeros and ones, or an n x d matrix of them.
+#' @param targets Which latents are targeted, as for [predict()][predict.crl_fit]: one label
+#'   (`"z1+z2"`), set or vector of d zeros and ones for all rows, or n of them.
 #' @param n Number of rows.
 #' @param ... Not used; an argument that nothing reads is an error.
-#' @return A list: `x` (n x p matrix of observations), `z` (n x d matrix of latents).
+#' @return A list: `x` (n x p matrix of observations; features with one value only, which the fit
+#'   left out, have that value), `z` (n x d matrix of latents).
 #' @section Random numbers:
 #' R's generator: `set.seed()` fixes the result.
 #' @section Errors:
@@ -262,7 +263,7 @@ posterior_of_new <- function(object, x, design) {
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
 #' quick <- crl_control(burn_in = 30, iterations = 30, draws = 50)
 #' fit <- fit_crl(sim, method = "g", control = quick)
-#' both <- simulate_domain(fit, targets = c("z1", "z2"), n = 100)
+#' both <- simulate_domain(fit, targets = "z1+z2", n = 100)
 #' colMeans(both$z)
 #' @export
 simulate_domain <- function(object, targets, n, ...) {
@@ -281,7 +282,7 @@ simulate_domain <- function(object, targets, n, ...) {
   data <- object$data
   check_bytes(8 * n * (3 * data$p + 4 * data$d), object$control, c("i" = "Use a smaller {.arg n}."),
               rlang::current_env(), what = "The simulation")
-  table <- target_table(targets, n, data$latent_names, rlang::current_env(),
+  table <- target_table(targets, n, data, rlang::current_env(),
                         rows = "{.arg n} = {n_new} row{?s}")
   check_seen_states(table, object, rlang::current_env(), asking = "{.arg targets}")
   state <- table[rep_len(seq_len(nrow(table)), n), , drop = FALSE]
@@ -293,8 +294,9 @@ simulate_domain <- function(object, targets, n, ...) {
         draw_noise(object$prior, 2L * j - 1L + s, length(rows))
     }
   }
-  x <- tcrossprod(z, object$mixing) +
-    sqrt(object$sigma2) * matrix(stats::rnorm(n * data$p), n, data$p)
+  x <- mix(z, object)
+  varying <- setdiff(seq_len(data$p), data$constant)
+  x[, varying] <- x[, varying] + sqrt(object$sigma2) * stats::rnorm(n * length(varying))
   list(x = x, z = z)
 }
 

@@ -26,11 +26,14 @@
 #' @param newdata Numeric matrix (n_new x p) or data frame, rows = samples, in the units of the `x`
 #'   that was fitted (and, if that was centred or scaled, in the same way). If both it and the
 #'   fitted `x` have column names, columns are matched by name and other columns are left aside;
-#'   else there must be p columns in the order of `x`. `NULL` stands for the training rows.
-#' @param targets Which latents are targeted: one value for all rows, either a vector of d zeros and
-#'   ones (matched by name, if named) or the names of the targeted latents (`character(0)` or
-#'   `"none"`: none); or an n_new x d matrix of zeros and ones (columns matched by name, if named).
-#'   Names are matched as in [intervention_targets()].
+#'   else there must be p columns in the order of `x`. Features that the fit left out, because they
+#'   had one value only, are not read, but must be there. `NULL` stands for the training rows.
+#' @param targets Which latents are targeted, in the forms of [intervention_targets()]. For each row
+#'   of `newdata` a label (`"z1"`, `"z1+z2"`, `"none"`), or one label for all rows; a list with one
+#'   set for each row, or for all, `list(c("z1", "z2"))`; an n_new x d matrix or data frame of zeros
+#'   and ones; or one vector of d zeros and ones for all rows (matched by name, if named). Labels
+#'   for no intervention and what joins latents are those of the fit's targets, see `none` and `sep`
+#'   there. A vector of labels has one meaning: one a row. Latents targeted at once are one label.
 #' @param env Domains of the rows, by name: one for all rows, or one a row. Give either `targets` or
 #'   `env` with `newdata`, and neither without.
 #' @param type `"latents"`: posterior means, in the units of the latents. `"sd"`: their standard
@@ -46,6 +49,11 @@
 #'   names of the latents (features). With `interval = "credible"`, n_new x d x 3 array, whose last
 #'   dimension is `"fit"`, `"lwr"` and `"upr"`: `[, "z1", ]` is the matrix that
 #'   [stats::predict.lm()] gives for a response.
+#' @section Names:
+#' What is given row by row is matched with the rows of `newdata` by name, where both have names,
+#' and names that disagree are an error. The same holds for columns of `targets` and the latents,
+#' and, but for columns to leave aside, for those of `newdata` and the features. Names `"1"`, `"2"`,
+#' ... in this order, such as the automatic row names of data frames, count as none.
 #' @section Intervals:
 #' The interval of a latent is its posterior mean plus and minus a normal quantile times its
 #' posterior standard deviation: a normal approximation from the two moments that Tweedie's formulas
@@ -64,16 +72,17 @@
 #' `newdata` was not centred or scaled as the training data was. With `type = "sd"` or intervals, a
 #' warning of class `ebcrl_warning_variance` counts the floored variances. A target state without
 #' training rows, or a combination that the training domains do not determine, is an error of class
-#' `ebcrl_error_unseen_state`; wrong columns are errors of class `ebcrl_error_shape`, values that
-#' are not finite `ebcrl_error_missing`, unknown domains `ebcrl_error_domain`, targets outside 0 and
-#' 1 or with unknown names `ebcrl_error_targets`.
+#' `ebcrl_error_unseen_state`; wrong columns are errors of class `ebcrl_error_shape`, names of rows
+#' that disagree `ebcrl_error_names`, values that are not finite `ebcrl_error_missing`, unknown
+#' domains `ebcrl_error_domain`, targets outside 0 and 1 or with unknown names
+#' `ebcrl_error_targets`.
 #' @examples
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
 #' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)
 #' new <- sim$x[1:5, ]
 #' predict(fit, new, env = sim$env[1:5])
 #' # two latents targeted at once, which no training domain has
-#' predict(fit, new, targets = c("z1", "z2"), type = "sd")
+#' predict(fit, new, targets = "z1+z2", type = "sd")
 #' # 90 % intervals of the first latent
 #' predict(fit, new, env = sim$env[1:5], interval = "credible")[, "z1", ]
 #' @importFrom stats predict
@@ -118,7 +127,7 @@ check_level <- function(level, call = rlang::caller_env()) {
 #' @noRd
 posterior_of_rows <- function(object, newdata, targets, env, call = rlang::caller_env()) {
   x <- check_newdata(newdata, object$data, call)
-  design <- row_design(targets, env, nrow(x), object$data, call)
+  design <- row_design(targets, env, x, object$data, call)
   check_seen_states(design$targets, object, call)
   if (object$method == "g") {
     posterior <- posterior_of_new(object, x, design)
@@ -200,20 +209,23 @@ check_newdata <- function(newdata, data, call) {
 #' The columns of the fit, by name where both sides have names, else by position
 #' @noRd
 match_columns <- function(newdata, data, call) {
-  found <- colnames(newdata)
-  wanted <- data$feature_names
+  found <- own_names(colnames(newdata))
+  wanted <- own_names(data$feature_names)
   if (is.null(found) || is.null(wanted)) {
     if (ncol(newdata) != data$p) {
       abort_input(c("{.arg newdata} must have the {data$p} column{?s} of the fitted data.",
-                    "x" = "It has {ncol(newdata)}."), "shape", call = call)
+                    "x" = "It has {ncol(newdata)}.", "i" = transpose_hint(newdata, data$p)),
+                  "shape", call = call)
     }
     return(newdata)
   }
   absent <- setdiff(wanted, found)
   if (length(absent) > 0L) {
+    transposed <- !is.data.frame(newdata) && all(wanted %in% rownames(newdata))
     abort_input(c("{.arg newdata} must have the columns of the fitted data, by name.",
                   "x" = "{some(absent)} {cli::qty(length(absent))}{?is/are} not there.",
-                  "i" = "For matching by position, remove the column names of a matrix."),
+                  "i" = if (transposed) transpose_hint(newdata, nrow(newdata)) else
+                    "For matching by position, remove the column names of a matrix."),
                 "shape", call = call)
   }
   if (identical(found, wanted)) {
@@ -228,10 +240,17 @@ match_columns <- function(newdata, data, call) {
   newdata[, wanted, drop = FALSE]
 }
 
+#' @noRd
+transpose_hint <- function(x, p) {
+  if (nrow(x) == p) {
+    "Its rows are as many: samples go in rows, so perhaps transpose it, {.code t(newdata)}."
+  }
+}
+
 #' Target table and row codes of the rows to predict
 #' @return list(codes = integer n_new, targets = table of the codes, k x d 0/1 integer matrix)
 #' @noRd
-row_design <- function(targets, env, n_new, data, call) {
+row_design <- function(targets, env, x, data, call) {
   if (is.null(targets) == is.null(env)) {
     found <- if (is.null(env)) "Neither is given." else "Both are given."
     abort_input(c("Give either {.arg targets} or {.arg env} with {.arg newdata}.", "x" = found,
@@ -239,20 +258,25 @@ row_design <- function(targets, env, n_new, data, call) {
                 "targets", call = call)
   }
   if (!is.null(env)) {
-    return(list(codes = known_domains(env, n_new, data$env_names, call), targets = data$targets))
+    return(list(codes = known_domains(env, nrow(x), data$env_names, call, rownames(x)),
+                targets = data$targets))
   }
-  table <- target_table(targets, n_new, data$latent_names, call)
+  table <- target_table(targets, nrow(x), data, call, names = rownames(x))
   key <- apply(table, 1L, paste, collapse = "")
-  list(codes = rep_len(match(key, unique(key)), n_new),
+  list(codes = rep_len(match(key, unique(key)), nrow(x)),
        targets = table[!duplicated(key), , drop = FALSE])
 }
 
 #' The domains of rows to predict as positions among the `domains` of the fit
+#' @param names Row names of newdata.
 #' @noRd
-known_domains <- function(env, n_new, domains, call) {
-  if (!is.atomic(env) || !length(env) %in% c(1L, n_new)) {
+known_domains <- function(env, n_new, domains, call, names = NULL) {
+  if (!is.atomic(env) || !is.null(dim(env)) || !length(env) %in% c(1L, n_new)) {
     abort_input(c("{.arg env} must be one domain, or one for each row of {.arg newdata} ({n_new}).",
                   "x" = "It is {describe(env)}."), "shape", call = call)
+  }
+  if (length(env) == n_new) {
+    env <- in_order(env, match_rows(names(env), names, "env", "newdata", call))
   }
   labels <- unique(env)
   codes <- match(domain_labels(labels), domains)[match(env, labels)]
@@ -266,35 +290,88 @@ known_domains <- function(env, n_new, domains, call) {
 }
 
 #' `targets` as a 0/1 matrix with one row, or one for each row to predict
+#'
+#' A vector of labels, a list of sets and a matrix all go row by row, or have one entry (row) for
+#' all of them; a vector of numbers is one set for all.
 #' @param rows The rows to predict in words, with their number `n_new`.
+#' @param names Their names.
 #' @noRd
-target_table <- function(targets, n_new, latents, call,
-                         rows = "{n_new} row{?s} of {.arg newdata}") {
-  if (is.factor(targets)) {
-    targets <- as.character(targets)
+target_table <- function(targets, n_new, data, call,
+                         rows = "{n_new} row{?s} of {.arg newdata}", names = NULL) {
+  latents <- data$latent_names
+  if (is.data.frame(targets) && length(targets) == 1L && is_text(targets[[1L]])) {
+    targets <- stats::setNames(as.character(targets[[1L]]), entry_names(targets))
   }
-  if (is.character(targets)) {
-    single <- length(targets) == 1L
-    row <- if (single) label_row(targets, latents, call) else set_row(targets, latents, call)
-    return(matrix(row, 1L))
+  if (inherits(targets, "crl_targets")) {
+    targets <- targets_by_row(targets, latents, call)
   }
-  if (is.list(targets) && !is.data.frame(targets)) {
-    abort_input(c("{.arg targets} must be names of latents, or zeros and ones.",
-                  "x" = "It is {describe(targets)}.",
-                  "i" = "A target set for each row is a matrix (rows x latents) of 0 and 1."),
-                "type", call = call)
+  if ((is.numeric(targets) || is.logical(targets)) && is.null(dim(targets))) {
+    one <- matrix(targets, 1L, dimnames = list(NULL, names(targets)))
+    return(targets_from_matrix(one, latents, call))
   }
-  if (is.null(dim(targets))) {
-    targets <- matrix(targets, 1L, dimnames = list(NULL, names(targets)))
-  } else if (nrow(targets) != n_new) {
-    abort_input(c(paste0("{.arg targets} must have one row for each of ", rows, "."),
-                  "x" = "It has {nrow(targets)}.",
-                  "i" = "One target set for all rows is a vector of zeros and ones, or of names."),
-                "shape", call = call)
+  found <- entry_names(targets)
+  if (!is_text(targets) && !is.list(targets) && !is.matrix(targets)) {
+    abort_input(c("{.arg targets} must be labels, zeros and ones, or a list of sets.",
+                  "x" = "It is {describe(targets)}."), "type", call = call)
   }
-  targets <- as.matrix(targets)
-  rownames(targets) <- NULL
-  targets_from_matrix(targets, latents, call)
+  check_target_rows(targets, n_new, rows, call)
+  if (NROW(targets) == n_new) {
+    targets <- in_order(targets, match_rows(found, names, "targets", "newdata", call))
+  }
+  read_target_rows(without_names(targets), data, call)
+}
+
+#' Rows of 0 and 1 of what goes by row, one for each entry
+#' @noRd
+read_target_rows <- function(targets, data, call) {
+  latents <- data$latent_names
+  if (is.data.frame(targets) || is.matrix(targets)) {
+    return(targets_from_matrix(as.matrix(targets), latents, call))
+  }
+  if (is.list(targets)) {
+    rows <- vapply(seq_along(targets), FUN.VALUE = integer(length(latents)),
+                   function(i) target_row(targets[[i]], i, latents, data$labels, call, "Entry"))
+    return(matrix(rows, length(targets), byrow = TRUE, dimnames = list(NULL, latents)))
+  }
+  labels <- as.character(targets)
+  check_labels_present(labels, call)
+  distinct <- unique(labels)
+  rows <- vapply(distinct, label_row, integer(length(latents)), latents = latents,
+                 rule = data$labels, call = call)
+  matrix(rows, length(distinct), length(latents), byrow = TRUE,
+         dimnames = list(NULL, latents))[match(labels, distinct), , drop = FALSE]
+}
+
+#' Targets made by intervention_targets(), one row for each row of data if they go by row
+#' @noRd
+targets_by_row <- function(targets, latents, call) {
+  env <- attr(targets, "env")
+  table <- match_latents(targets, latents, call)
+  if (is.null(env)) {
+    return(unclass(table))
+  }
+  table <- unclass(table)[as.integer(env), , drop = FALSE]
+  rownames(table) <- names(env)
+  table
+}
+
+#' @noRd
+check_target_rows <- function(targets, n_new, rows, call) {
+  given <- NROW(targets)
+  if (given == n_new || (given == 1L && !is.matrix(targets) && !is.data.frame(targets))) {
+    return(invisible())
+  }
+  mend <- if (is_text(targets)) {
+    paste("A vector holds a label for each row, or one for all; latents that are targeted at once",
+          "are joined in one label, {.val z1+z2}, and {.val none} is no intervention.")
+  } else if (is.list(targets) && !is.data.frame(targets)) {
+    "A list holds a set for each row, or one for all."
+  } else {
+    "One target set for all rows is a vector of zeros and ones, or a label."
+  }
+  abort_input(c(paste0("{.arg targets} must have one ", if (is_text(targets)) "label" else
+    if (is.matrix(targets) || is.data.frame(targets)) "row" else "set", " for each of ", rows, "."),
+                "x" = "It has {given}.", "i" = mend), "shape", call = call)
 }
 
 #' Every (node, state) of the target table must have coefficients

@@ -74,7 +74,8 @@
 #' R's generator, in the order edge weights, mixing, latents, noise: `set.seed()` fixes the
 #' result.
 #' @section Errors:
-#' Classed: `ebcrl_error_type`, `_shape`, `_missing`, `_range`, `_rank` (p < d, or columns of
+#' Classed: `ebcrl_error_type`, `_shape`, `_missing`, `_range`, `_names` (of numbers by latent,
+#' `edge_weights` or columns of `mixing`, that are matched by name), `_rank` (p < d, or columns of
 #' `mixing` that depend on each other), and those of [as_dag()] and [intervention_targets()].
 #' Latents that are not finite are an `ebcrl_error_range` that names the nonlinearity.
 #' @source Section 7 of \doi{10.48550/arXiv.2603.18404}.
@@ -269,6 +270,10 @@ per_latent <- function(x, arg, latents, positive = FALSE, call = rlang::caller_e
   for (value in x) {
     check_number(value, arg, min = if (positive) 0 else -Inf, open = "min", call = call)
   }
+  if (length(x) == d) {
+    x <- in_order(x, match_names(names(x), latents, paste0("names of {.arg ", arg, "}"),
+                                 "latents of {.arg dag}", call = call))
+  }
   stats::setNames(rep_len(as.double(x), d), latents)
 }
 
@@ -315,6 +320,14 @@ sim_edge_weights <- function(weights, dag, call = rlang::caller_env()) {
     return(adjacency)
   }
   weights <- check_numeric_matrix(weights, "edge_weights", nrow(dag), ncol(dag), call = call)
+  for (side in 1:2) {
+    order <- match_names(dimnames(weights)[[side]], colnames(dag),
+                         paste(c("row", "column")[side], "names of {.arg edge_weights}"),
+                         "latents of {.arg dag}", call = call)
+    if (!is.null(order)) {
+      weights <- if (side == 1L) weights[order, , drop = FALSE] else weights[, order, drop = FALSE]
+    }
+  }
   stray <- which(weights != 0 & adjacency == 0, arr.ind = TRUE)
   if (nrow(stray) > 0L) {
     edge <- paste(rownames(dag)[stray[1L, 1L]], "->", colnames(dag)[stray[1L, 2L]])
@@ -338,6 +351,7 @@ sim_mixing <- function(mixing, p, latents, call = rlang::caller_env()) {
     mixing <- random_orthonormal(p, d)
   }
   mixing <- check_numeric_matrix(mixing, "mixing", p, d, call = call)
+  mixing <- mixing_by_name(mixing, list(latent_names = latents), call, "mixing", "names")
   rank <- qr(mixing)$rank
   if (rank < d) {
     abort_input(c("{.arg mixing} must have full column rank, {d}.", "x" = "Its rank is {rank}.",

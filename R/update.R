@@ -80,6 +80,11 @@ further_iterations <- function(max_iter, iterations, call = rlang::caller_env())
 
 #' @noRd
 go_on <- function(object, further, settings, call = rlang::caller_env()) {
+  if (length(object$data$constant) > 0L) {
+    fit <- go_on(without_constant(object), further, settings, call)
+    fit["start"] <- object["start"]
+    return(with_constant(fit, object$data))
+  }
   started <- proc.time()[["elapsed"]]
   control <- continued_control(object$control, settings, call)
   if (is_gaussian(object)) {
@@ -256,7 +261,7 @@ own_arguments <- function(object) {
   data <- object$data
   latents <- data$latent_names
   list(env = factor(data$env_names[data$env], data$env_names),
-       targets = `dimnames<-`(unclass(data$targets), list(data$env_names, latents)),
+       targets = new_targets(data$targets, data$env_names, latents, labels = own_rule(data$labels)),
        dag = data$dag, weights = data$weights, init = object$start, control = object$control)
 }
 

@@ -77,8 +77,8 @@ bad_input(
   "x: fewer columns than latents" = fit_crl(x[, 1, drop = FALSE], env, targets, dag) ~ rank,
   "x: rank below the number of latents" =
     fit_crl(x[, 1] %o% c(1, 2, 3), env, targets, dag) ~ rank,
-  "x: a constant column" =
-    fit_crl(`[<-`(named, , c("kras", "myc"), 1), env, targets, dag) ~ constant,
+  "x: fewer columns that vary than latents" =
+    fit_crl(`[<-`(named, , c("kras", "myc", "egfr", "pten"), 1), env, targets, dag) ~ constant,
   "x: zero variance" = fit_crl(0 * x, env, targets, dag) ~ constant
 )
 
@@ -88,9 +88,12 @@ bad_input(
     fit_crl(replace(parts, "a", list(1:5)), targets = targets, dag = dag) ~ type,
   "list: different numbers of columns" =
     fit_crl(replace(parts, "a", list(x[21:40, 1:4])), targets = targets, dag = dag) ~ shape,
-  "list: columns in another order" = fit_crl(
-    list(obs = named[1:20, ], a = named[21:40, 5:1], b = named[41:60, ]), targets = targets,
+  "list: other columns" = fit_crl(
+    list(obs = named[1:20, 1:4], a = named[21:40, 5:2], b = named[41:60, 1:4]), targets = targets,
     dag = dag
+  ) ~ shape,
+  "list: columns without names" = fit_crl(
+    list(obs = named[1:20, ], a = x[21:40, ], b = named[41:60, ]), targets = targets, dag = dag
   ) ~ shape,
   "list: a domain twice" =
     fit_crl(list(obs = x, a = x, a = x), targets = targets, dag = dag) ~ domain,
@@ -116,8 +119,11 @@ bad_input(
   "targets: not given" = fit_crl(x, env, dag = dag) ~ type,
   "targets: a number" = fit_crl(x, env, 1, dag) ~ type,
   "targets: entries outside 0 and 1" = fit_crl(x, env, 2 * targets, dag) ~ targets,
-  "targets: a column of domains" =
-    fit_crl(x, env, data.frame(domain = rownames(targets), targets), dag) ~ type,
+  "targets: two columns of text" =
+    fit_crl(x, env, data.frame(domain = rownames(targets), batch = "b", targets), dag) ~ type,
+  "targets: labels by position" = fit_crl(x, env, c("none", "raf", "mek"), dag) ~ shape,
+  "targets: rows of a domain that differ" =
+    fit_crl(x, env, rep(c("none", "raf", "raf+mek"), 20), dag) ~ domain,
   "targets: a missing entry" = fit_crl(x, env, replace(targets, 2, NA), dag) ~ missing,
   "targets: a column too many" = fit_crl(x, env, cbind(targets, erk = 0), dag) ~ shape,
   "targets: transposed" = fit_crl(x, env, t(targets), chain_dag(c("obs", "a"))) ~ shape,
@@ -383,9 +389,11 @@ bad_input(
   "predict: env of another length" = predict(fit, named, env = c("a", "b")) ~ shape,
   "predict: targets outside 0 and 1" = predict(fit, named, targets = c(0, 2)) ~ targets,
   "predict: an unknown latent" = predict(fit, named, targets = "erk") ~ targets,
-  "predict: a list of targets" = predict(fit, named, targets = list("raf")) ~ type,
-  "predict: a label for each row" =
-    predict(fit, named[1:2, ], targets = c("none", "raf")) ~ targets,
+  "predict: a list of other length" =
+    predict(fit, named, targets = list("raf", "mek")) ~ shape,
+  "predict: a set as labels" = predict(fit, named, targets = c("mek", "raf")) ~ shape,
+  "predict: a missing label" = predict(fit, named[1:2, ], targets = c("raf", NA)) ~ missing,
+  "predict: a function" = predict(fit, named, targets = mean) ~ type,
   "predict: targets for other rows" =
     predict(fit, named, targets = matrix(0, 2, 2)) ~ shape,
   "predict: an unknown type" = predict(fit, named, env = "a", type = "mean") ~ range,

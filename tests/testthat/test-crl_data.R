@@ -14,8 +14,9 @@ test_that("crl_data() holds every field of the canonical form", {
   data <- build()
   given <- input()
   expect_s3_class(data, "crl_data")
-  expect_named(data, c("x", "env", "env_names", "targets", "dag", "weights", "n_env", "n", "p", "d",
-                       "n_domains", "latent_names", "feature_names", "mean_square"))
+  expect_named(data, c("x", "env", "env_names", "targets", "dag", "weights", "n_env", "labels", "n",
+                       "p", "d", "n_domains", "latent_names", "feature_names", "constant",
+                       "mean_square"))
   expect_identical(data$x, given$x)
   expect_identical(data$env, rep(1:3, each = 20L))
   expect_identical(data$env_names, c("obs", "a", "b"))
@@ -164,4 +165,192 @@ test_that("fit_crl() gives the same fit for a matrix, a data frame, a list and a
   expect_identical(fit_crl(sim, control = settings)$latents, fit$latents)
   expect_identical(rownames(frame$mixing), paste0("V", 1:6))
   expect_identical(colnames(fit$latents), c("z1", "z2"))
+})
+
+test_that("rows are matched by name, whatever names what is given by row", {
+  given <- input()
+  rownames(given$x) <- paste0("cell", 1:60)
+  wanted <- build(x = given$x)
+  shuffled <- withr::with_seed(1, sample(60))
+  env <- stats::setNames(given$env, rownames(given$x))
+  for (values in list(env, factor(env, c("b", "a", "obs")))) {
+    if (is.factor(values)) names(values) <- names(env)
+    expect_identical(build(x = given$x, env = values[shuffled]), wanted)
+  }
+  labels <- stats::setNames(c(obs = "none", a = "raf", b = "mek")[given$env], rownames(given$x))
+  by_row <- function(targets) crl_data(given$x, targets = targets, dag = given$dag)
+  plain <- by_row(unname(labels))
+  expect_identical(by_row(labels[shuffled]), plain)
+  expect_identical(by_row(stats::setNames(factor(labels), names(labels))[shuffled])$env,
+                   match(labels, c("mek", "none", "raf")))
+  read <- intervention_targets(unname(labels), latents = c("raf", "mek"))
+  attr(read, "env") <- stats::setNames(attr(read, "env"), names(labels))[shuffled]
+  expect_identical(by_row(read), plain)
+  rows <- given$targets[given$env, ]
+  rownames(rows) <- rownames(given$x)
+  expect_identical(by_row(rows[shuffled, ]), plain)
+  expect_identical(by_row(as.data.frame(rows[shuffled, 2:1])), plain)
+  expect_identical(by_row(as.list(labels)[shuffled]), plain)
+  # rows of a data frame, too
+  frame <- data.frame(given$x)
+  expect_identical(frame_to_matrix(frame[shuffled, ])[rownames(given$x), 2], given$x[, 2])
+})
+
+test_that("names of rows that disagree are refused, those of one side go by position", {
+  given <- input()
+  rownames(given$x) <- paste0("cell", 1:60)
+  env <- stats::setNames(given$env, rownames(given$x))
+  refused <- function(..., pattern) {
+    expect_error(build(x = given$x, ...), pattern, class = "ebcrl_error_names")
+  }
+  other <- env
+  names(other)[3] <- "cell99"
+  refused(env = other, pattern = "Missing: \"cell3\"[^c]*[.][^\"]*\"cell99\"")
+  refused(env = stats::setNames(env, c("cell1", names(env)[-60])), pattern = "More than once")
+  refused(env = stats::setNames(env, env), pattern = "Missing")
+  wanted <- build(x = given$x)
+  expect_identical(build(x = given$x, env = unname(env)), wanted)
+  expect_identical(build(x = given$x, env = stats::setNames(env, 1:60)), wanted)
+  expect_identical(build(x = unname(given$x), env = other)$env, wanted$env)
+  expect_identical(build(x = `rownames<-`(given$x, 1:60), env = other)$env, wanted$env)
+  # the same names twice, in the same order
+  expect_silent(build(x = `rownames<-`(given$x, env), env = stats::setNames(env, env)))
+})
+
+test_that("targets by row and env are one design, or refused", {
+  given <- input()
+  labels <- unname(c(obs = "none", a = "raf", b = "mek")[given$env])
+  expect_identical(build(targets = labels)$targets, build()$targets)
+  halves <- paste0(given$env, rep(1:2, 30))
+  fine <- build(targets = labels, env = halves)
+  expect_identical(fine$env_names, unique(halves))
+  expect_identical(unname(fine$targets[, "raf"]), c(0L, 0L, 1L, 1L, 0L, 0L))
+  same <- build(targets = labels, env = labels)
+  expect_identical(same$env_names, c("none", "raf", "mek"))
+  expect_error(build(targets = rev(labels)), class = "ebcrl_error_domain", NA)
+  expect_error(build(targets = labels[c(2:60, 1)]), "row 20", class = "ebcrl_error_domain")
+})
+
+test_that("labels, sets and tables by domain are read as such", {
+  wanted <- build()
+  same <- function(targets) expect_identical(build(targets = targets), wanted)
+  same(c(obs = "none", a = "raf", b = "mek"))
+  same(list(obs = "none", a = "raf", b = "mek"))
+  same(tibble::tibble(domain = c("obs", "a", "b"), target = c("none", "raf", "mek")))
+  same(tibble::tibble(domain = c("obs", "a", "b"), mek = c(0, 0, 1), raf = c(0, 1, 0)))
+  custom <- intervention_targets(c(obs = "ctrl", a = "raf_ctrl", b = "mek"), c("raf", "mek"),
+                                 none = "ctrl", sep = "_")
+  expect_identical(build(targets = custom)$targets, wanted$targets)
+  expect_identical(build(targets = custom)$labels, list(none = "ctrl", sep = "_"))
+})
+
+test_that("the columns of the matrices of a list are matched by name", {
+  x <- `colnames<-`(input()$x, letters[1:5])
+  parts <- list(obs = x[1:20, ], b = x[21:50, 5:1], a = x[51:60, c(2, 1, 3:5)])
+  expect_identical(stack_domains(parts)$x, x)
+})
+
+test_that("an error says that x fits env when transposed", {
+  given <- input(p = 70L)
+  expect_error(build(x = t(given$x)), "transpose", class = "ebcrl_error_shape")
+})
+
+test_that("constant columns are left out with a message that names them", {
+  x <- `colnames<-`(input()$x, paste0("g", 1:5))
+  x[, 4] <- 7
+  expect_message(data <- build(x = x), "1 of 5.*\"g4\"", class = "ebcrl_message_constant")
+  expect_identical(data$constant, 4L)
+  core <- varying_features(data)
+  wanted <- build(x = x[, -4])
+  wanted$constant <- integer()
+  expect_equal(core, wanted)
+  x[, 1:4] <- 0
+  expect_error(build(x = x), class = "ebcrl_error_constant")
+})
+
+test_that("a fit with constant features is that without them, of all features", {
+  sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 60, p = 5))
+  put <- function(m, fill) rbind(m[1:2, ], fill, m[3:5, ])
+  wide <- cbind(sim$x[, 1:2], 3, sim$x[, 3:5])
+  controls <- list(
+    list("f", crl_control(max_iter = 3, mechanisms = "linear", interaction = "additive")),
+    list("g", crl_control(burn_in = 5, iterations = 4, draws = 10, chains = 2, seed = 1)),
+    list("g", crl_control(prior = "linear", max_iter = 3))
+  )
+  for (one in controls) {
+    plain <- fit_crl(sim, method = one[[1]], control = one[[2]])
+    expect_message(fit <- fit_crl(wide, sim$env, sim$targets, sim$dag, method = one[[1]],
+                                  control = one[[2]]), class = "ebcrl_message_constant")
+    expect_equal(fit$mixing, put(plain$mixing, 0), ignore_attr = TRUE)
+    expect_equal(fit$latents, plain$latents)
+    expect_equal(fit$sigma2, plain$sigma2)
+    expect_equal(fit$counts[["features_constant"]], 1)
+    expect_output(print(fit), "1 feature with one value only")
+    new <- predict(fit, wide[1:3, ], env = sim$env[1:3])
+    expect_equal(new, predict(plain, sim$x[1:3, ], env = sim$env[1:3]))
+    expect_identical(residuals(fit)[, 3], rep(0, 120))
+    expect_equal(unname(residuals(fit)[, -3]), unname(residuals(plain)))
+    expect_equal(unname(predict(fit, type = "x")[, 3]), rep(3, 120))
+    further <- suppressWarnings(update(fit, max_iter = 2))
+    expect_equal(further$mixing, put(update(plain, max_iter = 2)$mixing, 0), ignore_attr = TRUE)
+    expect_equal(further$counts[["features_constant"]], 1)
+    given <- suppressMessages(fit_crl(wide, sim$env, sim$targets, sim$dag, method = one[[1]],
+                                      init = fit, control = one[[2]]))
+    again <- fit_crl(sim, method = one[[1]], init = plain, control = one[[2]])
+    expect_equal(given$latents, again$latents)
+    if (one[[2]]$prior == "linear" && one[[1]] == "g") expect_equal(logLik(fit), logLik(plain))
+    if (one[[1]] == "g") {
+      drawn <- withr::with_seed(1, simulate_domain(fit, "z1", 5))
+      expect_identical(drawn$x[, 3], rep(3, 5))
+      expect_equal(dim(drawn$x), c(5, 6))
+      expect_equal(simulate(fit, 2, seed = 1), simulate(plain, 2, seed = 1))
+    }
+  }
+})
+
+test_that("a comparison leaves constant features out", {
+  sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 60, p = 5))
+  fits <- function(x) {
+    lapply(list(a = 1, b = 20), function(lambda) {
+      suppressMessages(fit_crl(x, sim$env, sim$targets, sim$dag, init = "pca",
+                               control = crl_control(max_iter = 1, lambda = lambda)))
+    })
+  }
+  plain <- crl_compare(fits(sim$x), folds = 2)
+  wide <- crl_compare(fits(cbind(sim$x, 3)), folds = 2)
+  expect_equal(wide$loss, plain$loss)
+})
+
+test_that("the hint for an object of another package is that of its class", {
+  object <- function(class) asS4(structure(list(), class = class))
+  hint <- function(class) {
+    error <- rlang::catch_cnd(fit_crl(object(class), 1, diag(2), chain_dag(2)), "ebcrl_error_type")
+    conditionMessage(error)
+  }
+  for (class in c("dgCMatrix", "dgTMatrix", "dsCMatrix", "dgeMatrix", "dtRMatrix")) {
+    expect_match(hint(class), "`as.matrix(x)`", fixed = TRUE)
+  }
+  expect_match(hint("lgCMatrix"), "`as.matrix(x) + 0`", fixed = TRUE)
+  for (class in c("SummarizedExperiment", "SingleCellExperiment", "RangedSummarizedExperiment")) {
+    expect_match(hint(class), "`t(as.matrix(SummarizedExperiment::assay(x)))`", fixed = TRUE)
+    expect_match(hint(class), class, fixed = TRUE)
+  }
+  expect_match(hint("Seurat"), "`t(as.matrix(SeuratObject::LayerData(x)))`", fixed = TRUE)
+  expect_match(hint("ExpressionSet"), "Biobase::exprs(x)", fixed = TRUE)
+  expect_no_match(hint("something"), "as.matrix", fixed = TRUE)
+  # classes that inherit, with their packages loaded
+  where <- environment()
+  for (class in c("RangedSummarizedExperiment", "MyExperiment")) {
+    methods::setClass(class, contains = if (class == "MyExperiment") "RangedSummarizedExperiment",
+                      representation(a = "numeric"), where = where)
+  }
+  child <- methods::new("MyExperiment", a = 1)
+  expect_match(dense_hint(child, "newdata"), "t(as.matrix(SummarizedExperiment::assay(newdata)))",
+               fixed = TRUE)
+  skip_if_not_installed("Matrix")
+  sparse <- Matrix::Matrix(diag(3), sparse = TRUE)
+  expect_match(dense_hint(sparse, "x"), "as.matrix(x)", fixed = TRUE)
+  error <- rlang::catch_cnd(fit_crl(list(a = sparse, b = sparse), targets = diag(2),
+                                    dag = chain_dag(2)), "ebcrl_error_type")
+  expect_match(conditionMessage(error), "as.matrix(x)", fixed = TRUE)
 })

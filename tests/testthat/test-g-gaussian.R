@@ -215,11 +215,11 @@ test_that("predict() composes states, simulate() draws the posterior", {
   sim <- linear_sim(8)
   fit <- g(sim, control = linear(max_iter = 50))
   expect_equal(predict(fit, sim$x, env = sim$env), fit$latents)
-  both <- predict(fit, sim$x[1:4, ], targets = c("z1", "z3"))
+  both <- predict(fit, sim$x[1:4, ], targets = "z1+z3")
   post <- ref_gaussian_posterior(sim$x[1:4, ], matrix(c(1, 0, 1), 4, 3, byrow = TRUE), rep(1, 4),
                                  unname(fit$mixing), fit$sigma2, fit$gaussian)
   expect_close(both, post$mean, 1e-9)
-  sds <- predict(fit, sim$x[1:4, ], targets = c("z1", "z3"), type = "sd")
+  sds <- predict(fit, sim$x[1:4, ], targets = "z1+z3", type = "sd")
   expect_close(sds, t(sqrt(vapply(post$cov, diag, numeric(3)))), 1e-9)
   draws <- simulate(fit, nsim = 4000, seed = 3)
   expect_identical(dim(draws), c(450L, 3L, 4000L))

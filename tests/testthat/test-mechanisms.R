@@ -47,7 +47,7 @@ test_that("predict() on the training rows gives the fit's latents but for Monte-
   expect_lt(sqrt(mean(error^2)), 0.35)
   expect_equal(unname(predict(fit, sim$x, env = sim$env, type = "x")),
                unname(tcrossprod(again, fit$mixing)))
-  both <- predict(fit, sim$x[1:3, ], targets = c("z1", "z3"), type = "sd")
+  both <- predict(fit, sim$x[1:3, ], targets = "z1+z3", type = "sd")
   expect_true(all(both > 0))
   ends <- predict(fit, sim$x[1:3, ], env = sim$env[1:3], interval = "credible")
   expect_true(all(ends[, , "lwr"] < ends[, , "upr"]))
@@ -66,7 +66,7 @@ test_that("new rows far from the training data are warned of, with every prior",
 })
 
 test_that("rows of another domain follow the prior", {
-  new <- withr::with_seed(1, simulate_domain(fit, targets = c("z1", "z2"), n = 20000))
+  new <- withr::with_seed(1, simulate_domain(fit, targets = "z1+z2", n = 20000))
   expect_identical(dim(new$x), c(20000L, 12L))
   expect_equal(mean(new$z[, 1]), fit$prior$constant[2, 1], tolerance = 0.02)
   expect_equal(stats::var(new$z[, 1]), fit$noise_var[["z1", "state1"]], tolerance = 0.05)

@@ -129,10 +129,10 @@ test_that("augment adds the posterior to the data", {
   expect_named(augment(fit, batch), c("batch", paste0(".fitted_z", 1:4), paste0(".sd_z", 1:4)))
   expect_error(augment(fit, batch[1:3, , drop = FALSE]), class = "ebcrl_error_shape")
 
-  new <- suppressWarnings(augment(fit, newdata = sim$x[1:3, ], targets = c("z1", "z2")))
+  new <- suppressWarnings(augment(fit, newdata = sim$x[1:3, ], targets = "z1+z2"))
   expect_identical(dim(new), c(3L, 20L))
   expect_identical(new$.fitted_z1,
-                   unname(predict(fit, sim$x[1:3, ], targets = c("z1", "z2"))[, "z1"]))
+                   unname(predict(fit, sim$x[1:3, ], targets = "z1+z2")[, "z1"]))
   fit$sigma2 <- 50
   expect_warning(augment(fit, newdata = sim$x, env = sim$env), class = "ebcrl_warning_variance")
   expect_error(augment(fit, env = "do(z1)"), class = "ebcrl_error_targets")

@@ -26,7 +26,7 @@ test_that("latents, score and x are tied by Tweedie's formula and the mixing mat
 
 test_that("an unseen combination of targets is composed from the fitted components", {
   fit <- oracle_fit(sim, reference = "none")
-  both <- predict(fit, rows, targets = c("z1", "z3"))
+  both <- predict(fit, rows, targets = "z1+z3")
   first <- predict(fit, rows, env = "do(z1)")
   third <- predict(fit, rows, env = "do(z3)")
   expect_equal(both[, "z1"], first[, "z1"])
@@ -38,12 +38,12 @@ test_that("an unseen combination of targets is composed from the fitted componen
   y <- unname(rows %*% fit$orthonormal)
   targets <- matrix(c(1, 0, 1, 0), 3, 4, byrow = TRUE)
   by_hand <- ref_eval_score(y, targets, parent_list(sim$dag), fit$score$theta, fit$score$range, 8)
-  expect_equal(unname(predict(fit, rows, targets = c("z1", "z3"), type = "score")), by_hand$score)
+  expect_equal(unname(predict(fit, rows, targets = "z1+z3", type = "score")), by_hand$score)
   expect_equal(unname(both), y + fit$sigma2 * by_hand$score)
 })
 
 test_that("the forms of targets and env say the same", {
-  wanted <- predict(fit, rows, targets = c("z1", "z3"))
+  wanted <- predict(fit, rows, targets = "z1+z3")
   expect_identical(predict(fit, rows, targets = c(1, 0, 1, 0)), wanted)
   expect_identical(predict(fit, rows, targets = c(TRUE, FALSE, TRUE, FALSE)), wanted)
   expect_identical(predict(fit, rows, targets = c(z4 = 0, z3 = 1, z1 = 1, z2 = 0)), wanted)
@@ -53,7 +53,7 @@ test_that("the forms of targets and env say the same", {
   expect_identical(predict(fit, rows, targets = as.data.frame(by_row)), wanted)
 
   none <- predict(fit, rows, targets = c(0, 0, 0, 0))
-  expect_identical(predict(fit, rows, targets = character()), none)
+  expect_identical(predict(fit, rows, targets = list(NULL)), none)
   expect_identical(predict(fit, rows, targets = "none"), none)
   mixed <- rbind(c(0, 0, 0, 0), c(1, 0, 1, 0), c(0, 0, 0, 0))
   expect_identical(predict(fit, rows, targets = mixed), rbind(none[1, , drop = FALSE],
@@ -64,8 +64,8 @@ test_that("the forms of targets and env say the same", {
                    predict(fit, rows, env = factor(rep("do(z2)", 3))))
   expect_identical(predict(fit, rows, env = "do(z2)"), predict(fit, rows, targets = "z2"))
   expect_identical(predict(fit, rows, targets = factor("z2")), predict(fit, rows, targets = "z2"))
-  expect_identical(predict(fit, rows, targets = "z1+z2"),
-                   predict(fit, rows, targets = c("z1", "z2")))
+  expect_identical(predict(fit, rows, targets = list(c("z1", "z2"))),
+                   predict(fit, rows, targets = "z1+z2"))
 })
 
 test_that("columns are matched by name, rows keep theirs", {
@@ -127,10 +127,10 @@ test_that("a target state without training rows is refused by node and state", {
   no_z4 <- small_sim(3, targets = list(control = integer(), a = 1, b = 2, c = 3))
   fit <- oracle_fit(no_z4)
   expect_error(predict(fit, no_z4$x[1:2, ], targets = "z3"), NA)
-  error <- expect_error(predict(fit, no_z4$x[1:2, ], targets = c("z3", "z4")),
+  error <- expect_error(predict(fit, no_z4$x[1:2, ], targets = "z3+z4"),
                         class = "ebcrl_error_unseen_state")
   expect_identical(error[c("node", "state")], list(node = "z4", state = 1L))
-  expect_snapshot(predict(fit, no_z4$x[1:2, ], targets = c("z3", "z4")), error = TRUE)
+  expect_snapshot(predict(fit, no_z4$x[1:2, ], targets = "z3+z4"), error = TRUE)
 
   always <- small_sim(4, targets = list(a = c(1, 4), b = c(2, 4), c = 4))
   fit <- oracle_fit(always)
@@ -232,4 +232,53 @@ test_that("for Gaussian latents intervals are those of the posterior, and cover 
   intervals <- predict(fitted, interval = "credible")
   inside <- truth$z >= intervals[, , "lwr"] & truth$z <= intervals[, , "upr"]
   expect_true(all(abs(colMeans(inside) - 0.9) < 0.02))
+})
+
+test_that("a label a row means the same in a fit and in its predictions", {
+  labels <- sub("do\\((.*)\\)", "\\1", as.character(sim$env))
+  by_row <- fit_crl(sim$x, targets = labels, dag = sim$dag, init = known(sim))
+  some <- c(1, 160, 320, 500)
+  expect_equal(predict(by_row, sim$x[some, ], targets = labels[some]), by_row$latents[some, ])
+  expect_equal(predict(by_row, sim$x[some, ], env = labels[some]), by_row$latents[some, ])
+  # as many labels as rows and latents: still one a row
+  new <- sim$x[c(1, 160), ]
+  expect_identical(predict(fit, new, targets = c("z3", "z1")),
+                   rbind(predict(fit, new[1, , drop = FALSE], targets = "z3"),
+                         predict(fit, new[2, , drop = FALSE], targets = "z1")))
+  expect_identical(predict(fit, new, targets = list("z3", c("z1", "z2"))),
+                   predict(fit, new, targets = c("z3", "z1+z2")))
+  expect_identical(predict(fit, new, targets = data.frame(target = c("z3", "none"))),
+                   predict(fit, new, targets = c("z3", "none")))
+  expect_identical(predict(fit, new, targets = intervention_targets(c("z3", "none"),
+                                                                    paste0("z", 1:4))),
+                   predict(fit, new, targets = c("z3", "none")))
+  custom <- intervention_targets(sub("z1", "z1_NT", labels), paste0("z", 1:4), none = "NT",
+                                 sep = "_")
+  custom <- fit_crl(sim$x, targets = custom, dag = sim$dag, init = known(sim))
+  expect_identical(predict(custom, new, targets = c("NT", "z1_NT_z2")),
+                   predict(fit, new, targets = c("none", "z1+z2")))
+})
+
+test_that("what is given by row is matched with the rows of newdata by name", {
+  env <- stats::setNames(c("do(z1)", "do(z2)", "do(z3)"), rownames(rows))
+  wanted <- predict(fit, rows, env = unname(env))
+  expect_identical(predict(fit, rows, env = env[c(3, 1, 2)]), wanted)
+  labels <- stats::setNames(c("z1", "z2", "z3"), rownames(rows))
+  expect_identical(predict(fit, rows, targets = labels[c(2, 3, 1)]), wanted)
+  expect_identical(predict(fit, rows, targets = as.list(labels)[c(2, 3, 1)]), wanted)
+  bits <- unclass(sim$targets)[1:3, ]
+  rownames(bits) <- rownames(rows)
+  expect_identical(predict(fit, rows, targets = bits[3:1, 4:1]), wanted)
+  expect_identical(predict(fit, rows, targets = as.data.frame(bits[3:1, ])), wanted)
+  expect_identical(predict(fit, unname(rows), targets = as.data.frame(unname(bits))),
+                   unname_rows(wanted))
+  names(env)[2] <- names(labels)[2] <- rownames(bits)[2] <- "cell9"
+  for (wrong in list(list(env = env), list(targets = labels), list(targets = bits))) {
+    expect_error(do.call(predict, c(list(fit, rows), wrong)), "Missing: \"cell160\"",
+                 class = "ebcrl_error_names")
+  }
+  expect_error(predict(fit, t(sim$x[1:20, ]), env = "do(z1)"), "transpose",
+               class = "ebcrl_error_shape")
+  expect_error(predict(fit, t(unname(sim$x)[1:20, ]), env = "do(z1)"), "transpose",
+               class = "ebcrl_error_shape")
 })

@@ -166,3 +166,17 @@ test_that("noise of every kind has mean 0 and variance 1, and its shape", {
   expect_identical(sim$scm$noise, "t4")
   expect_output(print(sim), "latents' noise: t4")
 })
+
+test_that("numbers by latent are matched by name", {
+  draw <- function(...) withr::with_seed(1, sim_crl(dag = "a -> b", n = 5, p = 4, ...))
+  expect_identical(draw(noise_var = c(b = 1, a = 9)), draw(noise_var = c(9, 1)))
+  weights <- matrix(c(0, 0, 0.5, 0), 2, dimnames = list(c("a", "b"), c("a", "b")))
+  expect_identical(draw(edge_weights = weights[2:1, 2:1]), draw(edge_weights = unname(weights)))
+  mixing <- `colnames<-`(diag(4)[, 1:2], c("a", "b"))
+  expect_identical(draw(mixing = mixing[, 2:1]), draw(mixing = mixing))
+  for (wrong in list(list(noise_var = c(a = 1, c = 9)),
+                     list(edge_weights = `colnames<-`(weights, c("a", "c"))),
+                     list(mixing = `colnames<-`(mixing, c("a", "c"))))) {
+    expect_error(do.call(draw, wrong), class = "ebcrl_error_names")
+  }
+})

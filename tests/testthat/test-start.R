@@ -345,9 +345,11 @@ test_that("a given A is matched by the names of features and latents", {
   other_order <- start(x[, c(3, 1, 2, 5, 4)], fit)
   expect_equal(other_order$latents, fit$latents)
   expect_identical(rownames(other_order$mixing), letters[c(3, 1, 2, 5, 4)])
-  # by position where a side has no names, or names of something else
-  axes <- `colnames<-`(unname(mixing), c("PC1", "PC2"))
+  # by position where a side has no names, or the default ones
+  axes <- `colnames<-`(unname(mixing), c("z1", "z2"))
   expect_identical(start(x, list(mixing = axes, sigma2 = 2))$mixing, fit$mixing)
+  axes <- `colnames<-`(unname(mixing), c("PC1", "PC2"))
+  expect_error(start(x, list(mixing = axes, sigma2 = 2)), class = "ebcrl_error_init")
   expect_equal(unname(start(unname(x), fit)$mixing), unname(fit$mixing))
 })
 

@@ -56,14 +56,77 @@ test_that("a latent whose own name holds a plus is one latent", {
   expect_identical(targets["K+", ], c("K+" = 1L, "Na+" = 0L))
 })
 
-test_that("a label has each latent once, and none stands alone", {
-  refused <- function(label) {
+test_that("a label has each latent once, and latents only", {
+  for (label in c("raf+raf", "raf+", "+raf", "raf+erk", "ctrl")) {
     expect_error(intervention_targets(c("none", label), latents = c("raf", "mek")),
                  class = "ebcrl_error_targets")
   }
-  refused("raf+raf")
-  refused("raf+none")
-  refused("none+none")
+})
+
+test_that("labels for no intervention are read wherever a latent may stand", {
+  latents <- c("A", "B")
+  wanted <- bits(0, 0, 1, 0, 1, 1, 0, 0, domains = c("ctrl", "A+ctrl", "A+B", "NT+ctrl"),
+                 latents = latents)
+  by_row <- intervention_targets(rownames(wanted), latents = latents, none = c("ctrl", "NT"))
+  expect_identical(matrix(by_row, 4), unname(wanted))
+  expect_identical(rownames(by_row), rownames(wanted))
+  expect_identical(attr(by_row, "labels"), list(none = c("ctrl", "NT"), sep = "+"))
+  expect_identical(attr(match_latents(by_row, c("B", "A")), "labels"), attr(by_row, "labels"))
+
+  sets <- list(north = "none", south = "A+B", east = c("A", "none"), west = "")
+  wanted <- bits(0, 0, 1, 1, 1, 0, 0, 0, domains = names(sets), latents = latents)
+  expect_identical(unclass(intervention_targets(sets, latents = latents)), wanted)
+  expect_identical(unclass(intervention_targets(list(a = "A_B"), latents, sep = "_")),
+                   `attr<-`(bits(1, 1, domains = "a", latents = latents), "labels",
+                            list(none = "none", sep = "_")))
+  # without a separator a label is a latent
+  expect_error(intervention_targets("A+B", latents, sep = NULL), class = "ebcrl_error_targets")
+  expect_error(intervention_targets("A", latents, none = "A"), class = "ebcrl_error_targets")
+  expect_error(intervention_targets("A", latents, sep = 1), class = "ebcrl_error_type")
+})
+
+test_that("labels with names are one for each domain", {
+  latents <- c("z1", "z2")
+  wanted <- bits(1, 0, 0, 0, 1, 1, domains = c("domA", "domB", "domC"), latents = latents)
+  labels <- c(domA = "z1", domB = "none", domC = "z1+z2")
+  expect_identical(unclass(intervention_targets(labels, latents)), wanted)
+  factor <- stats::setNames(factor(labels), names(labels))
+  expect_identical(unclass(intervention_targets(factor, latents)), wanted)
+  # names that repeat, or that R makes up, are not those of domains
+  by_row <- intervention_targets(c(a = "z1", a = "z1", b = "none"), latents)
+  expect_identical(rownames(by_row), c("z1", "none"))
+  expect_identical(dim(intervention_targets(c("1" = "z1", "2" = "z1"), latents)), c(1L, 2L))
+})
+
+test_that("data frames and tibbles have their domains in a column", {
+  wanted <- bits(0, 0, 1, 0, domains = c("obs", "a"), latents = c("raf", "mek"))
+  table <- tibble::tibble(domain = c("obs", "a"), raf = c(0, 1), mek = c(0, 0))
+  same <- function(frame, ...) {
+    expect_identical(unclass(intervention_targets(frame, ...)), wanted)
+  }
+  same(table)
+  same(table[c("raf", "domain", "mek")])
+  same(stats::setNames(table, c("site", "raf", "mek")))
+  same(transform(table, domain = factor(domain)))
+  same(stats::setNames(table, c("env", "raf", "mek")))
+  same(data.frame(raf = 0:1, mek = 0, row.names = c("obs", "a")))
+  same(tibble::tibble(domain = c("obs", "a"), target = c("none", "raf")), latents = c("raf", "mek"))
+  same(tibble::tibble(domain = c("obs", "a"), target = list(NULL, 1L)), latents = c("raf", "mek"))
+  numbered <- intervention_targets(data.frame(domain = c(100000, 2), z1 = 0:1))
+  expect_identical(rownames(numbered), c("100000", "2"))
+  expect_identical(rownames(intervention_targets(data.frame(z1 = 1:0, q = 1:2), domain = "q")),
+                   c("1", "2"))
+  # a latent may have the name
+  expect_identical(dim(intervention_targets(data.frame(env = 0:1, a = 1:0),
+                                            latents = c("a", "env"))), c(2L, 2L))
+
+  refused <- function(class, ...) {
+    expect_error(intervention_targets(...), class = paste0("ebcrl_error_", class))
+  }
+  refused("domain", table, domain = "site")
+  refused("domain", data.frame(domain = c("obs", "a"), z1 = 0:1, row.names = c("a", "obs")))
+  refused("domain", data.frame(domain = c("a", "a"), z1 = 0:1))
+  refused("type", data.frame(table, batch = "b"))
 })
 
 test_that("columns are matched with the graph by name, else by position", {
