@@ -80,6 +80,10 @@ data_parts <- function(s) {
     n_env = of("whole", s$m, min = 1),
     latent_names = of("text", s$d),
     feature_names = of("text", s$p, null = TRUE),
+    constant = of("whole", min = 1, max = s$p),
+    labels = of("list"),
+    "labels$none" = of("text", null = TRUE),
+    "labels$sep" = of("text", 1, null = TRUE),
     mean_square = of("number", 1, min = 0)
   )
 }
@@ -361,6 +365,8 @@ check_chains <- function(fit, size, arg, call) {
   if (length(model$seed) != chains || length(fit$saem$state) != chains) {
     abort_edited("saem", paste("must be of", chains, "chains"), fit$saem, arg, call)
   }
+  # chains know the features that vary only
+  size$p <- size$p - length(fit$data$constant)
   for (state in fit$saem$state) {
     parts <- state_parts(size)
     check_parts(list(state = state), stats::setNames(parts, paste0("state$", names(parts))), arg,
