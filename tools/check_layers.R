@@ -1,6 +1,6 @@
-# Proves that the C core is layered: no file uses, directly or through others, a file that uses it, and
-# each uses only files of its own layer or of those below. A file is a .c with its .h. It uses another
-# whose header it includes, or one of whose symbols it refers to (nm on the objects).
+# Proves that the C core is layered: no file uses, directly or through others, a file that uses it,
+# and each uses only files of its own layer or of those below. A file is a .c with its .h. It uses
+# another whose header it includes, or one of whose symbols it refers to (nm on the objects).
 #
 #   Rscript tools/check_layers.R            fails on the first breach
 #   Rscript tools/check_layers.R --list     and prints each file with its layer and what it uses

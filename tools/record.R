@@ -4,9 +4,9 @@
 #   Rscript tools/record.R before.rds             write a record
 #   Rscript tools/record.R before.rds --compare   run again and compare with it
 #
-# Of every vector of numbers (A, sigma^2, latents, their sds, the trace, ...) the record has a hash of
-# all bits, the norm, and random projections. Two runs agree if no projection differs by more than
-# 1e-10 of the norm; where the hashes are equal, so are all bits. Exit status 1 if they do not agree.
+# Of every vector of numbers (A, sigma^2, latents, their sds, the trace, ...) the record has a hash
+# of all bits, the norm, and random projections. Two runs agree if no projection differs by more than
+# 1e-10 of the norm; where the hashes are equal, so are all bits. Exit status 1 if they do not.
 
 suppressPackageStartupMessages(library(ebcrl))
 
