@@ -351,6 +351,7 @@ run_em <- function(data, start, control, learned, error_call) {
           start, engine, tick)
   })
   check_divergence(result, data, error_call)
+  check_explained(result, data, control, learned, error_call)
   check_status(result$status, error_call)
   fit <- named_results(result, data)
   structure(c(fit, list(
@@ -589,6 +590,47 @@ check_divergence <- function(result, data, call) {
                   "by {.code crl_control(update_mixing = FALSE, sigma2 = \"fixed\")}.")
     ), "numerical", call = call)
   }
+}
+
+STATUS_EXCEEDS <- 8L
+
+#' Latents that explain many times what there is: a score that the rows hardly tell has run away
+#' @noRd
+check_explained <- function(result, data, control, learned, call) {
+  if (result$status != STATUS_EXCEEDS) {
+    return(invisible())
+  }
+  sigma2 <- result$sigma2
+  large <- !learned[["sigma2"]] && sigma2 * data$p > 0.5 * data$mean_square
+  outside <- result$counts[["outside_range"]]
+  means <- sum(colMeans(data$x)^2) / data$mean_square
+  hints <- c(
+    if (means > 0.9) {
+      paste0("The means of the features make up {format(100 * means, digits = 3)} % of the sum of ",
+             "squares of {.arg x}: take them off, as by {.code scale(x, scale = FALSE)}.")
+    },
+    if (outside > 0) {
+      paste0("{.arg range} does not reach ", whole(outside),
+             " pseudo-latents: {.code crl_control(range = \"data\")} does.")
+    },
+    if (large) {
+      paste("The noise variance, {format(sigma2, digits = 3)}, is more than half the mean square",
+            "of {.arg x}: give a smaller {.code sigma2} in {.arg init}, or have it learned by",
+            "{.code crl_control(sigma2 = \"learned\")}.")
+    },
+    if (!identical(control$lambda, "auto")) {
+      paste("Raise {.arg lambda} in {.fn crl_control}, here {control$lambda}; {.val auto} chooses",
+            "it from the data.")
+    },
+    if (control$solver == "cg") "Or use {.code solver = \"cholesky\"}.",
+    if (control$reference == "none") "Or use {.code reference = \"gaussian\"}."
+  )
+  abort_input(c(
+    paste("The latents far exceed the data: fitted values have",
+          "{format(result$explained, digits = 3)} times the sum of squares of {.arg x}."),
+    "x" = "The rows do not tell the coefficients of the score.",
+    stats::setNames(hints, rep("i", length(hints)))
+  ), "numerical", call = call)
 }
 
 #' The C core's status in words

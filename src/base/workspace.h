@@ -21,7 +21,8 @@ enum status {
   STATUS_SVD,         /* LAPACK's singular value or eigenvalue decomposition did not converge */
   STATUS_DEPENDENT,   /* latents are linearly dependent: no unique mixing matrix */
   STATUS_DIVERGED,    /* the noise variance has grown far beyond the mean square of x */
-  STATUS_SHRUNK       /* a column of the mixing matrix has shrunk to 0 */
+  STATUS_SHRUNK,      /* a column of the mixing matrix has shrunk to 0 */
+  STATUS_EXCEEDS      /* the latents explain many times the sum of squares of x */
 };
 
 typedef void *(*allocator)(size_t count, size_t size);

@@ -8,9 +8,8 @@
 #include <math.h>
 #include <string.h>
 
-static const double CHANGE_FLOOR = 1e-8;
-
-/* Bounds of sigma2, in units of the mean square of x, which it would be with A = 0. */
+/* Bounds of sigma2, in units of the mean square of x, which it would be with A = 0; the upper one
+ * is also that of the latents' E|A z|^2 in units of |x|^2, of which y explains at most one. */
 static const double SIGMA2_LEAST = 1e-10, SIGMA2_MOST = 10;
 
 /* Numbers in posterior_sums.second. */
@@ -261,6 +260,35 @@ int complete_reference(em_fit_state *em, int n_known) {
   return status;
 }
 
+/* Size of a change, in any units; 0 where nothing moves. */
+static double relative_size(double change, double size) {
+  return change > 0 ? change / fmax(size, DBL_MIN) : 0;
+}
+
+/* Sum of omega E|A z|^2 against that of |x|^2. */
+static double explained_size(const em_fit_state *em) {
+  const double *lambda = em->scale, *second = em->sums.second;
+  size_t d = (size_t)em->sample.d;
+  double sum = 0;
+  for (size_t j = 0; !em->psd && j < d; j++)
+    sum += lambda[j] * lambda[j] * second[j];
+  for (size_t j = 0; em->psd && j < d; j++) /* trace of Lambda E zz' Lambda */
+    for (size_t k = 0; k < d; k++)
+      for (size_t l = 0; l < d; l++)
+        sum += lambda[l + j * d] * second[j + k * d] * lambda[k + l * d];
+  return sum / em->sum_sq;
+}
+
+/* Do the latents far exceed the data, a score that the rows hardly tell having run away with them?
+ * Where sigma2 is learned it shows that, from the second iteration on, see m_step(). */
+static int latents_exceed(em_fit_state *em, int t) {
+  if (t > 1 && em->set.learn_sigma2)
+    return 0;
+  double most = t == 0 ? 0 : em->sigma2 / em->mean_square; /* a start above may come down */
+  em->explained = explained_size(em);
+  return !(em->explained <= fmax(SIGMA2_MOST, most));
+}
+
 /* Is smoothing to be chosen in the E-step of iteration t? With A held the pseudo-latents stay as
  * they are: once. Else at iterations 1, 2, 4, 8, ...: the EM is another map after each choice, and
  * needs ever longer to settle between them. The E-step after the last iteration (t = 0) chooses
@@ -290,7 +318,9 @@ static int e_step(em_fit_state *em, int t, int first) {
   if (status == STATUS_OK)
     posterior_pass(em, first); /* Tweedie (4.4), (4.5) */
   if (!first)
-    em->change_latents = sqrt(em->sums.moved) / fmax(sqrt(em->sums.norm), CHANGE_FLOOR);
+    em->change_latents = relative_size(sqrt(em->sums.moved), sqrt(em->sums.norm));
+  if (status == STATUS_OK && latents_exceed(em, t))
+    status = STATUS_EXCEEDS;
   return status;
 }
 
@@ -345,8 +375,8 @@ static int m_step(em_fit_state *em, double *change_mixing, double *change_sigma2
     moved += diff * diff;
     norm += before[g] * before[g];
   }
-  *change_mixing = sqrt(moved) / fmax(sqrt(norm), CHANGE_FLOOR);
-  *change_sigma2 = fabs(em->sigma2 - sigma2) / fmax(sigma2, CHANGE_FLOOR);
+  *change_mixing = relative_size(sqrt(moved), sqrt(norm));
+  *change_sigma2 = relative_size(fabs(em->sigma2 - sigma2), sigma2);
   double most = fmax(SIGMA2_MOST * em->mean_square, sigma2); /* a start above may come down */
   if (status == STATUS_OK && em->set.learn_sigma2 && !(em->sigma2 <= most))
     return STATUS_DIVERGED;
@@ -359,7 +389,7 @@ static void pack_point(const em_fit_state *em, double *point) {
   memcpy(point, em->psd ? em->psd->mixing : em->orthonormal, tall * sizeof(double));
   for (size_t j = 0; j < d; j++)
     point[tall + j] = em->psd ? 0 : log(fmax(em->scale[j], DBL_MIN));
-  point[tall + d] = log(em->sigma2);
+  point[tall + d] = log(em->sigma2 / em->mean_square);
 }
 
 /* The way back, for D that does not move: an extrapolated O has to be made orthonormal, and signs
@@ -371,7 +401,7 @@ static int unpack_point(em_fit_state *em, const double *point) {
     match_signs(point, em->orthonormal, em->p, d);
   }
   if (em->set.learn_sigma2)
-    em->sigma2 = exp(point[em->ahead.size - 1]);
+    em->sigma2 = em->mean_square * exp(point[em->ahead.size - 1]);
   return status;
 }
 

@@ -85,6 +85,7 @@ typedef struct {
   int *psd_floored;                     /* shards x domains: negative eigenvalues of rows */
   double sum_sq, sigma2_floor;
   double mean_square; /* of x, weighted */
+  double explained;   /* sum of omega E|A z|^2 in units of that of |x|^2 */
   polar_work polar;
   double *scratch; /* 2 p x d */
   accelerator ahead;

@@ -272,7 +272,7 @@ static int m_step(gaussian_em *s) {
 
 /* ---- the algorithm ------------------------------------------------------------------------- */
 
-/* All parameters in one vector: A, slopes, intercepts, logarithms of the variances. */
+/* All parameters in one vector: A, slopes, intercepts, variances. */
 static void pack(const gaussian_em *s, double *to) {
   size_t d = (size_t)s->prior->d, tall = (size_t)s->data->q * d;
   memcpy(to, s->mixing, tall * sizeof(double));
@@ -280,8 +280,8 @@ static void pack(const gaussian_em *s, double *to) {
   memcpy(to + tall + 2 * d * d, s->prior->intercept, 2 * d * sizeof(double));
   to += tall + 2 * d * (d + 1);
   for (size_t c = 0; c < 2 * d; c++)
-    to[c] = log(s->prior->variance[c]);
-  to[2 * d] = log(s->sigma2);
+    to[c] = s->prior->variance[c];
+  to[2 * d] = s->sigma2;
 }
 
 /* |after - before| / |after|; 0 where both are 0. */
@@ -294,13 +294,30 @@ static double relative_change(const double *before, const double *after, size_t 
   return moved > 0 ? sqrt(moved / size) : 0;
 }
 
-/* The largest change among A, slopes and intercepts, and the variances, each relative. */
-static double change_of(const gaussian_em *s, const double *before, const double *after) {
+/* Slopes and intercepts as those of latents of mean square 1. */
+static void standardise_prior(const gaussian_em *s, double *packed) {
+  size_t d = (size_t)s->prior->d;
+  double *slope = packed + (size_t)s->data->q * d, *intercept = slope + 2 * d * d;
+  for (size_t j = 0; j < d; j++) {
+    double size = sqrt(s->second[j + j * d] / s->data->rows);
+    for (size_t c = 2 * j; c < 2 * j + 2; c++) {
+      intercept[c] /= size;
+      for (size_t k = 0; k < d; k++)
+        slope[k + c * d] *= sqrt(s->second[k + k * d] / s->data->rows) / size;
+    }
+  }
+}
+
+/* The largest change among A, slopes and intercepts, and the variances, each relative. In no units:
+ * slopes and intercepts are standardised in place. */
+static double change_of(const gaussian_em *s, double *before, double *after) {
   size_t d = (size_t)s->prior->d, tall = (size_t)s->data->q * d, prior = 2 * d * (d + 1);
+  standardise_prior(s, before);
+  standardise_prior(s, after);
   double change = fmax(relative_change(before, after, tall),
                        relative_change(before + tall, after + tall, prior));
   for (size_t c = tall + prior; c < n_parameters(s); c++)
-    change = fmax(change, fabs(after[c] - before[c]));
+    change = fmax(change, fabs(log(after[c] / before[c])));
   return change;
 }
 

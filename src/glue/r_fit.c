@@ -236,13 +236,15 @@ enum {
   FIT_UNCONVERGED,
   FIT_STATUS,
   FIT_REFERENCE,
-  FIT_FLOORED
+  FIT_FLOORED,
+  FIT_EXPLAINED
 };
 static const char *fit_fields[] = {
-    "latents",  "latents_sd",  "orthonormal", "scale",     "sigma2",         "range",
-    "theta",    "trace",       "iterations",  "converged", "change_latents", "turn",
-    "growth",   "counts",      "eta",         "lambda",    "loss",           "cg_iterations",
-    "jittered", "unconverged", "status",      "reference", "floored",        ""};
+    "latents",        "latents_sd", "orthonormal",   "scale",      "sigma2",
+    "range",          "theta",      "trace",         "iterations", "converged",
+    "change_latents", "turn",       "growth",        "counts",     "eta",
+    "lambda",         "loss",       "cg_iterations", "jittered",   "unconverged",
+    "status",         "reference",  "floored",       "explained",  ""};
 
 /* Copies fitted coefficients into a score model and marks the cells that have them. */
 static void load_theta(score_model *m, SEXP theta) {
@@ -308,6 +310,7 @@ SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init,
   SET_VECTOR_ELT(out, FIT_STATUS, Rf_ScalarInteger(status));
   SET_VECTOR_ELT(out, FIT_REFERENCE, reference_list(em.reference));
   SET_VECTOR_ELT(out, FIT_FLOORED, floored_by_domain(&em));
+  SET_VECTOR_ELT(out, FIT_EXPLAINED, Rf_ScalarReal(em.explained));
   SET_VECTOR_ELT(out, FIT_SIGMA2, Rf_ScalarReal(em.sigma2));
   memcpy(new_numbers(out, FIT_RANGE, 2, d), em.score->range, 2 * d * sizeof(double));
   SET_VECTOR_ELT(out, FIT_THETA, theta_list(em.score));

@@ -7,6 +7,10 @@ int cell_band_copies(const score_model *m, int cell) {
   return total <= SHARED_BAND ? m->shards.n_shards : 1;
 }
 
+/* Range and intervals of the paper's knots (Appendix D): where knots are so far apart the penalty
+ * of a log-density has weight 1. */
+static const double PAPER_RANGE = 30, PAPER_INTERVALS = 7;
+
 /* Smallest and largest value of a column; not finite if any value is not. */
 static void column_range(const double *v, size_t n, double *lo, double *hi) {
   double least = v[0], most = v[0], check = 0;
@@ -17,6 +21,15 @@ static void column_range(const double *v, size_t n, double *lo, double *hi) {
   }
   *lo = least + check;
   *hi = most + check;
+}
+
+/* Weights of the penalty of a log-density (penalty.h), by the spacing of the knots. */
+static void weigh_coordinates(score_model *m) {
+  for (int j = 0; m->penalty_weight && j < m->d; j++) {
+    double width = m->range[2 * j + 1] - m->range[2 * j];
+    double closer = PAPER_RANGE / width * ((m->table.knots - 1) / PAPER_INTERVALS);
+    m->penalty_weight[j] = closer * closer;
+  }
 }
 
 int cells_update_range(score_model *m, const latent_sample *s) {
@@ -40,5 +53,6 @@ int cells_update_range(score_model *m, const latent_sample *s) {
       m->range[2 * j + 1] = hi;
     }
   }
+  weigh_coordinates(m);
   return status;
 }

@@ -73,8 +73,9 @@ typedef struct {
   score_settings set;
   bspline_table table;
   penalty penalty;
-  score_cell *cell; /* 2 d: node j in state c at [2 j + c] */
-  double *range;    /* 2 x d: lo, hi */
+  score_cell *cell;       /* 2 d: node j in state c at [2 j + c] */
+  double *range;          /* 2 x d: lo, hi */
+  double *penalty_weight; /* d, of a log-density (penalty.h); else NULL */
   row_shards shards;
   int max_coord;   /* coordinates of the largest term */
   task_work *task; /* shards + d */

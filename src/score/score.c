@@ -122,6 +122,8 @@ score_model *score_model_plan(const latent_sample *s, const int *const *coord, c
       bspline_table_fill(set->knots, alloc((size_t)bspline_table_size(set->knots), sizeof(double)));
   m->penalty = penalty_new(set->penalty_kind, m->set.kind->curved ? 3 : 2, set->knots, alloc);
   m->range = alloc(2 * d, sizeof(double));
+  m->penalty_weight = m->set.kind->curved ? alloc(d, sizeof(double)) : NULL;
+  m->penalty.weight = m->penalty_weight;
   m->data_range = range == NULL;
   if (range)
     memcpy(m->range, range, 2 * d * sizeof(double));

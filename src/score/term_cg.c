@@ -122,7 +122,7 @@ static int decompose_uniform(const score_model *m, const term_system *t, int a) 
   const double *trace = t->trace + a * t->max_coord;
   double lambda = m->cell[t->term[a].cell].lambda, others = (double)f->n_coef / n;
   c->shift[a] = mean_diagonal(t, a) * (t->design == DESIGN_VALUE ? 1 : LEAST_EIGENVALUE) +
-                (m->penalty.kind == PENALTY_RIDGE ? lambda : 0);
+                (m->penalty.kind == PENALTY_RIDGE ? lambda * ridge_weight(&m->penalty, f) : 0);
   for (int k = 0; k < f->n_coord && status == STATUS_OK; k++) {
     spectrum *part = &c->part[a * c->max_coord + k];
     double own = 0;
@@ -131,7 +131,7 @@ static int decompose_uniform(const score_model *m, const term_system *t, int a) 
     for (int g = 0; g < n * n; g++)
       part->vectors[g] *= own > 0 ? trace[k] / (own * others) : 0;
     if (m->penalty.kind == PENALTY_DIFFERENCE)
-      penalty_add_matrix(&m->penalty, lambda, part->vectors);
+      penalty_add_matrix(&m->penalty, lambda * penalty_weight(&m->penalty, f, k), part->vectors);
     status = spectrum_of(part, n, c->work);
   }
   return status;

@@ -82,18 +82,32 @@ static int position(const family *f, size_t g, int k, int n_basis) {
   return (int)(g / f->stride[k] % (size_t)n_basis);
 }
 
+double penalty_weight(const penalty *p, const family *f, int k) {
+  return p->weight ? p->weight[f->coord[k]] : 1;
+}
+
+double ridge_weight(const penalty *p, const family *f) {
+  double sum = 0;
+  for (int k = 0; k < f->n_coord; k++)
+    sum += penalty_weight(p, f, k);
+  return sum / f->n_coord;
+}
+
 void penalty_add_band(const penalty *p, double lambda, const family *f, double *band, size_t ld) {
   if (p->kind == PENALTY_RIDGE) {
+    lambda *= ridge_weight(p, f);
     for (size_t g = 0; g < f->n_coef; g++)
       band[g * ld] += lambda;
     return;
   }
-  for (int k = 0; k < f->n_coord; k++)
+  for (int k = 0; k < f->n_coord; k++) {
+    double weight = lambda * penalty_weight(p, f, k);
     for (size_t g = 0; g < f->n_coef; g++) {
       int i = position(f, g, k, p->n_basis);
       for (int lag = 0; lag <= p->order && i + lag < p->n_basis; lag++)
-        band[g * ld + (size_t)lag * f->stride[k]] += lambda * p->gram[(p->order + 1) * i + lag];
+        band[g * ld + (size_t)lag * f->stride[k]] += weight * p->gram[(p->order + 1) * i + lag];
     }
+  }
 }
 
 /* out += lambda D'(D v) along a coordinate of stride step, a difference (width coefficients) at a
@@ -116,25 +130,27 @@ INLINE void apply_differences(const penalty *p, double lambda, size_t step, int 
 double tensor_trace(const penalty *p, const family *f) {
   double trace = 0;
   if (p->kind == PENALTY_RIDGE)
-    return (double)f->n_coef;
+    return ridge_weight(p, f) * (double)f->n_coef;
   for (int i = 0; i < p->n_basis; i++)
     trace += p->gram[(p->order + 1) * i];
-  return trace * f->n_coord * (double)f->n_coef / p->n_basis;
+  return trace * ridge_weight(p, f) * f->n_coord * (double)f->n_coef / p->n_basis;
 }
 
 void penalty_apply(const penalty *p, double lambda, const family *f, const double *v, double *out) {
   if (p->kind == PENALTY_RIDGE) {
+    lambda *= ridge_weight(p, f);
     for (size_t g = 0; g < f->n_coef; g++)
       out[g] += lambda * v[g];
     return;
   }
   for (int k = 0; k < f->n_coord; k++) {
+    double weight = lambda * penalty_weight(p, f, k);
     size_t step = f->stride[k], outer = step * (size_t)p->n_basis;
     for (size_t start = 0; start < f->n_coef; start += outer)
       if (p->order == 2)
-        apply_differences(p, lambda, step, 3, v + start, out + start);
+        apply_differences(p, weight, step, 3, v + start, out + start);
       else
-        apply_differences(p, lambda, step, 4, v + start, out + start);
+        apply_differences(p, weight, step, 4, v + start, out + start);
   }
 }
 

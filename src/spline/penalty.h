@@ -10,6 +10,14 @@
  * the third differences take their place, scaled to be the third derivative of the spline in each
  * interval, per cubed knot spacing: a log-density that is quadratic in each coordinate, that of a
  * Gaussian, is not penalised.
+ *
+ * Coefficients of a score have the units 1 / y, and so has the other side of their normal
+ * equations: the penalties are the same in any units. Those of a log-density have none, while its
+ * gradients are per unit of y, so that lambda would be held against rows per squared unit:
+ * penalties along a coordinate are multiplied by a weight, proportional to the inverse square of
+ * its knot spacing h (cells.c). With it the third differences are the second differences of the
+ * score, per h: what `difference` penalises in a score. A ridge takes the mean weight of the
+ * family's coordinates.
  */
 #ifndef EBCRL_PENALTY_H
 #define EBCRL_PENALTY_H
@@ -26,9 +34,14 @@ typedef struct {
   const double *difference; /* (K - order) x (order + 1), row by row: the differences D */
   const double *gram;       /* K x (order + 1): entry (i, i + lag) of D'D, lag 0, ..., order */
   spectrum spectrum;        /* of D'D */
+  const double *weight;     /* of each latent as a coordinate, or NULL: all 1 */
 } penalty;
 
 penalty penalty_new(penalty_kind kind, int order, int knots, allocator alloc);
+
+/* Weight of a family's coordinate k; of a ridge. */
+double penalty_weight(const penalty *p, const family *f, int k);
+double ridge_weight(const penalty *p, const family *f);
 
 /* Adds lambda P to a lower band matrix: entry (i, j), i >= j, at band[(i - j) + j * ld]. */
 void penalty_add_band(const penalty *p, double lambda, const family *f, double *band, size_t ld);
@@ -42,7 +55,7 @@ void penalty_add_matrix(const penalty *p, double lambda, double *matrix);
 /* out += lambda P v. */
 void penalty_apply(const penalty *p, double lambda, const family *f, const double *v, double *out);
 
-/* out = (lambda P + shift I)^-1 v; work has room for K^q. */
+/* out = (lambda P + shift I)^-1 v, for a penalty without weights; work has room for K^q. */
 void penalty_shifted_inverse(const penalty *p, double lambda, const family *f, double shift,
                              const double *v, double *out, double *work);
 

@@ -61,9 +61,10 @@ ref_blocks <- function(blocks) {
   total
 }
 
-ref_sum_penalty <- function(terms, control, order = 2) {
+ref_sum_penalty <- function(terms, control, order = 2, weight = NULL) {
   ref_blocks(lapply(terms, function(term) {
-    ref_penalty(length(term), control$knots, control$penalty, control$lambda, order)
+    own <- if (is.null(weight)) rep(1, length(term)) else weight[term]
+    ref_penalty(length(term), control$knots, control$penalty, control$lambda, order, own)
   }))
 }
 
@@ -94,17 +95,19 @@ ref_difference <- function(knots, order = 2) {
   if (order == 2) second else diff(second / diff(abscissae(2)))
 }
 
-ref_penalty <- function(n_coordinates, knots, penalty, lambda, order = 2) {
+# weight: of each coordinate; a ridge takes their mean.
+ref_penalty <- function(n_coordinates, knots, penalty, lambda, order = 2,
+                        weight = rep(1, n_coordinates)) {
   n_basis <- knots + 2L
   if (penalty == "ridge") {
-    return(lambda * diag(n_basis^n_coordinates))
+    return(lambda * mean(weight) * diag(n_basis^n_coordinates))
   }
   difference <- ref_difference(knots, order)
   total <- 0
   for (k in seq_len(n_coordinates)) {
     left <- diag(n_basis^(k - 1))
     right <- diag(n_basis^(n_coordinates - k))
-    total <- total + left %x% crossprod(difference) %x% right
+    total <- total + weight[k] * (left %x% crossprod(difference) %x% right)
   }
   lambda * total
 }
@@ -325,9 +328,11 @@ ref_markov <- function(y, env, targets, parents, omega, control, reference = 0 *
     gram <- gram + crossprod(slope, weight * slope)
     rhs <- rhs - colSums(weight * curve) - colSums(weight * reference[, k] * slope)
   }
+  # squared, the paper's spacing of the knots, 30 / 7, over that of each coordinate
+  spacing <- (30 / 7 * (control$knots - 1) / (range[2, ] - range[1, ]))^2
   penalty <- ref_blocks(lapply(seq_len(2 * d), function(c) {
     family <- ref_family((c + 1) %/% 2, (c + 1) %% 2, parents, control)
-    ref_sum_penalty(ref_terms(family, control), control, order = 3)
+    ref_sum_penalty(ref_terms(family, control), control, order = 3, spacing)
   }))[kept, kept]
   coefs <- numeric(length(cell))
   coefs[kept] <- ref_shortest(gram, penalty, rhs)
