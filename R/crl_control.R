@@ -31,7 +31,11 @@
 #'   that a log-density that is quadratic in each coordinate is not penalised. `"ridge"` is the
 #'   paper's, \eqn{\lambda |\theta|^2}; heavy smoothing falls back to no shrinkage.
 #' @param lambda Penalty weight (at least 0), on the scale of the unnormalised normal equations: it
-#'   is held against the number of rows. With `"difference"` the error is flat over 1 to 100. The
+#'   is held against the number of rows. With `"difference"` the error is flat over 1 to 100. It
+#'   means the same in any units of x (a `range` that is given goes with them): coefficients of a
+#'   log-density, with `score = "markov"`, have no units, so that there the penalty along a
+#'   coordinate is multiplied by \eqn{(30/7)^2/h^2}, h the spacing of its knots: 1 where they are as
+#'   far apart as the paper's, 8 over \[-15, 15\]. The
 #'   default is 5, with `mixing = "psd"` 1000, see Correlated columns. `"auto"` chooses it from the
 #'   data, see Smoothing.
 #' @param knots Knots of each coordinate (whole number, at least 2), equally spaced and including

@@ -200,7 +200,10 @@
 #'
 #' @section Errors:
 #' Bad input stops with a condition of class `ebcrl_error`, and of a class for its kind, such as
-#' `ebcrl_error_missing`, `ebcrl_error_dag_cycle` or `ebcrl_error_memory`.
+#' `ebcrl_error_missing`, `ebcrl_error_dag_cycle` or `ebcrl_error_memory`. A fit that cannot go on,
+#' or whose latents would explain more than ten times the sum of squares of `x` (a score that the
+#' rows hardly tell, as with `lambda = 0`), stops with `ebcrl_error_numerical`, which names the
+#' setting that mends it.
 #'
 #' @references Wu, B., von Kügelgen, J. and Blei, D. M. (2026). Multi-domain empirical Bayes for
 #'   linearly-mixed causal representations. \doi{10.48550/arXiv.2603.18404}

@@ -295,9 +295,12 @@ normal_fixed <- function(data, init, control, call) {
   }
   sigma2 <- start$sigma2
   if (learns_sigma2(replace(control, "mixing", "fixed"), start)) {
-    range <- log(mean_square / data$p) + c(log(1e-10), log(2))
-    best <- stats::optimize(function(at) loglik(exp(at)), range, maximum = TRUE, tol = 1e-10)
-    sigma2 <- exp(best$maximum)
+    unit <- mean_square / data$p # so that the search is the same in any units of x
+    best <- stats::optimize(function(at) {
+      normal_loglik(exp(at), spectrum$values / unit, along / unit,
+                    (mean_square - sum(along)) / unit, data)
+    }, log(c(1e-10, 2)), maximum = TRUE, tol = 1e-10)
+    sigma2 <- unit * exp(best$maximum)
   }
   list(mixing = mixing, sigma2 = sigma2, gaussian = empty_prior(data$d), loglik = loglik(sigma2),
        start = list(label = start$label, optima = NULL))

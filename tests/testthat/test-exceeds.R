@@ -1,0 +1,45 @@
+# Latents that far exceed the data are no result: the fit stops, and says which argument mends it.
+
+exceeding <- withr::with_seed(1, sim_crl(chain_dag(3), n = 100, p = 12))
+
+expect_exceeds <- function(says, ..., x = exceeding$x, sigma2 = 2) {
+  s <- exceeding
+  expect_error(
+    fit_crl(x, env = s$env, targets = s$targets, dag = s$dag,
+            init = c(list(mixing = s$mixing), sigma2 = sigma2), control = crl_control(...)),
+    says, class = "ebcrl_error_numerical"
+  )
+}
+
+test_that("a score that the rows hardly tell does not run away with the latents", {
+  expect_exceeds("lambda", score = "markov", lambda = 0)
+  expect_exceeds("lambda", solver = "cg", lambda = 0)
+  expect_exceeds("smaller `sigma2`", sigma2 = 1e4, reference = "none")
+  expect_exceeds("sum of squares", score = "markov", lambda = 0, sigma2 = NULL)
+})
+
+test_that("features' means that A does not span are named", {
+  s <- exceeding
+  expect_error(
+    fit_crl(s$x + 1e6, env = s$env, targets = s$targets, dag = s$dag,
+            init = list(mixing = s$mixing)),
+    "means of the features make up 100 %.*scale\\(x, scale = FALSE\\)",
+    class = "ebcrl_error_numerical"
+  )
+})
+
+test_that("a range that does not reach the latents gives latents of the data's size, or an error", {
+  s <- exceeding
+  for (score in c("causal", "markov")) {
+    fit <- tryCatch(
+      fit_crl(5 * s$x, env = s$env, targets = s$targets, dag = s$dag,
+              init = list(mixing = s$mixing, sigma2 = 50),
+              control = crl_control(range = c(-1e-3, 1e-3), score = score, reference = "none")),
+      ebcrl_error_numerical = function(error) {
+        expect_match(conditionMessage(error), "`range` does not reach")
+        NULL
+      }
+    )
+    if (!is.null(fit)) expect_lt(sum(fitted(fit, "x")^2), 10 * sum((5 * s$x)^2))
+  }
+})
