@@ -349,7 +349,7 @@ count_notes <- function(fit, except = character()) {
 
 #' @noRd
 count_note <- function(name, count, fit) {
-  pairs <- fit$data$n * fit$data$d
+  pairs <- as.double(fit$data$n) * fit$data$d # beyond integers from 2^31 on
   in_cells <- paste("In", count, "of", nrow(fit$cells), "(node, state) cells")
   switch(name,
     variance_floored = floored_note(count, pairs, is.matrix(fit$scale)),
@@ -425,7 +425,7 @@ floored_note <- function(count, pairs, directions = FALSE) {
 #' @noRd
 domain_table <- function(fit) {
   data <- fit$data
-  per_pair <- 1 / (data$n_env * data$d)
+  per_pair <- 1 / (as.double(data$n_env) * data$d)
   table <- tibble::tibble(
     domain = data$env_names,
     targets = target_labels(data$targets),

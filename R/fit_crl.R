@@ -503,7 +503,7 @@ check_memory <- function(data, control, call) {
   largest <- which.max(plan$coefficients)
   node <- (largest + 1L) %/% 2L
   parents <- lengths(parent_list(data$dag))[node]
-  size <- format(plan$coefficients[largest], big.mark = ",")
+  size <- format(plan$coefficients[largest], big.mark = ",", decimal.mark = ".")
   check_bytes(plan$bytes, control, call = call, hint = c(
     "x" = paste("{.val {data$latent_names[node]}} has {parents} parent{?s}:",
                 "{size} spline coefficients a state."),

@@ -500,7 +500,7 @@ logLik.crl_fit <- function(object, ...) {
 
 #' @noRd
 gaussian_df <- function(fit) {
-  p <- fit$data$p - length(fit$data$constant)
+  p <- as.double(fit$data$p - length(fit$data$constant))
   d <- fit$data$d
   mixing <- switch(fit$control$mixing, fixed = 0, psd = p * d - d, p * d - d * (d + 1) / 2)
   prior <- if (fit$control$prior == "normal") {

@@ -84,7 +84,7 @@ fullest_cell <- function(data, control) {
   cell <- lapply(cells, `[`, at)
   cell$per_row <- cell$coefficients / cell$rows
   cell[c("coefficients", "rows")] <- lapply(cell[c("coefficients", "rows")], format,
-                                            big.mark = ",", scientific = FALSE)
+                                            big.mark = ",", decimal.mark = ".", scientific = FALSE)
   cell
 }
 

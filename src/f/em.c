@@ -282,11 +282,11 @@ static double explained_size(const em_fit_state *em) {
 /* Do the latents far exceed the data, a score that the rows hardly tell having run away with them?
  * Where sigma2 is learned it shows that, from the second iteration on, see m_step(). */
 static int latents_exceed(em_fit_state *em, int t) {
-  if (t > 1 && em->set.learn_sigma2)
+  int may_come_down = t == 1 && em->sigma2 > SIGMA2_MOST * em->mean_square;
+  if (em->set.learn_sigma2 && (t > 1 || may_come_down))
     return 0;
-  double most = t == 0 ? 0 : em->sigma2 / em->mean_square; /* a start above may come down */
   em->explained = explained_size(em);
-  return !(em->explained <= fmax(SIGMA2_MOST, most));
+  return !(em->explained <= SIGMA2_MOST);
 }
 
 /* Is smoothing to be chosen in the E-step of iteration t? With A held the pseudo-latents stay as

@@ -43,3 +43,17 @@ test_that("a range that does not reach the latents gives latents of the data's s
     if (!is.null(fit)) expect_lt(sum(fitted(fit, "x")^2), 10 * sum((5 * s$x)^2))
   }
 })
+
+test_that("a decimal comma is no reason to warn, and counts go beyond 2^31", {
+  s <- exceeding
+  fit <- function() {
+    fit_crl(s$x, env = s$env, targets = s$targets, dag = s$dag, init = list(mixing = s$mixing))
+  }
+  plain <- fit()
+  withr::local_options(OutDec = ",", warn = 2)
+  expect_identical(fit()$latents, plain$latents)
+  expect_output(print(plain))
+  plain$counts[["outside_range"]] <- 5L
+  plain$data$n <- .Machine$integer.max
+  expect_match(count_notes(plain), "5 of 6442450941 ", all = FALSE)
+})
