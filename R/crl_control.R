@@ -222,6 +222,15 @@
 #' doubled, 70 with all of them. With fewer than 2000 rows a domain, 210 with all. A run ends
 #' before, once nothing moves. `sampling` in the fit has the runs.
 #'
+#' A run ends at one draw of a stationary sequence with a memory of hundreds of iterations. So the
+#' start is the mean of several runs, 4 with up to 2000 rows in all, 2 from 2667 on, and their spread
+#' tells its Monte-Carlo error, `start_mc_error` in the fit, and what another seed would do, which
+#' print() says: 1 to 2 % of a latent's standard deviation with 300 rows a domain, half of that with
+#' 2000 (`bench/seeds.R`). With more than 40,000 rows there is one run, and no such figure. Rows are
+#' ordered by their norm in the principal subspace, latents by the data, and the unit is their root
+#' mean square, before random numbers are drawn: the order of rows, domains and latents, and the
+#' unit of `x`, change the start by rounding errors only.
+#'
 #' Before that, draws choose where to go on from. Where mechanisms bend within a width of the noise,
 #' the likelihood of the spline stage may favour a wrong rotation, or lead away from the right one.
 #' So its best optima compete as they are after it and as they were before: each gets a short

@@ -54,7 +54,7 @@ print.crl_fit <- function(x, digits = 3L, ...) {
   x <- check_fit(x, "x")
   print_head(list(method = x$method, size = fit_size(x), explained = explained_variance(x),
                   sigma2 = x$sigma2), digits)
-  write_lines(describe_verdict(x))
+  write_lines(c(describe_verdict(x), describe_start_error(x)))
   print_shifts(fit_shifts(x))
   print_notes(fit_notes(x), most = 3L)
   invisible(x)
@@ -174,7 +174,8 @@ describe_model <- function(fit) {
     start <- paste0(start, " (", describe_search(fit$optima), describe_sampling(fit), ")")
   }
   held <- fit$method == "f" && !fit$learned[["mixing"]] && fit$control$mixing != "fixed"
-  c(model, paste0("Mixing: ", fit$control$mixing, if (held) " (held)", ", start: ", start))
+  c(model, paste0("Mixing: ", fit$control$mixing, if (held) " (held)", ", start: ", start),
+    describe_start_error(fit))
 }
 
 #' @noRd

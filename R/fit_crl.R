@@ -130,7 +130,11 @@
 #'   pairs of latents that linear mechanisms hardly tell apart there; not with `mixing = "psd"`).
 #'   Else NULL}
 #' \item{sampling}{where the start took draws (`mechanisms = "sampled"` in [crl_control()]): tibble
-#'   of the runs of SAEM (`rows`, `iterations`, squared `distance` that the run moved A); else NULL}
+#'   of the stages of each `run` of SAEM (`rows`, `iterations`, squared `distance` that the stage
+#'   moved A); else NULL}
+#' \item{start_mc_error}{(d) Monte-Carlo standard error of such a start, from the spread of its
+#'   runs, by what it moves the latents: root mean square over rows, in units of the latent's
+#'   standard deviation. NULL of one run}
 #' \item{control, init, call, elapsed}{settings, kind of start, call, seconds}
 #' \item{start}{`init` as given, to fit the model again; of a fit, its `mixing` and `sigma2`}
 #' \item{learned}{named logical: were `mixing` and `sigma2` updated}
@@ -364,8 +368,14 @@ run_em <- function(data, start, control, learned, error_call) {
                start_counts(start)),
     cells = cell_table(data, control, result),
     method = "f", data = data, control = control, learned = learned, init = start$label,
-    optima = start$optima, sampling = start$sampling
+    optima = start$optima, sampling = start$sampling,
+    start_mc_error = named_error(start$mc_error, data)
   )), class = "crl_fit")
+}
+
+#' @noRd
+named_error <- function(error, data) {
+  if (!is.null(error)) stats::setNames(error, data$latent_names)
 }
 
 #' A start, each latent with the sign that it has in the fit: turned at the end, it would meet knots

@@ -95,13 +95,20 @@ search_control <- function(control, seed) {
 #' the prior as it is, see shearable_pairs(), or all but do so where mechanisms are weak.
 #' @noRd
 tied_latents <- function(data, control) {
-  ancestors <- matrix(0L, data$d, data$d)
-  for (j in topological_order(data$dag)) {
-    parents <- parents_of(data$dag, j)
+  ancestors <- ancestor_matrix(data$dag)
+  ancestors[is_cut(data, control$intervention == "perfect"), ] <- 0L
+  ancestors
+}
+
+#' Ancestors (columns) of each latent (d x d, 0/1)
+#' @noRd
+ancestor_matrix <- function(dag) {
+  ancestors <- matrix(0L, nrow(dag), nrow(dag))
+  for (j in topological_order(dag)) {
+    parents <- parents_of(dag, j)
     ancestors[j, ] <- as.integer(colSums(ancestors[parents, , drop = FALSE]) > 0)
     ancestors[j, parents] <- 1L
   }
-  ancestors[is_cut(data, control$intervention == "perfect"), ] <- 0L
   ancestors
 }
 

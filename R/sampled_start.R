@@ -32,6 +32,14 @@ CHOICE <- list(rows = 250L, iterations = 60L, draws = 50L, errors = 1.5, share =
 # rotations are then not those of the draws.
 SEED_STEP <- 2^33
 CHOICE_SEED <- 100
+RUN_STEP <- 1000
+
+# Runs of SAEM, whose mean is the start: a run ends at one draw of a stationary sequence with a long
+# memory, so that further runs tell, and lower, what is owed to the seed better than further
+# iterations do. As many as leave `rows` in all, at least two, and one only with more than
+# `most_rows`, where a run moves latents by less than 1 % of their size and costs most. Ends farther
+# apart than `apart` (squared distance) are different optima.
+REPLICATES <- list(rows = 8000L, most = 4L, most_rows = 40000L, apart = 0.5)
 
 #' Has the start of a fit the stage of draws?
 #' @noRd
@@ -105,7 +113,7 @@ distinct_candidates <- function(after, before, optima) {
 #' Estimated squared errors of each row's posterior means under a short g-model; NA if it stopped
 #' @noRd
 draws_risks <- function(rotation, rows, sigma2, control, seed) {
-  state <- list(mixing = rotation, sigma2 = sigma2, prior = NULL,
+  state <- list(mixing = signed_mixing(rotation, rows), sigma2 = sigma2, prior = NULL,
                 walk_scale = matrix(1, rows$d, rows$n_domains), place = NULL)
   run <- sampling_run(state, rows, CHOICE$iterations, 0L, control, seed, "Start: choice by draws")
   if (is.null(run)) {
@@ -121,42 +129,109 @@ draws_risks <- function(rotation, rows, sigma2, control, seed) {
   .Call(C_row_risks, posterior$latents, posterior$latents_sd, y, sum(posterior$error^2))
 }
 
-#' The mixing of the principal coordinates that SAEM makes of another, with ever more rows
+#' The mixing of the principal coordinates that SAEM makes of another: the mean of some runs
 #'
 #' A = U B, U the principal components: X U (n x d) is all that the rows say on B (d x d, a
 #' rotation, or with correlated columns general), so that a run takes as long for any number of
-#' features. sigma2 is held.
+#' features. sigma2 is held. Where runs end in different optima, those near the most central one
+#' count.
 #' @param part Data with X U for `x`.
-#' @return list: `mixing`, B; `counts`, list of `floored`, noise variances of latents that fell to
-#'   their floor, `stopped`, runs that could not go on and were left out (0 or 1: none follows), and
-#'   `sampling`, tibble of the runs with `rows`, `iterations` and `distance`, squared Frobenius
-#'   distance from the B before it
+#' @return list: `mixing`, B; `mc_error` (d), see latent_movement(), NULL of one run; `counts`, list
+#'   of `floored`, noise variances of latents that fell to their floor, `stopped`, runs that could
+#'   not go on, and `sampling`, tibble of the stages of each `run`, with `rows`, `iterations` and
+#'   `distance`, squared Frobenius distance from the B before it
 #' @noRd
 sampled_mixing <- function(mixing, part, sigma2, control) {
+  first <- signed_mixing(mixing, part)
+  runs <- lapply(seq_len(replicates(part$n, control)), function(r) {
+    sampled_run(first, part, sigma2, control, control$seed + (r - 1) * RUN_STEP * SEED_STEP, r)
+  })
+  sum_of <- function(name) sum(vapply(runs, `[[`, 0, name))
+  counts <- list(floored = sum_of("floored"), stopped = as.integer(sum_of("stopped")),
+                 sampling = do.call(rbind, lapply(runs, `[[`, "sampling")))
+  if (length(runs) == 1L) {
+    return(list(mixing = runs[[1L]]$mixing, mc_error = NULL, counts = counts))
+  }
+  complete <- vapply(runs, `[[`, 0, "stopped") == 0
+  central <- central_mixings(lapply(runs[if (any(complete)) complete else 1L], `[[`, "mixing"))
+  mean <- polar_factor(Reduce(`+`, central) / length(central))
+  list(mixing = mean, mc_error = latent_movement(central, mean, part$x), counts = counts)
+}
+
+#' Runs, by the rows of all domains: their cost, and their Monte-Carlo error, tell how many
+#' @noRd
+replicates <- function(n, control) {
+  if (control$mixing == "psd" || n > REPLICATES$most_rows) {
+    return(1L)
+  }
+  as.integer(max(2, min(REPLICATES$most, REPLICATES$rows %/% n)))
+}
+
+#' Rotations of the optimum that the most central one is in, with its signs
+#' @noRd
+central_mixings <- function(mixings) {
+  all <- array(unlist(mixings), c(dim(mixings[[1L]]), length(mixings)))
+  distance <- vapply(seq_along(mixings), function(to) {
+    squared_distances(all, seq_along(mixings), to)
+  }, numeric(length(mixings)))
+  distance <- matrix(distance, length(mixings))
+  centre <- which.min(rowSums(sqrt(distance)))
+  lapply(mixings[distance[, centre] < REPLICATES$apart], function(mixing) {
+    mixing * sign_by(mixing, mixings[[centre]])
+  })
+}
+
+#' Monte-Carlo standard error of the mean of some rotations, as movement of each latent: root mean
+#' square over the rows, in units of the standard deviation of y. Inf of one rotation.
+#' @noRd
+latent_movement <- function(rotations, mean, x) {
+  if (length(rotations) < 2L) {
+    return(rep(Inf, ncol(mean)))
+  }
+  moved <- vapply(rotations, function(rotation) colMeans((x %*% (rotation - mean))^2),
+                  numeric(ncol(mean)))
+  n_runs <- length(rotations)
+  y <- x %*% mean
+  variance <- colMeans(y^2) - colMeans(y)^2
+  sqrt(rowSums(matrix(moved, ncol(mean))) / (n_runs * (n_runs - 1) * variance))
+}
+
+#' One run of SAEM, with ever more rows
+#' @noRd
+sampled_run <- function(mixing, part, sigma2, control, seed, number) {
   plan <- sampling_plan(control)
   sizes <- sample_sizes(part$n_env, plan)
   state <- list(mixing = mixing, sigma2 = sigma2, prior = NULL,
                 walk_scale = matrix(1, part$d, part$n_domains), place = NULL)
-  counts <- list(floored = 0, stopped = 0L, sampling = NULL)
+  out <- list(floored = 0, stopped = 0, sampling = NULL)
   for (k in seq_along(sizes)) {
     burn_in <- if (k == 1L) plan$first else plan$later
     averaging <- if (k == length(sizes)) plan$averaging else 0L
     rows <- thinned(part, sizes[k])
-    run <- sampling_run(state, rows, burn_in, averaging, control, control$seed + k * SEED_STEP,
-                        paste("Start by draws, run", k, "of", length(sizes)))
+    run <- sampling_run(state, rows, burn_in, averaging, control, seed + k * SEED_STEP,
+                        paste0("Start by draws, run ", number, ", stage ", k, " of ",
+                               length(sizes)))
     if (is.null(run)) {
-      counts$stopped <- 1L
+      out$stopped <- 1
       break
     }
     distance <- sum((run$mixing - state$mixing)^2)
     state <- list(mixing = run$mixing, sigma2 = sigma2, prior = run$prior,
                   walk_scale = run$state$walk_scale, place = NULL)
-    counts$floored <- counts$floored + run$counts[["noise_floored"]]
-    counts$sampling <- rbind(counts$sampling, tibble::tibble(
-      rows = rows$n, iterations = nrow(run$trace), distance = distance
+    out$floored <- out$floored + run$counts[["noise_floored"]]
+    out$sampling <- rbind(out$sampling, tibble::tibble(
+      rows = rows$n, iterations = nrow(run$trace), distance = distance, run = number
     ))
   }
-  list(mixing = state$mixing, counts = counts)
+  c(list(mixing = state$mixing), out)
+}
+
+#' The same with signs of latents such that their cubes have a positive sum, whatever they were:
+#' draws are not those of the latents turned round
+#' @noRd
+signed_mixing <- function(mixing, rows) {
+  cubes <- colSums((rows$x %*% t(solve(mixing)))^3)
+  mixing * rep(ifelse(cubes < 0, -1, 1), each = nrow(mixing))
 }
 
 #' One run, from the least-squares latents; NULL if it could not go on
@@ -223,7 +298,20 @@ check_start_memory <- function(data, init, control, call) {
 describe_sampling <- function(fit) {
   runs <- fit$sampling
   if (!is.null(runs)) {
-    paste0("; then ", count_of(sum(runs$iterations), "iteration"), " of SAEM, the last with ",
+    paste0("; then ", count_of(sum(runs$iterations), "iteration"), " of SAEM",
+           if (max(runs$run) > 1L) paste0(" in ", max(runs$run), " runs"), ", the last with ",
            count_of(runs$rows[nrow(runs)], "row"))
   }
+}
+
+#' What the latents owe to the seed, in words
+#' @noRd
+describe_start_error <- function(fit) {
+  error <- fit$start_mc_error
+  if (is.null(error) || fit$learned[["mixing"]]) {
+    return(NULL)
+  }
+  paste0("Monte-Carlo error of the start: another seed moves latents by up to ",
+         format(100 * max(error) * sqrt(2), digits = 2L), " % of their sd (",
+         names(which.max(error)), ").")
 }

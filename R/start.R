@@ -42,39 +42,79 @@ SAME_OPTIMUM <- 0.05
 #'   chosen_by_draws(); NA where there was no choice), `mixing` (list: A after these stages),
 #'   `untold` (list: pairs of latents that linear mechanisms hardly tell apart there,
 #'   see hardly_told()); `indefinite`, how many regressions of the spline stage had to do without
-#'   their parents; of the stage of draws, `sampling`, `floored` and `stopped`, see sampled_mixing()
+#'   their parents; of the stage of draws, `sampling`, `floored`, `stopped` and `mc_error`, see
+#'   sampled_mixing()
 #' @noRd
 interventional_start <- function(data, control, call = rlang::caller_env()) {
   start <- pca_start(data, call)
-  cells <- rotation_cells(data, start, control$intervention == "perfect")
-  floor <- VARIANCE_FLOOR * start$sigma2
+  own <- canonical_problem(data, start)
+  cells <- rotation_cells(own$part, own$start, control$intervention == "perfect")
+  floor <- VARIANCE_FLOOR * own$start$sigma2
   found <- rotation_search(cells, floor, control)
   optima <- distinct_optima(found)
   start$indefinite <- 0L
-  part <- principal_part(data, start)
   if (control$mechanisms != "linear") {
     joined <- join_cut_optima(found, optima, cells, floor, control)
-    refined <- refined_optima(joined, part, start$sigma2, control)
+    refined <- refined_optima(joined, own$part, own$start$sigma2, control)
     if (control$mechanisms != "spline") {
-      refined <- chosen_by_draws(joined, refined, part, start$sigma2, control)
+      refined <- chosen_by_draws(joined, refined, own$part, own$start$sigma2, control)
     }
     found <- refined$found
     optima <- refined$optima
     start$indefinite <- refined$indefinite
   }
-  optima$untold <- lapply(optima$which, function(s) hardly_told(found$rise, s, data))
-  rotation <- matrix(found$rotation[, , optima$which[1L]], data$d)
+  optima$objective <- optima$objective + sum(cells$weight) * log(own$unit)
   if (control$mechanisms == "sampled" && data$d > 1L) {
-    drawn <- sampled_mixing(rotation, part, start$sigma2, control)
+    rotation <- matrix(found$rotation[, , optima$which[1L]], data$d)
+    drawn <- sampled_mixing(rotation, own$part, own$start$sigma2, control)
     start[names(drawn$counts)] <- drawn$counts
-    rotation <- drawn$mixing
+    start$mc_error <- drawn$mc_error[own$place]
+    found$rotation[, , optima$which[1L]] <- drawn$mixing
   }
-  found$rotation[, , optima$which[1L]] <- rotation
-  optima$mixing <- optima_mixing(found, optima$which, start$orthonormal, part, control)
-  start$orthonormal <- start$orthonormal %*% rotation
+  found <- renumbered(found, own$place)
+  optima$untold <- lapply(optima$which, function(s) hardly_told(found$rise, s, data))
+  optima$mixing <- optima_mixing(found, optima$which, start$orthonormal,
+                                 principal_part(data, start), control)
+  start$orthonormal <- start$orthonormal %*% matrix(found$rotation[, , optima$which[1L]], data$d)
   start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined", "risk",
                                              "mixing", "untold")])
   start
+}
+
+#' The data in principal coordinates (n x d), with a unit, an order of rows and an order of latents
+#' of their own, so that those of x and of the graph do not matter: random numbers belong to the
+#' position of a row and of a latent
+#'
+#' The unit is the root mean square. Rows are ordered by their squared norm, latents by that of the
+#' domains that target them; where that ties, by ancestors and children.
+#'
+#' @return list: `part`, the data so ordered; `start`, its principal components and sigma2; `unit`;
+#'   `place`, of each latent in that order
+#' @noRd
+canonical_problem <- function(data, start) {
+  y <- data$x %*% start$orthonormal
+  square <- rowSums(y^2)
+  unit <- sqrt(mean(square) / data$d)
+  rows <- order(square)
+  part <- some_rows(data, rows, y[rows, , drop = FALSE] / unit)
+  by_domain <- rowsum(square, data$env, reorder = TRUE) / mean(square)
+  codes <- as.integer(rownames(by_domain))
+  targeted <- signif(drop(crossprod(data$targets[codes, , drop = FALSE], by_domain)), 10L)
+  order <- order(targeted, rowSums(ancestor_matrix(data$dag)), rowSums(data$dag))
+  part$dag <- data$dag[order, order, drop = FALSE]
+  part$targets <- data$targets[, order, drop = FALSE]
+  part$latent_names <- data$latent_names[order]
+  list(part = part, start = list(orthonormal = diag(1, data$d), sigma2 = start$sigma2 / unit^2),
+       unit = unit, place = order(order))
+}
+
+#' Rotations and their rises with the latents in their places again
+#' @noRd
+renumbered <- function(found, place) {
+  found$rotation <- found$rotation[, place, , drop = FALSE]
+  rise <- found$rise + aperm(found$rise, c(2L, 1L, 3L)) # the upper triangle
+  found$rise <- rise[place, place, , drop = FALSE]
+  found
 }
 
 #' The data in principal coordinates (n x d)

@@ -113,6 +113,7 @@ resumed_start <- function(object) {
   list(
     orthonormal = unname(object$orthonormal), scale = unname(object$scale), sigma2 = object$sigma2,
     label = object$init, optima = object$optima, sampling = object$sampling,
+    mc_error = object$start_mc_error,
     indefinite = object$counts[["start_indefinite"]], floored = object$counts[["start_floored"]],
     stopped = object$counts[["start_stopped"]],
     resume = list(trace = trace_matrix(object$trace), theta = object$score$theta,
