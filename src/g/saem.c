@@ -613,7 +613,18 @@ int saem_run(saem_state *s) {
   return status;
 }
 
-/* Smoothing, components and columns of unit length follow from one another: a few rounds. */
+/* Mean over the averaging iterations. */
+static double mean_sigma2(const saem_state *s) {
+  size_t at = (size_t)s->p * (size_t)s->rows->d; /* see saem_keep() */
+  double sum = 0;
+  for (int k = 0; k < MAX_BATCHES; k++)
+    sum += s->fitted.sum[(size_t)k * s->fitted.length + at];
+  return sum / s->fitted.count;
+}
+
+/* Smoothing, components and columns of unit length follow from one another: a few rounds. The
+ * statistics belong to an A that moved from iteration to iteration; no single A fits their mean as
+ * well, which sigma2 would count as noise. */
 int saem_finish(saem_state *s) {
   int status = STATUS_OK, floored = s->mech->floored, deficient = s->rank_deficient;
   double change;
@@ -628,5 +639,7 @@ int saem_finish(saem_state *s) {
     s->rank_deficient = deficient;
     status = maximise(s, 1, &change);
   }
+  if (s->set.learn_sigma2)
+    s->sigma2 = mean_sigma2(s);
   return status;
 }

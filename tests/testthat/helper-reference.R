@@ -1227,6 +1227,7 @@ ref_saem <- function(x, env, targets, parents, order, # nolint: cyclocomp_linter
   if (mixture) fit$noise <- ref_split_noise(fit$variance, control$components)
   labels <- if (mixture) matrix(0L, n, d)
   average <- whole <- NULL
+  noises <- numeric()
   fit_to <- function(sums, fit, range, step = 1) {
     if (mixture) {
       return(utils::modifyList(
@@ -1316,6 +1317,7 @@ ref_saem <- function(x, env, targets, parents, order, # nolint: cyclocomp_linter
     sigma2 <- noise_of(average, mixing)
     if (t > control$burn_in) {
       whole <- if (is.null(whole)) average else ref_blend(whole, average, 1 / (t - control$burn_in))
+      noises <- c(noises, sigma2)
     }
     if (t <= control$burn_in) {
       for (e in seq_len(nrow(targets))) {
@@ -1333,7 +1335,7 @@ ref_saem <- function(x, env, targets, parents, order, # nolint: cyclocomp_linter
   state <- list(mixing = mixing, sigma2 = sigma2, prior = fit, latents = z, walk_scale = scale)
   for (k in seq_len(10)) fit <- fit_to(whole, fit, range)
   mixing <- update_mixing(mixing, whole)
-  list(mixing = mixing, sigma2 = noise_of(whole, mixing), prior = fit, state = state)
+  list(mixing = mixing, sigma2 = mean(noises), prior = fit, state = state)
 }
 
 # Sums of a sequence of vectors (in rows) by batches, whose size doubles when 16 are full.
