@@ -63,7 +63,8 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
     optima <- refined$optima
     start$indefinite <- refined$indefinite
   }
-  optima$objective <- optima$objective + sum(cells$weight) * log(own$unit)
+  units <- sum(cells$weight) * log(own$unit)
+  optima[c("objective", "refined")] <- lapply(optima[c("objective", "refined")], `+`, units)
   if (control$mechanisms == "sampled" && data$d > 1L) {
     rotation <- matrix(found$rotation[, , optima$which[1L]], data$d)
     drawn <- sampled_mixing(rotation, own$part, own$start$sigma2, control)
