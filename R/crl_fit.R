@@ -27,7 +27,7 @@
 #'     \item{verdict}{character vector: the convergence in short, as `print()` shows it.}
 #'     \item{effects}{tibble with one row a (domain, latent), as `tidy(x, "effects")` has it, see
 #'       [tidy.crl_fit()].}
-#'     \item{mechanisms}{of a fit with `prior = "linear"`: tibble of `node`, `state`, `term`,
+#'     \item{mechanisms}{of a fit by `method = "g"`: tibble of `node`, `state`, `term`,
 #'       `estimate`, see [coef()][coef.crl_fit]; else NULL.}
 #'     \item{domains}{tibble with one row a domain: `domain`; `targets` (names of the latents it
 #'       targets, or `"none"`); `rows`; `weight`; `posterior_sd` (mean of `latents_sd` over its rows
@@ -70,7 +70,8 @@ summary.crl_fit <- function(object, ...) {
                  converged = object$converged, sigma2 = object$sigma2,
                  explained = explained_variance(object), effects = fit_shifts(object),
                  domains = domain_table(object), cells = object$cells,
-                 mechanisms = object$mechanism_coef, notes = fit_notes(object)),
+                 mechanisms = if (object$method == "g") mechanism_slopes(object),
+                 notes = fit_notes(object)),
             class = "summary.crl_fit")
 }
 
@@ -86,7 +87,7 @@ print.summary.crl_fit <- function(x, digits = 3L, ...) {
   cat("\n", part, ", by node and target state:\n", sep = "")
   print_table(x$cells, digits)
   if (!is.null(x$mechanisms)) {
-    cat("\nLinear mechanisms, by node and target state:\n")
+    cat("\nIntercepts and slopes of the mechanisms (of splines, the average slope):\n")
     print_table(x$mechanisms, digits)
   }
   print_notes(x$notes)
@@ -99,8 +100,15 @@ print.summary.crl_fit <- function(x, digits = 3L, ...) {
 #' @param type `"latents"`: the posterior means. `"x"`: the denoised observations, latents times the
 #'   transposed mixing matrix, in the units of `x`; of a feature that was left out because it has
 #'   one value only, that value.
+#' @param what Of `coef()`: `"mixing"`, A; `"mechanisms"`, of a fit by `method = "g"`, the
+#'   mechanisms' intercepts and slopes. A spline mechanism has no slope: the least-squares slope of
+#'   the fitted effect over the rows of the state, see [mechanisms()] for the curve.
+#' @param x A `crl_fit`.
 #' @param ... Not used.
-#' @return `coef()`: the mixing matrix A (p x d matrix, features x latents). `fitted()`: n x d
+#' @return `coef()`: the mixing matrix A (p x d matrix, features x latents), or a tibble of `node`,
+#'   `state`, `term` (`"(Intercept)"` or a parent) and `estimate`. `loadings()`: A, of class
+#'   `loadings`, which [prints][stats::loadings] without small ones. `sigma()`: the noise standard
+#'   deviation, \eqn{\sigma}, in the units of `x`. `fitted()`: n x d
 #'   matrix (`"latents"`) or n x p matrix (`"x"`). `residuals()`: `x` minus the latter (n x p
 #'   matrix); like `fitted(type = "x")`, it takes as much memory as the data. `nobs()`: the number
 #'   of rows n.
@@ -112,15 +120,45 @@ print.summary.crl_fit <- function(x, digits = 3L, ...) {
 #' head(fitted(fit))
 #' mean(residuals(fit)^2)
 #' nobs(fit)
+#' sigma(fit)
+#' loadings(fit)
 #' @name crl_fit-methods
 NULL
 
 #' @rdname crl_fit-methods
 #' @importFrom stats coef
 #' @export
-coef.crl_fit <- function(object, ...) {
+coef.crl_fit <- function(object, what = c("mixing", "mechanisms"), ...) {
   check_dots_empty(...)
-  object$mixing
+  what <- check_choice(what, c("mixing", "mechanisms"), "what")
+  object <- check_fit(object)
+  if (what == "mixing") object$mixing else mechanism_slopes(object)
+}
+
+#' @rdname crl_fit-methods
+#' @importFrom stats sigma
+#' @export
+sigma.crl_fit <- function(object, ...) {
+  check_dots_empty(...)
+  sqrt(object$sigma2)
+}
+
+#' @rdname crl_fit-methods
+#' @export
+loadings <- function(x, ...) {
+  UseMethod("loadings")
+}
+
+#' @export
+loadings.default <- function(x, ...) {
+  stats::loadings(x, ...)
+}
+
+#' @rdname crl_fit-methods
+#' @export
+loadings.crl_fit <- function(x, ...) {
+  check_dots_empty(...)
+  structure(x$mixing, class = "loadings")
 }
 
 #' @rdname crl_fit-methods

@@ -32,7 +32,8 @@
 #'     are directed;
 #'   * a `crl_dag`, which is checked and returned.
 #' @param direction For a square matrix or table: `"from_row"` reads entry `[i, j]` as i -> j,
-#'   `"from_column"` as j -> i. `NULL` (default) is `"from_row"`, but refuses the cases above.
+#'   `"from_column"` as j -> i. `NULL` (default) is `"from_row"`, but refuses the two cases under
+#'   Direction below.
 #' @param nodes For edge lists and text: all node names in the order wanted. By default the order of
 #'   first appearance; needed for a latent without any edge.
 #' @param ... Not used; an argument that nothing reads is an error.
@@ -40,8 +41,8 @@
 #'   of class `c("crl_dag", "matrix", "array")`.
 #' @section Errors:
 #' Classed `ebcrl_error_type`, `_shape`, `_missing` and `_dag` (not a 0/1 matrix, unknown nodes,
-#' undirected edges, text that cannot be read or has invalid bytes), `_dag_direction` (see above)
-#' and `_dag_cycle`, which names one cycle.
+#' undirected edges, text that cannot be read or has invalid bytes), `_dag_direction` (see
+#' Direction) and `_dag_cycle`, which names one cycle.
 #' @seealso [chain_dag()], [intervention_targets()], [fit_crl()]
 #' @examples
 #' as_dag("raf -> mek -> erk")

@@ -21,12 +21,12 @@ domain_shifts <- function(latents, sds, env, targets, domains) {
     base <- if (any(controls)) controls else targets[, j] == 0
     n <- sum(n_env[base])
     sd <- sqrt((sum(spread[base, j]) + sum(unseen[base, j])) / max(1, n - sum(base)))
-    of_mean <- spread[, j] / pmax(1, n_env - 1) / n_env
+    of_mean <- unname(spread[, j]) / pmax(1, n_env - 1) / n_env
     level <- sum(n_env[base] * means[base, j]) / n
     tibble::tibble(
       domain = domains, latent = colnames(latents)[j], targeted = targets[, j] == 1, rows = n_env,
-      mean = means[, j] + centre[j],
-      shift = if (n > 0 && sd > 0) (means[, j] - level) / sd else NA_real_,
+      mean = unname(means[, j] + centre[j]),
+      shift = if (n > 0 && sd > 0) unname(means[, j] - level) / sd else NA_real_,
       se = if (n > 0 && sd > 0) sqrt(of_mean + sum(n_env[base]^2 * of_mean[base]) / n^2) / sd else
         NA_real_
     )

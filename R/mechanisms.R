@@ -85,6 +85,41 @@ mean_of_node <- function(fit, node, state, latents) {
   }))
 }
 
+#' Intercepts and slopes of the mechanisms: the coefficients of linear ones, of splines the line
+#' closest to each effect over the rows of the state
+#' @noRd
+mechanism_slopes <- function(fit, call = rlang::caller_env()) {
+  check_method(fit, "g", "mechanisms", call)
+  if (is_gaussian(fit)) {
+    return(fit$mechanism_coef)
+  }
+  cells <- expand.grid(state = 0:1, node = seq_len(fit$data$d))
+  do.call(rbind, Map(function(node, state) cell_slopes(fit, node, state), cells$node, cells$state))
+}
+
+#' @noRd
+cell_slopes <- function(fit, node, state) {
+  if (!has_state(fit, node, state)) {
+    return(NULL)
+  }
+  names <- fit$data$latent_names
+  cell <- 2L * (node - 1L) + state + 1L
+  if (is.null(fit$prior$theta[[cell]])) {
+    return(tibble::tibble(node = names[node], state = state, term = "(Intercept)",
+                          estimate = fit$prior$constant[cell]))
+  }
+  parents <- parent_list(fit$data$dag)[[node]]
+  rows <- fit$data$targets[fit$data$env, node] == state
+  lines <- vapply(seq_along(parents), function(k) {
+    z <- fit$latents[rows, parents[k]]
+    effect <- effect_of(fit, node, state, k, z)
+    slope <- stats::cov(z, effect) / stats::var(z)
+    c(mean(effect) - slope * mean(z), slope)
+  }, c(0, 0))
+  tibble::tibble(node = names[node], state = state, term = c("(Intercept)", names[parents]),
+                 estimate = c(sum(lines[1L, ]), lines[2L, ]))
+}
+
 #' @noRd
 plot_mechanisms <- function(fit) {
   curves <- mechanisms(fit)

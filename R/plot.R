@@ -87,7 +87,9 @@ plot.crl_fit <- function(x, ...) {
 #'   each domain.
 #' @param ... Not used.
 #' @return `autoplot()`: a ggplot object. `plot()`: the same, invisibly.
-#' @inheritSection autoplot.crl_fit Errors
+#' @section Errors:
+#' `ebcrl_error_truth` if `truth` is not given or not one of these baselines' data, `ebcrl_error_range`
+#' for another `type`.
 #' @examples
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
 #' baselines <- crl_baselines(sim, methods = c("true", "empty", "no_shrinkage"))

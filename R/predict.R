@@ -14,7 +14,7 @@
 #' Such a combination has no Gaussian reference of its own (see `reference` in [crl_control()]), and
 #' takes that of the linear model. Where mechanisms are far from linear this costs accuracy: with
 #' the strong mechanisms of [sim_crl()], 3 or 4 latents and two targeted at once, the error of the
-#' latents was 0 to 9 % above that with `reference = "none"`, with bounded ones within 1 \% of it,
+#' latents was 0 to 9 % above that with `reference = "none"`, with bounded ones within 1 % of it,
 #' with linear ones up to 2.5 % below.
 #'
 #' For a fit by `method = "g"` chains of draws with the parameters held take the place of the

@@ -15,8 +15,10 @@ generics::augment
 #' A fit as tibbles
 #'
 #' @param x A `crl_fit`, from [fit_crl()].
-#' @param matrix What `tidy()` lists: `"mixing"` (the loadings), `"domains"` or `"cells"` (the two
-#'   tables of [summary()][summary.crl_fit]).
+#' @param matrix What `tidy()` lists: `"mixing"` (the loadings), `"effects"` (how far each domain
+#'   moves each latent), `"mechanisms"` (of a fit by `method = "g"`, see [coef()][coef.crl_fit]),
+#'   `"domains"` or `"cells"` (the two tables of [summary()][summary.crl_fit]).
+#' @param conf.level Probability of the intervals of `"effects"`.
 #' @param data Data frame or matrix with the n rows of the training data, to which `augment()` adds
 #'   columns. `NULL`: the domain of each row only; the p columns of `x` are not repeated.
 #' @param newdata,targets,env Rows to predict and their targets or domains, as in
@@ -25,10 +27,15 @@ generics::augment
 #'   `level`, as in [predict()][predict.crl_fit].
 #' @param ... Not used.
 #' @return `tidy()`: a tibble. For `"mixing"`, p * d rows: `feature` (name, or number if `x` had no
-#'   column names), `latent`, `estimate` (entry of the mixing matrix).
+#'   column names), `latent`, `estimate` (entry of the mixing matrix). For `"effects"`, one row a
+#'   (domain, latent): `domain`, `term` (the latent), `targeted`, `estimate` (its mean in the domain
+#'   minus that in the domains without targets, or where there are none in those that do not target
+#'   it, in sd of the latent within these), `std.error`, `conf.low`, `conf.high`, which take A as
+#'   known and rows as independent. For `"mechanisms"`: `node`, `state`, `term`, `estimate`.
 #'
 #'   `glance()`: a tibble with one row: `nobs` (n), `features` (p), `latents` (d), `domains`,
-#'   `sigma2`, of an f fit `loss` (score-matching loss a row), `variance_floored` (number of
+#'   `sigma2`, `variance_explained` (see
+#'   [summary()][summary.crl_fit]), of an f fit `loss` (score-matching loss a row), `variance_floored` (number of
 #'   floored posterior variances), `change` (largest relative change of the last iteration) and
 #'   `remaining` (estimated relative distance to the limit; both `NA` without iterations), of a g
 #'   fit `mixing_mc_error` (Frobenius norm), `mc_error` (the largest over latents) and
@@ -49,11 +56,23 @@ NULL
 
 #' @rdname crl_fit-tidiers
 #' @export
-tidy.crl_fit <- function(x, matrix = c("mixing", "domains", "cells"), ...) {
+tidy.crl_fit <- function(x, matrix = c("mixing", "effects", "mechanisms", "domains", "cells"),
+                         conf.level = 0.95, ...) { # nolint: object_name_linter.
   check_dots_empty(...)
   x <- check_fit(x, "x")
-  switch(check_choice(matrix, c("mixing", "domains", "cells"), "matrix"),
-         mixing = tidy_mixing(x), domains = domain_table(x), cells = x$cells)
+  level <- check_number(conf.level, "conf.level", min = 0, max = 1, open = c("min", "max"))
+  switch(check_choice(matrix, c("mixing", "effects", "mechanisms", "domains", "cells"), "matrix"),
+         mixing = tidy_mixing(x), effects = tidy_effects(x, level),
+         mechanisms = mechanism_slopes(x), domains = domain_table(x), cells = x$cells)
+}
+
+#' @noRd
+tidy_effects <- function(fit, level) {
+  shifts <- fit_shifts(fit)
+  half <- stats::qnorm((1 + level) / 2) * shifts$se
+  tibble::tibble(domain = shifts$domain, term = shifts$latent, targeted = shifts$targeted,
+                 estimate = shifts$shift, std.error = shifts$se, conf.low = shifts$shift - half,
+                 conf.high = shifts$shift + half)
 }
 
 #' @noRd
@@ -74,6 +93,7 @@ glance.crl_fit <- function(x, ...) {
   data <- x$data
   shared <- tibble::tibble(
     nobs = data$n, features = data$p, latents = data$d, domains = data$n_domains, sigma2 = x$sigma2,
+    variance_explained = explained_variance(x),
     iterations = x$iterations, converged = x$converged, elapsed = x$elapsed
   )
   own <- if (x$method == "f") {
@@ -86,7 +106,7 @@ glance.crl_fit <- function(x, ...) {
     tibble::tibble(mixing_mc_error = sqrt(sum(x$mixing_mc_error^2)),
                    mc_error = max(x$mc_error), noise_floored = x$counts[["noise_floored"]])
   }
-  tibble::add_column(shared, own, .after = "sigma2")
+  tibble::add_column(shared, own, .after = "variance_explained")
 }
 
 #' @rdname crl_fit-tidiers

@@ -20,6 +20,8 @@ export _R_CHECK_DEPENDS_ONLY_TESTS_=true _R_CHECK_DEPENDS_ONLY_EXAMPLES_=true
 # On a busy machine a slow example says nothing: times are shown at the end, and are no note.
 export _R_CHECK_EXAMPLE_TIMING_THRESHOLD_=1e9
 
+Rscript tools/check_help.R
+
 mkdir -p .build
 cd .build
 rm -rf check "$tarball"
