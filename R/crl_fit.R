@@ -106,8 +106,9 @@ print.summary.crl_fit <- function(x, digits = 3L, ...) {
 #' @param x A `crl_fit`.
 #' @param ... Not used.
 #' @return `coef()`: the mixing matrix A (p x d matrix, features x latents), or a tibble of `node`,
-#'   `state`, `term` (`"(Intercept)"` or a parent) and `estimate`. `loadings()`: A, of class
-#'   `loadings`, which [prints][stats::loadings] without small ones. `sigma()`: the noise standard
+#'   `state`, `term` (`"(Intercept)"` or a parent) and `estimate`. `loadings()`: A, as a
+#'   plain matrix (columns of length 1 have no shares of variance to print); what is not a fit goes to
+#'   [stats::loadings()]. `sigma()`: the noise standard
 #'   deviation, \eqn{\sigma}, in the units of `x`. `fitted()`: n x d
 #'   matrix (`"latents"`) or n x p matrix (`"x"`). `residuals()`: `x` minus the latter (n x p
 #'   matrix); like `fitted(type = "x")`, it takes as much memory as the data. `nobs()`: the number
@@ -121,7 +122,7 @@ print.summary.crl_fit <- function(x, digits = 3L, ...) {
 #' mean(residuals(fit)^2)
 #' nobs(fit)
 #' sigma(fit)
-#' loadings(fit)
+#' head(loadings(fit))
 #' @name crl_fit-methods
 NULL
 
@@ -158,7 +159,7 @@ loadings.default <- function(x, ...) {
 #' @export
 loadings.crl_fit <- function(x, ...) {
   check_dots_empty(...)
-  structure(x$mixing, class = "loadings")
+  x$mixing
 }
 
 #' @rdname crl_fit-methods

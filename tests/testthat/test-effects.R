@@ -21,7 +21,7 @@ test_that("tidy(), glance(), sigma(), loadings() and coef() have what print() sa
                           "conf.high"))
   expect_identical(nrow(effects), 9L)
   expect_identical(sigma(fit), sqrt(fit$sigma2))
-  expect_identical(unclass(loadings(fit)), fit$mixing)
+  expect_identical(loadings(fit), fit$mixing)
   expect_s3_class(loadings(stats::princomp(sim$x)), "loadings")
   total <- sum(apply(sim$x, 2, function(x) mean((x - mean(x))^2)))
   expect_equal(glance(fit)$variance_explained, 1 - 8 * fit$sigma2 / total)
