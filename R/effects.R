@@ -83,9 +83,10 @@ print_shifts <- function(shifts, most = 10L) {
 explained_variance <- function(fit) {
   x <- fit$data$x
   centre <- colMeans(x)
+  varying <- fit$data$p - length(fit$data$constant)
   total <- fit$data$mean_square - sum(centre^2)
   if (total < 1e-6 * fit$data$mean_square) { # little is left of it
     total <- sum(vapply(seq_along(centre), function(k) mean((x[, k] - centre[k])^2), 0))
   }
-  if (total > 0) max(0, 1 - fit$data$p * fit$sigma2 / total) else NA_real_
+  if (total > 0) max(0, 1 - varying * fit$sigma2 / total) else NA_real_
 }
