@@ -270,34 +270,43 @@ as_double_matrix <- function(x, call) {
 #' Containers of assays have samples in columns. Classes go by name, so that no package is needed.
 #' @noRd
 dense_hint <- function(x, arg) {
-  if (!isS4(x)) {
-    return(NULL)
+  if (isS4(x)) {
+    container_hint(x, arg) %||% matrix_hint(x, arg) %||%
+      paste("An object of another package has to be made a matrix, rows = samples, by that",
+            "package's means.")
   }
-  is_a <- function(...) inherits(x, c(...)) || any(class(x) %in% c(...))
-  if (is_a("Seurat", "SeuratObject")) {
-    return(assay_hint("A Seurat object", paste0("SeuratObject::LayerData(", arg, ")"), arg))
+}
+
+#' @noRd
+is_a <- function(x, ...) {
+  inherits(x, c(...)) || any(class(x) %in% c(...))
+}
+
+#' @noRd
+container_hint <- function(x, arg) {
+  if (is_a(x, "Seurat")) {
+    assay_hint("A Seurat object", paste0("SeuratObject::LayerData(", arg, ")"), arg)
+  } else if (is_a(x, "SummarizedExperiment", "RangedSummarizedExperiment", "SingleCellExperiment",
+                  "SpatialExperiment")) {
+    assay_hint(paste0("A ", class(x)[1L]), paste0("SummarizedExperiment::assay(", arg, ")"), arg)
+  } else if (is_a(x, "ExpressionSet")) {
+    assay_hint("An ExpressionSet", paste0("Biobase::exprs(", arg, ")"), arg)
+  } else if (is_a(x, "DFrame", "DataFrame")) {
+    paste0("A DataFrame is made a data frame by {.code as.data.frame(", arg, ")}.")
   }
-  if (is_a("SummarizedExperiment", "RangedSummarizedExperiment", "SingleCellExperiment",
-           "SpatialExperiment")) {
-    return(assay_hint(paste0("A ", class(x)[1L]), paste0("SummarizedExperiment::assay(", arg, ")"),
-                      arg))
-  }
-  if (is_a("ExpressionSet")) {
-    return(assay_hint("An ExpressionSet", paste0("Biobase::exprs(", arg, ")"), arg))
-  }
-  if (is_a("DFrame", "DataFrame")) {
-    return(paste0("A DataFrame is made a data frame by {.code as.data.frame(", arg, ")}."))
-  }
+}
+
+#' @noRd
+matrix_hint <- function(x, arg) {
   # without its package loaded a class is a name only
-  if (is_a("Matrix") || grepl("^[dlnz][a-z][A-Za-z]Matrix$", class(x)[1L])) {
+  if (is_a(x, "Matrix") || grepl("^[dlnz][a-z][A-Za-z]Matrix$", class(x)[1L])) {
     logical <- grepl("^[ln]", class(x)[1L])
-    return(paste0("A matrix of package Matrix is made an ordinary one by {.code as.matrix(", arg,
-                  ")", if (logical) " + 0", "}."))
+    paste0("A matrix of package Matrix is made an ordinary one by {.code as.matrix(", arg, ")",
+           if (logical) " + 0", "}.")
+  } else if (is_a(x, "DelayedArray", "DelayedMatrix", "SparseArray", "SVT_SparseMatrix",
+                  "HDF5Matrix")) {
+    paste0("A matrix of this class is made an ordinary one by {.code as.matrix(", arg, ")}.")
   }
-  if (is_a("DelayedArray", "DelayedMatrix", "SparseArray", "SVT_SparseMatrix", "HDF5Matrix")) {
-    return(paste0("A matrix of this class is made dense by {.code as.matrix(", arg, ")}."))
-  }
-  "An object of another package has to be made a matrix, rows = samples, by that package's means."
 }
 
 #' @noRd
@@ -427,14 +436,16 @@ targets_of_data <- function(targets, env, x, dag, call) {
 #' Are targets given row by row, rather than by domain? A vector of labels without names always is.
 #' @noRd
 is_by_row <- function(targets, env, n, rows) {
-  if (inherits(targets, "crl_targets") && !is.null(attr(targets, "env"))) {
+  if (!is.null(attr(targets, "env"))) {
     return(FALSE)
   }
+  many <- NROW(targets) == n
   named <- own_names(entry_names(targets))
-  if (is_text(targets) && is.null(named) && is.null(dim(targets))) {
-    return(is.null(names(targets)) || NROW(targets) == n)
+  if (is_text(targets) && is.null(named)) {
+    return(is.null(names(targets)) || many)
   }
-  NROW(targets) == n && (is.null(env) || (!is.null(own_names(rows)) && setequal(named, rows)))
+  of_rows <- !is.null(own_names(rows)) && setequal(named, rows)
+  many && (is.null(env) || of_rows)
 }
 
 #' @noRd
@@ -532,18 +543,24 @@ check_env <- function(env, x, arg, call) {
                   "x" = "Row {which(env != round(env))[1]} is {env[which(env != round(env))[1]]}."),
                 "type", call = call)
   }
-  if (length(env) != n) {
-    mend <- if (length(env) == ncol(x)) {
-      "It fits the columns: {.arg x} has samples in rows, so perhaps transpose it, {.code t(x)}."
-    } else if (arg == "targets") {
-      paste("Labels without names are one for each row. Give each domain's label its name, as in",
-            "{.code c(a = \"z1\", b = \"none\")}.")
-    }
-    abort_input(c("{.arg {arg}} must give one domain for each row of {.arg x}.",
-                  "x" = "It gives {length(env)} for {n} row{?s}.", "i" = mend), "shape",
-                call = call)
-  }
+  check_env_length(env, x, arg, call)
   check_env_present(env, call)
+}
+
+#' @noRd
+check_env_length <- function(env, x, arg, call) {
+  if (length(env) == nrow(x)) {
+    return(invisible())
+  }
+  mend <- if (length(env) == ncol(x)) {
+    "It fits the columns: {.arg x} has samples in rows, so perhaps transpose it, {.code t(x)}."
+  } else if (arg == "targets") {
+    paste("Labels without names are one for each row. Give each domain's label its name, as in",
+          "{.code c(a = \"z1\", b = \"none\")}.")
+  }
+  abort_input(c("{.arg {arg}} must give one domain for each row of {.arg x}.",
+                "x" = "It gives {length(env)} for {nrow(x)} row{?s}.", "i" = mend), "shape",
+              call = call)
 }
 
 #' @noRd

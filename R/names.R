@@ -26,19 +26,22 @@ match_names <- function(found, wanted, what, of, class = "names", call = rlang::
     return(NULL)
   }
   positions <- match(wanted, found)
-  twice <- c(found[duplicated(found)], wanted[duplicated(wanted)])
-  if (anyNA(positions) || length(twice) > 0L || length(found) != length(wanted)) {
-    absent <- unique(wanted[is.na(positions)])
-    strange <- unique(setdiff(found, wanted))
-    shown <- c(
-      "x" = if (length(absent) > 0L) "Missing: {some(absent)}.",
-      "x" = if (length(strange) > 0L) "Not among them: {some(strange)}.",
-      "x" = if (length(twice) > 0L) "More than once: {some(unique(twice))}."
-    )
-    abort_input(c(paste0("The ", what, " must be the ", of, "."), shown, "i" = mend), class,
-                call = call)
+  if (anyNA(positions) || anyDuplicated(found) || length(found) != length(wanted)) {
+    abort_names(found, wanted, what, of, class, call, mend)
   }
   positions
+}
+
+#' @noRd
+abort_names <- function(found, wanted, what, of, class, call, mend) {
+  absent <- setdiff(wanted, found)
+  strange <- setdiff(found, wanted)
+  twice <- unique(c(found[duplicated(found)], wanted[duplicated(wanted)]))
+  abort_input(c(paste0("The ", what, " must be the ", of, "."),
+                "x" = if (length(absent) > 0L) "Missing: {some(absent)}.",
+                "x" = if (length(strange) > 0L) "Not among them: {some(strange)}.",
+                "x" = if (length(twice) > 0L) "More than once: {some(twice)}.",
+                "i" = mend), class, call = call)
 }
 
 #' The same for what is given row by row

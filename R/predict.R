@@ -299,26 +299,26 @@ known_domains <- function(env, n_new, domains, call, names = NULL) {
 target_table <- function(targets, n_new, data, call,
                          rows = "{n_new} row{?s} of {.arg newdata}", names = NULL) {
   latents <- data$latent_names
-  if (is.data.frame(targets) && length(targets) == 1L && is_text(targets[[1L]])) {
-    targets <- stats::setNames(as.character(targets[[1L]]), entry_names(targets))
-  }
-  if (inherits(targets, "crl_targets")) {
-    targets <- targets_by_row(targets, latents, call)
-  }
-  if ((is.numeric(targets) || is.logical(targets)) && is.null(dim(targets))) {
-    one <- matrix(targets, 1L, dimnames = list(NULL, names(targets)))
-    return(targets_from_matrix(one, latents, call))
-  }
+  targets <- plain_targets(targets, latents, call)
   found <- entry_names(targets)
-  if (!is_text(targets) && !is.list(targets) && !is.matrix(targets)) {
-    abort_input(c("{.arg targets} must be labels, zeros and ones, or a list of sets.",
-                  "x" = "It is {describe(targets)}."), "type", call = call)
+  if ((is.numeric(targets) || is.logical(targets)) && is.null(dim(targets))) {
+    one <- matrix(targets, 1L, dimnames = list(NULL, found))
+    return(targets_from_matrix(one, latents, call))
   }
   check_target_rows(targets, n_new, rows, call)
   if (NROW(targets) == n_new) {
     targets <- in_order(targets, match_rows(found, names, "targets", "newdata", call))
   }
   read_target_rows(without_names(targets), data, call)
+}
+
+#' A column of labels as a vector, and targets that go by row as a matrix
+#' @noRd
+plain_targets <- function(targets, latents, call) {
+  if (is.data.frame(targets) && length(targets) == 1L && is_text(targets[[1L]])) {
+    return(stats::setNames(as.character(targets[[1L]]), entry_names(targets)))
+  }
+  if (inherits(targets, "crl_targets")) targets_by_row(targets, latents, call) else targets
 }
 
 #' Rows of 0 and 1 of what goes by row, one for each entry
@@ -357,20 +357,23 @@ targets_by_row <- function(targets, latents, call) {
 
 #' @noRd
 check_target_rows <- function(targets, n_new, rows, call) {
+  form <- if (is.matrix(targets) || is.data.frame(targets)) "row" else
+    if (is_text(targets)) "label" else if (is.list(targets)) "set" else "none"
+  if (form == "none") {
+    abort_input(c("{.arg targets} must be labels, zeros and ones, or a list of sets.",
+                  "x" = "It is {describe(targets)}."), "type", call = call)
+  }
   given <- NROW(targets)
-  if (given == n_new || (given == 1L && !is.matrix(targets) && !is.data.frame(targets))) {
+  if (given == n_new || (given == 1L && form != "row")) {
     return(invisible())
   }
-  mend <- if (is_text(targets)) {
-    paste("A vector holds a label for each row, or one for all; latents that are targeted at once",
-          "are joined in one label, {.val z1+z2}, and {.val none} is no intervention.")
-  } else if (is.list(targets) && !is.data.frame(targets)) {
-    "A list holds a set for each row, or one for all."
-  } else {
-    "One target set for all rows is a vector of zeros and ones, or a label."
-  }
-  abort_input(c(paste0("{.arg targets} must have one ", if (is_text(targets)) "label" else
-    if (is.matrix(targets) || is.data.frame(targets)) "row" else "set", " for each of ", rows, "."),
+  mend <- switch(form,
+    label = paste("A vector holds a label for each row, or one for all; latents that are targeted",
+                  "at once are joined in one label, {.val z1+z2}, and {.val none} is no",
+                  "intervention."),
+    set = "A list holds a set for each row, or one for all.",
+    "One target set for all rows is a vector of zeros and ones, or a label.")
+  abort_input(c(paste0("{.arg targets} must have one ", form, " for each of ", rows, "."),
                 "x" = "It has {given}.", "i" = mend), "shape", call = call)
 }
 
