@@ -11,13 +11,16 @@ ggplot2::autoplot
 #'
 #' @param object,x A `crl_fit`, from [fit_crl()].
 #' @param type What is drawn:
+#'   * `"effects"` (the default): how far the mean of each latent in each domain is from that in the
+#'     domains without targets (where there are none, in those that do not target it), in sd of the
+#'     latent; targets are framed. See `tidy(x, "effects")`.
 #'   * `"convergence"`: noise variance, score-matching loss and relative changes by iteration, and
 #'     the share of floored variances if there were any. The dotted line is the tolerance. Of a g
 #'     fit: noise variances of x and of the latents, objective, and change of A, by chain; dotted
 #'     lines are the ends of burn-in. With `prior = "linear"`: log-likelihood, noise variance of x
 #'     and largest relative change.
-#'   * `"loadings"`: the mixing matrix, as a heat map for up to 40 features, else as one panel a
-#'     latent.
+#'   * `"loadings"`: the mixing matrix, as a heat map for up to 40 features, else the ten
+#'     largest loadings of each latent, one panel a latent.
 #'   * `"latents"`: posterior means with intervals for `rows` rows, one panel a latent. With
 #'     `truth`, the true latents as crosses.
 #'   * `"scores"`, of an f fit: the fitted score components \eqn{s_j} (equation 5.2 of the paper)
@@ -50,14 +53,15 @@ ggplot2::autoplot
 #' plot(fit, type = "env", truth = sim)
 #' @export
 autoplot.crl_fit <- function(object,
-                             type = c("convergence", "loadings", "latents", "scores", "mechanisms",
-                                      "env"),
+                             type = c("effects", "latents", "loadings", "scores", "mechanisms",
+                                      "env", "convergence"),
                              truth = NULL, bayes = NULL, rows = 60, level = 0.9, ...) {
-  types <- c("convergence", "loadings", "latents", "scores", "mechanisms", "env")
+  types <- c("effects", "latents", "loadings", "scores", "mechanisms", "env", "convergence")
   type <- check_choice(type, types, "type")
   check_dots_empty(...)
   object <- check_fit(object, rows = type == "scores")
   switch(type,
+    effects = plot_effects(fit_shifts(object)),
     convergence = plot_convergence(object),
     loadings = plot_loadings(object),
     latents = plot_latents(object, truth, check_number(rows, "rows", min = 1, integer = TRUE),
@@ -243,7 +247,7 @@ convergence_lines <- function(fit) {
 plot_loadings <- function(fit) {
   loadings <- tidy_mixing(fit)
   loadings$latent <- factor(loadings$latent, fit$data$latent_names)
-  if (fit$data$p > 40L) loadings_by_index(loadings, fit$data$p) else loadings_map(loadings)
+  if (fit$data$p > 40L) strongest_loadings(loadings) else loadings_map(loadings)
 }
 
 #' @noRd
@@ -261,18 +265,32 @@ loadings_map <- function(loadings) {
     ggplot2::theme(legend.position = "right")
 }
 
+#' The largest |loadings| of each latent, largest on top
 #' @noRd
-loadings_by_index <- function(loadings, p) {
-  loadings$index <- rep_len(seq_len(p), nrow(loadings))
-  ggplot2::ggplot(loadings, ggplot2::aes(.data$index, .data$estimate)) +
-    ggplot2::geom_hline(yintercept = 0, colour = "grey60", linewidth = 0.3) +
-    ggplot2::geom_linerange(ggplot2::aes(ymin = pmin(.data$estimate, 0),
-                                         ymax = pmax(.data$estimate, 0)),
-                            colour = okabe_ito("blue"), linewidth = 0.4) +
-    ggplot2::facet_wrap(ggplot2::vars(.data$latent), labeller = long_names()) +
-    ggplot2::labs(title = "Mixing matrix", x = "Feature, by column of x", y = "Loading") +
-    theme_crl()
+strongest_loadings <- function(loadings, most = 10L) {
+  rank <- stats::ave(-abs(loadings$estimate), loadings$latent, FUN = order_of)
+  shown <- loadings[rank <= most, ]
+  shown <- shown[order(shown$latent, abs(shown$estimate)), ]
+  # panels have axes of their own: a feature may be in several
+  key <- paste(shown$latent, shown$feature, sep = "\r")
+  shown$key <- factor(key, key)
+  ggplot2::ggplot(shown, ggplot2::aes(.data$estimate, .data$key)) +
+    ggplot2::geom_vline(xintercept = 0, colour = "grey60", linewidth = 0.3) +
+    ggplot2::geom_segment(ggplot2::aes(x = 0, xend = .data$estimate, yend = .data$key),
+                          colour = okabe_ito("blue"), linewidth = 0.9) +
+    ggplot2::facet_wrap(ggplot2::vars(.data$latent), scales = "free_y", ncol = 2L,
+                        labeller = long_names()) +
+    ggplot2::scale_y_discrete(labels = function(key) sub("^.*\r", "", key)) +
+    ggplot2::scale_x_continuous(n.breaks = 4L) +
+    ggplot2::labs(title = "Mixing matrix",
+                  subtitle = paste("The", most, "largest loadings of each latent"),
+                  x = "Loading", y = "Feature") +
+    theme_crl() +
+    ggplot2::theme(axis.text.y = ggplot2::element_text(size = 6))
 }
+
+#' @noRd
+order_of <- function(x) rank(x, ties.method = "first")
 
 # Latents -----------------------------------------------------------------------------------------
 

@@ -359,9 +359,9 @@ test_that("methods know of Gaussian priors", {
   expect_named(fit$trace, c("iteration", "sigma2", "loglik", "change",
                             paste0("noise_var_z", rep(1:3, each = 2), "_state", 0:1)))
   expect_identical(fit$trace$loglik[40], fit$loglik)
-  expect_s3_class(autoplot(fit), "ggplot")
+  expect_s3_class(autoplot(fit, type = "convergence"), "ggplot")
   expect_s3_class(autoplot(fit, type = "mechanisms"), "ggplot")
-  expect_error(autoplot(pca), class = "ebcrl_error_range")
+  expect_error(autoplot(pca, type = "convergence"), class = "ebcrl_error_range")
   expect_identical(mechanisms(pca)$mean, rep(0, 6))
   curve <- mechanisms(fit, points = 3)
   slope <- fit$gaussian$slope[1, 1, 2]

@@ -81,11 +81,11 @@ test_that("rows of another domain follow the prior", {
 })
 
 test_that("plots of a g fit", {
-  expect_s3_class(autoplot(fit), "ggplot")
+  expect_s3_class(autoplot(fit, type = "convergence"), "ggplot")
   plot <- autoplot(fit, type = "mechanisms")
   expect_identical(levels(plot$data$panel), c("z2 given z1", "z3 given z1", "z3 given z2"))
   expect_silent(ggplot2::ggplot_build(plot))
-  expect_silent(ggplot2::ggplot_build(autoplot(fit)))
+  expect_silent(ggplot2::ggplot_build(autoplot(fit, type = "convergence")))
   expect_silent(ggplot2::ggplot_build(autoplot(fit, type = "latents")))
 })
 
@@ -93,12 +93,12 @@ test_that("chains have colours of their own, and long subtitles are broken", {
   chains <- fit_crl(sim, method = "g", control = crl_control(
     burn_in = 4, iterations = 4, draws = 4, seed = 1, chains = 2
   ))
-  drawn <- ggplot2::layer_data(autoplot(chains), 2L)
+  drawn <- ggplot2::layer_data(autoplot(chains, type = "convergence"), 2L)
   expect_setequal(drawn$colour, okabe_ito(c("blue", "vermillion")))
   expect_identical(length(unique(scale_colour_chain(9L)$palette(9L))), 9L)
   expect_identical(in_lines(strrep("word ", 20)),
                    paste0(strrep("word ", 13), "word\n", strrep("word ", 5), "word"))
-  lines <- strsplit(autoplot(chains)$labels$subtitle, "\n")[[1]]
+  lines <- strsplit(autoplot(chains, type = "convergence")$labels$subtitle, "\n")[[1]]
   expect_true(all(nchar(lines) <= 72))
 })
 

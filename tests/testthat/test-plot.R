@@ -19,7 +19,7 @@ test_that("plot prints the plot and returns it invisibly", {
 
 test_that("convergence draws the trace", {
   fit$trace$floored <- 0
-  drawn <- layers(autoplot(fit))
+  drawn <- layers(autoplot(fit, type = "convergence"))
   points <- drawn$GeomPoint
   expect_equal(points$y[points$PANEL == 1], fit$trace$sigma2)
   expect_equal(points$y[points$PANEL == 2], fit$trace$loss)
@@ -32,17 +32,17 @@ test_that("convergence draws the trace", {
   expect_identical(nlevels(points$PANEL), 3L)
 
   fit$trace$floored <- c(0, 5, 6, 0)
-  points <- layers(autoplot(fit))$GeomPoint
+  points <- layers(autoplot(fit, type = "convergence"))$GeomPoint
   expect_equal(points$y[points$PANEL == 4], 100 * c(0, 5, 6, 0) / 2400)
 })
 
 test_that("convergence copes with one iteration and refuses none", {
   one <- oracle_fit(sim)
   expect_identical(one$iterations, 1L)
-  expect_silent(drawn <- layers(autoplot(one)))
+  expect_silent(drawn <- layers(autoplot(one, type = "convergence")))
   expect_equal(drawn$GeomPoint$y[1], sim$sigma2)
   none <- fit_crl(sim, control = crl_control(max_iter = 0))
-  expect_error(autoplot(none), class = "ebcrl_error_range")
+  expect_error(autoplot(none, type = "convergence"), class = "ebcrl_error_range")
   expect_error(autoplot(fit, type = "trace"), class = "ebcrl_error_range")
 })
 
@@ -58,8 +58,11 @@ test_that("loadings are the mixing matrix, as a map or by index", {
                c(col(fit$mixing)[largest], 13 - row(fit$mixing)[largest]))
 
   wide <- small_sim(7, n = 60, p = 41)
-  bars <- layers(autoplot(oracle_fit(wide), type = "loadings"))$GeomLinerange
-  expect_equal(bars$ymin + bars$ymax, as.vector(wide$mixing))
+  colnames(wide$x) <- rownames(wide$mixing) <- paste0("gene", 1:41)
+  bars <- layers(autoplot(oracle_fit(wide), type = "loadings"))$GeomSegment
+  expect_identical(nrow(bars), 40L)
+  strongest <- apply(wide$mixing, 2, function(a) rev(a[order(-abs(a))[1:10]]))
+  expect_equal(bars$xend, as.vector(strongest))
 })
 
 test_that("latents are drawn with intervals and, if given, the truth", {
@@ -189,4 +192,30 @@ test_that("axis labels of what hardly moves differ", {
   breaks <- -0.4014114 + c(0, 2, 4) * 1e-9
   expect_false(anyDuplicated(distinct_labels(breaks)) > 0)
   expect_identical(as.numeric(distinct_labels(breaks)), breaks)
+})
+
+test_that("the default plot of a fit is what the domains do to the latents", {
+  plot <- autoplot(fit)
+  tiles <- ggplot2::layer_data(plot, 1L)
+  effects <- tidy(fit, "effects")
+  expect_identical(nrow(tiles), 16L)
+  expect_identical(sum(effects$targeted), nrow(ggplot2::layer_data(plot, 2L)))
+  expect_equal(plot$data$shift, effects$estimate)
+  expect_false(any(ggplot2::layer_data(plot, 3L)$label == "-0.0"))
+})
+
+test_that("graphs and simulations draw nodes, edges, targets and latents", {
+  dag <- as_dag("raf -> mek -> erk; raf -> erk; pka -> mek")
+  drawn <- layers(autoplot(dag, targets = list(drug = "mek")))
+  expect_setequal(drawn$GeomLabel$label, colnames(dag))
+  expect_identical(drawn$GeomLabel$y[match(c("raf", "mek", "erk"), drawn$GeomLabel$label)],
+                   c(0, -1, -2))
+  expect_identical(nrow(drawn$GeomSegment) + nrow(drawn$GeomCurve), 4L)
+  expect_identical(drawn$GeomLabel$label[drawn$GeomLabel$colour == okabe_ito("vermillion")], "mek")
+  expect_named(layers(autoplot(empty_dag(2))), c("GeomLabel", "GeomPoint"))
+  boxes <- layers(autoplot(sim))$GeomBoxplot
+  expect_equal(boxes$middle, as.vector(apply(sim$z, 2, tapply, sim$env, stats::median)))
+  expect_s3_class(autoplot(sim, type = "graph"), "ggplot")
+  expect_s3_class(autoplot(sim, type = "effects"), "ggplot")
+  expect_error(autoplot(sim, type = "x"), class = "ebcrl_error_range")
 })
