@@ -209,7 +209,8 @@ static void restore_state(saem_state *s, SEXP state) {
   restore_numbers(s->stiffest, (size_t)s->rows->d * (size_t)s->rows->d, state, "stiffest");
   const int *at = list_integers(state, "place", 5);
   int steps = s->set.burn_in + s->set.iterations;
-  if (at[1] < 0 || at[0] < at[1] || at[0] > steps || at[3] < 0 || at[3] > MAX_BATCHES || at[4] < 1)
+  int batched = at[4] >= 1 && at[3] >= 0 && at[3] <= (double)MAX_BATCHES * at[4];
+  if (at[1] < 0 || at[0] < at[1] || at[0] > steps || !batched)
     Rf_error("internal error: no place of a run");
   s->iteration = at[0];
   s->burnt_in = at[1];
