@@ -63,8 +63,8 @@ SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features,
     REAL(coefficients)[c] = (double)cell_coefficients(&m->cell[c]);
     INTEGER(solver)[c] = (int)m->cell[c].solver;
   }
-  mixing_kind mixing = mixing_from(control);
-  int correlated = mixing == MIXING_PSD || mixing == MIXING_FIXED;
+  /* not mixing_from(): a plan may be asked for before "auto" is resolved */
+  int correlated = list_is(control, "mixing", "psd") || list_is(control, "mixing", "fixed");
   double n = (double)s.n, d = s.d;
   double bytes = m->bytes + em_work_bytes(n, Rf_asReal(n_features), d, correlated) +
                  (3 * n * d + list_number(control, "max_iter") * TRACE_COLUMNS) * sizeof(double);

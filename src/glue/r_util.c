@@ -61,6 +61,10 @@ static const char *list_string(SEXP list, const char *name) {
   return CHAR(STRING_ELT(value, 0));
 }
 
+int list_is(SEXP list, const char *name, const char *value) {
+  return strcmp(list_string(list, name), value) == 0;
+}
+
 int list_named(SEXP list, const char *name, const char *const *choices) {
   const char *value = list_string(list, name);
   for (int k = 0; choices[k]; k++)

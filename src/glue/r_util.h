@@ -20,6 +20,9 @@ int list_choice(SEXP list, const char *name, int n);
 int list_count(SEXP list, const char *name, int min);
 double *list_doubles(SEXP list, const char *name, size_t length);
 int *list_integers(SEXP list, const char *name, size_t length);
+/* Is the string `value`? */
+int list_is(SEXP list, const char *name, const char *value);
+
 /* Position of a string among choices, which end with NULL: the value of an enum. */
 int list_named(SEXP list, const char *name, const char *const *choices);
 

@@ -14,8 +14,8 @@ smoothing_data <- function(seed, parents_of_3 = 2, n_env = c(143, 101, 128, 117)
   s
 }
 
-choose <- function(s, ..., scale = rep(1, 3)) {
-  control <- crl_control(knots = 4, ..., interaction = "tensor")
+choose <- function(s, ..., scale = rep(1, 3), interaction = "tensor") {
+  control <- crl_control(knots = 4, ..., interaction = interaction)
   found <- .Call(C_smoothing_fit, s$y, s$env, s$targets, s$parents, s$omega, scale,
                  engine_control(control, 3))
   expect_identical(found$status, 0L)
