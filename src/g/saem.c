@@ -135,8 +135,8 @@ void saem_prepare(saem_state *s, allocator alloc) {
   s->sampler.driver = driver;
   update_gram(s);
   for (int j = 0; j < d; j++)
-    s->length[j] = sqrt(s->gram[j + j * d]);
-  s->turns = s->set.mixing == SAEM_ORTHOGONAL;
+    s->length[j] = s->set.mixing == SAEM_TURNED ? 1 : sqrt(s->gram[j + j * d]);
+  s->turns = s->set.mixing == SAEM_ORTHOGONAL || s->set.mixing == SAEM_TURNED;
 }
 
 /* ---- simulation ---------------------------------------------------------------------------- */

@@ -9,8 +9,14 @@
 #include "shear.h"
 
 /* orthogonal: columns are orthogonal and keep their lengths, which the scale of the latents makes
- * arbitrary. unit_columns: any A with columns of length 1. */
-typedef enum { SAEM_ORTHOGONAL = 0, SAEM_UNIT_COLUMNS = 1, SAEM_FIXED = 2 } saem_mixing;
+ * arbitrary. unit_columns: any A with columns of length 1. turned: A = W R, R a rotation and W
+ * whatever the start has; turns alone move it, which leave the likelihood of x as it is. */
+typedef enum {
+  SAEM_ORTHOGONAL = 0,
+  SAEM_UNIT_COLUMNS = 1,
+  SAEM_FIXED = 2,
+  SAEM_TURNED = 3
+} saem_mixing;
 
 typedef struct {
   saem_mixing mixing;

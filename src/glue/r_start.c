@@ -185,6 +185,25 @@ SEXP unmixing_value(SEXP cov, SEXP weight, SEXP coord, SEXP noise, SEXP variance
 }
 
 /* Refines a rotation (d x d) of y (n x d, principal coordinates) with spline mechanisms. */
+/* R'N R, N (d x d) or sigma2 in the settings; is it sigma2 I? */
+static int noise_from(SEXP settings, SEXP rotation, const refinement *f) {
+  SEXP noise = list_element(settings, "noise");
+  const double one = 1, zero = 0, *r = REAL(rotation);
+  int d = f->d;
+  if (XLENGTH(noise) == 1) {
+    for (int g = 0; g < d * d; g++)
+      f->noise[g] = g % (d + 1) == 0 ? Rf_asReal(noise) : 0;
+    return 1;
+  }
+  if (!Rf_isReal(noise) || XLENGTH(noise) != (R_xlen_t)d * d)
+    Rf_error("internal error: noise must be a number or a d x d matrix");
+  F77_CALL(dgemm)
+  ("N", "N", &d, &d, &d, &one, REAL(noise), &d, r, &d, &zero, f->trial, &d FCONE FCONE);
+  F77_CALL(dgemm)
+  ("T", "N", &d, &d, &d, &one, r, &d, f->trial, &d, &zero, f->noise, &d FCONE FCONE);
+  return 0;
+}
+
 SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, SEXP parents,
                      SEXP settings) {
   assert_double_matrix(y, "y");
@@ -207,7 +226,8 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
           knots, (double *)r_allocator((size_t)bspline_table_size(knots), sizeof(double))),
       .penalty = penalty_new(PENALTY_DIFFERENCE, 2, knots, r_allocator),
       .lambda = list_number(settings, "lambda"),
-      .noise = list_number(settings, "noise"),
+      .noise = (double *)r_allocator(d * d, sizeof(double)),
+      .trial = (double *)r_allocator(d * d, sizeof(double)),
       .perfect = list_int(settings, "perfect"),
       .variance_floor = list_number(settings, "variance_floor"),
       .threads = list_threads(settings),
@@ -217,6 +237,7 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
       .count = (refine_count *)r_allocator(d, sizeof(refine_count)),
       .node_size = refine_node_size(max_coord, knots + 2)};
   memset(f.count, 0, d * sizeof(refine_count));
+  f.isotropic = noise_from(settings, rotation, &f);
   f.work = (double *)r_allocator(d * f.node_size, sizeof(double));
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   SET_VECTOR_ELT(out, 0, Rf_duplicate(rotation));

@@ -19,7 +19,8 @@ typedef struct {
 
 size_t refine_node_size(int max_coord, int n_basis) {
   size_t m = (size_t)refine_coefficients(max_coord, n_basis);
-  return 2 * (m * m + 2 * m) + 4 * (size_t)max_coord * ORDER;
+  return 2 * (m * m + 2 * m) + 4 * (size_t)max_coord * ORDER +
+         (size_t)max_coord * (size_t)max_coord;
 }
 
 /* The basis of a row's parents, four values each: functions of the noisy parents, and what stands
@@ -43,17 +44,39 @@ static void least_and_most(const double *v, size_t n, double *lo, double *hi) {
   }
 }
 
-/* The values of all parents of a row. With noise e of variance sigma2, E h(y) = E h(z + e) =
- * E h(z) + sigma2 / 2 E h''(z) + ..., so h - sigma2 / 2 h'' at y stands for h at z: exactly for
+/* Noise of a node and its parents: variances of the parents, covariances with the node and among
+ * the parents (n_parents^2; NULL: all are 0). */
+typedef struct {
+  double own, parent[MAX_FAMILY], with[MAX_FAMILY];
+  const double *among;
+} family_noise;
+
+static family_noise noise_of_family(const refinement *f, int node, double *among) {
+  size_t d = (size_t)f->d, many = (size_t)f->n_coord[node] - 1;
+  const int *coord = f->coord[node] + 1;
+  const double *own = f->trial + (size_t)node * d;
+  family_noise e = {.own = own[node], .among = f->isotropic ? NULL : among};
+  for (size_t k = 0; k < many; k++) {
+    e.parent[k] = f->trial[(size_t)coord[k] * (d + 1)];
+    e.with[k] = f->isotropic ? 0 : own[coord[k]];
+    for (size_t l = 0; l < many; l++)
+      among[k + l * many] = f->trial[(size_t)coord[k] + (size_t)coord[l] * d];
+  }
+  return e;
+}
+
+/* The values of all parents of a row. With noise e of variance N_kk, E h(y) = E h(z + e) =
+ * E h(z) + N_kk / 2 E h''(z) + ..., so h - N_kk / 2 h'' at y stands for h at z: exactly for
  * cubics, hence for linear and quadratic mechanisms in all sums below. */
 INLINE void fill_parents(const refinement *f, int n_parents, const double *const *parent,
-                         size_t row, const double *lo, const double *scale, parent_basis *b) {
+                         size_t row, const double *lo, const double *scale,
+                         const family_noise *noise, parent_basis *b) {
   for (int k = 0; k < n_parents; k++)
     b->first[k] =
         bspline_curved_at(&f->table, lo[k], scale[k], parent[k][row], b->value + k * ORDER,
                           b->slope + k * ORDER, b->curve + k * ORDER);
   for (int g = 0; g < n_parents * ORDER; g++)
-    b->clean[g] = b->value[g] - f->noise / 2 * b->curve[g];
+    b->clean[g] = b->value[g] - noise->parent[g / ORDER] / 2 * b->curve[g];
 }
 
 /* Products of one function of a parent with all four, corrected in the same way, added to a column
@@ -69,8 +92,26 @@ INLINE void add_clean_products(const parent_basis *b, int k, int t, double noise
   }
 }
 
+/* Covariances of the noise of two coordinates, N_kl, move products of functions of the two by N_kl
+ * times the product of slopes, to first order: what is taken off. */
+INLINE void take_covariances(state_sums *s, int m, int n_parents, int n_basis,
+                             const parent_basis *b, const family_noise *noise, double w) {
+  for (int k = 0; k < n_parents; k++)
+    for (int t = 0; t < ORDER; t++) {
+      int col = k * n_basis + b->first[k] + t;
+      double slope = w * b->slope[k * ORDER + t], *column = s->gram + (size_t)col * (size_t)m;
+      s->rhs[col] -= slope * noise->with[k];
+      for (int l = k + 1; l < n_parents; l++) {
+        const double *other = b->slope + l * ORDER;
+        double by = slope * noise->among[k + l * n_parents];
+        double *out = column + l * n_basis + b->first[l];
+        SIMD for (int u = 0; u < ORDER; u++) out[u] -= by * other[u];
+      }
+    }
+}
+
 INLINE void add_row(state_sums *s, int m, int n_parents, int n_basis, const parent_basis *b,
-                    double noise, double z, double w) {
+                    const family_noise *noise, double z, double w) {
   s->weight += w;
   s->sum += w * z;
   s->square += w * z * z;
@@ -79,13 +120,15 @@ INLINE void add_row(state_sums *s, int m, int n_parents, int n_basis, const pare
       int col = k * n_basis + b->first[k] + t;
       double clean = w * b->clean[k * ORDER + t], *column = s->gram + (size_t)col * (size_t)m;
       s->rhs[col] += clean * z;
-      add_clean_products(b, k, t, noise, w, column + k * n_basis + b->first[k]);
+      add_clean_products(b, k, t, noise->parent[k], w, column + k * n_basis + b->first[k]);
       for (int l = k + 1; l < n_parents; l++) {
         const double *other = b->clean + l * ORDER;
         double *out = column + l * n_basis + b->first[l];
         SIMD for (int u = 0; u < ORDER; u++) out[u] += clean * other[u];
       }
     }
+  if (noise->among)
+    take_covariances(s, m, n_parents, n_basis, b, noise, w);
 }
 
 /* Residual variance of the penalised additive regression; plain variance without parents, and where
@@ -127,6 +170,7 @@ WIDE_VECTORS static void sum_states(const refinement *f, int node, int a, int b,
                         .curve = work + 2 * stride,
                         .clean = work + 3 * stride};
   double lo[MAX_FAMILY], scale[MAX_FAMILY];
+  const family_noise noise = noise_of_family(f, node, work + 4 * stride);
   const double *own = column(f, node, a, b), *parent[MAX_FAMILY];
   for (int k = 0; k < n_parents; k++) {
     double hi;
@@ -136,8 +180,8 @@ WIDE_VECTORS static void sum_states(const refinement *f, int node, int a, int b,
   }
   for (size_t i = 0; i < f->rows->n; i++) {
     int c = row_state(f->rows, i, node), parents = c && f->perfect ? 0 : n_parents;
-    fill_parents(f, parents, parent, i, lo, scale, &basis);
-    add_row(&s[c], m, parents, n_basis, &basis, f->noise, own[i], row_weight(f->rows, i));
+    fill_parents(f, parents, parent, i, lo, scale, &noise, &basis);
+    add_row(&s[c], m, parents, n_basis, &basis, &noise, own[i], row_weight(f->rows, i));
   }
 }
 
@@ -153,7 +197,7 @@ static double node_value(const refinement *f, int node, int a, int b, double *wo
   for (int c = 0; c < 2; c++)
     if (s[c].weight > 0) {
       double v = residual_variance(f, &s[c], c && f->perfect ? 0 : m, theta, &f->count[node]);
-      v -= f->noise;
+      v -= f->trial[(size_t)node * ((size_t)f->d + 1)];
       total += s[c].weight / 2 * log(v > f->variance_floor ? v : f->variance_floor);
     }
   return total;
@@ -186,6 +230,30 @@ typedef struct {
   int a, b;
 } plane;
 
+static void turn_pair(double *m, size_t rows, int a, int b, double angle) {
+  double c = cos(angle), s = sin(angle), *u = m + (size_t)a * rows, *v = m + (size_t)b * rows;
+  for (size_t i = 0; i < rows; i++) {
+    double x = u[i], y = v[i];
+    u[i] = c * x + s * y;
+    v[i] = -s * x + c * y;
+  }
+}
+
+/* Covariance of the noise, R'N R, under a turn of coordinates a and b. */
+static void turn_noise(const refinement *f, int a, int b, double angle, double *out) {
+  size_t d = (size_t)f->d;
+  memcpy(out, f->noise, d * d * sizeof(double));
+  if (f->isotropic)
+    return;
+  turn_pair(out, d, a, b, angle);
+  double c = cos(angle), s = sin(angle);
+  for (size_t j = 0; j < d; j++) {
+    double *column = out + j * d, x = column[a], y = column[b];
+    column[a] = c * x + s * y;
+    column[b] = -s * x + c * y;
+  }
+}
+
 static double turned_value(double angle, void *context) {
   const plane *at = context;
   refinement *f = at->f;
@@ -196,6 +264,7 @@ static double turned_value(double angle, void *context) {
     f->turned[i] = c * u[i] + s * v[i];
     f->turned[n + i] = -s * u[i] + c * v[i];
   }
+  turn_noise(f, at->a, at->b, angle, f->trial);
   return affected_value(f, at->a, at->b);
 }
 
@@ -228,15 +297,6 @@ static double step_in_plane(refinement *f, int a, int b, double width, double *g
   return *gain > 0 ? angle : 0;
 }
 
-static void turn_pair(double *m, size_t rows, int a, int b, double angle) {
-  double c = cos(angle), s = sin(angle), *u = m + (size_t)a * rows, *v = m + (size_t)b * rows;
-  for (size_t i = 0; i < rows; i++) {
-    double x = u[i], y = v[i];
-    u[i] = c * x + s * y;
-    v[i] = -s * x + c * y;
-  }
-}
-
 static double total_value(refinement *f) {
   double value = 0;
   for (int j = 0; j < f->d; j++)
@@ -246,6 +306,7 @@ static double total_value(refinement *f) {
 
 double refine_rotation(refinement *f, double *r, double width, double tol, int first_sweep,
                        int max_sweeps, void (*poll)(void)) {
+  memcpy(f->trial, f->noise, (size_t)(f->d * f->d) * sizeof(double));
   double value = total_value(f);
   for (int sweep = first_sweep; sweep < max_sweeps; sweep++) {
     double gain = 0, reach = ldexp(width, -sweep);
@@ -253,6 +314,8 @@ double refine_rotation(refinement *f, double *r, double width, double tol, int f
       for (int b = a + 1; b < f->d; b++) {
         double here, angle = sweep == 0 ? search_plane(f, a, b, reach, &here)
                                         : step_in_plane(f, a, b, reach, &here);
+        turn_noise(f, a, b, angle, f->trial);
+        memcpy(f->noise, f->trial, (size_t)(f->d * f->d) * sizeof(double));
         turn_pair(f->z, f->rows->n, a, b, angle);
         turn_pair(r, (size_t)f->d, a, b, angle);
         gain += here;

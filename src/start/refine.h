@@ -28,7 +28,9 @@ typedef struct {
   bspline_table table;
   penalty penalty;
   double lambda; /* its weight */
-  double noise;  /* sigma2 of every pseudo-latent */
+  double *noise; /* d x d: covariance of the noise in the present coordinates, turned in place */
+  double *trial; /* d x d: the same under a trial angle */
+  int isotropic; /* it is sigma2 I */
   int perfect;   /* a targeted node has no parents */
   double variance_floor;
   int threads;

@@ -127,9 +127,10 @@ test_that("optima are distinct, sorted, and count every start", {
   expect_true(all(fit$optima$distance[-1] > 0.05))
 })
 
-# The spline stage's objective from dense bases: in all sums over rows, h(y) of a noisy parent y is
-# replaced by h(y) - sigma2 / 2 h''(y).
-ref_refined_objective <- function(data, z, sigma2, set, perfect = FALSE) {
+# The spline stage's objective from dense bases: in all sums over rows, h(y) of a noisy parent y_k
+# is replaced by h(y) - N_kk / 2 h''(y), and the products of h(y_k) with another y or g(y_l) lose
+# N_kl times the product of slopes. noise: N of z (d x d); least: the floor of variances.
+ref_refined_objective <- function(data, z, noise, set, perfect = FALSE, least = 0.05 * noise[1]) {
   total <- 0
   for (j in seq_len(data$d)) {
     for (state in 0:1) {
@@ -142,21 +143,25 @@ ref_refined_objective <- function(data, z, sigma2, set, perfect = FALSE) {
         basis <- lapply(0:2, function(deriv) {
           lapply(parents, function(k) ref_basis(z[rows, k], range(z[, k]), set$knots, deriv))
         })
-        clean <- Map(function(h, curve) h - sigma2 / 2 * curve, basis[[1]], basis[[3]])
-        gram <- crossprod(do.call(cbind, clean))
+        clean <- Map(function(h, curve, k) h - noise[k, k] / 2 * curve, basis[[1]], basis[[3]],
+                     parents)
+        slopes <- Map(function(h, k) h * noise[j, k], basis[[2]], parents)
+        gram <- crossprod(do.call(cbind, clean)) - crossprod(do.call(cbind, basis[[2]])) *
+          (noise[parents, parents, drop = FALSE] %x% matrix(1, set$knots + 2, set$knots + 2))
         for (k in seq_along(parents)) {
           at <- (k - 1) * (set$knots + 2) + seq_len(set$knots + 2)
           h <- basis[[1]][[k]]
           mixed <- crossprod(h, basis[[3]][[k]])
           gram[at, at] <- crossprod(h) -
-            sigma2 / 2 * (mixed + t(mixed) + 2 * crossprod(basis[[2]][[k]]))
+            noise[parents[k], parents[k]] / 2 *
+            (mixed + t(mixed) + 2 * crossprod(basis[[2]][[k]]))
         }
-        rhs <- colSums(do.call(cbind, clean) * own)
+        rhs <- colSums(do.call(cbind, clean) * own) - colSums(do.call(cbind, slopes))
         penalty <- diag(length(parents)) %x% ref_penalty(1, set$knots, "difference", set$lambda)
         penalised <- gram + penalty + 1e-6 * sum(rows) * diag(nrow(gram))
         rss <- sum(own^2) - sum(rhs * solve(penalised, rhs))
       }
-      total <- total + sum(rows) / 2 * log(max(rss / sum(rows) - sigma2, 0.05 * sigma2))
+      total <- total + sum(rows) / 2 * log(max(rss / sum(rows) - noise[j, j], least))
     }
   }
   total
@@ -170,11 +175,11 @@ test_that("the spline stage's objective is that of corrected regressions; sweeps
     for (perfect in c(FALSE, TRUE)) {
       data <- start_data(sim, dag)
       start <- pca_start(data)
-      refined <- function(sweeps) {
+      refined <- function(sweeps, noise = start$sigma2) {
         set <- replace(REFINEMENT, "max_sweeps", sweeps)
         .Call(C_rotation_refine, data$x %*% start$orthonormal, rotation, data$env, data$targets,
               row_weights(data), parent_list(dag),
-              c(set, first_sweep = 0L, noise = start$sigma2,
+              c(set, first_sweep = 0L, noise = list(noise),
                 variance_floor = 0.05 * start$sigma2, threads = 1L,
                 perfect = perfect))
       }
@@ -182,8 +187,16 @@ test_that("the spline stage's objective is that of corrected regressions; sweeps
         found <- refined(sweeps)
         expect_equal(crossprod(found$rotation), diag(3), tolerance = 1e-12)
         z <- data$x %*% start$orthonormal %*% found$rotation
-        reference <- ref_refined_objective(data, z, start$sigma2, REFINEMENT, perfect)
+        reference <- ref_refined_objective(data, z, diag(start$sigma2, 3), REFINEMENT, perfect)
         expect_equal(found$objective, reference, tolerance = 1e-9)
+        # noise of any covariance, which turns with the coordinates
+        noise <- start$sigma2 * (diag(c(1, 0.5, 0.8)) + 0.1)
+        found_too <- refined(sweeps, noise)
+        turned <- crossprod(found_too$rotation, noise %*% found_too$rotation)
+        z <- data$x %*% start$orthonormal %*% found_too$rotation
+        expect_equal(found_too$objective,
+                     ref_refined_objective(data, z, turned, REFINEMENT, perfect,
+                                           0.05 * start$sigma2), tolerance = 1e-9)
       }
       expect_lt(found$objective, refined(0L)$objective)
       expect_identical(found$indefinite, 0L)
