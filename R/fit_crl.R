@@ -247,7 +247,7 @@ fit_crl <- function(x, ...) {
 #' @rdname fit_crl
 #' @export
 fit_crl.default <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights = NULL,
-                            init = NULL,
+                            init = NULL, center = NULL, noise = NULL, nuisance = 0,
                             control = crl_control(), ...) {
   check_fit_dots(...)
   method <- check_choice(method, c("f", "g"), "method")
@@ -255,6 +255,7 @@ fit_crl.default <- function(x, env = NULL, targets, dag, method = c("f", "g"), w
   if (inherits(init, "crl_fit")) init <- check_fit(init, "init")
   data <- crl_data(x, env, targets, dag, weights, control$knots,
                    prior = if (method == "g") control$prior)
+  data$measure <- measurement_settings(center, noise, nuisance, control)
   engine <- if (method == "f") fit_data else fit_g
   fit <- engine(data, init, control)
   with_call(fit, match.call())
@@ -317,10 +318,23 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
   if (length(data$constant) > 0L) {
     return(fit_varying(fit_data, data, init, control, call, error_call))
   }
-  started <- proc.time()[["elapsed"]]
   init <- init %||% default_init(control)
   chosen <- control$interaction == "auto"
   control <- resolved_mixing(resolved_interaction(control, data), init)
+  measured <- measurement_of(data, init, control, control$update_mixing, error_call)
+  fit <- if (is.null(measured)) {
+    fit_rows(data, init, control, call, error_call)
+  } else {
+    fit_measured(fit_rows, data, measured, init, control, call, error_call)
+  }
+  fit$chosen <- c(interaction = chosen)
+  fit
+}
+
+#' The same on rows whose measurement model is the paper's
+#' @noRd
+fit_rows <- function(data, init, control, call, error_call) {
+  started <- proc.time()[["elapsed"]]
   control$seed <- control$seed %||% 1L
   check_engine_range(control$range, data$d, error_call)
   check_sign_names(control, data, error_call)
@@ -332,7 +346,6 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
   sigma2 <- data$p > data$d && learns_sigma2(control, start, held = !control$update_mixing)
   learned <- c(mixing = control$update_mixing, sigma2 = sigma2)
   fit <- run_em(data, start, control, learned, error_call)
-  fit$chosen <- c(interaction = chosen)
   fit$start <- reusable_start(init)
   fit$call <- call
   fit$elapsed <- proc.time()[["elapsed"]] - started

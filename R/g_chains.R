@@ -13,8 +13,7 @@ DISPERSION <- 0.2
 run_chains <- function(begin, model, data, control, error_call, name = "SAEM") {
   engine <- c(prior_control(control), list(
     variance_floor = model$variance_floor,
-    mixing = switch(control$mixing, orthonormal = , diagonal = 0L, psd = 1L, fixed = 2L),
-    learn_sigma2 = model$learn_sigma2, burn_in = control$burn_in, iterations = control$iterations,
+    mixing = saem_mixing(control$mixing, data), learn_sigma2 = model$learn_sigma2, burn_in = control$burn_in, iterations = control$iterations,
     mc_tol = control$mc_tol, threads = control$threads, tied = tied_latents(data, control)
   ))
   Map(function(begin, seed, number) {
@@ -28,6 +27,13 @@ run_chains <- function(begin, model, data, control, error_call, name = "SAEM") {
     run$trace <- run$trace[seq_len(run$state$place[["iteration"]]), , drop = FALSE]
     if (is.null(begin$trace)) run else joined_run(run, begin)
   }, begin, model$seed, seq_along(begin))
+}
+
+#' The update of A in the form of src/saem.h: of coordinates whitened by their noise, only turns
+#' @noRd
+saem_mixing <- function(mixing, data) {
+  whitened <- !is.null(data$noise %||% data$space)
+  switch(mixing, orthonormal = , diagonal = if (whitened) 3L else 0L, psd = 1L, fixed = 2L)
 }
 
 #' What a chain goes on from

@@ -23,9 +23,18 @@ fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_e
   if (length(data$constant) > 0L) {
     return(fit_varying(fit_g, data, init, control, call, error_call))
   }
-  if (control$prior != "spline") {
-    return(fit_gaussian(data, init, control, call, error_call))
+  init <- init %||% default_init(control)
+  engine <- if (control$prior == "spline") fit_g_rows else fit_gaussian
+  measured <- measurement_of(data, init, control, FALSE, error_call)
+  if (!is.null(measured)) {
+    return(fit_measured(engine, data, measured, init, control, call, error_call))
   }
+  engine(data, init, control, call, error_call)
+}
+
+#' The same on rows whose measurement model is the paper's
+#' @noRd
+fit_g_rows <- function(data, init, control, call, error_call) {
   started <- proc.time()[["elapsed"]]
   check_sign_names(control, data, error_call)
   check_g_memory(data, control, error_call)

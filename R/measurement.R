@@ -53,7 +53,7 @@ measure <- function(data, center, noise, nuisance, threads = 1L, call = rlang::c
 #' Psi^-1 U)^-1 are the coordinates of the factors plus noise N(0, N).
 #' @noRd
 factor_span <- function(loadings, psi) {
-  span <- polar_factor(loadings)
+  span <- svd(loadings, nu = ncol(loadings), nv = 0L)$u
   precision <- crossprod(span, span / psi)
   list(span = span, span_noise = chol2inv(chol(precision)))
 }

@@ -121,8 +121,9 @@ draws_risks <- function(rotation, rows, sigma2, control, seed) {
   }
   model <- list(gram = gram_of(run$mixing), sigma2 = sigma2, walk_scale = run$state$walk_scale,
                 prior = run$prior)
-  y <- rows$x %*% run$mixing
-  posterior <- posterior_g(model, y, run$state$latents, rows$env, rows$targets,
+  projected <- whitened_rows(rows) %*% run$mixing
+  y <- if (is.null(rows$noise)) projected else t(solve(model$gram, t(projected)))
+  posterior <- posterior_g(model, projected, run$state$latents, rows$env, rows$targets,
                            parent_list(rows$dag), sampling_control(control), seed,
                            stream = run$state$place[["iteration"]], draws = CHOICE$draws,
                            probs = numeric())
@@ -215,6 +216,7 @@ sampled_run <- function(mixing, part, sigma2, control, seed, number) {
       out$stopped <- 1
       break
     }
+    run$mixing <- unwhitened(run$mixing, part, sigma2, control)
     distance <- sum((run$mixing - state$mixing)^2)
     state <- list(mixing = run$mixing, sigma2 = sigma2, prior = run$prior,
                   walk_scale = run$state$walk_scale, place = NULL)
@@ -241,8 +243,36 @@ sampling_run <- function(state, rows, burn_in, averaging, control, seed, name) {
                                list(burn_in = burn_in, iterations = averaging))
   model <- list(seed = seed, variance_floor = NOISE_FLOOR * state$sigma2, learn_sigma2 = FALSE)
   state$latents <- rows$x %*% t(solve(state$mixing))
+  if (!is.null(rows$noise)) {
+    state$mixing <- noise_whitener(rows$noise, state$sigma2) %*% state$mixing
+    rows$x <- whitened_rows(rows)
+  }
   tryCatch(run_chains(list(state), model, rows, control, NULL, name)[[1L]],
            ebcrl_error = function(e) NULL)
+}
+
+#' c N^-1/2: coordinates whose noise has covariance N, times this, have sigma2 I
+#' @noRd
+noise_whitener <- function(noise, sigma2) {
+  spectrum <- eigen(noise, symmetric = TRUE)
+  spectrum$vectors %*% (sqrt(sigma2 / spectrum$values) * t(spectrum$vectors))
+}
+
+#' Coordinates with equal noise
+#' @noRd
+whitened_rows <- function(rows) {
+  if (is.null(rows$noise)) rows$x else rows$x %*% noise_whitener(rows$noise, mean(diag(rows$noise)))
+}
+
+#' The mixing of the coordinates from that of the whitened ones: a rotation, or columns of length 1
+#' @noRd
+unwhitened <- function(mixing, part, sigma2, control) {
+  if (is.null(part$noise)) {
+    return(mixing)
+  }
+  mixing <- solve(noise_whitener(part$noise, sigma2), mixing)
+  if (control$mixing == "psd") mixing / rep(sqrt(colSums(mixing^2)), each = nrow(mixing)) else
+    polar_factor(mixing)
 }
 
 #' @noRd

@@ -46,7 +46,7 @@ SAME_OPTIMUM <- 0.05
 #'   sampled_mixing()
 #' @noRd
 interventional_start <- function(data, control, call = rlang::caller_env()) {
-  start <- pca_start(data, call)
+  start <- start_space(data, call)
   own <- canonical_problem(data, start)
   cells <- rotation_cells(own$part, own$start, control$intervention == "perfect")
   floor <- VARIANCE_FLOOR * own$start$sigma2
@@ -105,8 +105,10 @@ canonical_problem <- function(data, start) {
   part$dag <- data$dag[order, order, drop = FALSE]
   part$targets <- data$targets[, order, drop = FALSE]
   part$latent_names <- data$latent_names[order]
-  list(part = part, start = list(orthonormal = diag(1, data$d), sigma2 = start$sigma2 / unit^2),
-       unit = unit, place = order(order))
+  part$noise <- if (!is.null(start$noise)) start$noise / unit^2
+  list(part = part, unit = unit, place = order(order),
+       start = list(orthonormal = diag(1, data$d), sigma2 = start$sigma2 / unit^2,
+                    noise = part$noise))
 }
 
 #' Rotations and their rises with the latents in their places again
@@ -118,10 +120,23 @@ renumbered <- function(found, place) {
   found
 }
 
-#' The data in principal coordinates (n x d)
+#' The space that A is sought in: that of the principal components, or of the factors
+#' @return As pca_start(); `noise`, covariance of the noise of coordinates in it (d x d), NULL where it
+#'   is `sigma2` I
+#' @noRd
+start_space <- function(data, call) {
+  if (is.null(data$space)) {
+    return(pca_start(data, call))
+  }
+  with(data$space, list(orthonormal = solve(whiten), scale = rep(1, data$d), sigma2 = sigma2,
+                        noise = noise))
+}
+
+#' The data in principal coordinates (n x d), with the covariance of their noise
 #' @noRd
 principal_part <- function(data, start) {
   data$x <- data$x %*% start$orthonormal
+  data$noise <- start$noise
   data
 }
 
@@ -249,7 +264,7 @@ distinct_contenders <- function(tried, most) {
 #' @noRd
 refined_rotation <- function(rotation, part, sigma2, control, first_sweep, max_sweeps) {
   settings <- c(replace(REFINEMENT, "max_sweeps", max_sweeps), first_sweep = first_sweep,
-                noise = sigma2, variance_floor = VARIANCE_FLOOR * sigma2,
+                noise = list(part$noise %||% sigma2), variance_floor = VARIANCE_FLOOR * sigma2,
                 threads = control$threads, perfect = control$intervention == "perfect")
   with_spinner(control$progress, "Start: spline mechanisms", {
     .Call(C_rotation_refine, part$x, rotation, part$env, part$targets, row_weights(part),
@@ -278,7 +293,7 @@ rotation_cells <- function(data, start, perfect = FALSE) {
     part <- share[domains] / weight[k]
     mean <- drop(moments$mean[, domains, drop = FALSE] %*% part)
     second <- matrix(moments$second[, , domains], d * d) %*% part
-    cov[, , k] <- matrix(second, d) - tcrossprod(mean) - diag(start$sigma2, d)
+    cov[, , k] <- matrix(second, d) - tcrossprod(mean) - (start$noise %||% diag(start$sigma2, d))
   }
   coord <- Map(c, cells$node, parents[cells$node])
   if (perfect) coord <- cut_families(coord, cells$state)
@@ -299,7 +314,7 @@ cut_families <- function(coord, state) {
 #' @return As interventional_start(), `orthonormal` and `scale` being the polar factors of A
 #' @noRd
 unmixing_start <- function(data, control, call = rlang::caller_env()) {
-  start <- pca_start(data, call)
+  start <- start_space(data, call)
   cells <- rotation_cells(data, start, control$intervention == "perfect")
   floor <- VARIANCE_FLOOR * start$sigma2
   rotation <- best_rotation(cells, floor, control)
@@ -313,8 +328,8 @@ unmixing_start <- function(data, control, call = rlang::caller_env()) {
   cells$cov[] <- apply(cells$cov, 3L, function(cov) whiten %*% cov %*% whiten)
   found <- with_spinner(control$progress, "Start: search for the mixing", steps = control$starts, {
     .Call(C_unmixing_starts, cells$cov, cells$weight, cells$coord,
-          start$sigma2 * whiten %*% whiten, VARIANCE_FLOOR, root(1 / 2) %*% rotation,
-          control$starts, control$seed)
+          whiten %*% (start$noise %||% diag(start$sigma2, d)) %*% whiten, VARIANCE_FLOOR,
+          root(1 / 2) %*% rotation, control$starts, control$seed)
   })
   unit <- function(b) b / rep(sqrt(colSums(b^2)), each = d)
   found$rotation <- array(apply(found$directions, 3L, function(w) {

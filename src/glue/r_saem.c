@@ -115,7 +115,7 @@ static void load_prior(mechanisms *m, SEXP prior) {
 }
 
 static saem_settings saem_settings_from(SEXP control, SEXP progress) {
-  saem_settings set = {.mixing = (saem_mixing)list_choice(control, "mixing", 3),
+  saem_settings set = {.mixing = (saem_mixing)list_choice(control, "mixing", 4),
                        .learn_sigma2 = list_int(control, "learn_sigma2"),
                        .burn_in = list_count(control, "burn_in", 0),
                        .iterations = list_count(control, "iterations", 0),

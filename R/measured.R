@@ -1,0 +1,289 @@
+# Fits under a measurement model other than the paper's: x is reduced to the coordinates of the
+# space of its factors, in which the engines see rows of D features with equal noise; what they
+# find is lifted to the features again.
+#
+# U (p x D, orthonormal) spans the columns of A, N is the covariance of the noise of the weighted
+# least-squares coordinates in it (measure()). With W = c N^-1/2, c^2 = tr(N) / D,
+#   w = W N U' Psi^-1 (x - mu) = W U'A z + noise,  noise ~ N(0, c^2 I),
+# is sufficient for z. Turns R of A = U R leave W U'A = W R; where noise is equal W is the identity.
+
+#' The arguments `center`, `noise` and `nuisance` of fit_crl(), checked
+#' @noRd
+measurement_settings <- function(center, noise, nuisance, control, call = rlang::caller_env()) {
+  paper <- control$preset == "paper"
+  center <- center %||% if (paper) FALSE else "auto"
+  noise <- noise %||% if (paper) "equal" else "auto"
+  if (!identical(center, "auto")) {
+    center <- check_flag(center, "center", call = call)
+  }
+  noise <- check_choice(noise, c("auto", "equal", "by_feature"), "noise", call = call)
+  if (!identical(nuisance, "auto")) {
+    nuisance <- as.integer(check_number(nuisance, "nuisance", min = 0, integer = TRUE, call = call))
+  }
+  list(center = center, noise = noise, nuisance = nuisance)
+}
+
+#' The measurement model of a fit; NULL where it is the paper's: no mean, equal noise, no nuisance
+#' @noRd
+measurement_of <- function(data, init, control, updates, call) {
+  settings <- data$measure
+  if (is.null(settings) || !is.null(data$space)) {
+    return(NULL)
+  }
+  settings <- resolved_measurement(settings, data, control, updates, call)
+  if (isFALSE(settings$center) && settings$noise == "equal" && identical(settings$nuisance, 0L)) {
+    return(NULL)
+  }
+  measured <- if (is.list(init)) {
+    measure_given(data, init, settings, control$threads, call)
+  } else {
+    measure(data, settings$center, settings$noise, settings$nuisance, control$threads, call)
+  }
+  plain <- is.null(measured$center) && measured$noise == "equal" && measured$nuisance == 0L
+  if (plain) NULL else measured
+}
+
+#' What "auto" comes down to before the data are looked at: too few features tell no noise, and the
+#' paper's algorithm, which updates A, has the paper's measurement model
+#' @noRd
+resolved_measurement <- function(settings, data, control, updates, call) {
+  few <- data$p <= data$d + 1L
+  paper <- few || updates
+  if (!paper) {
+    return(settings)
+  }
+  forced <- c(center = isTRUE(settings$center), noise = settings$noise == "by_feature",
+              nuisance = !(settings$nuisance %in% list("auto", 0L)))
+  if (any(forced)) {
+    why <- if (few) "{data$p} columns of {.arg x} do not tell it beside {data$d} latents." else
+      "The EM updates A: {.code update_mixing = FALSE} holds it."
+    abort_input(c("{.arg {names(which(forced))}} cannot be as asked for.", "x" = why),
+                "control", call = call)
+  }
+  list(center = FALSE, noise = "equal", nuisance = 0L)
+}
+
+#' The measurement model where A is given: its span is known
+#' @noRd
+measure_given <- function(data, init, settings, threads, call) {
+  mixing <- init$mixing
+  span <- polar_factor(unname(mixing))
+  about_mean <- feature_moments(data, TRUE, threads)
+  psi <- init$noise_var
+  noise <- if (settings$noise == "auto") "equal" else settings$noise
+  if (is.null(psi) && noise == "by_feature") {
+    psi <- factor_analysis(about_mean, data$d, FALSE, call = call)$psi
+  } else if (is.null(psi)) {
+    left <- sum(about_mean$square) - sum(span * moments_times(about_mean, span))
+    psi <- rep(init$sigma2 %||% (left / (data$p - data$d)), data$p)
+  }
+  test <- if (identical(settings$center, "auto")) given_mean_test(about_mean, span, psi)
+  centered <- if (is.null(test)) settings$center else test$p_value < CENTER_LEVEL
+  precision <- crossprod(span, span / psi)
+  list(center = if (centered) about_mean$mean, noise = noise, noise_var = psi, nuisance = 0L,
+       values = NULL, tests = list(center = test), counts = NULL, span = span,
+       span_noise = chol2inv(chol(precision)))
+}
+
+#' S V from moments that may be in memory
+#' @noRd
+moments_times <- function(moments, v) {
+  if (!is.null(moments$second)) {
+    return(moments$second %*% v)
+  }
+  centered <- moments$x %*% v - rep(drop(moments$mean %*% v), each = nrow(moments$x))
+  crossprod(moments$x, centered * moments$omega[moments$env]) / nrow(moments$x)
+}
+
+#' Are feature means in a known span? Their weighted square outside it, times the rows
+#' @noRd
+given_mean_test <- function(moments, span, psi) {
+  mean <- moments$mean
+  inside <- drop(crossprod(span, mean / psi))
+  precision <- crossprod(span, span / psi)
+  statistic <- nrow(moments$x) * (sum(mean^2 / psi) - sum(inside * solve(precision, inside)))
+  df <- length(mean) - ncol(span)
+  list(statistic = statistic, df = df,
+       p_value = stats::pchisq(statistic, df, lower.tail = FALSE))
+}
+
+# Reduction ---------------------------------------------------------------------------------------
+
+#' Checked data in the coordinates w, with nuisance factors as latents that nothing targets
+#'
+#' @return `crl_data` with x of D columns and `space`: list of `noise` (N), `whiten` (W), `lift`
+#'   (p x D: U W^-1, so that A = lift times the mixing of w), `sigma2` (c^2), `reduce` (p x D) and
+#'   `offset` (D): w = x reduce - offset
+#' @noRd
+reduced_data <- function(data, measured) {
+  spectrum <- eigen(measured$span_noise, symmetric = TRUE)
+  power <- function(by) spectrum$vectors %*% (spectrum$values^by * t(spectrum$vectors))
+  c2 <- mean(spectrum$values)
+  space <- list(noise = measured$span_noise, whiten = sqrt(c2) * power(-1 / 2), sigma2 = c2,
+                lift = measured$span %*% power(1 / 2) / sqrt(c2),
+                reduce = (measured$span / measured$noise_var) %*% power(1 / 2) * sqrt(c2))
+  space$offset <- drop(crossprod(space$reduce, measured$center %||% rep(0, data$p)))
+  inner <- with_nuisance(data, measured$nuisance)
+  inner$x <- coordinates_of(data$x, space)
+  if (!is.null(measured$center)) {
+    shift <- control_mean(inner)
+    space$offset <- space$offset + shift
+    inner$x <- coordinates_of(data$x, space)
+  }
+  inner$space <- space
+  inner$p <- ncol(inner$x)
+  inner$feature_names <- NULL
+  inner$mean_square <- .Call(C_scan_matrix, inner$x)$mean_square
+  inner
+}
+
+#' Rows of x (n x p) as coordinates (n x D)
+#' @noRd
+coordinates_of <- function(x, space) {
+  x %*% space$reduce - rep(space$offset, each = nrow(x))
+}
+
+#' Where the location of latents is open, their mean is 0 over the rows without targets, or over all
+#' rows where there are none
+#' @noRd
+control_mean <- function(inner) {
+  untouched <- rowSums(inner$targets) == 0L
+  rows <- if (any(untouched)) untouched[inner$env] else TRUE
+  colMeans(inner$x[rows, , drop = FALSE])
+}
+
+#' Latents without edges and targets added behind the others
+#' @noRd
+with_nuisance <- function(data, many) {
+  if (many == 0L) {
+    return(data)
+  }
+  names <- nuisance_names(many)
+  data$dag <- structure(
+    rbind(cbind(unclass(data$dag), matrix(0L, data$d, many)), matrix(0L, many, data$d + many)),
+    dimnames = rep(list(c(data$latent_names, names)), 2L), class = class(data$dag)
+  )
+  storage.mode(data$dag) <- "integer"
+  data$targets <- cbind(data$targets, matrix(0L, data$n_domains, many,
+                                             dimnames = list(NULL, names)))
+  data$latent_names <- c(data$latent_names, names)
+  data$d <- data$d + many
+  data
+}
+
+#' @noRd
+nuisance_names <- function(many) {
+  paste0("nuisance", seq_len(many))
+}
+
+#' The start in the coordinates w
+#'
+#' The search is for U'A in coordinates y = W^-1 w of the space itself, whose noise is N.
+#' @return As starting_values()
+#' @noRd
+measured_start <- function(init, data, control, call) {
+  space <- data$space
+  if (identical(init, "interventional")) {
+    find <- if (control$mixing == "psd") unmixing_start else interventional_start
+    start <- find(data, control, call)
+    found <- unname(compose_mixing(start)) # W^-1 U'A
+    mixing <- space$whiten %*% space$whiten %*% found
+    start$optima$mixing <- lapply(start$optima$mixing, function(a) {
+      lifted_matrix(space$whiten %*% space$whiten %*% a, data)
+    })
+    start[c("orthonormal", "scale")] <- split_reduced(mixing, call)
+    return(c(start, label = "interventional", sigma2_given = TRUE))
+  }
+  mixing <- if (identical(init, "pca")) space$whiten else init$mixing
+  c(split_reduced(mixing, call),
+    list(sigma2 = space$sigma2, label = if (identical(init, "pca")) "pca" else "given",
+         sigma2_given = TRUE))
+}
+
+#' O and Lambda of a mixing of w; O and lengths where its columns are orthogonal
+#' @noRd
+split_reduced <- function(mixing, call) {
+  split_mixing(mixing, "fixed", call)
+}
+
+#' @noRd
+lifted_matrix <- function(mixing, data) {
+  data$space$lift %*% unname(mixing)
+}
+
+# The fit -----------------------------------------------------------------------------------------
+
+#' An engine's fit of the coordinates, lifted to the features
+#'
+#' @param engine Function of data, init, control, call and error_call.
+#' @noRd
+fit_measured <- function(engine, data, measured, init, control, call, error_call) {
+  started <- proc.time()[["elapsed"]]
+  inner <- reduced_data(data, measured)
+  if (is.list(init)) {
+    mixing <- mixing_by_name(init$mixing, data, error_call)
+    within <- crossprod(measured$span, unname(mixing))
+    inner_init <- list(mixing = inner$space$whiten %*% within, sigma2 = inner$space$sigma2)
+  } else {
+    inner_init <- init
+  }
+  settings <- replace(control, "sigma2", "fixed") # c^2
+  fit <- engine(inner, inner_init, settings, call, error_call)
+  fit$control$sigma2 <- control$sigma2
+  fit <- lifted(fit, data, measured)
+  fit$start <- reusable_start(init)
+  fit$elapsed <- proc.time()[["elapsed"]] - started
+  fit
+}
+
+#' A fit of the coordinates as one of x
+#' @noRd
+lifted <- function(fit, data, measured) {
+  inner <- fit$data
+  kept <- seq_len(data$d)
+  mixing <- lifted_matrix(fit$mixing, inner)
+  dimnames(mixing) <- list(data$feature_names, inner$latent_names)
+  location <- measured$center
+  if (!is.null(location)) { # what the offset takes out of the latents is in the mean
+    shift <- inner$space$offset - drop(crossprod(inner$space$reduce, location))
+    location <- location + drop(inner$space$lift %*% shift)
+  }
+  fit$inner <- list(data = inner, mixing = fit$mixing, sigma2 = fit$sigma2,
+                    latents = fit$latents, latents_sd = fit$latents_sd,
+                    quantiles = fit$quantiles)
+  fit$mixing <- mixing[, kept, drop = FALSE]
+  fit$noise_var <- stats::setNames(measured$noise_var, data$feature_names)
+  fit$sigma2 <- mean(measured$noise_var)
+  fit$center <- if (!is.null(location)) stats::setNames(location, data$feature_names)
+  fit$latents <- fit$latents[, kept, drop = FALSE]
+  fit$latents_sd <- fit$latents_sd[, kept, drop = FALSE]
+  rownames(fit$latents) <- rownames(fit$latents_sd) <- rownames(data$x)
+  if (!is.null(fit$quantiles)) {
+    fit$quantiles <- fit$quantiles[, kept, , drop = FALSE]
+  }
+  if (measured$nuisance > 0L) {
+    fit$nuisance <- list(mixing = mixing[, -kept, drop = FALSE],
+                         scores = fit$inner$latents[, -kept, drop = FALSE])
+  }
+  fit$measurement <- measured[c("noise", "nuisance", "values", "tests", "counts", "span")]
+  fit$data <- data
+  fit
+}
+
+#' The fit of the coordinates within a fit; a fit of x under the paper's measurement model as it is
+#' @noRd
+inner_fit <- function(fit) {
+  if (is.null(fit$inner)) {
+    return(fit)
+  }
+  parts <- fit$inner[!vapply(fit$inner, is.null, NA)]
+  fit[names(parts)] <- parts
+  fit$inner <- fit$measurement <- fit$center <- fit$noise_var <- fit$nuisance <- NULL
+  fit
+}
+
+#' Rows of x as the engine of a fit sees them
+#' @noRd
+engine_rows <- function(fit, x) {
+  if (is.null(fit$inner)) x else coordinates_of(x, fit$inner$data$space)
+}
