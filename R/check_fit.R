@@ -154,7 +154,7 @@ reference_parts <- function(s, groups) {
 g_parts <- function(s) {
   list(
     quantiles = of("number", s$n, s$d, 3, finite = FALSE),
-    noise_var = of("number", s$d, 2, finite = FALSE),
+    latent_noise_var = of("number", s$d, 2, finite = FALSE),
     "prior$theta" = of("list", 2 * s$d),
     "prior$lambda" = of("list", 2 * s$d),
     "prior$df" = of("number", 2, s$d, finite = FALSE),
@@ -191,7 +191,7 @@ spline_parts <- function(s) {
   list(
     mixing_mc_error = of("number", s$p, s$d, finite = FALSE),
     sigma2_mc_error = of("number", 1, finite = FALSE),
-    noise_var_mc_error = of("number", s$d, 2, finite = FALSE),
+    latent_noise_var_mc_error = of("number", s$d, 2, finite = FALSE),
     mc_ratio = of("number", 2, finite = FALSE),
     acceptance = of("number", s$d, s$m, finite = FALSE),
     runs = of("table"),
@@ -217,6 +217,11 @@ check_fit <- function(fit, arg = "object", rows = FALSE, call = rlang::caller_en
   check_class(fit, "crl_fit", arg, "fit_crl()", call)
   if (!is.list(fit) || !rlang::is_string(fit$method, c("f", "g"))) {
     abort_edited("method", 'must be "f" or "g"', fit[["method"]], arg, call)
+  }
+  if (!is.null(fit$inner)) {
+    check_fit(inner_fit(fit), arg, rows, call)
+    check_data(fit$data, arg, rows, call)
+    return(invisible(fit))
   }
   size <- check_data(fit$data, arg, rows, call)
   fit$control <- tryCatch(edited_control(fit$control, call), ebcrl_error_control = function(e) {

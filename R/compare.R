@@ -103,6 +103,7 @@
 #' @export
 crl_compare <- function(..., folds = 5, seed = 1, progress = NULL) {
   fits <- collect_fits(list(...), vapply(as.list(substitute(list(...)))[-1L], rlang::as_label, ""))
+  fits <- lapply(fits, inner_fit)
   check_comparable(fits)
   data <- fits[[1L]]$data
   seed <- check_number(seed, "seed", min = 0, max = 2^53, integer = TRUE)

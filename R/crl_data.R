@@ -99,9 +99,14 @@ FEATURE_PARTS <- c("mixing", "orthonormal", "mixing_mc_error")
 #' Change the rows of every part of a fit that has one a feature, and its data
 #' @noRd
 change_features <- function(fit, data, rows) {
-  own <- intersect(FEATURE_PARTS, names(fit))
+  measured <- !is.null(fit$inner) # then other parts are of coordinates
+  own <- intersect(if (measured) c("mixing", "mixing_mc_error") else FEATURE_PARTS, names(fit))
   fit[own] <- lapply(fit[own], rows)
-  if (!is.null(fit$r_hat)) fit$r_hat$mixing <- rows(fit$r_hat$mixing)
+  for (name in intersect(c("center", "noise_var"), names(fit))) {
+    fit[[name]] <- drop(rows(as.matrix(fit[[name]])))
+  }
+  if (!is.null(fit$nuisance)) fit$nuisance$mixing <- rows(fit$nuisance$mixing)
+  if (!is.null(fit$r_hat) && !measured) fit$r_hat$mixing <- rows(fit$r_hat$mixing)
   if (!is.null(fit$optima)) fit$optima$mixing <- lapply(fit$optima$mixing, rows)
   fit$data <- data
   fit

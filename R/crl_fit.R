@@ -169,7 +169,7 @@ fitted.crl_fit <- function(object, type = c("latents", "x"), ...) {
   check_dots_empty(...)
   type <- check_choice(type, c("latents", "x"), "type")
   object <- check_fit(object)
-  if (type == "latents") object$latents else mix(object$latents, object)
+  if (type == "latents") object$latents else mix(object$latents, object, nuisance_scores(object))
 }
 
 #' @rdname crl_fit-methods
@@ -178,7 +178,7 @@ fitted.crl_fit <- function(object, type = c("latents", "x"), ...) {
 residuals.crl_fit <- function(object, ...) {
   check_dots_empty(...)
   object <- check_fit(object)
-  object$data$x - mix(object$latents, object)
+  object$data$x - mix(object$latents, object, nuisance_scores(object))
 }
 
 #' @rdname crl_fit-methods
@@ -188,10 +188,13 @@ nobs.crl_fit <- function(object, ...) {
   object$data$n
 }
 
-#' Observations without noise: rows of latents (n x d) to rows of features (n x p)
+#' Observations without noise: rows of latents (n x d), and of nuisance factors, to rows of features
+#' (n x p)
 #' @noRd
-mix <- function(latents, object) {
+mix <- function(latents, object, nuisance = NULL) {
   x <- tcrossprod(latents, object$mixing)
+  if (!is.null(nuisance)) x <- x + tcrossprod(nuisance, object$nuisance$mixing)
+  if (!is.null(object$center)) x <- x + rep(object$center, each = nrow(x))
   constant <- object$data$constant
   if (length(constant) > 0L) {
     x[, constant] <- rep(object$data$x[1L, constant], each = nrow(x))

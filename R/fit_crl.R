@@ -53,7 +53,28 @@
 #' mechanisms are fitted by exact EM, standard normal latents (probabilistic principal components)
 #' in closed form. See Gaussian priors in [crl_control()].
 #'
-#' The model has no intercept: centre `x` if its mean is not the latents' doing.
+#' @section Measurement model:
+#' Features as they are measured have means, noise of their own and common causes that are no
+#' latents: \eqn{x = \mu + A z + B w + \varepsilon}, \eqn{\varepsilon \sim N(0, \Psi)}, \eqn{\Psi}
+#' diagonal, w nuisance factors that nothing targets and no latent acts on. The paper's model has
+#' \eqn{\mu = 0}, \eqn{\Psi = \sigma^2 I} and no w. Which it is, the second moments of x tell, before
+#' graph and targets are used: the space of A and B is that of a factor model fitted by maximum
+#' likelihood (Jöreskog 1967), and
+#' * `center = "auto"` tests whether the feature means lie in that space (then there is no
+#'   \eqn{\mu}, and latents keep their location) or not (level 0.001; a line of message says so);
+#' * `noise = "auto"` takes noise variances by feature if BIC says so;
+#' * `nuisance = "auto"` adds factors as long as the largest eigenvalue of the whitened moments that
+#'   is left is above what noise alone makes it in one of a thousand samples.
+#'
+#' Then x is reduced to weighted least-squares coordinates in the space, which are all that it says
+#' on the latents: \eqn{N (A, B)' \Psi^{-1} (x - \mu)} with noise \eqn{N = ((A, B)' \Psi^{-1} (A,
+#' B))^{-1}}, whose full covariance the start, the score, Tweedie's formulas and the draws of
+#' `method = "g"` take into account. A is held in the space, as far as it is not held already.
+#' With \eqn{\mu} fitted the latents are known up to a constant each: their mean is 0 over the rows
+#' of domains without targets, or over all rows where there are none.
+#'
+#' Where the EM updates A (`init = "pca"`, `update_mixing = TRUE`), with `prior = "normal"`, and with
+#' no more than d + 1 features, the model is the paper's.
 #'
 #' @param x Observations: a numeric matrix (n x p, rows are samples), a data frame of numbers, a
 #'   list with one matrix for each domain, or a simulation ([sim_crl()]), which brings the other
@@ -79,6 +100,13 @@
 #'   taken; with `method = "g"`, a g fit of the same rows, domains and graph goes on where another
 #'   one ended, with its mechanisms and draws. Rows and columns of a given A are matched by name
 #'   where both it and `x` (or the graph) have names, else by position; other names are an error.
+#' @param center Are feature means \eqn{\mu} fitted? `"auto"` (the default): if the means are not in
+#'   the span of A, see Measurement model. `FALSE`: no, as in the paper (the default of
+#'   `preset = "paper"`). `TRUE`: yes.
+#' @param noise Noise variances: `"by_feature"`, one a feature; `"equal"`, as in the paper (the
+#'   default of `preset = "paper"`); `"auto"` (the default): by BIC, see Measurement model.
+#' @param nuisance Number of factors that move x and are no causal latents, such as batches: 0 (the
+#'   default), a number, or `"auto"`, see Measurement model.
 #' @param control Settings, see [crl_control()]; a list of settings does as well.
 #' @param ... For the methods; an argument that no method reads is an error.
 #'
@@ -87,7 +115,17 @@
 #' \item{latents_sd}{(n x d) posterior standard deviations, from (4.5): 0 where the variance came
 #'   out negative and was floored. [predict()][predict.crl_fit] turns them into intervals}
 #' \item{mixing}{(p x d) A}
-#' \item{sigma2}{noise variance of a coordinate of x}
+#' \item{sigma2}{noise variance of a coordinate of x, the mean of `noise_var` where that is there}
+#' \item{center, noise_var, nuisance}{where the measurement model is not the paper's: (p) feature
+#'   means or NULL, (p) noise variances, and NULL or a list of `mixing` (p x factors) and `scores` (n
+#'   x factors) of nuisance factors}
+#' \item{measurement}{the same model as a list, with `tests`, what the choices rest on (`center`:
+#'   `statistic`, `df`, `p_value`; `noise`: gain in `loglik` of unequal noise, and `bic`; `nuisance`:
+#'   eigenvalues and edges of noise), `span` (p x q) and `values` (q), the leading eigenvalues of the
+#'   whitened second moments}
+#' \item{inner}{then also the fit of the coordinates that the engine saw, in their units: `data`,
+#'   `mixing`, `sigma2`, `latents`; to it belong `orthonormal`, `scale` and what `method = "g"`
+#'   keeps of its chains}
 #' \item{eta}{damping of Tweedie's formula, given or chosen}
 #' \item{iterations, converged}{EM iterations done; is the distance left below `tol`, see
 #'   [crl_control()]}
@@ -142,15 +180,15 @@
 #' A fit by `method = "g"` has `method`, `latents`, `latents_sd`, `mixing`, `sigma2`, `data`,
 #' `optima`, `control`, `init`, `call`, `elapsed` as above, and
 #' \item{quantiles}{(n x d x 3) posterior quantiles at 5, 50 and 95 percent}
-#' \item{noise_var}{(d x 2) variances v of u by target state; NA for a state without rows}
+#' \item{latent_noise_var}{(d x 2) variances v of u by target state; NA for a state without rows}
 #' \item{noise}{where `noise` in [crl_control()] is a number of components: tibble by (node, state)
-#'   and component of `weight`, `mean`, `variance`; else NULL. `noise_var` is the variance of u}
+#'   and component of `weight`, `mean`, `variance`; else NULL. `latent_noise_var` is the variance of u}
 #' \item{mc_error, ess}{(d) Monte-Carlo standard error of the latents, root mean square over rows,
 #'   from two halves of the draws; and how many independent draws would have that error}
-#' \item{mixing_mc_error, sigma2_mc_error, noise_var_mc_error}{(p x d, 1 and d x 2) Monte-Carlo
-#'   standard errors of `mixing`, `sigma2` and `noise_var`, from batch means, see Iterations of SAEM
+#' \item{mixing_mc_error, sigma2_mc_error, latent_noise_var_mc_error}{(p x d, 1 and d x 2) Monte-Carlo
+#'   standard errors of `mixing`, `sigma2` and `latent_noise_var`, from batch means, see Iterations of SAEM
 #'   in [crl_control()]; `Inf` with fewer than 2 averaging iterations}
-#' \item{mc_ratio}{Monte-Carlo over sampling error of `mixing` and of log `noise_var`, which
+#' \item{mc_ratio}{Monte-Carlo over sampling error of `mixing` and of log `latent_noise_var`, which
 #'   `mc_tol` bounds}
 #' \item{iterations}{iterations of SAEM, burn-in included}
 #' \item{converged}{did burn-in end because nothing moved, and averaging because it was precise, in
@@ -214,6 +252,12 @@
 #'
 #'   Delyon, B., Lavielle, M. and Moulines, E. (1999). Convergence of a stochastic approximation
 #'   version of the EM algorithm. *Annals of Statistics*, 27, 94-128. \doi{10.1214/aos/1018031103}
+#'
+#'   Jöreskog, K. G. (1967). Some contributions to maximum likelihood factor analysis.
+#'   *Psychometrika*, 32, 443-482. \doi{10.1007/BF02289658}
+#'
+#'   Johnstone, I. M. (2001). On the distribution of the largest eigenvalue in principal components
+#'   analysis. *Annals of Statistics*, 29, 295-327. \doi{10.1214/aos/1009210544}
 #'
 #'   Gelman, A., Carlin, J. B., Stern, H. S., Dunson, D. B., Vehtari, A. and Rubin, D. B. (2013).
 #'   *Bayesian Data Analysis*, third edition. CRC Press.

@@ -59,6 +59,9 @@ check_gaussian_settings <- function(control, call) {
 fit_linear <- function(data, init, control, error_call) {
   init <- init %||% default_init(control)
   control$mixing <- resolved_g_mixing(control$mixing, init)
+  if (!is.null(data$space) && control$mixing != "psd") {
+    control$mixing <- "fixed" # in whitened coordinates columns are not orthogonal
+  }
   control$mechanisms <- "linear"
   group <- target_groups(data$targets)
   wide <- max(group) * data$p^2 > EXACT_MOMENTS && control$mixing != "fixed"
@@ -348,7 +351,7 @@ named_gaussian_results <- function(model, posterior, data, control) {
   c(posterior_fields(posterior, data), list(
     mixing = `dimnames<-`(model$mixing, list(data$feature_names, latents)),
     sigma2 = model$sigma2,
-    noise_var = `dimnames<-`(t(model$gaussian$variance), list(latents, states)), noise = NULL,
+    latent_noise_var = `dimnames<-`(t(model$gaussian$variance), list(latents, states)), noise = NULL,
     loglik = model$loglik, iterations = model$iterations, converged = model$converged,
     trace = tibble::as_tibble(cbind(data.frame(
       iteration = seq_len(model$iterations), sigma2 = trace[, 1L], loglik = trace[, 2L],

@@ -23,10 +23,10 @@ fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_e
   if (length(data$constant) > 0L) {
     return(fit_varying(fit_g, data, init, control, call, error_call))
   }
-  init <- init %||% default_init(control)
   engine <- if (control$prior == "spline") fit_g_rows else fit_gaussian
   measured <- measurement_of(data, init, control, FALSE, error_call)
   if (!is.null(measured)) {
+    init <- init %||% default_init(control)
     return(fit_measured(engine, data, measured, init, control, call, error_call))
   }
   engine(data, init, control, call, error_call)
@@ -268,14 +268,14 @@ named_g_results <- function(result, posterior, data, start) {
   c(posterior_fields(posterior, data), list(
     mixing = `dimnames<-`(result$mixing, list(data$feature_names, latents)),
     sigma2 = result$sigma2,
-    noise_var = variance, noise = noise_table(result$prior$noise, latents),
+    latent_noise_var = variance, noise = noise_table(result$prior$noise, latents),
     iterations = nrow(result$trace), prior = result$prior, gram = result$gram,
     mc_error = stats::setNames(drop(posterior$error), latents),
     ess = stats::setNames(colMeans(posterior$latents_sd^2) / drop(posterior$error)^2, latents),
     mixing_mc_error = matrix(result$error[entries], data$p,
                              dimnames = list(data$feature_names, latents)),
     sigma2_mc_error = result$error[length(entries) + 1L],
-    noise_var_mc_error = variance * log_variance,
+    latent_noise_var_mc_error = variance * log_variance,
     mc_ratio = stats::setNames(drop(result$ratio), c("mixing", "noise_var")),
     acceptance = `dimnames<-`(result$acceptance, walks), walk_scale = result$walk_scale,
     chains = posterior$chains,

@@ -10,6 +10,9 @@ DENSE_EIGEN <- 1000L
 #'   "fit"), `sigma2_given`, and `optima` of an interventional start
 #' @noRd
 starting_values <- function(init, data, control, call = rlang::caller_env()) {
+  if (!is.null(data$space)) {
+    return(measured_start(init, data, control, call))
+  }
   if (identical(init, "pca")) {
     start <- pca_start(data, call)
     start$scale <- if (control$mixing == "psd") diag(1, data$d) else start$scale

@@ -30,7 +30,7 @@ measurement_of <- function(data, init, control, updates, call) {
   if (is.null(settings) || !is.null(data$space)) {
     return(NULL)
   }
-  settings <- resolved_measurement(settings, data, control, updates, call)
+  settings <- resolved_measurement(settings, data, control, updates, init, call)
   if (isFALSE(settings$center) && settings$noise == "equal" && identical(settings$nuisance, 0L)) {
     return(NULL)
   }
@@ -40,17 +40,38 @@ measurement_of <- function(data, init, control, updates, call) {
     measure(data, settings$center, settings$noise, settings$nuisance, control$threads, call)
   }
   plain <- is.null(measured$center) && measured$noise == "equal" && measured$nuisance == 0L
-  if (plain) NULL else measured
+  if (plain) {
+    return(NULL)
+  }
+  tell_measurement(measured, settings)
+  measured
 }
 
-#' What "auto" comes down to before the data are looked at: too few features tell no noise, and the
-#' paper's algorithm, which updates A, has the paper's measurement model
+#' A line on what was chosen beyond what was asked for
 #' @noRd
-resolved_measurement <- function(settings, data, control, updates, call) {
+tell_measurement <- function(measured, settings) {
+  chosen <- c(
+    if (identical(settings$center, "auto") && !is.null(measured$center)) "feature means",
+    if (settings$noise == "auto" && measured$noise == "by_feature") "noise variances by feature",
+    if (identical(settings$nuisance, "auto") && measured$nuisance > 0L) {
+      count_of(measured$nuisance, "nuisance factor")
+    }
+  )
+  if (length(chosen) > 0L) {
+    cli::cli_inform(c("i" = "Fitted beside the latents: {chosen}."),
+                    class = "ebcrl_message_measurement")
+  }
+}
+
+#' What "auto" comes down to before the data are looked at: too few features tell no noise; the
+#' paper's algorithm, which updates A, has the paper's measurement model; and a given A comes with
+#' the rest of its model
+#' @noRd
+resolved_measurement <- function(settings, data, control, updates, init, call) {
   few <- data$p <= data$d + 1L
-  paper <- few || updates
+  paper <- few || updates || control$prior == "normal"
   if (!paper) {
-    return(settings)
+    return(if (is.list(init)) given_measurement(settings, init) else settings)
   }
   forced <- c(center = isTRUE(settings$center), noise = settings$noise == "by_feature",
               nuisance = !(settings$nuisance %in% list("auto", 0L)))
@@ -63,6 +84,17 @@ resolved_measurement <- function(settings, data, control, updates, call) {
   list(center = FALSE, noise = "equal", nuisance = 0L)
 }
 
+#' A given A is that of the paper's model, unless means or noise variances are given beside it
+#' @noRd
+given_measurement <- function(settings, init) {
+  if (identical(settings$center, "auto")) settings$center <- !is.null(init$center)
+  if (settings$noise == "auto") {
+    settings$noise <- if (is.null(init$noise_var)) "equal" else "by_feature"
+  }
+  if (identical(settings$nuisance, "auto")) settings$nuisance <- 0L
+  settings
+}
+
 #' The measurement model where A is given: its span is known
 #' @noRd
 measure_given <- function(data, init, settings, threads, call) {
@@ -70,18 +102,16 @@ measure_given <- function(data, init, settings, threads, call) {
   span <- polar_factor(unname(mixing))
   about_mean <- feature_moments(data, TRUE, threads)
   psi <- init$noise_var
-  noise <- if (settings$noise == "auto") "equal" else settings$noise
+  noise <- settings$noise
   if (is.null(psi) && noise == "by_feature") {
     psi <- factor_analysis(about_mean, data$d, FALSE, call = call)$psi
   } else if (is.null(psi)) {
     left <- sum(about_mean$square) - sum(span * moments_times(about_mean, span))
     psi <- rep(init$sigma2 %||% (left / (data$p - data$d)), data$p)
   }
-  test <- if (identical(settings$center, "auto")) given_mean_test(about_mean, span, psi)
-  centered <- if (is.null(test)) settings$center else test$p_value < CENTER_LEVEL
   precision <- crossprod(span, span / psi)
-  list(center = if (centered) about_mean$mean, noise = noise, noise_var = psi, nuisance = 0L,
-       values = NULL, tests = list(center = test), counts = NULL, span = span,
+  list(center = if (settings$center) init$center %||% about_mean$mean, noise = noise,
+       noise_var = psi, nuisance = 0L, values = NULL, tests = NULL, counts = NULL, span = span,
        span_noise = chol2inv(chol(precision)))
 }
 
@@ -93,18 +123,6 @@ moments_times <- function(moments, v) {
   }
   centered <- moments$x %*% v - rep(drop(moments$mean %*% v), each = nrow(moments$x))
   crossprod(moments$x, centered * moments$omega[moments$env]) / nrow(moments$x)
-}
-
-#' Are feature means in a known span? Their weighted square outside it, times the rows
-#' @noRd
-given_mean_test <- function(moments, span, psi) {
-  mean <- moments$mean
-  inside <- drop(crossprod(span, mean / psi))
-  precision <- crossprod(span, span / psi)
-  statistic <- nrow(moments$x) * (sum(mean^2 / psi) - sum(inside * solve(precision, inside)))
-  df <- length(mean) - ncol(span)
-  list(statistic = statistic, df = df,
-       p_value = stats::pchisq(statistic, df, lower.tail = FALSE))
 }
 
 # Reduction ---------------------------------------------------------------------------------------
@@ -173,7 +191,7 @@ with_nuisance <- function(data, many) {
 
 #' @noRd
 nuisance_names <- function(many) {
-  paste0("nuisance", seq_len(many))
+  paste0(rep("nuisance", many), seq_len(many))
 }
 
 #' The start in the coordinates w
@@ -192,7 +210,7 @@ measured_start <- function(init, data, control, call) {
       lifted_matrix(space$whiten %*% space$whiten %*% a, data)
     })
     start[c("orthonormal", "scale")] <- split_reduced(mixing, call)
-    return(c(start, label = "interventional", sigma2_given = TRUE))
+    return(c(start, list(label = "interventional", sigma2_given = TRUE)))
   }
   mixing <- if (identical(init, "pca")) space$whiten else init$mixing
   c(split_reduced(mixing, call),
@@ -241,6 +259,7 @@ fit_measured <- function(engine, data, measured, init, control, call, error_call
 lifted <- function(fit, data, measured) {
   inner <- fit$data
   kept <- seq_len(data$d)
+  dimnames(fit$mixing) <- list(NULL, inner$latent_names)
   mixing <- lifted_matrix(fit$mixing, inner)
   dimnames(mixing) <- list(data$feature_names, inner$latent_names)
   location <- measured$center
@@ -248,10 +267,15 @@ lifted <- function(fit, data, measured) {
     shift <- inner$space$offset - drop(crossprod(inner$space$reduce, location))
     location <- location + drop(inner$space$lift %*% shift)
   }
-  fit$inner <- list(data = inner, mixing = fit$mixing, sigma2 = fit$sigma2,
+  fit$inner <- list(data = inner, mixing = fit$mixing, sigma2 = fit$sigma2, start = fit$start,
                     latents = fit$latents, latents_sd = fit$latents_sd,
                     quantiles = fit$quantiles)
   fit$mixing <- mixing[, kept, drop = FALSE]
+  if (!is.null(fit$mixing_mc_error)) {
+    fit$inner$mixing_mc_error <- fit$mixing_mc_error
+    error <- sqrt(inner$space$lift^2 %*% fit$mixing_mc_error^2)
+    fit$mixing_mc_error <- `dimnames<-`(error[, kept, drop = FALSE], dimnames(fit$mixing))
+  }
   fit$noise_var <- stats::setNames(measured$noise_var, data$feature_names)
   fit$sigma2 <- mean(measured$noise_var)
   fit$center <- if (!is.null(location)) stats::setNames(location, data$feature_names)
@@ -265,7 +289,7 @@ lifted <- function(fit, data, measured) {
     fit$nuisance <- list(mixing = mixing[, -kept, drop = FALSE],
                          scores = fit$inner$latents[, -kept, drop = FALSE])
   }
-  fit$measurement <- measured[c("noise", "nuisance", "values", "tests", "counts", "span")]
+  fit$measurement <- measured
   fit$data <- data
   fit
 }
@@ -285,5 +309,55 @@ inner_fit <- function(fit) {
 #' Rows of x as the engine of a fit sees them
 #' @noRd
 engine_rows <- function(fit, x) {
-  if (is.null(fit$inner)) x else coordinates_of(x, fit$inner$data$space)
+  if (is.null(fit$inner)) {
+    return(x)
+  }
+  constant <- fit$data$constant
+  coordinates_of(if (length(constant) > 0L) x[, -constant, drop = FALSE] else x,
+                 fit$inner$data$space)
+}
+
+#' Targets with those of nuisance factors, which nothing targets
+#' @noRd
+with_nuisance_targets <- function(targets, fit) {
+  many <- fit$measurement$nuisance %||% 0L
+  cbind(unclass(targets), matrix(0L, nrow(targets), many,
+                                 dimnames = list(NULL, nuisance_names(many))))
+}
+
+#' A design of rows (see row_design()) for the engine of a fit
+#' @noRd
+inner_design <- function(design, fit) {
+  if (!is.null(fit$inner)) {
+    design$targets <- with_nuisance_targets(design$targets, fit)
+    storage.mode(design$targets) <- "integer"
+  }
+  design
+}
+
+#' What an engine says on rows, without the nuisance factors, whose scores stand apart
+#' @noRd
+outer_step <- function(step, fit) {
+  if (is.null(fit$nuisance)) {
+    return(step)
+  }
+  kept <- seq_len(fit$data$d)
+  scores <- step$latents[, -kept, drop = FALSE]
+  parts <- intersect(c("y", "score", "dscore", "latents", "latents_sd"), names(step))
+  step[parts] <- lapply(step[parts], function(part) part[, kept, drop = FALSE])
+  c(step, list(nuisance = list(scores = scores)))
+}
+
+#' Scores of the nuisance factors of a fit or of a step, NULL where there are none
+#' @noRd
+nuisance_scores <- function(step) {
+  step$nuisance$scores
+}
+
+#' Going on with the fit of the coordinates
+#' @noRd
+go_on_measured <- function(object, further, settings, call) {
+  fit <- lifted(go_on(inner_fit(object), further, settings, call), object$data, object$measurement)
+  fit[c("start", "call")] <- object[c("start", "call")]
+  fit
 }

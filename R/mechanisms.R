@@ -239,9 +239,10 @@ simulate.crl_fit <- function(object, nsim = 1, seed = NULL, thin = 5, ...) {
   }
   check_bytes(2 * 8 * data$n * data$d * nsim, object$control, c("i" = "Use a smaller {.arg nsim}."),
               rlang::current_env(), what = "The array of draws, with a copy,")
-  posterior <- posterior_sample(object, nsim, thin, seed)
-  array(posterior$draws, c(data$n, data$d, nsim),
-        list(rownames(data$x), data$latent_names, NULL))
+  posterior <- posterior_sample(inner_fit(object), nsim, thin, seed)
+  draws <- array(posterior$draws, c(data$n, inner_fit(object)$data$d, nsim))
+  `dimnames<-`(draws[, seq_len(data$d), , drop = FALSE],
+               list(rownames(data$x), data$latent_names, NULL))
 }
 
 #' @noRd
@@ -320,6 +321,19 @@ simulate_domain <- function(object, targets, n, ...) {
   table <- target_table(targets, n, data, rlang::current_env(),
                         rows = "{.arg n} = {n_new} row{?s}")
   check_seen_states(table, object, rlang::current_env(), asking = "{.arg targets}")
+  z <- draw_domain(inner_fit(object), with_nuisance_targets(table, object), n)
+  kept <- z[, seq_len(data$d), drop = FALSE]
+  mean <- mix(kept, object, if (!is.null(object$nuisance)) z[, -seq_len(data$d), drop = FALSE])
+  noise_sd <- sqrt(object$noise_var %||% rep(object$sigma2, data$p))
+  noise_sd[data$constant] <- 0
+  list(x = mean + matrix(stats::rnorm(n * data$p), n, data$p) * rep(noise_sd, each = n), z = kept)
+}
+
+#' Latents drawn from the fitted prior, parents before children
+#' @param table Targets (one row, or n rows).
+#' @noRd
+draw_domain <- function(object, table, n) {
+  data <- object$data
   state <- table[rep_len(seq_len(nrow(table)), n), , drop = FALSE]
   z <- matrix(0, n, data$d, dimnames = list(NULL, data$latent_names))
   for (j in topological_order(data$dag)) {
@@ -329,10 +343,7 @@ simulate_domain <- function(object, targets, n, ...) {
         draw_noise(object$prior, 2L * j - 1L + s, length(rows))
     }
   }
-  x <- mix(z, object)
-  varying <- setdiff(seq_len(data$p), data$constant)
-  x[, varying] <- x[, varying] + sqrt(object$sigma2) * stats::rnorm(n * length(varying))
-  list(x = x, z = z)
+  z
 }
 
 #' Draws of the noise of a (node, state)

@@ -72,7 +72,11 @@ rel_mse.crl_fit <- function(object, truth, by = c("all", "env"), ratio = c("row"
   truth <- check_truth(truth, needs_mixing = TRUE)
   check_same_shape(object$latents, truth$z, "matrix of latents")
   alignment <- align_latents(object$mixing, truth$mixing)
-  latents_error(apply_alignment(object$latents, alignment), truth, by, ratio)
+  latents <- apply_alignment(object$latents, alignment)
+  if (!is.null(object$center)) { # the location of latents is a convention
+    latents <- latents + rep(colMeans(truth$z - latents), each = nrow(latents))
+  }
+  latents_error(latents, truth, by, ratio)
 }
 
 #' @rdname rel_mse

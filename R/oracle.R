@@ -77,6 +77,7 @@ bayes_latents <- function(sim, draws = 2000, min_ess = 50, threads = 1,
                   "i" = "Their values are {.code x %*% A %*% solve(crossprod(A))}."), "range")
   }
   check_gaussian_noise(sim)
+  sim <- with_equal_noise(sim)
   sampler <- resolved_sampler(check_choice(sampler, c("auto", "exact", "importance", "chains"),
                                            "sampler"), sim)
   seed <- as.double(sample.int(.Machine$integer.max, 2L))
@@ -98,6 +99,23 @@ bayes_latents <- function(sim, draws = 2000, min_ess = 50, threads = 1,
 bayes_result <- function(posterior, draws, sim) {
   dimnames(posterior$latents) <- dimnames(posterior$latents_sd) <- list(NULL, colnames(sim$z))
   structure(c(posterior, list(draws = draws)), class = "crl_bayes")
+}
+
+#' A simulation as one of the paper's model: without means, features in units of their noise
+#'
+#' Missing entries are no part of it.
+#' @noRd
+with_equal_noise <- function(sim) {
+  noise_var <- sim$noise_var
+  if (is.null(noise_var) && is.null(sim$center)) {
+    return(sim)
+  }
+  unit <- sqrt(noise_var %||% rep(1, nrow(sim$mixing)))
+  centred <- sim$x - rep(sim$center %||% 0, each = nrow(sim$x))
+  sim$x <- centred / rep(unit, each = nrow(sim$x))
+  sim$mixing <- sim$mixing / unit
+  if (!is.null(noise_var)) sim$sigma2 <- 1
+  sim
 }
 
 #' @noRd

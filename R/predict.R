@@ -129,16 +129,24 @@ posterior_of_rows <- function(object, newdata, targets, env, call = rlang::calle
   x <- check_newdata(newdata, object$data, call)
   design <- row_design(targets, env, x, object$data, call)
   check_seen_states(design$targets, object, call)
+  step <- engine_posterior(inner_fit(object), engine_rows(object, x), inner_design(design, object),
+                           call)
+  c(outer_step(step, object), list(row_names = rownames(x)))
+}
+
+#' The same in the coordinates that the engine of the fit sees
+#' @noRd
+engine_posterior <- function(object, x, design, call) {
   if (object$method == "g") {
     posterior <- posterior_of_new(object, x, design)
     warn_extrapolation(posterior$latents, apply(object$latents, 2L, range),
                        if (!is_gaussian(object)) ", where mechanisms are continued linearly")
-    return(c(posterior, list(row_names = rownames(x))))
+    return(posterior)
   }
   check_determined(design$targets, object, call)
   step <- estep(x, design$codes, design$targets, object)
   warn_extrapolation(step$y, object$score$range, ", where the score is continued linearly")
-  c(step, list(row_names = rownames(x)))
+  step
 }
 
 #' @noRd
@@ -149,8 +157,10 @@ predict_training <- function(object, type, interval, level) {
   if (type != "score") {
     return(pick_prediction(object, type, object, rownames(object$data$x), interval, level))
   }
-  data <- object$data
-  pick_prediction(estep(data$x, data$env, data$targets, object), type, object, rownames(data$x))
+  inner <- inner_fit(object)
+  data <- inner$data
+  step <- outer_step(estep(data$x, data$env, data$targets, inner), object)
+  pick_prediction(step, type, object, rownames(object$data$x))
 }
 
 #' The matrix asked for, from a list that has latents, latents_sd and score, with its names
@@ -162,7 +172,7 @@ pick_prediction <- function(step, type, object, row_names, interval = "none", le
                  list(row_names, object$data$latent_names, c("fit", "lwr", "upr"))))
   }
   result <- switch(type, latents = step$latents, sd = step$latents_sd, score = step$score,
-                   x = mix(step$latents, object))
+                   x = mix(step$latents, object, nuisance_scores(step)))
   dimnames(result) <- list(row_names, switch(type, x = object$data$feature_names,
                                              object$data$latent_names))
   result
@@ -400,7 +410,7 @@ check_seen_states <- function(targets, object, call, asking = "{.arg targets} (o
 #' @noRd
 has_state <- function(object, node, state) {
   if (object$method == "g") {
-    return(!is.na(object$noise_var[node, state + 1L]))
+    return(!is.na(object$latent_noise_var[node, state + 1L]))
   }
   !is.null(object$score$theta[[node]][[paste0("state", state)]])
 }

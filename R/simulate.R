@@ -55,6 +55,12 @@
 #'   U\[-1, 1\].
 #' @param mixing Mixing matrix A (p x d) of full column rank. Default: drawn uniformly from the
 #'   matrices with orthonormal columns.
+#' @param center Feature means \eqn{\mu} beside those of the latents: NULL (the default) for none, one
+#'   number, or one a feature.
+#' @param noise_sd Standard deviations of the features' noise, one a feature (or one for all), in
+#'   place of `sigma2`. NULL (the default): the root of `sigma2`.
+#' @param nuisance,nuisance_sd Number of factors that move x and are no latents (such as batches), in
+#'   random directions, and the standard deviation of their scores. Default: none.
 #' @param noise Distribution of u, and of a targeted latent, around its mean: `"gaussian"` (default,
 #'   as in the paper), `"t4"` (Student's t with 4 degrees of freedom: heavy tails) or `"skewed"`
 #'   (exponential); all scaled to the variances that are asked for.
@@ -66,12 +72,15 @@
 #'   \item{dag}{d x d 0/1 matrix of class `crl_dag`}
 #'   \item{z}{N x d matrix of the true latents}
 #'   \item{mixing}{p x d matrix A}
-#'   \item{sigma2}{noise variance}
+#'   \item{sigma2}{noise variance, the mean of `noise_var` where that is given}
+#'   \item{center, noise_var}{(p) feature means and noise variances; NULL where there are none, or
+#'     one variance}
+#'   \item{nuisance}{NULL, or a list of `mixing` (p x factors) and `scores` (N x factors)}
 #'   \item{scm}{list: `edge_weights` (d x d), `nonlinearity` (label or function), `kappa`,
 #'     `noise`, `noise_var`, `intervention_mean`, `intervention_sd` (length d each),
 #'     `parent_effect` (0 for perfect interventions)}
 #' @section Random numbers:
-#' R's generator, in the order edge weights, mixing, latents, noise: `set.seed()` fixes the
+#' R's generator, in the order edge weights, mixing, latents, noise, nuisance: `set.seed()` fixes the
 #' result.
 #' @section Errors:
 #' Classed: `ebcrl_error_type`, `_shape`, `_missing`, `_range`, `_names` (of numbers by latent,
@@ -95,7 +104,8 @@ sim_crl <- function(dag = chain_dag(4), n = 2000, p = 100, sigma2 = 2, targets =
                     nonlinearity = "bounded", kappa = 3,
                     intervention = c("perfect", "imperfect"), parent_effect = 0.5, noise_var = 4,
                     intervention_mean = 10, intervention_sd = 1, edge_weights = NULL,
-                    mixing = NULL, noise = c("gaussian", "t4", "skewed")) {
+                    mixing = NULL, noise = c("gaussian", "t4", "skewed"), center = NULL,
+                    noise_sd = NULL, nuisance = 0, nuisance_sd = 6) {
   dag <- as_dag(dag)
   targets <- sim_targets(targets, dag)
   latents <- colnames(targets)
@@ -116,15 +126,49 @@ sim_crl <- function(dag = chain_dag(4), n = 2000, p = 100, sigma2 = 2, targets =
     parent_effect = if (intervention == "perfect") 0 else parent_effect
   )
   mixing <- sim_mixing(mixing, p, latents)
+  p <- nrow(mixing)
+  center <- per_feature(center, "center", p)
+  noise_sd <- per_feature(noise_sd, "noise_sd", p, min = 0)
+  nuisance <- check_number(nuisance, "nuisance", min = 0, max = p, integer = TRUE)
+  nuisance_sd <- check_number(nuisance_sd, "nuisance_sd", min = 0)
 
   env <- factor(rep(rownames(targets), n), levels = rownames(targets))
   z <- draw_latents(dag, unclass(targets)[env, , drop = FALSE], scm)
   warn_exploding(z, scm)
+  x <- draw_features(z, mixing, noise_sd %||% rep(sqrt(sigma2), p))
+  factors <- if (nuisance > 0) draw_nuisance(nrow(z), p, nuisance, nuisance_sd)
+  if (!is.null(factors)) x <- x + tcrossprod(factors$scores, factors$mixing)
+  if (!is.null(center)) x <- x + rep(center, each = nrow(x))
   structure(
-    list(x = draw_features(z, mixing, sigma2), env = env, targets = targets, dag = dag, z = z,
-         mixing = mixing, sigma2 = sigma2, scm = scm),
+    list(x = x, env = env, targets = targets, dag = dag, z = z, mixing = mixing,
+         sigma2 = if (is.null(noise_sd)) sigma2 else mean(noise_sd^2), center = center,
+         noise_var = noise_sd^2, nuisance = factors, scm = scm),
     class = "crl_sim"
   )
+}
+
+#' One number a feature, or one for all; NULL as it is
+#' @noRd
+per_feature <- function(value, arg, p, min = -Inf, call = rlang::caller_env()) {
+  if (is.null(value)) {
+    return(NULL)
+  }
+  if (!is.numeric(value) || !length(value) %in% c(1L, p) || !all(is.finite(value)) ||
+        any(value < min)) {
+    abort_input(c("{.arg {arg}} must be one number, or one for each of {p} feature{?s}.",
+                  "x" = "It is {describe(value)}.",
+                  "i" = if (min == 0) "Numbers must be finite and not negative." else
+                    "Numbers must be finite."), "range", call = call)
+  }
+  rep_len(as.double(value), p)
+}
+
+#' Factors that move x and are no latents: normal scores of one sd along random directions
+#' @noRd
+draw_nuisance <- function(n, p, many, sd) {
+  names <- nuisance_names(many)
+  list(mixing = `dimnames<-`(random_orthonormal(p, many), list(NULL, names)),
+       scores = matrix(stats::rnorm(n * many, sd = sd), n, dimnames = list(NULL, names)))
 }
 
 #' @export
@@ -176,11 +220,11 @@ noise_draws <- list(
 
 #' n x p observations, one feature at a time so that nothing of the size of x is allocated but x
 #' @noRd
-draw_features <- function(z, mixing, sigma2) {
+draw_features <- function(z, mixing, noise_sd) {
   n <- nrow(z)
   x <- matrix(0, n, nrow(mixing))
   for (k in seq_len(nrow(mixing))) {
-    x[, k] <- z %*% mixing[k, ] + stats::rnorm(n, sd = sqrt(sigma2))
+    x[, k] <- z %*% mixing[k, ] + stats::rnorm(n, sd = noise_sd[k])
   }
   colnames(x) <- rownames(mixing)
   x

@@ -86,6 +86,9 @@ go_on <- function(object, further, settings, call = rlang::caller_env()) {
     return(with_constant(fit, object$data))
   }
   started <- proc.time()[["elapsed"]]
+  if (!is.null(object$inner)) {
+    return(go_on_measured(object, further, settings, call))
+  }
   control <- continued_control(object$control, settings, call)
   if (is_gaussian(object)) {
     return(update_gaussian(object, further, control, call))

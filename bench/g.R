@@ -53,7 +53,7 @@ one_seed <- function(nonlinearity, seed) {
   seconds <- cpu_seconds(g <- fit_crl(sim, method = "g"))
   f <- fit_crl(sim, init = g, control = crl_control(mixing = "fixed"))
   curves <- curve_error(g, sim)
-  noise <- abs(g$noise_var / rep(c(4, 1), each = 4) - 1)
+  noise <- abs(g$latent_noise_var / rep(c(4, 1), each = 4) - 1)
   data.frame(
     nonlinearity = nonlinearity, seed = seed, g = rel_mse(g, sim) / bayes,
     f_from_g = rel_mse(f, sim) / bayes, frobenius = frobenius_error(g, sim) / subspace_floor(sim),

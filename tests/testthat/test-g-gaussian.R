@@ -35,7 +35,7 @@ test_that("EM is that of the reference, by mixing and intervention", {
     expect_close(fit$sigma2, reference$sigma2, 1e-9)
     expect_close(fit$gaussian$intercept, reference$prior$intercept, 1e-9)
     expect_close(fit$gaussian$slope, reference$prior$slope, 1e-9)
-    expect_close(fit$noise_var, t(reference$prior$variance), 1e-9)
+    expect_close(fit$latent_noise_var, t(reference$prior$variance), 1e-9)
     expect_close(fit$trace$loglik, reference$loglik, 1e-11)
     post <- ref_gaussian_posterior(sim$x, sim$targets[as.integer(sim$env), ], rep(1, 75),
                                    reference$mixing, reference$sigma2, reference$prior)
@@ -103,7 +103,7 @@ test_that("linear models are recovered up to the Bayes optimum", {
     truth <- ebcrl:::truth_like(fit, sim)
     expect_equal(mean(fit$quantiles[, , 1] < truth & truth < fit$quantiles[, , 3]), 0.9,
                  tolerance = 0.01)
-    expect_equal(unname(fit$noise_var), cbind(rep(4, 4), rep(1, 4)), tolerance = 0.1)
+    expect_equal(unname(fit$latent_noise_var), cbind(rep(4, 4), rep(1, 4)), tolerance = 0.1)
     rel_mse(fit, sim) / rel_mse(withr::with_seed(1, bayes_latents(sim)), sim)
   }, 0)
   expect_lt(max(ratio), 1.02)
@@ -237,7 +237,7 @@ test_that("states without rows are unknown, in linear priors", {
   rows <- sim$env != "do(z3)"
   fit <- fit_crl(sim$x[rows, ], droplevels(sim$env[rows]), sim$targets[1:2, ], sim$dag,
                  method = "g", control = linear(max_iter = 3))
-  expect_identical(is.na(unname(fit$noise_var)), cbind(rep(FALSE, 3), c(FALSE, FALSE, TRUE)))
+  expect_identical(is.na(unname(fit$latent_noise_var)), cbind(rep(FALSE, 3), c(FALSE, FALSE, TRUE)))
   expect_identical(nrow(fit$cells), 5L)
   expect_error(predict(fit, sim$x[1:2, ], targets = "z3"), class = "ebcrl_error_unseen_state")
 })
@@ -310,8 +310,8 @@ test_that("prior = normal: weights, units, A or sigma2 held", {
   unit <- g(sim, weights = weights, control = normal(mixing = "orthonormal"))
   expect_equal(unname(crossprod(unit$mixing)), diag(3))
   expect_equal(unit$loglik, fit$loglik)
-  expect_equal(unit$noise_var[, 1], colSums(fit$mixing^2))
-  expect_equal(unit$latents, fit$latents * rep(sqrt(unit$noise_var[, 1]), each = 180))
+  expect_equal(unit$latent_noise_var[, 1], colSums(fit$mixing^2))
+  expect_equal(unit$latents, fit$latents * rep(sqrt(unit$latent_noise_var[, 1]), each = 180))
   held <- g(sim, weights = weights, init = list(mixing = oblique()), control = normal())
   expect_identical(held$control$mixing, "fixed")
   loglik <- function(log_sigma2) {

@@ -23,10 +23,10 @@ test_that("a g fit is a crl_fit with its own fields", {
   expect_identical(nrow(fit$trace), 50L)
   expect_named(fit$trace, c("iteration", "sigma2", "change_mixing", "acceptance", "objective",
                             "shift", paste0("noise_var_z", rep(1:3, each = 2), "_state", 0:1)))
-  expect_equal(fit$noise_var[["z2", "state1"]], mean(fit$trace$noise_var_z2_state1[21:50]),
+  expect_equal(fit$latent_noise_var[["z2", "state1"]], mean(fit$trace$noise_var_z2_state1[21:50]),
                tolerance = 0.2)
   expect_identical(dim(fit$mixing_mc_error), c(12L, 3L))
-  expect_true(all(fit$mixing_mc_error > 0, fit$noise_var_mc_error > 0, fit$ess > 5))
+  expect_true(all(fit$mixing_mc_error > 0, fit$latent_noise_var_mc_error > 0, fit$ess > 5))
   expect_equal(fit$ess, colMeans(fit$latents_sd^2) / fit$mc_error^2)
   expect_identical(fit$cells$coefficients, c(1L, 1L, 22L, 22L, 22L, 22L))
   expect_true(all(latent_signs(fit$mixing, fit$data, fit$control) == 1))
@@ -69,7 +69,7 @@ test_that("the fit is close to the Bayes optimum, its intervals cover, its varia
   truth <- ebcrl:::truth_like(fit, sim)
   expect_equal(mean(fit$quantiles[, , 1] < truth & truth < fit$quantiles[, , 3]), 0.9,
                tolerance = 0.02)
-  expect_equal(unname(fit$noise_var), cbind(rep(4, 3), rep(1, 3)), tolerance = 0.1)
+  expect_equal(unname(fit$latent_noise_var), cbind(rep(4, 3), rep(1, 3)), tolerance = 0.1)
   expect_true(fit$converged)
 })
 
@@ -81,7 +81,7 @@ test_that("with few rows noise variances are those of the exact EM", {
     fit <- fit_crl(sim, method = "g", init = init,
                    control = crl_control(seed = 1, intervention = "perfect", draws = 4,
                                          mechanism_lambda = 1e5, ...))
-    log(fit$noise_var / exact$noise_var)
+    log(fit$latent_noise_var / exact$latent_noise_var)
   }
   # without short steps down to -5 for one of two seeds, with a fit that says converged
   for (seed in 1:5) {
@@ -155,7 +155,7 @@ test_that("a g fit starts from another, from an f fit, and f takes A from g", {
   more <- fit_crl(sim, method = "g", init = fit, control = quick(seed = 2))
   expect_identical(more$init, "fit")
   expect_identical(more$control$mixing, "orthonormal")
-  expect_equal(more$noise_var, fit$noise_var, tolerance = 0.3)
+  expect_equal(more$latent_noise_var, fit$latent_noise_var, tolerance = 0.3)
   # it begins where the other ended: draws, mechanisms, scales of the walks
   begin <- ebcrl:::chain_start(fit, starting_values(fit, fit$data, fit$control), fit$data,
                                fit$control)
@@ -345,12 +345,12 @@ test_that("noise in components follows skewed noise, which Gaussian noise cannot
   expect_equal(as.vector(tapply(fit$noise$weight, cell, sum)), rep(1, 6))
   expect_lt(max(abs(tapply(fit$noise$weight * fit$noise$mean, cell, sum))), 1e-10)
   second <- with(fit$noise, tapply(weight * (variance + mean^2), cell, sum))
-  expect_equal(as.vector(second), as.vector(t(fit$noise_var)))
+  expect_equal(as.vector(second), as.vector(t(fit$latent_noise_var)))
   # third moments of what the fitted prior draws have the sign of the truth's, up to the latent's
   sign <- sign(colSums(fit$mixing * sim$mixing))
   draws <- withr::with_seed(1, simulate_domain(fit, "none", 20000))$z
   expect_equal(unname(base::sign(mean((draws[, 1] - mean(draws[, 1]))^3))), unname(sign[1]))
-  expect_equal(stats::var(draws[, 1]), fit$noise_var[["z1", "state0"]], tolerance = 0.05)
+  expect_equal(stats::var(draws[, 1]), fit$latent_noise_var[["z1", "state0"]], tolerance = 0.05)
 })
 
 test_that("with noise in components threads, signs and going on are as without", {
@@ -381,7 +381,7 @@ test_that("without averaging iterations a fit does not claim to have converged",
 test_that("awkward data give finite fits, and what was floored is counted", {
   finite <- function(fit) {
     all(is.finite(fit$latents), is.finite(fit$latents_sd), is.finite(fit$mixing), fit$sigma2 > 0,
-        fit$noise_var > 0, na.rm = TRUE)
+        fit$latent_noise_var > 0, na.rm = TRUE)
   }
   sim <- function(...) withr::with_seed(1, sim_crl(..., p = 8))
   one <- matrix(0L, 1, 1)

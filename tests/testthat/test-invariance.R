@@ -96,7 +96,7 @@ test_that("g from a given start: unit, rotation and domains do not matter up to 
   expect_equal(large$mixing, fit$mixing, tolerance = 1e-8)
   expect_equal(large$latents, 16 * fit$latents, tolerance = 1e-8)
   expect_equal(large$sigma2, 256 * fit$sigma2, tolerance = 1e-8)
-  expect_equal(large$noise_var, 256 * fit$noise_var, tolerance = 1e-8)
+  expect_equal(large$latent_noise_var, 256 * fit$latent_noise_var, tolerance = 1e-8)
   turned <- g(tcrossprod(sim$x, turn), list(mixing = turn %*% sim$mixing, sigma2 = 1.3))
   expect_equal(crossprod(turn, turned$mixing), unname(fit$mixing), tolerance = 1e-8,
                ignore_attr = TRUE)

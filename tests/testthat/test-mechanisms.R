@@ -69,10 +69,10 @@ test_that("rows of another domain follow the prior", {
   new <- withr::with_seed(1, simulate_domain(fit, targets = "z1+z2", n = 20000))
   expect_identical(dim(new$x), c(20000L, 12L))
   expect_equal(mean(new$z[, 1]), fit$prior$constant[2, 1], tolerance = 0.02)
-  expect_equal(stats::var(new$z[, 1]), fit$noise_var[["z1", "state1"]], tolerance = 0.05)
+  expect_equal(stats::var(new$z[, 1]), fit$latent_noise_var[["z1", "state1"]], tolerance = 0.05)
   at <- 1:50
   mean <- vapply(at, function(i) ref_prior_mean(fit$prior, 2, 1, new$z[i, ], parents, 20), 0)
-  gap <- (new$z[at, 2] - mean) / sqrt(fit$noise_var[["z2", "state1"]])
+  gap <- (new$z[at, 2] - mean) / sqrt(fit$latent_noise_var[["z2", "state1"]])
   expect_gt(stats::ks.test(gap, "pnorm")$p.value, 0.001)
   noise <- new$x - tcrossprod(new$z, fit$mixing)
   expect_equal(mean(noise^2), fit$sigma2, tolerance = 0.02)
@@ -131,7 +131,7 @@ test_that("states without training rows are refused", {
   one <- fit_crl(sim$x[1:400, ], env = sim$env[1:400], targets = sim$targets[1:2, ],
                  dag = sim$dag, method = "g", init = list(mixing = sim$mixing),
                  control = crl_control(burn_in = 5, iterations = 5, draws = 10, seed = 1))
-  expect_true(is.na(one$noise_var[["z3", "state1"]]))
+  expect_true(is.na(one$latent_noise_var[["z3", "state1"]]))
   expect_error(simulate_domain(one, "z3", 5), class = "ebcrl_error_unseen_state")
   expect_error(predict(one, sim$x[1:2, ], targets = "z3"), class = "ebcrl_error_unseen_state")
   expect_identical(sum(mechanisms(one)$node == "z3" & mechanisms(one)$state == 1), 0L)

@@ -50,7 +50,7 @@ test_that("so is a g fit, whose posterior is exact", {
   # normal posterior by target state
   state <- sim$targets[sim$env, 1]
   mean <- mechanisms(fit)$mean[state + 1]
-  variance <- fit$noise_var[1, state + 1]
+  variance <- fit$latent_noise_var[1, state + 1]
   y <- drop(sim$x %*% fit$mixing)
   gain <- unname(variance / (variance + fit$sigma2))
   expect_equal(as.vector(fit$latents), unname(mean + gain * (y - mean)), tolerance = 1e-6)
