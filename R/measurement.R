@@ -99,6 +99,20 @@ check_factors <- function(p, q, noise, call) {
   }
 }
 
+#' Noise in leading eigenvalues, in units of p / n beyond the first
+#'
+#' A factor of variance l (in units of the noise) has the sample eigenvalue (1 + l) (1 + g / l), g =
+#' p / n: l + 1 plus g (1 + 1 / l), where l > sqrt(g) (Baik and Silverstein 2006). Below, the
+#' eigenvalue is at the edge of the noise and tells no more of l: 0 is supposed.
+#' @return 1 / l, or 2 / sqrt(g)
+#' @noRd
+noise_taken_up <- function(values, g) {
+  excess <- values - 1 - g
+  told <- excess > 2.3 * sqrt(g)
+  root <- sqrt(pmax(excess^2 - 4 * g, 0))
+  ifelse(told, 2 / (excess + root), 2 / sqrt(g))
+}
+
 # How many factors --------------------------------------------------------------------------------
 
 #' Nuisance factors: given, or as many as stand out of the noise beside the latents
@@ -204,8 +218,8 @@ factor_analysis <- function(moments, q, equal, start = 0.5 * moments$square, cal
 #'
 #' Twice the gain in log-likelihood, with the span free in both, if means are too: what the q
 #' leading eigenvectors leave of the whitened moments about 0, less the same about the mean. It is
-#' p - q in expectation, and as the span of what is left of the latents about their mean is less well
-#' told, (p - q) / (theta - 1) more for each of its eigenvalues theta, and less for each about 0.
+#' p - q in expectation, plus what noise each leading eigenvalue takes up, see noise_taken_up(),
+#' about the mean more than about 0.
 #' @param psi Noise variances, from the moments about the mean.
 #' @return list: `statistic`, scaled to chi-squared with `df` degrees of freedom where means are in
 #'   the span; `p_value`
@@ -216,11 +230,11 @@ mean_test <- function(about_zero, about_mean, psi, q, call) {
                                list(q = q, threads = threads)))
     check_status(top$status, call)
     c(left = sum(moments$square / psi) - sum(top$values),
-      untold = sum(1 / pmax(top$values - 1, 0)))
+      taken = sum(noise_taken_up(drop(top$values), length(psi) / nrow(moments$x))))
   }
   df <- length(psi) - q
   difference <- whitened(about_zero) - whitened(about_mean)
-  statistic <- nrow(about_zero$x) * difference[["left"]] / max(1 - difference[["untold"]], 1)
+  statistic <- nrow(about_zero$x) * difference[["left"]] / max(1 - difference[["taken"]], 1)
   list(statistic = statistic, df = df,
        p_value = stats::pchisq(statistic, df, lower.tail = FALSE))
 }
