@@ -142,7 +142,7 @@ sim_crl <- function(dag = chain_dag(4), n = 2000, p = 100, sigma2 = 2, targets =
   structure(
     list(x = x, env = env, targets = targets, dag = dag, z = z, mixing = mixing,
          sigma2 = if (is.null(noise_sd)) sigma2 else mean(noise_sd^2), center = center,
-         noise_var = noise_sd^2, nuisance = factors, scm = scm),
+         noise_var = if (!is.null(noise_sd)) noise_sd^2, nuisance = factors, scm = scm),
     class = "crl_sim"
   )
 }
