@@ -103,6 +103,7 @@
 #' @export
 crl_compare <- function(..., folds = 5, seed = 1, progress = NULL) {
   fits <- collect_fits(list(...), vapply(as.list(substitute(list(...)))[-1L], rlang::as_label, ""))
+  check_measured_alike(fits)
   fits <- lapply(fits, inner_fit)
   check_comparable(fits)
   data <- fits[[1L]]$data
@@ -172,6 +173,20 @@ as_named_fits <- function(value, label, named, call) {
 is_list_of_fits <- function(value) {
   plain <- is.list(value) && (!is.object(value) || inherits(value, "crl_baselines"))
   plain && length(value) > 0L && all(vapply(value, inherits, NA, "crl_fit"))
+}
+
+#' Losses are of the coordinates that the measurement model reduces x to: it must be the same
+#' @noRd
+check_measured_alike <- function(fits, call = rlang::caller_env()) {
+  spaces <- lapply(fits, function(fit) if (!is.null(fit$inner)) fit$inner$data$space)
+  same <- vapply(spaces, function(space) isTRUE(all.equal(space, spaces[[1L]])), NA)
+  if (!all(same)) {
+    abort_input(c("{.arg ...} must hold fits with the same measurement model.",
+                  "x" = "{.val {names(fits)[!same][1]}} has another than {.val {names(fits)[1]}}.",
+                  "i" = paste("Fit all with the same {.arg center}, {.arg noise} and",
+                              "{.arg nuisance}, such as {.code center = FALSE, noise =",
+                              "\"equal\"}.")), "data", call = call)
+  }
 }
 
 #' All fits must be of the same rows in the same domains with the same weights

@@ -9,6 +9,9 @@ DENSE_FEATURES <- 500L
 # Level of the test that decides whether feature means lie in the span of A.
 CENTER_LEVEL <- 1e-3
 
+# Below this share of the mean square of the features their noise is rounding, and has no pattern.
+NOISELESS <- 1e-9
+
 # Nuisance factors that are looked for at most.
 MOST_NUISANCE <- 20L
 
@@ -67,7 +70,8 @@ chosen_noise <- function(moments, q, noise, call) {
     return(c(factor_analysis(moments, q, noise == "equal", call = call), list(noise = noise)))
   }
   equal <- factor_analysis(moments, q, TRUE, call = call)
-  if (factor_freedom(length(moments$square), q) < 0) {
+  noiseless <- equal$psi[1L] < NOISELESS * mean(moments$square)
+  if (noiseless || factor_freedom(length(moments$square), q) < 0) {
     return(c(equal, list(noise = "equal")))
   }
   unequal <- factor_analysis(moments, q, FALSE, call = call)

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-static const double LEAST_SHARE = 1e-6, TOLERANCE = 1e-6;
+static const double LEAST_SHARE = 1e-6, LEAST_EQUAL = 1e-10, TOLERANCE = 1e-6;
 
 enum { MOST_ITERATIONS = 1000, MEMORY = 8, WARM_UP = 3 };
 
@@ -123,7 +123,7 @@ static void equal_noise(factor_model *f) {
   double explained = 0;
   for (int k = 0; k < f->q; k++)
     explained += f->eigen->value[k];
-  double bound = f->least * sum / f->p, sigma2 = (sum - explained) / (f->p - f->q);
+  double bound = LEAST_EQUAL * sum / f->p, sigma2 = (sum - explained) / (f->p - f->q);
   f->floored = !(sigma2 > bound) ? f->p : 0;
   for (int j = 0; j < f->p; j++)
     f->psi[j] = fmax(sigma2, bound);

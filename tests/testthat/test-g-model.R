@@ -326,6 +326,7 @@ test_that("print, summary and glance speak of g-modeling", {
   expect_output(print(fit), "20 burn-in and 30 averaging iterations")
   expect_output(print(summary(fit)), "Mechanisms, by node and target state")
   expect_named(glance(fit), c("nobs", "features", "latents", "domains", "sigma2",
+                              "variance_explained",
                               "mixing_mc_error", "mc_error", "noise_floored", "iterations",
                               "converged", "elapsed"))
   expect_named(tidy(fit, "cells"), c("node", "state", "rows", "coefficients", "df", "noise_var"))
@@ -441,7 +442,6 @@ test_that("settings that a Gaussian prior does not read are refused, and it has 
 test_that("components of the noise begin anew from a fit that has none", {
   sim <- small_sim()
   linear <- fit_crl(sim, method = "g", control = crl_control(prior = "linear"))
-  linear$control$noise <- 2L # as a fit by an engine that does not read it
   for (init in list(linear, fit_crl(sim, method = "g", control = quick(seed = 1)))) {
     fit <- fit_crl(sim, method = "g", init = init, control = quick(seed = 1, noise = 2))
     expect_identical(nrow(fit$noise), 12L)
