@@ -233,15 +233,14 @@
 #'
 #' Before that, draws choose where to go on from. Where mechanisms bend within a width of the noise,
 #' the likelihood of the spline stage may favour a wrong rotation, or lead away from the right one.
-#' So its best optima compete as they are after it and as they were before: each gets a short
-#' g-model, on at most 250 rows a domain, and that whose posterior means have the least estimated
+#' So its best optima, those whose rows have lost at most 0.08 of their log-likelihood each, compete
+#' as they are after it and as they were before: each gets a short g-model, on at most 250 rows a domain, and that whose posterior means have the least estimated
 #' squared error goes on (Stein's estimate, twice \eqn{\sigma^4} times the score-matching loss but
 #' for a constant; `risk` in the fit's `optima`), if it is 1.5 standard errors of the difference,
 #' and 1 % of the error of the projections (\eqn{d \sigma^2}), below that of the spline stage's
 #' choice: below that lies what few draws tell, so that where noise is small the likelihood decides.
-#' With 200 rows a domain this adds some 50 % to the
-#' start's time with four latents and 20 % with ten, with 2000 rows hardly anything. The start of
-#' `method = "g"` makes the same choice.
+#' With 200 rows a domain this adds some 50 % to the start's time with four latents and 20 % with
+#' ten, with 2000 rows hardly anything. The start of `method = "g"` makes the same choice.
 #'
 #' With d = 4 and 2000 rows a domain the error of the latents was 1.02, 1.01 and 1.04 times the
 #' Bayes optimum with bounded, linear and strong mechanisms (see [sim_crl()]; medians of 40 seeds,

@@ -208,7 +208,7 @@ test_that("one candidate, and the optimum for lines without the splines, go on u
   expect_identical(chosen_by_draws(NULL, refined, NULL, 1, NULL), refined)
   same <- list(found = list(rotation = array(diag(2), c(2, 2, 1))), tried = 1L)
   refined <- c(same, list(optima = list(which = 1L, refined = 3, risk = NA_real_)))
-  expect_identical(chosen_by_draws(same, refined, NULL, 1, NULL), refined)
+  expect_identical(chosen_by_draws(same, refined, list(n = 10), 1, NULL), refined)
 })
 
 test_that("the choice of splines holds where no other is clearly better", {
@@ -342,4 +342,12 @@ test_that("what the fit says of its seed holds over seeds", {
   said <- sqrt(rowMeans(vapply(fits, function(fit) fit$start_mc_error^2, numeric(3))))
   expect_lt(max(abs(log(true / said))), log(2.5))
   expect_output(print(fits[[1L]]), "another seed moves latents by up to")
+})
+
+test_that("draws do not choose an optimum far behind in likelihood", {
+  skip_on_cran()
+  sim <- sampled_sim(9, n = 2000)
+  fit <- fit_crl(3 * sim$x, sim$env, sim$targets, sim$dag, control = crl_control(max_iter = 0))
+  expect_lt(frobenius_error(fit, sim), 0.05)
+  expect_gt(sum(is.na(fit$optima$risk)), 0)
 })
