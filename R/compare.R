@@ -313,7 +313,7 @@ row_losses <- function(x, step, fit) {
   # where y = Lambda^-1 O'x, lengths are those of O'x and of its score
   correlated <- is.matrix(fit$scale)
   length <- if (correlated) crossprod(fit$scale)
-  noise <- if (correlated) solve(length)
+  noise <- if (correlated) inverse_gram(length)
   .Call(C_held_out_losses, x, step, length, noise, fit$sigma2,
         as.double(fit$eta %||% fit$control$eta))
 }

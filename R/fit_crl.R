@@ -654,11 +654,23 @@ check_divergence <- function(result, data, call) {
     abort_input(c(
       "The EM diverged: the noise variance rose above 10 times the mean square of {.arg x}.",
       "x" = "It is {format(result$sigma2, digits = 3)}: A and the latents explain nothing.",
+      "i" = means_hint(data),
       "i" = paste("More latents may move {.arg x} than the {data$d} of {.arg targets} and",
                   "{.arg dag}: add them."),
       "i" = paste("Or use {.code method = \"g\"}, or hold A and the noise variance at their start",
                   "by {.code crl_control(update_mixing = FALSE, sigma2 = \"fixed\")}.")
     ), "numerical", call = call)
+  }
+}
+
+#' Where x is little but its means
+#' @noRd
+means_hint <- function(data) {
+  share <- sum(colMeans(data$x)^2) / data$mean_square
+  if (share > 0.9) {
+    paste("The means of the features make up", format(100 * share, digits = 3),
+          "% of the sum of squares of {.arg x}: take them off, as by",
+          "{.code scale(x, scale = FALSE)}.")
   }
 }
 
@@ -673,12 +685,8 @@ check_explained <- function(result, data, control, learned, call) {
   sigma2 <- result$sigma2
   large <- !learned[["sigma2"]] && sigma2 * data$p > 0.5 * data$mean_square
   outside <- result$counts[["outside_range"]]
-  means <- sum(colMeans(data$x)^2) / data$mean_square
   hints <- c(
-    if (means > 0.9) {
-      paste0("The means of the features make up {format(100 * means, digits = 3)} % of the sum of ",
-             "squares of {.arg x}: take them off, as by {.code scale(x, scale = FALSE)}.")
-    },
+    means_hint(data),
     if (outside > 0) {
       paste0("{.arg range} does not reach ", whole(outside),
              " pseudo-latents: {.code crl_control(range = \"data\")} does.")
@@ -731,13 +739,15 @@ check_status <- function(status, call = rlang::caller_env()) {
 #' @param object A `crl_fit`.
 #' @return list: `y`, `score`, `dscore`, `latents`, `latents_sd` (rows x d each), `floored`
 #' @noRd
-estep <- function(x, codes, targets, object) {
+estep <- function(x, codes, targets, object, call = rlang::caller_env()) {
   model <- c(object[c("orthonormal", "scale", "sigma2")],
              list(theta = object$score$theta, reference = reference_for(targets, object)))
   control <- object$control
   control[c("range", "lambda", "eta")] <- list(object$score$range, 0, object$eta)
-  .Call(C_estep, x, codes, targets, unname(object$score$parents), model,
-        engine_control(control, ncol(targets)))
+  step <- .Call(C_estep, x, codes, targets, unname(object$score$parents), model,
+                engine_control(control, ncol(targets)))
+  check_status(step$status, call)
+  step
 }
 
 #' The reference of a fit, laid out for the rows of another table of targets: combinations of

@@ -229,7 +229,7 @@ saem_verdict <- function(fit) {
 
 #' @noRd
 describe_draws <- function(fit) {
-  error <- max(fit$mc_error / sqrt(colMeans(fit$latents_sd^2)))
+  error <- sqrt(max(1 / fit$ess))
   if (error == 0) {
     return("exact, as none drives another")
   }

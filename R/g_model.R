@@ -173,6 +173,26 @@ gram_of <- function(mixing) {
   gram
 }
 
+#' Draws that would be as precise if they were independent; without error, infinitely many
+#' @noRd
+draws_worth <- function(variance, error) {
+  ifelse(error > 0, variance / error, Inf)
+}
+
+#' (A'A)^-1
+#' @noRd
+inverse_gram <- function(gram, call = rlang::caller_env()) {
+  unit <- sqrt(outer(diag(gram), diag(gram)))
+  if (!all(is.finite(gram)) || !(rcond(gram / unit) > .Machine$double.eps)) {
+    abort_input(c("The columns of A must be linearly independent.",
+                  "x" = "To working precision they are not: latents cannot be told from {.arg x}.",
+                  "i" = paste("Large means of features do this: take them off, as by",
+                              "{.code scale(x, scale = FALSE)}. Or use fewer latents.")),
+                "numerical", call = call)
+  }
+  solve(gram / unit) / unit
+}
+
 #' Where the chains begin: parameters of the start, least-squares latents, and from a g fit of as
 #' many rows and the same graph also its mechanisms, chains and random-walk scales
 #' @return list: `mixing`, `sigma2`, `latents`, `walk_scale`, `prior` (NULL: from the latents), and
@@ -180,7 +200,7 @@ gram_of <- function(mixing) {
 #' @noRd
 chain_start <- function(init, start, data, control) {
   mixing <- compose_mixing(start)
-  latents <- unname(data$x %*% mixing %*% solve(crossprod(mixing)))
+  latents <- unname(data$x %*% mixing %*% inverse_gram(crossprod(mixing)))
   begin <- list(mixing = unname(mixing), sigma2 = start$sigma2, latents = latents,
                 walk_scale = matrix(1, data$d, data$n_domains), prior = NULL, place = NULL)
   if (continues(init, data, control)) {
@@ -271,7 +291,8 @@ named_g_results <- function(result, posterior, data, start) {
     latent_noise_var = variance, noise = noise_table(result$prior$noise, latents),
     iterations = nrow(result$trace), prior = result$prior, gram = result$gram,
     mc_error = stats::setNames(drop(posterior$error), latents),
-    ess = stats::setNames(colMeans(posterior$latents_sd^2) / drop(posterior$error)^2, latents),
+    ess = stats::setNames(draws_worth(colMeans(posterior$latents_sd^2), drop(posterior$error)^2),
+                          latents),
     mixing_mc_error = matrix(result$error[entries], data$p,
                              dimnames = list(data$feature_names, latents)),
     sigma2_mc_error = result$error[length(entries) + 1L],

@@ -34,7 +34,7 @@ starting_values <- function(init, data, control, call = rlang::caller_env()) {
   start <- c(split_mixing(mixing, control$mixing, call), label = label,
              sigma2_given = !is.null(init$sigma2))
   start$sigma2 <- if (start$sigma2_given) {
-    check_number(init$sigma2, "init$sigma2", min = 0, open = "min", class = "init", call = call)
+    check_given_noise(init$sigma2, data, call)
   } else {
     residual_variance(data, sum((data$x %*% start$orthonormal)^2) / data$n, call)
   }
@@ -128,6 +128,20 @@ pca_start <- function(data, call = rlang::caller_env(), sigma2 = NULL) {
   list(orthonormal = orthonormal * rep(loading_signs(orthonormal), each = data$p),
        scale = rep(1, data$d),
        values = top$values, sigma2 = sigma2 %||% residual_variance(data, sum(top$values), call))
+}
+
+#' A noise variance that is given: not so small that x could not hold the noise
+#' @noRd
+check_given_noise <- function(sigma2, data, call) {
+  sigma2 <- check_number(sigma2, "init$sigma2", min = 0, open = "min", class = "init", call = call)
+  least <- .Machine$double.eps^2 * data$mean_square / data$p
+  if (sigma2 < least) {
+    abort_input(c(paste("{.arg init$sigma2} must be at least {format(least, digits = 2)}: smaller",
+                        "noise is lost in the rounding of {.arg x}."),
+                  "x" = "It is {format(sigma2, digits = 3)}.",
+                  "i" = "Leave it out to have it estimated."), "init", call = call)
+  }
+  sigma2
 }
 
 #' Top d eigenvectors and eigenvalues of X'X / n

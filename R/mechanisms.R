@@ -269,7 +269,7 @@ posterior_of_new <- function(object, x, design) {
   scale <- exp(rowMeans(log(object$walk_scale)))
   model <- object[c("gram", "sigma2", "prior")]
   model$walk_scale <- matrix(scale, length(scale), nrow(design$targets))
-  posterior <- posterior_g(model, projected, projected %*% solve(object$gram), design$codes,
+  posterior <- posterior_g(model, projected, projected %*% inverse_gram(object$gram), design$codes,
                            target_matrix(design$targets), parent_list(object$data$dag),
                            object$control, object$seed, stream = NEW_ROWS_STREAM,
                            warm_up = WARM_UP, probs = numeric())

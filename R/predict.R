@@ -146,6 +146,7 @@ engine_posterior <- function(object, x, design, call) {
   check_determined(design$targets, object, call)
   step <- estep(x, design$codes, design$targets, object)
   warn_extrapolation(step$y, object$score$range, ", where the score is continued linearly")
+  warn_exceeding(step$latents, x, object)
   step
 }
 
@@ -461,6 +462,22 @@ warn_extrapolation <- function(y, range, where = NULL) {
                      the training data{where}.",
                     "i" = "Was {.arg newdata} centred and scaled as the training data was?"),
                   class = "ebcrl_warning_extrapolation")
+  }
+}
+
+# Sum of squares of fitted values, in units of that of x, from which on a warning is given: that at
+# which a fit stops (SIGMA2_MOST in the C core).
+EXCEEDING <- 10
+
+#' Latents that far exceed the rows that they come from
+#' @noRd
+warn_exceeding <- function(latents, x, object) {
+  size <- sum((latents %*% crossprod(object$mixing)) * latents) / sum(x^2)
+  if (isTRUE(size > EXCEEDING)) {
+    cli::cli_warn(c("The latents far exceed {.arg newdata}: fitted values have
+                     {format(size, digits = 3)} times its sum of squares.",
+                    "i" = "The score is not to be trusted there."),
+                  class = "ebcrl_warning_exceeds")
   }
 }
 

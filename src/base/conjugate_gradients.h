@@ -20,7 +20,8 @@ typedef struct {
   double residual; /* its norm */
 } cg_result;
 
-/* Solves system * solution = rhs from the given solution on: STATUS_OK, or STATUS_NOT_FINITE if a
+/* Solves system * solution = rhs from the given solution on, until the goal is reached, max_iter
+ * iterations are done, or the residual no longer falls: STATUS_OK, or STATUS_NOT_FINITE if a
  * step is. */
 int conjugate_gradients(const cg_problem *problem, const double *rhs, double *solution,
                         cg_result *result);

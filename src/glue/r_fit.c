@@ -171,9 +171,9 @@ static SEXP reference_list(const gaussian_reference *r) {
 /* The reference of a fit (or NULL) for other rows: `fitted` has its parts and the group of each
  * domain, numbers from the fit's number of target sets on standing for sets that it has not seen.
  */
-static void use_reference(em_fit_state *em, SEXP fitted, SEXP parents) {
+static int use_reference(em_fit_state *em, SEXP fitted, SEXP parents) {
   if (Rf_isNull(fitted))
-    return;
+    return STATUS_OK;
   int n_known = Rf_ncols(list_element(fitted, "mean"));
   em->reference = reference_from(em, list_element(fitted, "group"), n_known, parents);
   double *part[REFERENCE_PARTS];
@@ -183,8 +183,7 @@ static void use_reference(em_fit_state *em, SEXP fitted, SEXP parents) {
   for (int k = 0; k < REFERENCE_PARTS; k++)
     memcpy(part[k], list_doubles(fitted, reference_fields[k], length[k]),
            length[k] * sizeof(double));
-  if (complete_reference(em, n_known) != STATUS_OK)
-    Rf_error("internal error: the reference of a target set is not finite");
+  return complete_reference(em, n_known);
 }
 
 /* One value a cell. */
@@ -339,8 +338,8 @@ SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init,
 }
 
 SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP control) {
-  const char *fields[] = {"y",          "score",   "dscore",     "latents",
-                          "latents_sd", "floored", "divergence", ""};
+  const char *fields[] = {"y",       "score",      "dscore", "latents", "latents_sd",
+                          "floored", "divergence", "status", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   SEXP omega = PROTECT(Rf_allocVector(REALSXP, Rf_nrows(targets)));
   for (int e = 0; e < Rf_nrows(targets); e++)
@@ -362,9 +361,11 @@ SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP contro
     Rf_error("internal error: the scale matrix has no eigenvalues");
 
   pseudo_latents(&em);
-  use_reference(&em, list_element(model, "reference"), parents);
-  posterior_pass(&em, 1);
+  int status = use_reference(&em, list_element(model, "reference"), parents);
+  if (status == STATUS_OK)
+    posterior_pass(&em, 1);
 
+  SET_VECTOR_ELT(out, 7, Rf_ScalarInteger(status));
   SET_VECTOR_ELT(out, 5, Rf_ScalarReal((double)em.sums.floored));
   UNPROTECT(2);
   return out;

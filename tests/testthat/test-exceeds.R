@@ -57,3 +57,45 @@ test_that("a decimal comma is no reason to warn, and counts go beyond 2^31", {
   plain$data$n <- .Machine$integer.max
   expect_match(count_notes(plain), "5 of 6442450941 ", all = FALSE)
 })
+
+test_that("a noise variance below the rounding of x is refused", {
+  s <- exceeding
+  for (method in c("f", "g")) {
+    expect_error(fit_crl(s, method = method, init = list(mixing = s$mixing, sigma2 = 1e-300)),
+                 "rounding of `x`", class = "ebcrl_error_init")
+  }
+  expect_s3_class(fit_crl(s, init = list(mixing = s$mixing, sigma2 = 1e-25)), "crl_fit")
+})
+
+test_that("columns of A that depend on each other are a classed error where they are inverted", {
+  expect_error(inverse_gram(crossprod(cbind(1:3, 2 * 1:3))), class = "ebcrl_error_numerical")
+  gram <- crossprod(cbind(c(1e9, 1e9), c(1, -2))) # units differ: solve() takes it for singular
+  expect_equal(inverse_gram(gram) %*% gram, diag(2), tolerance = 1e-6)
+  expect_identical(draws_worth(c(1, 0), c(0.5, 0)), c(2, Inf))
+})
+
+test_that("latents that far exceed new rows are a classed warning", {
+  s <- exceeding
+  fit <- fit_crl(s, init = list(mixing = s$mixing, sigma2 = 2),
+                 control = crl_control(max_iter = 0, reference = "none"))
+  fit$score$theta <- lapply(fit$score$theta, lapply, `*`, -100)
+  expect_warning(predict(fit, s$x[1:5, ], targets = c(0, 0, 0)), class = "ebcrl_warning_exceeds")
+})
+
+test_that("a reference that is not finite for new targets is a classed error", {
+  s <- exceeding
+  fit <- fit_crl(s, init = list(mixing = s$mixing, sigma2 = 2))
+  fit$score$reference$coefficients[] <- 1e200
+  expect_error(suppressWarnings(predict(fit, s$x[1:5, ], targets = c(1, 1, 1))),
+               class = "ebcrl_error_numerical")
+})
+
+test_that("conjugate gradients end where rounding rules, and say so", {
+  skip_on_cran()
+  sim <- withr::with_seed(1, sim_crl(complete_dag(4), n = 50, p = 6))
+  fit <- fit_crl(sim, init = list(mixing = sim$mixing, sigma2 = 2),
+                 control = crl_control(score = "markov", interaction = "pairwise", solver = "cg",
+                                       knots = 4, lambda = 1e12, max_iter = 0))
+  expect_gt(fit$counts[["cg_unconverged"]], 0)
+  expect_lt(max(fit$cells$cg_iterations), 1000)
+})
