@@ -69,8 +69,10 @@
 #' Outside the range of the training data the score (of a g fit, its mechanisms) is continued
 #' linearly. If more than a tenth of the rows leave the range of the pseudo-latents (of a g fit,
 #' latents) in some coordinate, a warning of class `ebcrl_warning_extrapolation` says so: most often
-#' `newdata` was not centred or scaled as the training data was. With `type = "sd"` or intervals, a
-#' warning of class `ebcrl_warning_variance` counts the floored variances. A target state without
+#' `newdata` was not centred or scaled as the training data was. Where fitted values have more than
+#' ten times the sum of squares of `newdata`, a warning of class `ebcrl_warning_exceeds` says that
+#' the score is not to be trusted there. With `type = "sd"` or intervals, a warning of class
+#' `ebcrl_warning_variance` counts the floored variances. A target state without
 #' training rows, or a combination that the training domains do not determine, is an error of class
 #' `ebcrl_error_unseen_state`; wrong columns are errors of class `ebcrl_error_shape`, names of rows
 #' that disagree `ebcrl_error_names`, values that are not finite `ebcrl_error_missing`, unknown

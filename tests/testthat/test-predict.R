@@ -153,8 +153,11 @@ test_that("rows far from the training data, and floored variances, are warned of
   ds <- estep(sim$x, as.integer(sim$env), fit$data$targets, fit)$dscore
   floored <- sum(50 + 50^2 * ds < 0)
   expect_gt(floored, 1000)
-  expect_warning(sds <- predict(fit, sim$x, env = sim$env, type = "sd"),
-                 paste("In", floored, "of 2400"), class = "ebcrl_warning_variance")
+  expect_warning(
+    expect_warning(sds <- predict(fit, sim$x, env = sim$env, type = "sd"),
+                   paste("In", floored, "of 2400"), class = "ebcrl_warning_variance"),
+    class = "ebcrl_warning_exceeds"
+  )
   expect_equal(sum(sds == 0), floored)
 })
 
@@ -180,8 +183,11 @@ test_that("intervals are means plus and minus a normal quantile of standard devi
 
 test_that("floored variances give intervals without length, and a warning", {
   fit$sigma2 <- 50
-  expect_warning(wide <- predict(fit, rows, env = "do(z1)", interval = "credible"),
-                 class = "ebcrl_warning_variance")
+  expect_warning(
+    expect_warning(wide <- predict(fit, rows, env = "do(z1)", interval = "credible"),
+                   class = "ebcrl_warning_variance"),
+    class = "ebcrl_warning_exceeds"
+  )
   sds <- suppressWarnings(predict(fit, rows, env = "do(z1)", type = "sd"))
   expect_true(any(sds == 0))
   expect_identical((wide[, , "upr"] == wide[, , "lwr"]), sds == 0)
