@@ -27,6 +27,9 @@ MAX_IMPORTANCE <- 5L
 #'
 #' Under linear mechanisms the latents of a domain are Gaussian, and the posterior is written down.
 #'
+#' Feature means, noise variances by feature, and the directions and standard deviation of nuisance
+#' factors are taken as known, too.
+#'
 #' @param sim A [sim_crl()] object with positive `sigma2`.
 #' @param draws Draws per row. Default 2000: the Monte-Carlo error adds about 1/ESS to the RelMSE,
 #'   in relative terms. An odd number is raised by one. A closed form makes none.
@@ -101,20 +104,35 @@ bayes_result <- function(posterior, draws, sim) {
   structure(c(posterior, list(draws = draws)), class = "crl_bayes")
 }
 
-#' A simulation as one of the paper's model: without means, features in units of their noise
+#' A simulation as one of the paper's model: without means and nuisance factors, features in units
+#' of their noise
 #'
 #' Missing entries are no part of it.
 #' @noRd
 with_equal_noise <- function(sim) {
   noise_var <- sim$noise_var
-  if (is.null(noise_var) && is.null(sim$center)) {
-    return(sim)
+  if (!is.null(sim$center)) {
+    sim$x <- sim$x - rep(sim$center, each = nrow(sim$x))
   }
-  unit <- sqrt(noise_var %||% rep(1, nrow(sim$mixing)))
-  centred <- sim$x - rep(sim$center %||% 0, each = nrow(sim$x))
-  sim$x <- centred / rep(unit, each = nrow(sim$x))
-  sim$mixing <- sim$mixing / unit
-  if (!is.null(noise_var)) sim$sigma2 <- 1
+  if (!is.null(noise_var)) {
+    unit <- sqrt(noise_var)
+    sim$x <- sim$x / rep(unit, each = nrow(sim$x))
+    sim$mixing <- sim$mixing / unit
+    sim$nuisance$mixing <- if (!is.null(sim$nuisance)) sim$nuisance$mixing / unit
+    sim$sigma2 <- 1
+  }
+  if (is.null(sim$nuisance)) sim else without_nuisance(sim)
+}
+
+#' Nuisance factors are normal, and as good as noise along their directions, whose variance there is
+#' made sigma2
+#' @noRd
+without_nuisance <- function(sim) {
+  along <- svd(sim$nuisance$mixing, nv = 0L)
+  variance <- sim$sigma2 + (along$d * sim$nuisance$sd)^2
+  excess <- 1 - sqrt(sim$sigma2 / variance)
+  sim$x <- sim$x - (sim$x %*% along$u) %*% (excess * t(along$u))
+  sim$mixing <- sim$mixing - along$u %*% (excess * crossprod(along$u, sim$mixing))
   sim
 }
 

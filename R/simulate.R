@@ -75,7 +75,8 @@
 #'   \item{sigma2}{noise variance, the mean of `noise_var` where that is given}
 #'   \item{center, noise_var}{(p) feature means and noise variances; NULL where there are none, or
 #'     one variance}
-#'   \item{nuisance}{NULL, or a list of `mixing` (p x factors) and `scores` (N x factors)}
+#'   \item{nuisance}{NULL, or a list of `mixing` (p x factors), `scores` (N x factors) and `sd`,
+#'     theirs}
 #'   \item{scm}{list: `edge_weights` (d x d), `nonlinearity` (label or function), `kappa`,
 #'     `noise`, `noise_var`, `intervention_mean`, `intervention_sd` (length d each),
 #'     `parent_effect` (0 for perfect interventions)}
@@ -168,7 +169,7 @@ per_feature <- function(value, arg, p, min = -Inf, call = rlang::caller_env()) {
 draw_nuisance <- function(n, p, many, sd) {
   names <- nuisance_names(many)
   list(mixing = `dimnames<-`(random_orthonormal(p, many), list(NULL, names)),
-       scores = matrix(stats::rnorm(n * many, sd = sd), n, dimnames = list(NULL, names)))
+       scores = matrix(stats::rnorm(n * many, sd = sd), n, dimnames = list(NULL, names)), sd = sd)
 }
 
 #' @export

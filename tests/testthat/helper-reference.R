@@ -1500,3 +1500,29 @@ ref_latent_signs <- function(latents, env, targets, mixing, wanted) {
     if (sum(mixing[, j]^3) < 0) -1L else 1L
   }, 0L)
 }
+
+# Second moments of x about its weighted mean, or about 0.
+ref_moments <- function(x, env, omega, centered) {
+  w <- omega[env] / nrow(x)
+  mean <- colSums(w * x)
+  about <- x - rep(centered * mean, each = nrow(x))
+  list(mean = mean, second = t(about) %*% (w * about))
+}
+
+# Factor analysis by ECME: loadings given psi by eigenvectors (Lawley and Maxwell 1971), then psi
+# given the loadings. -2 / n times the log-likelihood, less p log(2 pi), is of the whole covariance.
+ref_factor_analysis <- function(s, q, equal, steps = 2000) {
+  psi <- if (equal) rep(1, nrow(s)) else 0.5 * diag(s)
+  for (step in if (equal) 1:2 else seq_len(steps)) {
+    root <- sqrt(psi)
+    e <- eigen(s / outer(root, root), symmetric = TRUE)
+    lengths <- sqrt(pmax(e$values[1:q] - 1, 0))
+    loadings <- root * e$vectors[, 1:q, drop = FALSE] %*% diag(lengths, q)
+    used <- psi
+    psi <- if (equal) rep(mean(eigen(s, TRUE)$values[-(1:q)]), nrow(s)) else
+      pmax(diag(s) - rowSums(loadings^2), 1e-6 * diag(s))
+  }
+  sigma <- tcrossprod(loadings) + diag(used)
+  list(psi = used, loadings = loadings, values = e$values[1:q],
+       objective = c(determinant(sigma)$modulus) + sum(diag(solve(sigma, s))))
+}
