@@ -225,8 +225,10 @@
 #' A run ends at one draw of a stationary sequence with a memory of hundreds of iterations. So the
 #' start is the mean of several runs, 4 with up to 2000 rows in all, 2 from 2667 on, and their spread
 #' tells its Monte-Carlo error, `start_mc_error` in the fit, and what another seed would do, which
-#' print() says: 1 to 2 % of a latent's standard deviation with 300 rows a domain, half of that with
-#' 2000 (`bench/seeds.R`). With more than 40,000 rows there is one run, and no such figure. Rows are
+#' print() says: 1.5 to 2.7 % of a latent's standard deviation with 300 rows a domain, 1.0 to 1.8 %
+#' with 2000 (chains of 4 and 3 latents, `bench/seeds.R`, where print() was right on average in three
+#' of four settings and a third too low in one). With more than 40,000 rows there is one run, and no
+#' such figure. Rows are
 #' ordered by their norm in the principal subspace, latents by the data, and the unit is their root
 #' mean square, before random numbers are drawn: the order of rows, domains and latents, and the
 #' unit of `x`, change the start by rounding errors only.
