@@ -153,7 +153,8 @@ test_that("a fit that goes on keeps what its start reported", {
 test_that("the fit says what the stage did, and where it could not go on", {
   sim <- sampled_sim(7, n = 150)
   fit <- start_of(sim)
-  expect_output(print(summary(fit)), "then [0-9]+ iterations of SAEM in 4 runs, the last\\s+with 450 rows")
+  expect_output(print(summary(fit)),
+                "then [0-9]+ iterations of SAEM in 4 runs, the last\\s+with 450 rows")
   expect_identical(fit$counts[["start_stopped"]], 0)
   expect_null(start_of(sim, mechanisms = "spline")$sampling)
   failing <- function(...) NULL
