@@ -13,12 +13,18 @@ measurement_settings <- function(center, noise, nuisance, control, call = rlang:
   paper <- control$preset == "paper"
   center <- center %||% if (paper) FALSE else "auto"
   noise <- noise %||% if (paper) "equal" else "auto"
-  if (!identical(center, "auto")) {
-    center <- check_flag(center, "center", call = call)
+  if (!identical(center, "auto") && !rlang::is_bool(center)) {
+    abort_input(c("{.arg center} must be TRUE, FALSE or {.val auto}.",
+                  "x" = "It is {describe(center)}."), "type", call = call)
   }
   noise <- check_choice(noise, c("auto", "equal", "by_feature"), "noise", call = call)
   if (!identical(nuisance, "auto")) {
-    nuisance <- as.integer(check_number(nuisance, "nuisance", min = 0, integer = TRUE, call = call))
+    fault <- number_fault(nuisance, 0, .Machine$integer.max, TRUE, character())
+    if (!is.null(fault)) {
+      abort_input(c("{.arg nuisance} must be a whole number of at least 0, or {.val auto}.",
+                    "x" = "It is {describe(nuisance)}."), fault, call = call)
+    }
+    nuisance <- as.integer(nuisance)
   }
   list(center = center, noise = noise, nuisance = nuisance)
 }
@@ -357,7 +363,10 @@ nuisance_scores <- function(step) {
 #' Going on with the fit of the coordinates
 #' @noRd
 go_on_measured <- function(object, further, settings, call) {
-  fit <- lifted(go_on(inner_fit(object), further, settings, call), object$data, object$measurement)
+  inner <- inner_fit(object)
+  inner$control$sigma2 <- "fixed" # c^2
+  fit <- lifted(go_on(inner, further, settings, call), object$data, object$measurement)
   fit[c("start", "call")] <- object[c("start", "call")]
+  fit$control$sigma2 <- object$control$sigma2
   fit
 }

@@ -9,7 +9,8 @@ CONTINUED <- c("tol", "acceleration", "solver", "cg_tol", "cg_max_iter", "mc_tol
 #'
 #' `update(fit, dag = ...)` evaluates the call of the fit again with the arguments that are given,
 #' as `update()` does for other models. Settings of [crl_control()] may be given by their names,
-#' too: `update(fit, lambda = 20)` changes this one and keeps the others. What the call names is
+#' too: `update(fit, lambda = 20)` changes this one and keeps the others. (`noise` is that of
+#' [fit_crl()].) What the call names is
 #' taken as it is when `update()` is called, data included.
 #'
 #' With `max_iter` (or `iterations`, the same) the EM is taken up where the fit stopped instead,
@@ -191,7 +192,7 @@ updated_call <- function(call, changes, error_call = rlang::caller_env()) {
   }
   arguments <- changes[given %in% fit_argument_names()]
   call[names(arguments)] <- arguments
-  settings <- changes[given %in% setting_names()]
+  settings <- changes[given %in% setdiff(setting_names(), fit_argument_names())]
   if (length(settings) > 0L) {
     call[["control"]] <- with_settings(call[["control"]], settings)
   }

@@ -604,3 +604,21 @@ test_that("a fit changed by hand is refused where it is used", {
                class = "ebcrl_error")
   expect_identical(predict(edited(f, "call", NULL)), f$latents)
 })
+
+wide <- withr::with_seed(1, matrix(round(stats::rnorm(60 * 6), 3), 60))
+
+bad_input(
+  "measurement model: too few features for noise by feature" =
+    fit_crl(x[, 1:4], env, targets, dag, noise = "by_feature") ~ rank,
+  "measurement model: too many nuisance factors" = fit_crl(x, env, targets, dag, nuisance = 3) ~ rank,
+  "measurement model: A is updated" =
+    fit_crl(wide, env, targets, dag, center = TRUE, control = crl_control(update_mixing = TRUE)) ~
+    control,
+  "measurement model: hardly more features than latents" =
+    fit_crl(x[, 1:3], env, targets, dag, noise = "by_feature") ~ control,
+  "measurement model: not a choice" = fit_crl(wide, env, targets, dag, noise = "unequal") ~ range,
+  "measurement model: center" = fit_crl(wide, env, targets, dag, center = "yes") ~ type,
+  "measurement model: nuisance" = fit_crl(wide, env, targets, dag, nuisance = -1) ~ range,
+  "measurement model: nuisance in words" =
+    fit_crl(wide, env, targets, dag, nuisance = "some") ~ type
+)

@@ -242,3 +242,196 @@ test_that("the Bayes optimum knows means, noise and nuisance factors", {
   expect_close(bayes_latents(sim, draws = 2000, min_ess = 10, sampler = "importance")$latents,
                latents, 0.02)
 })
+
+shared <- list()
+fit_of <- function(engine) {
+  if (is.null(shared[[engine]])) {
+    shared[[engine]] <<- measured_fit(sims$nuisance, engine, nuisance = 1)
+  }
+  shared[[engine]]
+}
+
+test_that("methods of a measured fit: predict, fitted, residuals", {
+  sim <- sims$nuisance
+  design <- unclass(sim$targets)[as.character(sim$env), ]
+  for (engine in names(engines)) {
+    fit <- fit_of(engine)
+    expect_no_error(check_fit(fit, rows = TRUE))
+    exact <- engine != "saem" # whose predictions are draws of their own
+    for (how in list(list(env = sim$env), list(targets = design))) {
+      again <- do.call(predict, c(list(fit, newdata = sim$x), how))
+      expect_close(again, fit$latents, if (exact) 1e-9 else 0.1)
+    }
+    # in part: the rows of one domain
+    rows <- sim$env == "a"
+    part <- predict(fit, newdata = sim$x[rows, ], env = "a", type = "sd")
+    expect_close(part, fit$latents_sd[rows, ], if (exact) 1e-9 else 0.5)
+    whole <- fitted(fit, type = "x")
+    expect_close(whole, tcrossprod(fit$latents, fit$mixing) + rep(fit$center, each = 750) +
+                   tcrossprod(fit$nuisance$scores, fit$nuisance$mixing), 1e-12)
+    expect_close(predict(fit, newdata = sim$x, env = sim$env, type = "x"), whole,
+                 if (exact) 1e-9 else 0.1)
+    expect_identical(residuals(fit), fit$data$x - whole)
+    # residuals have the noise variances, but for what the latents take up
+    noisy <- sim$noise_var > 0.5
+    expect_lt(max(abs(log(colMeans(residuals(fit)^2) / sim$noise_var)[noisy])), 0.3)
+  }
+})
+
+test_that("what g fits simulate has the moments of the data", {
+  sim <- sims$nuisance
+  rows <- sim$env == "a"
+  for (engine in c("em", "saem")) {
+    fit <- fit_of(engine)
+    new <- withr::with_seed(1, simulate_domain(fit, "z1", n = 4000))
+    expect_identical(dim(new$x), c(4000L, 14L))
+    expect_close(colMeans(new$x), colMeans(sim$x[rows, ]), 0.15)
+    expect_close(stats::cov(new$x), stats::cov(sim$x[rows, ]), 0.25)
+    expect_close(colMeans(simulate(fit, nsim = 1, seed = 1)[, , 1]), colMeans(fit$latents), 0.1)
+  }
+})
+
+test_that("going on with a measured fit is as one fit of more iterations, bit for bit in SAEM", {
+  sim <- sims$nuisance
+  longer <- function(iterations, method) {
+    measured_fit(sim, "saem", nuisance = 1,
+                 control = crl_control(burn_in = 10, iterations = iterations, draws = 10, seed = 1))
+  }
+  going <- update(longer(5), iterations = 5)
+  whole <- longer(10)
+  for (part in c("latents", "mixing", "noise_var", "center", "nuisance", "trace")) {
+    expect_identical(going[[part]], whole[[part]])
+  }
+  f <- fit_of("spline")
+  expect_identical(update(f, max_iter = 2)[c("latents", "mixing")], f[c("latents", "mixing")])
+  em <- measured_fit(sim, "em", nuisance = 1,
+                     control = crl_control(prior = "linear", max_iter = 2, tol = 0))
+  whole <- measured_fit(sim, "em", nuisance = 1,
+                        control = crl_control(prior = "linear", tol = 1e-9))
+  going <- update(em, max_iter = 300, tol = 1e-9)
+  expect_close(going$latents, whole$latents, 1e-5)
+  expect_identical(going$inner$sigma2, whole$inner$sigma2)
+})
+
+test_that("fitting again by update() keeps the measurement model that was asked for", {
+  sim <- sims$nuisance
+  fit <- suppressMessages(fit_crl(sim, nuisance = 1, control = crl_control(mechanisms = "linear")))
+  again <- suppressMessages(update(fit, lambda = 20))
+  expect_identical(again$measurement, fit$measurement)
+  plain <- suppressMessages(update(fit, center = FALSE, noise = "equal", nuisance = 0))
+  expect_null(plain$measurement)
+})
+
+test_that("fits are compared under one measurement model", {
+  sim <- sims$nuisance
+  fit <- fit_of("linear")
+  empty <- measured_fit(sim, nuisance = 1, dag = 0L * unclass(sim$dag))
+  both <- crl_compare(list(true = fit, empty = empty), folds = 3)
+  expect_true(all(is.finite(both$loss)))
+  expect_gt(max(both$difference), 0)
+})
+
+test_that("features with one value only stand aside of means and noise", {
+  sim <- sims$nuisance
+  whole <- fit_of("linear")
+  sim$x <- cbind(5, sim$x[, 1:3], -2, sim$x[, 4:14])
+  sim$mixing <- NULL
+  suppressMessages({
+    fit <- fit_crl(sim$x, sim$env, sim$targets, sim$dag, nuisance = 1,
+                   control = crl_control(mechanisms = "linear"))
+    by_g <- fit_crl(sim$x, sim$env, sim$targets, sim$dag, nuisance = 1, method = "g",
+                    control = crl_control(prior = "linear"))
+  })
+  for (f in list(fit, by_g)) {
+    expect_no_error(check_fit(f, rows = TRUE))
+    expect_identical(unname(fitted(f, type = "x")[1, c(1, 5)]), c(5, -2))
+    expect_identical(dim(residuals(f)), dim(sim$x))
+    expect_identical(residuals(f)[, c(1, 5)] == 0, matrix(TRUE, 750, 2))
+    expect_close(predict(f, newdata = sim$x, env = sim$env), f$latents, 1e-9)
+    expect_identical(length(f$center), 16L)
+    expect_identical(length(f$noise_var), 16L)
+    expect_identical(dim(f$nuisance$mixing), c(16L, 1L))
+    expect_output(print(f), "750 rows")
+  }
+  expect_close(fit$latents, whole$latents, 1e-8)
+})
+
+test_that("invariances: constants added, units of features, of x, order of features and rows", {
+  sim <- sims$nuisance
+  fit <- fit_of("linear")
+  fitted_to <- function(x, env = sim$env) {
+    suppressMessages(fit_crl(x, env, sim$targets, sim$dag, nuisance = 1,
+                             control = crl_control(mechanisms = "linear")))
+  }
+  moved <- fitted_to(sim$x + rep(100 * sin(1:14), each = 750))
+  expect_close(moved$latents, fit$latents, 1e-6)
+  expect_close(moved$center, fit$center + 100 * sin(1:14), 1e-7)
+  expect_close(moved$noise_var, fit$noise_var, 1e-4)
+
+  doubled <- fitted_to(8 * sim$x)
+  expect_close(doubled$latents, 8 * fit$latents, 1e-6)
+  expect_close(doubled$noise_var, 64 * fit$noise_var, 1e-6)
+  expect_close(doubled$mixing, fit$mixing, 1e-6)
+
+  features <- c(9, 1:3, 14, 4:8, 13:10)
+  turned <- fitted_to(sim$x[, features])
+  expect_close(turned$latents, fit$latents, 1e-3)
+  expect_close(turned$mixing, fit$mixing[features, ], 1e-3)
+  expect_close(turned$noise_var, fit$noise_var[features], 1e-3)
+
+  rows <- withr::with_seed(1, sample(750))
+  mixed <- fitted_to(sim$x[rows, ], sim$env[rows])
+  expect_close(mixed$latents, fit$latents[rows, ], 1e-4)
+})
+
+test_that("a feature in other units: the factor model and the whitened space follow", {
+  sim <- sims$nuisance
+  unit <- replace(rep(1, 14), c(2, 9), c(10, 0.1))
+  data <- list(as_rows(sim$x, as.integer(sim$env)),
+               as_rows(sim$x * rep(unit, each = 750), as.integer(sim$env)))
+  model <- lapply(data, measure, center = "auto", noise = "auto", nuisance = "auto")
+  expect_close(model[[2]]$noise_var, unit^2 * model[[1]]$noise_var, 1e-4)
+  expect_close(model[[2]]$center, unit * model[[1]]$center, 1e-12)
+  expect_close(model[[2]]$values, model[[1]]$values, 1e-5)
+  expect_identical(model[[2]]$nuisance, model[[1]]$nuisance)
+  expect_close(model[[2]]$tests$center$statistic, model[[1]]$tests$center$statistic, 1e-4)
+  projection <- function(m) { # of features in units of their noise
+    basis <- qr.Q(qr(m$span / sqrt(m$noise_var)))
+    tcrossprod(basis)
+  }
+  expect_close(projection(model[[2]]), projection(model[[1]]), 1e-4)
+})
+
+test_that("the paper's data leave the paper's path, with the same bits", {
+  sim <- withr::with_seed(4, sim_crl(chain_dag(2), n = 150, p = 12, sigma2 = 0.5))
+  for (engine in c("linear", "em")) {
+    auto <- measured_fit(sim, engine)
+    plain <- measured_fit(sim, engine, center = FALSE, noise = "equal")
+    expect_null(auto$inner)
+    expect_null(auto$measurement)
+    same <- setdiff(names(auto), c("elapsed", "call", "data"))
+    expect_identical(unclass(auto)[same], unclass(plain)[same])
+  }
+  expect_silent(fit_crl(sim, control = crl_control(mechanisms = "linear")))
+  paper <- fit_crl(sims$means, control = crl_control(preset = "paper", max_iter = 2))
+  expect_null(paper$measurement)
+})
+
+test_that("the same bits for any number of threads; fits survive being saved", {
+  sim <- measured_sim("nuisance", n = 700) # two shards of rows
+  for (method in c("f", "g")) {
+    fits <- lapply(1:2, function(threads) {
+      control <- crl_control(mechanisms = "linear", burn_in = 3, iterations = 3, draws = 5, seed = 1,
+                             threads = threads)
+      measured_fit(sim, method = method, nuisance = 1, control = control)
+    })
+    for (part in c("latents", "latents_sd", "mixing", "noise_var", "center", "trace")) {
+      expect_identical(fits[[1]][[part]], fits[[2]][[part]])
+    }
+  }
+  file <- withr::local_tempfile(fileext = ".rds")
+  saveRDS(fits[[1]], file)
+  again <- readRDS(file)
+  expect_identical(predict(again, newdata = sim$x[1:5, ], env = "a"),
+                   predict(fits[[1]], newdata = sim$x[1:5, ], env = "a"))
+})
