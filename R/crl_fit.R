@@ -54,7 +54,7 @@ print.crl_fit <- function(x, digits = 3L, ...) {
   x <- check_fit(x, "x")
   print_head(list(method = x$method, size = fit_size(x), explained = explained_variance(x),
                   sigma2 = x$sigma2), digits)
-  write_lines(c(describe_verdict(x), describe_start_error(x)))
+  write_lines(c(describe_measurement(x), describe_verdict(x), describe_start_error(x)))
   print_shifts(fit_shifts(x))
   print_notes(fit_notes(x), most = 3L)
   invisible(x)
@@ -216,8 +216,27 @@ describe_model <- function(fit) {
     start <- paste0(start, " (", describe_search(fit$optima), describe_sampling(fit), ")")
   }
   held <- fit$method == "f" && !fit$learned[["mixing"]] && fit$control$mixing != "fixed"
-  c(model, paste0("Mixing: ", fit$control$mixing, if (held) " (held)", ", start: ", start),
+  c(model, describe_measurement(fit),
+    paste0("Mixing: ", fit$control$mixing, if (held) " (held)", ", start: ", start),
     describe_start_error(fit))
+}
+
+#' What is fitted beside the paper's model of x, in a line; NULL where nothing is
+#' @noRd
+describe_measurement <- function(fit) {
+  if (is.null(fit$measurement)) {
+    return(NULL)
+  }
+  noise <- fit$noise_var[setdiff(seq_along(fit$noise_var), fit$data$constant)]
+  parts <- c(
+    if (!is.null(fit$center)) "feature means",
+    if (fit$measurement$noise == "by_feature") {
+      paste("noise variances by feature from", figures(min(noise), 3L), "to",
+            figures(max(noise), 3L))
+    },
+    if (fit$measurement$nuisance > 0L) count_of(fit$measurement$nuisance, "nuisance factor")
+  )
+  paste0("Measurement model: ", paste(parts, collapse = ", "), " fitted")
 }
 
 #' @noRd
@@ -279,9 +298,9 @@ describe_damping <- function(fit) {
 #' @noRd
 fit_notes <- function(fit) {
   if (is_gaussian(fit)) {
-    return(c(gaussian_notes(fit), count_notes(fit)))
+    return(c(gaussian_notes(fit), span_note(fit), count_notes(fit)))
   }
-  c(start_notes(fit), held_note(fit), drift_note(fit), count_notes(fit))
+  c(start_notes(fit), span_note(fit), held_note(fit), drift_note(fit), count_notes(fit))
 }
 
 #' @noRd
@@ -301,6 +320,23 @@ start_notes <- function(fit) {
   }, "")
   c(untold, flat_note(unlist(fit$optima[["untold"]][1L])),
     if (fit$control$mixing == "psd") shear_note(fit))
+}
+
+# Below this predicted cos^2 of a latent's direction a note says so.
+WELL_TOLD <- 0.9
+
+#' Latents whose direction among the features the rows hardly tell
+#' @noRd
+span_note <- function(fit) {
+  cos2 <- fit$measurement$cos2
+  low <- cos2 < WELL_TOLD
+  if (!any(low)) {
+    return(NULL)
+  }
+  paste0("With so few rows for so many features the directions of latents are known in part only; ",
+         "squared cosine to the true ones, as predicted: ",
+         paste(names(cos2)[low], formatC(cos2[low], digits = 2L, format = "f"), collapse = ", "),
+         ". More rows, or fewer features, would mend it.")
 }
 
 #' Where the latents of a group of untold_latents() are targeted

@@ -88,5 +88,16 @@ explained_variance <- function(fit) {
   if (total < 1e-6 * fit$data$mean_square) { # little is left of it
     total <- sum(vapply(seq_along(centre), function(k) mean((x[, k] - centre[k])^2), 0))
   }
-  if (total > 0) max(0, 1 - varying * fit$sigma2 / total) else NA_real_
+  if (total > 0) max(0, 1 - (varying * fit$sigma2 + nuisance_variance(fit)) / total) else NA_real_
+}
+
+#' Variance that nuisance factors bring to x, summed over features
+#' @noRd
+nuisance_variance <- function(fit) {
+  if (is.null(fit$nuisance)) {
+    return(0)
+  }
+  sds <- fit$inner$latents_sd[, -seq_len(fit$data$d), drop = FALSE]
+  variances <- apply(fit$nuisance$scores, 2L, stats::var) + colMeans(sds^2)
+  sum(colSums(fit$nuisance$mixing^2) * variances)
 }

@@ -121,7 +121,8 @@
 #'   x factors) of nuisance factors}
 #' \item{measurement}{the same model as a list, with `tests`, what the choices rest on (`center`:
 #'   `statistic`, `df`, `p_value`; `noise`: gain in `loglik` of unequal noise, and `bic`; `nuisance`:
-#'   eigenvalues and edges of noise), `span` (p x q) and `values` (q), the leading eigenvalues of the
+#'   eigenvalues and edges of noise), `cos2` (d; expected squared cosine of each column of A, in units
+#'   of the noise, to the true one), `span` (p x q) and `values` (q), the leading eigenvalues of the
 #'   whitened second moments}
 #' \item{inner}{then also the fit of the coordinates that the engine saw, in their units: `data`,
 #'   `mixing`, `sigma2`, `latents`; to it belong `orthonormal`, `scale` and what `method = "g"`

@@ -295,6 +295,10 @@ lifted <- function(fit, data, measured) {
     fit$nuisance <- list(mixing = mixing[, -kept, drop = FALSE],
                          scores = fit$inner$latents[, -kept, drop = FALSE])
   }
+  if (!is.null(measured$told)) {
+    cos2 <- direction_cos2(measured$told, crossprod(measured$span, mixing[, kept, drop = FALSE]))
+    measured$cos2 <- stats::setNames(cos2, data$latent_names)
+  }
   fit$measurement <- measured
   fit$data <- data
   fit

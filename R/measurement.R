@@ -25,7 +25,7 @@ TRACY_WIDOM <- 3.27
 #'   `noise_var` (p), `nuisance` (number of factors beside the latents), `span` (p x q: an
 #'   orthonormal basis of the space of latents and nuisance factors), `span_noise` (q x q: N, the
 #'   covariance of the noise of the coordinates in it), `values` (q: leading eigenvalues of the
-#'   whitened moments), `tests` (list: `center`, `noise`, `nuisance`: what the choices rest on),
+#'   whitened moments), `told` (see told_directions()), `tests` (list: `center`, `noise`, `nuisance`: what the choices rest on),
 #'   `counts`
 #' @noRd
 measure <- function(data, center, noise, nuisance, threads = 1L, call = rlang::caller_env()) {
@@ -44,6 +44,7 @@ measure <- function(data, center, noise, nuisance, threads = 1L, call = rlang::c
     )
   }
   space <- factor_span(chosen$loadings, chosen$psi)
+  space$told <- told_directions(chosen, space$span, data)
   c(list(center = if (centered) about_mean$mean, noise = chosen$noise, noise_var = chosen$psi,
          nuisance = found$nuisance, values = chosen$values,
          tests = list(center = test, noise = chosen$gain, nuisance = found$values),
@@ -59,6 +60,28 @@ factor_span <- function(loadings, psi) {
   span <- svd(loadings, nu = ncol(loadings), nv = 0L)$u
   precision <- crossprod(span, span / psi)
   list(span = span, span_noise = chol2inv(chol(precision)))
+}
+
+#' How well the space of the factors is told: expected squared cosines of the whitened moments'
+#' eigenvectors v_k to the true ones, (1 - g / l^2) / (1 + g / l) with g = p / n and l the variance
+#' of the factor in units of the noise (Paul 2007)
+#' @return list: `cos2` (q), and `turn` (q x q): V' Psi^-1/2 U
+#' @noRd
+told_directions <- function(model, span, data) {
+  g <- data$p / data$n
+  inverse <- noise_taken_up(model$values, g)
+  whitened <- model$loadings / sqrt(model$psi)
+  lengths <- pmax(sqrt(colSums(whitened^2)), .Machine$double.xmin)
+  list(cos2 = pmax((1 - g * inverse^2) / (1 + g * inverse), 0),
+       turn = crossprod(whitened / rep(lengths, each = data$p), span / sqrt(model$psi)))
+}
+
+#' Expected squared cosine of each column of A, in units of the noise, to the truth
+#' @param within U'A.
+#' @noRd
+direction_cos2 <- function(told, within) {
+  along <- (told$turn %*% within)^2
+  drop(told$cos2 %*% along) / colSums(along)
 }
 
 #' Equal or unequal noise: by BIC where it is not given

@@ -435,3 +435,29 @@ test_that("the same bits for any number of threads; fits survive being saved", {
   expect_identical(predict(again, newdata = sim$x[1:5, ], env = "a"),
                    predict(fits[[1]], newdata = sim$x[1:5, ], env = "a"))
 })
+
+test_that("the measurement model is told in a line, and explained variance is that of latents", {
+  fit <- fit_of("linear")
+  line <- paste("Measurement model: feature means, noise variances by feature from [0-9.]+ to",
+                "[0-9.]+, 1 nuisance factor fitted")
+  expect_match(describe_measurement(fit), line)
+  expect_match(describe_model(fit), line, all = FALSE)
+  expect_null(describe_measurement(inner_fit(fit)))
+  sim <- sims$nuisance
+  latents <- sum(apply(tcrossprod(sim$z, sim$mixing), 2, stats::var))
+  expect_close(explained_variance(fit), latents / sum(apply(sim$x, 2, stats::var)), 0.1)
+})
+
+test_that("expected cosines of directions are those to the truth", {
+  for (n in c(60, 200)) {
+    sim <- withr::with_seed(4, sim_crl(chain_dag(2), n = n, p = 150, center = sin(1:150),
+                                       noise_sd = 2, nonlinearity = "linear",
+                                       targets = list(none = NULL, a = "z1", b = "z2")))
+    fit <- measured_fit(sim, noise = "equal")
+    unit <- qr.Q(qr(fit$mixing))
+    true <- colSums((crossprod(unit, sim$mixing))^2) # columns of A against the space
+    expect_lt(max(abs(fit$measurement$cos2 - true)), if (n == 60) 0.1 else 0.02)
+    if (n == 60) expect_match(span_note(fit), "known in part only")
+  }
+  expect_null(span_note(fit))
+})
