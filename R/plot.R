@@ -30,6 +30,12 @@ ggplot2::autoplot
 #'     rug shows.
 #'   * `"mechanisms"`, of a g fit: the fitted mechanisms of [mechanisms()], a panel for each latent
 #'     and parent, over the posterior means of up to 2000 evenly spaced rows.
+#'   * `"check"`: do the residuals, off the space of A, look like the noise of the fit? Their variance
+#'     by feature (line: noise variance of the fit); the largest eigenvalues of their second moments
+#'     in units of the noise (dashed: what noise alone exceeds in one of a thousand samples, as in
+#'     [crl_rank()]; above it are nuisance factors); their quantiles against normal ones; and their
+#'     mean for each domain and feature, in standard errors (dashed: what the largest of them
+#'     exceeds in one of a thousand samples). It takes three times the memory of the data.
 #'   * `"env"`: relative mean squared error of the latents by domain. Needs `truth`.
 #' @param truth For `"env"` and `"latents"`, a [sim_crl()] object, or what else [rel_mse()] takes as
 #'   one.
@@ -54,15 +60,17 @@ ggplot2::autoplot
 #' @export
 autoplot.crl_fit <- function(object,
                              type = c("effects", "latents", "loadings", "scores", "mechanisms",
-                                      "env", "convergence"),
+                                      "env", "convergence", "check"),
                              truth = NULL, bayes = NULL, rows = 60, level = 0.9, ...) {
-  types <- c("effects", "latents", "loadings", "scores", "mechanisms", "env", "convergence")
+  types <- c("effects", "latents", "loadings", "scores", "mechanisms", "env", "convergence",
+             "check")
   type <- check_choice(type, types, "type")
   check_dots_empty(...)
   object <- check_fit(object, rows = type == "scores")
   switch(type,
     effects = plot_effects(fit_shifts(object)),
     convergence = plot_convergence(object),
+    check = plot_check(object),
     loadings = plot_loadings(object),
     latents = plot_latents(object, truth, check_number(rows, "rows", min = 1, integer = TRUE),
                            check_level(level)),
@@ -570,8 +578,8 @@ long_names <- function() {
 
 #' Text in lines that fit a plot of usual width
 #' @noRd
-in_lines <- function(text) {
-  paste(strwrap(text, 72L), collapse = "\n")
+in_lines <- function(text, width = 72L) {
+  paste(strwrap(text, width), collapse = "\n")
 }
 
 #' Colours of Okabe and Ito that readers with any colour vision can tell apart
