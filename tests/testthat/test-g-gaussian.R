@@ -354,7 +354,8 @@ test_that("methods know of Gaussian priors", {
   expect_output(print(pca), "closed form")
   expect_output(print(pca), "Graph and targets are not used")
   expect_output(print(summary(fit)), "Mechanisms, by node and target state")
-  expect_named(glance(pca), c("nobs", "features", "latents", "domains", "sigma2", "loglik",
+  expect_named(glance(pca), c("nobs", "features", "latents", "domains", "sigma2",
+                              "variance_explained", "loglik",
                               "noise_floored", "iterations", "converged", "elapsed"))
   expect_named(fit$trace, c("iteration", "sigma2", "loglik", "change",
                             paste0("noise_var_z", rep(1:3, each = 2), "_state", 0:1)))
