@@ -670,8 +670,7 @@ means_hint <- function(data) {
   share <- sum(colMeans(data$x)^2) / data$mean_square
   if (share > 0.9) {
     paste("The means of the features make up", format(100 * share, digits = 3),
-          "% of the sum of squares of {.arg x}: take them off, as by",
-          "{.code scale(x, scale = FALSE)}.")
+          "% of the sum of squares of {.arg x}: {.code center = TRUE} fits them.")
   }
 }
 
@@ -688,6 +687,7 @@ check_explained <- function(result, data, control, learned, call) {
   outside <- result$counts[["outside_range"]]
   hints <- c(
     means_hint(data),
+    dependent_hint(result, control),
     if (outside > 0) {
       paste0("{.arg range} does not reach ", whole(outside),
              " pseudo-latents: {.code crl_control(range = \"data\")} does.")
@@ -710,6 +710,17 @@ check_explained <- function(result, data, control, learned, call) {
     "x" = "The rows do not tell the coefficients of the score.",
     stats::setNames(hints, rep("i", length(hints)))
   ), "numerical", call = call)
+}
+
+#' Columns of A that all but depend on one another, along which latents are open
+#' @noRd
+dependent_hint <- function(result, control) {
+  if (is.matrix(result$scale) && kappa(result$scale, exact = TRUE) > 100) {
+    paste0("Columns of A are nearly dependent: use {.code mixing = \"orthonormal\"}",
+           if (control$intervention == "imperfect") {
+             ", or {.code intervention = \"perfect\"} if interventions are"
+           }, ".")
+  }
 }
 
 #' The C core's status in words

@@ -35,14 +35,14 @@ measure <- function(data, center, noise, nuisance, threads = 1L, call = rlang::c
   found <- nuisance_factors(shape, data, nuisance, noise, call)
   q <- data$d + found$nuisance
   check_factors(data$p, q, noise, call)
-  chosen <- chosen_noise(shape, q, noise, call)
-  test <- if (identical(center, "auto")) mean_test(about_zero, about_mean, chosen$psi, q, call)
-  centered <- if (is.null(test)) center else test$p_value < CENTER_LEVEL
-  if (!centered && !isFALSE(center)) {
-    chosen <- utils::modifyList(
-      chosen, factor_analysis(about_zero, q, chosen$noise == "equal", chosen$psi, call)
-    )
+  test <- if (identical(center, "auto")) {
+    # unequal noise, lest it pass for factors: about the mean a latent may be weak
+    equal <- noise == "equal" || factor_freedom(data$p, q) < 0
+    psi <- factor_analysis(about_mean, q, equal, call = call)$psi
+    mean_test(about_zero, about_mean, psi, q, call)
   }
+  centered <- if (is.null(test)) center else test$p_value < CENTER_LEVEL
+  chosen <- chosen_noise(if (centered) about_mean else about_zero, q, noise, call)
   space <- factor_span(chosen$loadings, chosen$psi)
   space$told <- told_directions(chosen, space$span, data)
   c(list(center = if (centered) about_mean$mean, noise = chosen$noise, noise_var = chosen$psi,

@@ -23,7 +23,7 @@ test_that("features' means that A does not span are named", {
   expect_error(
     fit_crl(s$x + 1e6, env = s$env, targets = s$targets, dag = s$dag,
             init = list(mixing = s$mixing)),
-    "means of the features make up 100 %.*scale\\(x, scale = FALSE\\)",
+    "means of the features make up 100 %.*center = TRUE",
     class = "ebcrl_error_numerical"
   )
 })
