@@ -36,9 +36,9 @@ measure <- function(data, center, noise, nuisance, threads = 1L, call = rlang::c
   q <- data$d + found$nuisance
   check_factors(data$p, q, noise, call)
   test <- if (identical(center, "auto")) {
-    # unequal noise, lest it pass for factors: about the mean a latent may be weak
-    equal <- noise == "equal" || factor_freedom(data$p, q) < 0
-    psi <- factor_analysis(about_mean, q, equal, call = call)$psi
+    # about the mean a latent may be weak, and a noisy feature pass for it; about 0 it is not
+    kind <- chosen_noise(about_zero, q, noise, call)$noise
+    psi <- factor_analysis(about_mean, q, kind == "equal", call = call)$psi
     mean_test(about_zero, about_mean, psi, q, call)
   }
   centered <- if (is.null(test)) center else test$p_value < CENTER_LEVEL

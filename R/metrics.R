@@ -66,7 +66,7 @@ rel_mse.crl_bayes <- function(object, truth, by = c("all", "env"), ratio = c("ro
 #' @export
 rel_mse.crl_fit <- function(object, truth, by = c("all", "env"), ratio = c("row", "pooled"), ...) {
   check_dots_empty(...)
-  object <- check_fit(object)
+  check_class(object, "crl_fit", "object", "fit_crl()")
   by <- check_choice(by, c("all", "env"), "by")
   ratio <- check_choice(ratio, c("row", "pooled"), "ratio")
   truth <- check_truth(truth, needs_mixing = TRUE)
@@ -135,7 +135,7 @@ frobenius_error.matrix <- function(object, truth, ...) {
 #' @rdname frobenius_error
 #' @export
 frobenius_error.crl_fit <- function(object, truth, ...) {
-  object <- check_fit(object)
+  check_class(object, "crl_fit", "object", "fit_crl()")
   frobenius_error.matrix(object$mixing, truth, ...)
 }
 

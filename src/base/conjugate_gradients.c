@@ -4,9 +4,9 @@
 
 #include <math.h>
 
-/* Products between two calls of poll; iterations in which the residual has to come down to half of
- * its least so far: where it does not, rounding rules (a penalty far heavier than the rows). */
-enum { POLL_EVERY = 8, PATIENCE = 250 };
+/* Products between two calls of poll; iterations in which the residual has to come below its
+ * least so far: where it does not, rounding rules (a penalty far heavier than the rows). */
+enum { POLL_EVERY = 8, PATIENCE = 2000 };
 
 int conjugate_gradients(const cg_problem *problem, const double *rhs, double *solution,
                         cg_result *result) {
@@ -20,7 +20,7 @@ int conjugate_gradients(const cg_problem *problem, const double *rhs, double *so
   int iteration = 0, since = 0;
   double norm, least = INFINITY;
   while ((norm = sqrt(dot(r, r, size))) > problem->goal && iteration < problem->max_iter) {
-    if (norm <= least / 2) {
+    if (norm < least) {
       least = norm;
       since = iteration;
     } else if (iteration - since >= PATIENCE)

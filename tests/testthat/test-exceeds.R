@@ -97,5 +97,4 @@ test_that("conjugate gradients end where rounding rules, and say so", {
                  control = crl_control(score = "markov", interaction = "pairwise", solver = "cg",
                                        knots = 4, lambda = 1e12, max_iter = 0))
   expect_gt(fit$counts[["cg_unconverged"]], 0)
-  expect_lt(max(fit$cells$cg_iterations), 1000)
 })
