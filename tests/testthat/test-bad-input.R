@@ -544,6 +544,7 @@ bad_input(
 # Edited controls ---------------------------------------------------------------------------------
 
 test_that("a setting changed in place is checked as the constructor checks it", {
+  skip_on_cran()
   set.seed(1)
   s <- sim_crl(chain_dag(2), n = 40, p = 4)
   quick <- crl_control(mechanisms = "linear", starts = 2, max_iter = 2)
@@ -571,6 +572,7 @@ test_that("a setting changed in place is checked as the constructor checks it", 
 # Edited fits -------------------------------------------------------------------------------------
 
 test_that("a fit changed by hand is refused where it is used", {
+  skip_on_cran()
   set.seed(1)
   s <- sim_crl(chain_dag(2), n = 40, p = 4)
   quick <- crl_control(mechanisms = "linear", starts = 2, max_iter = 2, burn_in = 2, iterations = 2,

@@ -39,6 +39,7 @@ test_that("PCA has its own loadings and noise variance, and no EM", {
 })
 
 test_that("each baseline has a start of its own, and so an A of its own, unless init gives one", {
+  skip_on_cran()
   control <- crl_control(mechanisms = "linear", max_iter = 3)
   learned <- crl_baselines(sim, control = control)
   alone <- function(dag = sim$dag, targets = sim$targets) {
@@ -74,6 +75,7 @@ test_that("the complete graph follows the causal order, not the order of the col
 })
 
 test_that("all fits share x with the caller", {
+  skip_on_cran()
   x <- sim$x
   fits <- crl_baselines(x, sim$env, sim$targets, sim$dag, methods = c("pooled", "true", "pca"),
                         control = crl_control(max_iter = 2))
@@ -102,6 +104,7 @@ test_that("print is a table with every numerical event", {
 })
 
 test_that("a baseline that would need too much memory is reported, not fatal", {
+  skip_on_cran()
   needed <- fit_plan(baselines$complete$data, baselines$complete$control)$bytes / 1e9
   limit <- crl_control(mixing = "fixed", max_memory = needed * 0.99)
   some <- crl_baselines(sim, init = known(sim), control = limit)

@@ -45,6 +45,7 @@ expect_within_error <- function(estimate, exact, ess, z_limit = 5) {
 }
 
 test_that("linear mechanisms: the Gaussian conditional", {
+  skip_on_cran()
   dag <- "a -> b -> d; a -> c -> d"
   targets <- list(none = character(), b = "b", cd = c("c", "d"))
   correlated <- withr::with_seed(4, matrix(stats::rnorm(48), 12))
@@ -86,6 +87,7 @@ test_that("columns of other lengths: noise is sigma2 over the squared length", {
 })
 
 test_that("correlated columns: the Gaussian conditional, and sampling from the prior", {
+  skip_on_cran()
   mixing <- withr::with_seed(4, matrix(stats::rnorm(30), 10))
   for (dag in c("z1 -> z2 -> z3", "z3 -> z1; z2 -> z1")) { # causal order and column order differ
     sim <- sample_sim(as_dag(dag), n = 20, nonlinearity = "linear", mixing = mixing,

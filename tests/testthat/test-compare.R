@@ -10,6 +10,7 @@ losses_of <- function(x, step, sigma2, eta = 1, scale = 1) {
 }
 
 test_that("the loss of a row is |score|^2 / 2 + divergence in the space of x", {
+  skip_on_cran()
   skip_if_not_installed("numDeriv")
   fit <- oracle_fit(sim, reference = "none")
   rows <- c(1, 90, 200)
@@ -221,6 +222,7 @@ test_that("equal fits differ by exactly nothing", {
 })
 
 test_that("a fit keeps what it takes to fit it again", {
+  skip_on_cran()
   short <- crl_control(max_iter = 2)
   starts <- list("pca", "interventional", known(sim), list(mixing = sim$mixing), fit)
   for (start in starts) {
@@ -241,6 +243,7 @@ test_that("a fit keeps what it takes to fit it again", {
 })
 
 test_that("models may differ in the number of latents and the order of domains", {
+  skip_on_cran()
   domains <- 3:1
   turned <- fit_crl(sim$x, sim$env, sim$targets[domains, ], sim$dag, init = known(sim),
                     control = crl_control(mixing = "fixed"))
@@ -254,6 +257,7 @@ test_that("models may differ in the number of latents and the order of domains",
 })
 
 test_that("the true graph and targets have the smallest loss where they matter much", {
+  skip_on_cran()
   data <- withr::with_seed(10, sim_crl(chain_dag(2), n = 500, p = 10, nonlinearity = "linear",
                                        edge_weights = rbind(c(0, 0.95), 0),
                                        targets = list(none = integer(), a = 1, b = 2)))
@@ -298,6 +302,7 @@ test_that("refits that fail are reported, not lost", {
 })
 
 test_that("refits that do not converge are counted and printed", {
+  skip_on_cran()
   learned <- fit_crl(sim, control = crl_control(max_iter = 2))
   compared <- crl_compare(learned = learned, chain = fit, folds = 2)
   expect_identical(compared$unconverged_folds[compared$model == "learned"], 2L)
@@ -317,6 +322,7 @@ test_that("a comparison is a tibble that prints what it says", {
 })
 
 test_that("the plot draws differences and intervals, in the order asked for", {
+  skip_on_cran()
   drawn <- ggplot2::ggplot_build(autoplot(comparison, level = 0.8))$data
   expect_equal(sort(drawn[[3]]$x), sort(comparison$difference))
   half <- stats::qnorm(0.9) * comparison$se_difference
@@ -330,6 +336,7 @@ test_that("the plot draws differences and intervals, in the order asked for", {
 })
 
 test_that("a comparison without its best model, or without any, says so", {
+  skip_on_cran()
   expect_output(print(comparison[-1, ]), "The best model is not among these; differences")
   expect_output(print(comparison[0, ]), "No model is left.")
   expect_error(autoplot(comparison[0, ]), "It has no rows", class = "ebcrl_error_range")

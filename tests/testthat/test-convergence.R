@@ -51,6 +51,7 @@ test_that("the accelerated EM ends where the plain one does, sooner", {
 })
 
 test_that("so it does from principal components, over a long way", {
+  skip_on_cran()
   plain <- conv_fit(sim, init = "pca", acceleration = "none", tol = 1e-8, max_iter = 3000)
   fit <- conv_fit(sim, init = "pca", tol = 1e-8)
   expect_true(plain$converged)
@@ -86,6 +87,7 @@ test_that("so it does where only sigma2 moves", {
 })
 
 test_that("tol is the distance to the limit that is left", {
+  skip_on_cran()
   for (acceleration in c("none", "anderson")) {
     for (tol in c(1e-3, 1e-5)) {
       fit <- conv_fit(sim, acceleration = acceleration, tol = tol, max_iter = 3000)
@@ -188,6 +190,7 @@ test_that("a fit that has not converged says how it stands", {
 })
 
 test_that("steps that are taken back are counted, and said", {
+  skip_on_cran()
   # the largest pseudo-latents, at the ends of the knots, are where the map has kinks
   fits <- lapply(1:6, function(seed) {
     conv_fit(conv_sim(seed, n = 60), init = "pca", max_iter = 300, tol = 0)
@@ -236,6 +239,7 @@ test_that("iterations in two goes are those in one", {
 })
 
 test_that("a fit that goes on stops where one go would have", {
+  skip_on_cran()
   whole_way <- conv_fit(sim, acceleration = "none", tol = 1e-4)
   part <- conv_fit(sim, acceleration = "none", tol = 1e-4, max_iter = 50)
   expect_false(part$converged)

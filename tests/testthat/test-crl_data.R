@@ -153,6 +153,7 @@ test_that("the call of a fit can be evaluated again, however x came", {
 })
 
 test_that("fit_crl() gives the same fit for a matrix, a data frame, a list and a simulation", {
+  skip_on_cran()
   sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 60, p = 6))
   settings <- crl_control(max_iter = 3)
   fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag, control = settings)
@@ -269,6 +270,7 @@ test_that("constant columns are left out with a message that names them", {
 })
 
 test_that("a fit with constant features is that without them, of all features", {
+  skip_on_cran()
   sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 60, p = 5))
   put <- function(m, fill) rbind(m[1:2, ], fill, m[3:5, ])
   wide <- cbind(sim$x[, 1:2], 3, sim$x[, 3:5])
@@ -322,6 +324,7 @@ test_that("a comparison leaves constant features out", {
 })
 
 test_that("the hint for an object of another package is that of its class", {
+  skip_on_cran()
   object <- function(class) asS4(structure(list(), class = class))
   hint <- function(class) {
     error <- rlang::catch_cnd(fit_crl(object(class), 1, diag(2), chain_dag(2)), "ebcrl_error_type")

@@ -70,6 +70,7 @@ test_that("a list with latents and mixing is aligned, intervals too", {
 })
 
 test_that("one worker and two give the same table, as does any order of methods and seeds", {
+  skip_on_cran()
   one <- run(bayes = list(draws = 50), seeds = 1:3)
   two <- run(bayes = list(draws = 50), seeds = 1:3, cl = 2)
   expect_identical(timeless(two), timeless(one))
@@ -171,6 +172,7 @@ test_that("results are kept, found again by content, and extended", {
 })
 
 test_that("a file cut off or edited is an error that names it, and is run again on request", {
+  skip_on_cran()
   dir <- withr::local_tempdir()
   projection <- quick_methods["projection"]
   first <- run(dir = dir, methods = projection, seeds = 1:2)
@@ -262,6 +264,7 @@ test_that("cells of another version are used with a warning", {
 })
 
 test_that("a cell that fails is recorded, kept, and run again on request", {
+  skip_on_cran()
   dir <- withr::local_tempdir()
   flag <- withr::local_tempfile()
   methods <- list(

@@ -20,6 +20,7 @@ oblique <- function(p = 9, d = 3) {
 }
 
 test_that("EM is that of the reference, by mixing and intervention", {
+  skip_on_cran()
   sim <- linear_sim(1, n = c(20, 25, 30))
   start <- list(mixing = qr.Q(qr(sim$mixing + 0.2 * oblique())), sigma2 = 1.5)
   weights <- c(1, 2, 1.5)
@@ -97,6 +98,7 @@ test_that("perfect interventions have no slopes", {
 })
 
 test_that("linear models are recovered up to the Bayes optimum", {
+  skip_on_cran()
   ratio <- vapply(1:2, function(seed) {
     sim <- withr::with_seed(seed, sim_crl(chain_dag(4), n = 2000, p = 40, nonlinearity = "linear"))
     fit <- g(sim, control = linear())
@@ -182,6 +184,7 @@ test_that("a linear fit goes on from another, and spline mechanisms from it", {
 })
 
 test_that("update() goes on with the EM of a linear prior", {
+  skip_on_cran()
   sim <- linear_sim(7)
   for (mixing in c("orthonormal", "diagonal", "psd")) {
     short <- g(sim, control = linear(mixing = mixing, max_iter = 10, tol = 0))
@@ -212,6 +215,7 @@ test_that("update() learns sigma2 where the fit did, and leaves a closed form as
 })
 
 test_that("predict() composes states, simulate() draws the posterior", {
+  skip_on_cran()
   sim <- linear_sim(8)
   fit <- g(sim, control = linear(max_iter = 50))
   expect_equal(predict(fit, sim$x, env = sim$env), fit$latents)
@@ -330,6 +334,7 @@ test_that("prior = normal: weights, units, A or sigma2 held", {
 })
 
 test_that("logLik() counts parameters", {
+  skip_on_cran()
   sim <- linear_sim(12)
   linear_fit <- g(sim, control = linear(intervention = "perfect"))
   expect_identical(c(logLik(linear_fit)), linear_fit$loglik)

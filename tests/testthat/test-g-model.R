@@ -74,6 +74,7 @@ test_that("the fit is close to the Bayes optimum, its intervals cover, its varia
 })
 
 test_that("with few rows noise variances are those of the exact EM", {
+  skip_on_cran()
   log_ratio <- function(sim, init, ...) {
     exact <- fit_crl(sim, method = "g", init = init,
                      control = crl_control(prior = "linear", intervention = "perfect",
@@ -100,6 +101,7 @@ test_that("with few rows noise variances are those of the exact EM", {
 })
 
 test_that("with columns of any lengths A is that of the exact EM", {
+  skip_on_cran()
   basis <- withr::with_seed(1, qr.Q(qr(matrix(stats::rnorm(36), 12))))
   turn <- matrix(c(cos(0.3), sin(0.3), 0, -sin(0.3), cos(0.3), 0, 0, 0, 1), 3)
   for (lengths in list(c(1, 1, 1), c(1, 2, 0.7))) {
@@ -287,6 +289,7 @@ test_that("several chains: one a start, the best is kept, R-hat is that of the h
 })
 
 test_that("chains in one optimum agree, whatever their signs", {
+  skip_on_cran()
   sim <- small_sim(n = 400)
   fit <- fit_crl(sim, method = "g", control = crl_control(seed = 1, chains = 2, draws = 10))
   expect_lt(max(fit$runs$distance), 1)
@@ -380,6 +383,7 @@ test_that("without averaging iterations a fit does not claim to have converged",
 })
 
 test_that("awkward data give finite fits, and what was floored is counted", {
+  skip_on_cran()
   finite <- function(fit) {
     all(is.finite(fit$latents), is.finite(fit$latents_sd), is.finite(fit$mixing), fit$sigma2 > 0,
         fit$latent_noise_var > 0, na.rm = TRUE)

@@ -274,6 +274,7 @@ test_that("lambda and eta chosen with a reference are those of the whole score",
 })
 
 test_that("crl_compare() scores the whole of the score; a refit from a fit; memory", {
+  skip_on_cran()
   withr::local_seed(59)
   sim <- sim_crl(chain_dag(3), n = 300, p = 12, nonlinearity = "linear")
   known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)

@@ -78,6 +78,7 @@ test_that("B-splines go on linearly from the ends, those of a log-density quadra
 })
 
 test_that("the causal score agrees with dense normal equations: 0 to 3 parents", {
+  skip_on_cran()
   withr::local_seed(1)
   s <- score_data(611, 4)
   dag <- matrix(0, 4, 4)
@@ -98,6 +99,7 @@ test_that("the causal score agrees with dense normal equations: 0 to 3 parents",
 })
 
 test_that("the Jacobian of the causal score: of its features, and by differences", {
+  skip_on_cran()
   withr::local_seed(21)
   s <- score_data(301, 4)
   dag <- matrix(0, 4, 4)
@@ -125,6 +127,7 @@ test_that("the Jacobian of the causal score: of its features, and by differences
 })
 
 test_that("with a reference score the splines correct it: dense normal equations", {
+  skip_on_cran()
   withr::local_seed(22)
   s <- score_data(611, 4)
   dag <- matrix(0, 4, 4)
@@ -149,6 +152,7 @@ test_that("with a reference score the splines correct it: dense normal equations
 })
 
 test_that("the causal score agrees with dense normal equations: ranges, knots, lambda", {
+  skip_on_cran()
   withr::local_seed(2)
   s <- score_data(503, 3)
   parents <- list(integer(), 3L, integer())
@@ -168,6 +172,7 @@ test_that("the causal score agrees with dense normal equations: ranges, knots, l
 })
 
 test_that("several blocks of rows, small and large systems: the reference's score, the same bits", {
+  skip_on_cran()
   withr::local_seed(7)
   s <- score_data(3500, 3)
   parents <- list(integer(), 1L, 1:2)
@@ -187,6 +192,7 @@ test_that("several blocks of rows, small and large systems: the reference's scor
 })
 
 test_that("a target of a perfect intervention has no parents: 0 to 3 of them otherwise", {
+  skip_on_cran()
   withr::local_seed(8)
   s <- score_data(4611, 4) # two shards of rows; large systems are one task a node
   dag <- matrix(0, 4, 4)

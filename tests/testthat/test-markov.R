@@ -16,6 +16,7 @@ expect_markov_close <- function(fit, reference, tolerance = 1e-8) {
 }
 
 test_that("the Markov score agrees with dense normal equations", {
+  skip_on_cran()
   withr::local_seed(1)
   s <- score_data(503, 3)
   omega <- c(0.3, 1.7, 1.1, 0.6)
@@ -41,6 +42,7 @@ test_that("the Markov score agrees with dense normal equations", {
 })
 
 test_that("several shards of rows, both solvers: the reference's score, the same bits", {
+  skip_on_cran()
   withr::local_seed(2)
   s <- score_data(9000, 3)
   control <- list(knots = 4L, range = "data", penalty = "difference", lambda = 5)
@@ -87,6 +89,7 @@ density_fit <- function(...) {
 }
 
 test_that("the score is the gradient of the log-density, the Jacobian its Hessian", {
+  skip_on_cran()
   skip_if_not_installed("numDeriv")
   withr::local_seed(4)
   for (interaction in c("tensor", "additive")) {
@@ -135,6 +138,7 @@ expect_identities <- function(fit, s, parents, rows, j, tolerance) {
 # Monomials are in the span of the splines and not penalised by third differences: minimising the
 # loss along them gives exact identities, whatever the smoothing.
 test_that("E[y s] = -1 and E[y_j s_k + y_k s_j] = 0 in every state, for every smoothing", {
+  skip_on_cran()
   withr::local_seed(6)
   s <- score_data(700, 3)
   expect_all <- function(parents, ..., tolerance) {
@@ -251,6 +255,7 @@ test_that("the EM with the Markov score agrees with the reference", {
 })
 
 test_that("a log-density may correct a Gaussian reference score", {
+  skip_on_cran()
   withr::local_seed(15)
   s <- markov_data()
   fit <- fit_markov(s, knots = 4, max_iter = 3, reference = "gaussian")
@@ -292,6 +297,7 @@ test_that("conjugate gradients and blocks agree over iterations, and early stops
 })
 
 test_that("the default cg_tol leaves latents within what tol asks of the EM", {
+  skip_on_cran()
   sim <- withr::with_seed(7, sim_crl("z1 -> z3; z2 -> z3; z3 -> z4", n = 60, p = 20))
   fit <- function(...) {
     fit_crl(sim, init = list(mixing = sim$mixing),
@@ -356,6 +362,7 @@ test_that("pairs of coordinates are factored together, larger terms one by one",
 })
 
 test_that("a term too large for a band is iterated as if it were uniform", {
+  skip_on_cran()
   withr::local_seed(16)
   s <- score_data(300, 4)
   parents <- list(integer(), integer(), integer(), 1:3)

@@ -252,6 +252,7 @@ fit_of <- function(engine) {
 }
 
 test_that("methods of a measured fit: predict, fitted, residuals", {
+  skip_on_cran()
   sim <- sims$nuisance
   design <- unclass(sim$targets)[as.character(sim$env), ]
   for (engine in names(engines)) {

@@ -81,6 +81,7 @@ test_that("rows of another domain follow the prior", {
 })
 
 test_that("plots of a g fit", {
+  skip_on_cran()
   expect_s3_class(autoplot(fit, type = "convergence"), "ggplot")
   plot <- autoplot(fit, type = "mechanisms")
   expect_identical(levels(plot$data$panel), c("z2 given z1", "z3 given z1", "z3 given z2"))
@@ -118,6 +119,7 @@ test_that("names that the locale cannot write are kept", {
 })
 
 test_that("what only one method has is refused for the other", {
+  skip_on_cran()
   f <- fit_crl(sim, control = crl_control(max_iter = 1))
   expect_error(mechanisms(f), class = "ebcrl_error_method")
   expect_error(simulate(f), class = "ebcrl_error_method")

@@ -27,6 +27,7 @@ test_that("every count of the fit is printed in words", {
 })
 
 test_that("print says what the start leaves open", {
+  skip_on_cran()
   expect_identical(start_notes(fit), character())
   from_pca <- fit_crl(sim, init = "pca", control = crl_control(max_iter = 0))
   expect_match(start_notes(from_pca), "mixtures")

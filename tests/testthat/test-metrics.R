@@ -72,6 +72,7 @@ test_that("a plain list can be the truth", {
 })
 
 test_that("a truth that does not fit is a classed error", {
+  skip_on_cran()
   refused <- function(code, regexp) {
     expect_error(code, regexp, class = "ebcrl_error_truth")
   }

@@ -8,6 +8,7 @@ layers <- function(plot) {
 }
 
 test_that("plot prints the plot and returns it invisibly", {
+  skip_on_cran()
   withr::local_pdf(withr::local_tempfile())
   returned <- withVisible(plot(fit, type = "loadings"))
   expect_s3_class(returned$value, "ggplot")
@@ -37,6 +38,7 @@ test_that("convergence draws the trace", {
 })
 
 test_that("convergence copes with one iteration and refuses none", {
+  skip_on_cran()
   one <- oracle_fit(sim)
   expect_identical(one$iterations, 1L)
   expect_silent(drawn <- layers(autoplot(one, type = "convergence")))
@@ -66,6 +68,7 @@ test_that("loadings are the mixing matrix, as a map or by index", {
 })
 
 test_that("latents are drawn with intervals and, if given, the truth", {
+  skip_on_cran()
   drawn <- layers(autoplot(fit, type = "latents", rows = 20, level = 0.5))
   expect_identical(nrow(drawn$GeomPoint), 20L * 4L)
   rows <- spaced_rows(fit$data, 20)
@@ -93,6 +96,7 @@ test_that("few rows leave at least one a domain, many take them all", {
 })
 
 test_that("score curves are the fitted score at the parents' medians, within the data", {
+  skip_on_cran()
   fit <- oracle_fit(sim, reference = "none")
   curves <- autoplot(fit, type = "scores")$data
   y <- sim$x %*% fit$orthonormal
@@ -111,6 +115,7 @@ test_that("score curves are the fitted score at the parents' medians, within the
 })
 
 test_that("with a reference, score curves are of the most frequent targets, others at medians", {
+  skip_on_cran()
   sim <- small_sim(9, targets = list(none = integer(), a = 1, b = 2, ab = 1:2, b2 = 2),
                    dag = chain_dag(3))
   fit <- oracle_fit(sim)
@@ -153,6 +158,7 @@ test_that("env draws the errors by domain, against the Bayes optimum if given", 
 })
 
 test_that("baselines are drawn in their order, on a log axis where errors differ much", {
+  skip_on_cran()
   baselines <- crl_baselines(sim, methods = c("pca", "no_shrinkage", "true", "empty"),
                              init = known(sim), control = crl_control(mixing = "fixed"))
   plot <- autoplot(baselines, truth = sim)
@@ -205,6 +211,7 @@ test_that("the default plot of a fit is what the domains do to the latents", {
 })
 
 test_that("graphs and simulations draw nodes, edges, targets and latents", {
+  skip_on_cran()
   dag <- as_dag("raf -> mek -> erk; raf -> erk; pka -> mek")
   drawn <- layers(autoplot(dag, targets = list(drug = "mek")))
   expect_setequal(drawn$GeomLabel$label, colnames(dag))

@@ -76,6 +76,7 @@ test_that("the seed decides; R's random numbers are left alone; threads do not m
 })
 
 test_that("A stays in the principal subspace, and draws depend on sigma2", {
+  skip_on_cran()
   sim <- sampled_sim(3)
   fit <- start_of(sim)
   pca <- pca_start(fit$data)
@@ -92,6 +93,7 @@ test_that("A stays in the principal subspace, and draws depend on sigma2", {
 })
 
 test_that("the runs have ever more rows, equally spaced in every domain", {
+  skip_on_cran()
   expect_identical(sample_sizes(c(100, 300), SAMPLING), 300L)
   expect_identical(sample_sizes(c(100, 1999), SAMPLING), 1999L)
   expect_identical(sample_sizes(c(2000, 100), SAMPLING), c(1000L, 2000L))
@@ -213,6 +215,7 @@ test_that("one candidate, and the optimum for lines without the splines, go on u
 })
 
 test_that("the choice of splines holds where no other is clearly better", {
+  skip_on_cran()
   expect_identical(clearly_best(c(3, 2, 1), list(mean = c(0, -1, -2), se = c(0, 0.1, 1.3)), 2),
                    3L)
   expect_identical(clearly_best(c(3, 2, 1), list(mean = c(0, -1, -2), se = c(0, 0.1, 1.4)), 2),
@@ -244,6 +247,7 @@ test_that("candidates are rotations after the splines and before, of equal ones 
 })
 
 test_that("a run that cannot go on leaves the choice to the others", {
+  skip_on_cran()
   sim <- steep_sim(30)
   runs <- 0
   run <- sampling_run

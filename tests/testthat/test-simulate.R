@@ -123,6 +123,7 @@ test_that("print names the parts", {
 })
 
 test_that("bad arguments are classed errors that name them", {
+  skip_on_cran()
   refused <- function(code, class, regexp) {
     expect_error(code, regexp, class = paste0("ebcrl_error_", class))
   }

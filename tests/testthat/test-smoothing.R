@@ -74,6 +74,7 @@ test_that("sums of terms, and a log-density", {
 })
 
 test_that("held-out losses take rough solves, of one cell or of all terms together", {
+  skip_on_cran()
   s <- smoothing_data(5, parents_of_3 = 1:2, n_env = 211)
   for (setting in list(list(), list(score = "markov"), list(interaction = "additive"))) {
     losses <- function(...) {
@@ -183,6 +184,7 @@ test_that("a given weight and a chosen one of the same size give the same fit", 
 })
 
 test_that("with A held the choice is made once, else at iterations 1, 2, 4, 8, ...", {
+  skip_on_cran()
   sim <- small_sim()
   chosen <- function(iterations, mixing) {
     control <- crl_control(lambda = "auto", penalty = "ridge", mixing = mixing, tol = 0,
@@ -199,6 +201,7 @@ test_that("with A held the choice is made once, else at iterations 1, 2, 4, 8, .
 })
 
 test_that("memory plans and baselines know of it", {
+  skip_on_cran()
   sim <- small_sim()
   data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
   bytes <- function(...) fit_plan(data, crl_control(..., interaction = "tensor"))$bytes

@@ -289,6 +289,7 @@ test_that("the optimum that is used comes first, and is the one that print() cou
 })
 
 test_that("each optimum keeps its A, from which a fit may start", {
+  skip_on_cran()
   sim <- start_sim(3, d = 4, n = 200)
   for (mechanisms in c("linear", "spline", "sampled")) {
     fit <- fit_crl(sim, control = crl_control(mechanisms = mechanisms))
@@ -303,6 +304,7 @@ test_that("each optimum keeps its A, from which a fit may start", {
 })
 
 test_that("refined objectives are of all rows, though some are thinned out", {
+  skip_on_cran()
   sim <- start_sim(1, n = 1500, p = 8)
   refined <- vapply(c("spline", "sampled"), function(mechanisms) {
     fit_crl(sim, control = crl_control(mechanisms = mechanisms, max_iter = 0))$optima$refined[1]
@@ -330,6 +332,7 @@ test_that("A is found from domains with several targets at once", {
 })
 
 test_that("A is updated from a PCA start and held from every other, unless told otherwise", {
+  skip_on_cran()
   sim <- start_sim(3)
   known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
   kind <- function(init, ...) {
@@ -421,6 +424,7 @@ test_that("where the correction for noise breaks down, the stage of splines is l
 })
 
 test_that("an optimum that is added is measured as those that are found; none is added twice", {
+  skip_on_cran()
   sim <- start_sim(2, d = 4, n = 200, nonlinearity = "bounded")
   data <- fit_crl(sim, control = crl_control(max_iter = 0))$data
   control <- crl_control(seed = 1)

@@ -25,6 +25,7 @@ expect_same_in_units <- function(init, ...) {
 given <- list(mixing = units_data$mixing)
 
 test_that("f in other units: scores, penalties, lambda given and chosen", {
+  skip_on_cran()
   expect_same_in_units(given)
   expect_same_in_units(given, score = "markov")
   expect_same_in_units(given, score = "markov", penalty = "ridge")
