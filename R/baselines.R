@@ -44,7 +44,7 @@
 #' @source Section 7 of \doi{10.48550/arXiv.2603.18404}.
 #' @examples
 #' set.seed(1)
-#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
+#' sim <- sim_crl(dag = chain_dag(3), n = 100, p = 10)
 #' baselines <- crl_baselines(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag,
 #'                            control = crl_control(max_iter = 30))
 #' baselines

@@ -108,8 +108,8 @@
 #'   [sim_crl()], [crl_baselines()], [bayes_latents()]
 #' @examples
 #' experiment <- crl_experiment(
-#'   settings = data.frame(d = 3, n = c(100, 300), p = 20),
-#'   methods = c("true", "empty", "no_shrinkage"), seeds = 1:2, bayes = list(draws = 500)
+#'   settings = data.frame(d = 2, n = c(60, 120), p = 10),
+#'   methods = c("true", "no_shrinkage"), seeds = 1, bayes = list(draws = 200)
 #' )
 #' experiment
 #' tidy(experiment, "env")

@@ -30,8 +30,8 @@
 #' succeeded.
 #' @examples
 #' experiment <- crl_experiment(
-#'   settings = data.frame(d = 3, n = c(100, 300), p = 20),
-#'   methods = c("true", "empty", "no_shrinkage"), seeds = 1:3, bayes = list(draws = 500)
+#'   settings = data.frame(d = 2, n = c(60, 120), p = 10),
+#'   methods = c("true", "no_shrinkage"), seeds = 1:2, bayes = list(draws = 200)
 #' )
 #' plot(experiment)
 #' plot(experiment, type = "sweep", variable = "n")

@@ -133,7 +133,7 @@ plot.crl_baselines <- function(x, ...) {
 #'   diamond; models with failed folds are hollow, models without any refit are left out. If none
 #'   is left, an error of class `ebcrl_error_range`.
 #' @examples
-#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
+#' sim <- sim_crl(dag = chain_dag(3), n = 100, p = 10)
 #' baselines <- crl_baselines(sim, methods = c("true", "empty", "pooled"))
 #' plot(crl_compare(baselines, folds = 3))
 #' @export
