@@ -26,6 +26,7 @@ fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_e
   engine <- if (control$prior == "spline") fit_g_rows else fit_gaussian
   measured <- measurement_of(data, init, control, FALSE, error_call)
   if (!is.null(measured)) {
+    check_whitened_columns(measured, control, error_call)
     init <- init %||% default_init(control)
     return(fit_measured(engine, data, measured, init, control, call, error_call))
   }

@@ -69,6 +69,18 @@ tell_measurement <- function(measured, settings) {
   }
 }
 
+#' Columns of length 1 are so in the coordinates that SAEM and the Gaussian EM see, not in x, where
+#' these have been whitened: refused, lest latents have another scale than they are said to have
+#' @noRd
+check_whitened_columns <- function(measured, control, call) {
+  if (control$mixing == "psd" && measured$noise == "by_feature") {
+    abort_input(c("{.code method = \"g\"} with {.code mixing = \"psd\"} needs equal noise.",
+                  "x" = "The noise variances of the features differ.",
+                  "i" = paste("Use {.code method = \"f\"}, or suppose equal noise by",
+                              "{.code noise = \"equal\"}.")), "control", call = call)
+  }
+}
+
 #' What "auto" comes down to before the data are looked at: too few features tell no noise; the
 #' paper's algorithm, which updates A, has the paper's measurement model; and a given A comes with
 #' the rest of its model
@@ -215,19 +227,13 @@ measured_start <- function(init, data, control, call) {
     start$optima$mixing <- lapply(start$optima$mixing, function(a) {
       lifted_matrix(space$whiten %*% space$whiten %*% a, data)
     })
-    start[c("orthonormal", "scale")] <- split_reduced(mixing, call)
+    start[c("orthonormal", "scale")] <- split_mixing(mixing, "fixed", call)
     return(c(start, list(label = "interventional", sigma2_given = TRUE)))
   }
   mixing <- if (identical(init, "pca")) space$whiten else init$mixing
-  c(split_reduced(mixing, call),
+  c(split_mixing(mixing, "fixed", call),
     list(sigma2 = space$sigma2, label = if (identical(init, "pca")) "pca" else "given",
          sigma2_given = TRUE))
-}
-
-#' O and Lambda of a mixing of w; O and lengths where its columns are orthogonal
-#' @noRd
-split_reduced <- function(mixing, call) {
-  split_mixing(mixing, "fixed", call)
 }
 
 #' @noRd

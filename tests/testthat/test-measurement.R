@@ -481,3 +481,11 @@ test_that("the check plot shows noise where the model holds, and what is wrong w
   square <- withr::with_seed(1, sim_crl(chain_dag(2), n = 40, p = 2))
   expect_error(autoplot(oracle_fit(square), "check"), class = "ebcrl_error_range")
 })
+
+test_that("general columns of g need equal noise", {
+  sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 100, p = 8,
+                                     noise_sd = seq(0.5, 3, length.out = 8)))
+  psd <- crl_control(mixing = "psd", seed = 1)
+  expect_error(fit_crl(sim, method = "g", noise = "by_feature", control = psd), "equal noise",
+               class = "ebcrl_error_control")
+})
