@@ -53,18 +53,13 @@
 #' # oracle setting: mixing matrix and noise variance known
 #' crl_baselines(sim, init = list(mixing = sim$mixing, sigma2 = sim$sigma2))
 #' @export
-crl_baselines <- function(x, ...) {
-  UseMethod("crl_baselines")
-}
-
-#' @rdname crl_baselines
-#' @export
-crl_baselines.default <- function(x, env = NULL, targets, dag, methods = baseline_names(),
-                                  weights = NULL, init = NULL, control = crl_control(), ...) {
+crl_baselines <- function(x, env = NULL, targets, dag, methods = baseline_names(),
+                          weights = NULL, init = NULL, control = crl_control(), ...) {
   check_fit_dots(...)
   methods <- check_methods(methods)
   control <- as_control(control)
-  data <- crl_data(x, env, targets, dag, weights, control$knots)
+  given <- given_rows(x, env, targets, dag, ...)
+  data <- crl_data(given$rows, given$env, given$targets, given$dag, weights, control$knots)
   fits <- fit_baselines(methods, data, init, control, environment())
   fitted <- vapply(fits, inherits, NA, "crl_fit")
   refused <- vapply(fits[!fitted], refusal, "")
@@ -73,25 +68,6 @@ crl_baselines.default <- function(x, env = NULL, targets, dag, methods = baselin
     abort_input(c("None of the baselines could be fitted.", "x" = "{reasons}"), "memory")
   }
   structure(fits[fitted], refused = refused, class = "crl_baselines")
-}
-
-#' @rdname crl_baselines
-#' @export
-crl_baselines.data.frame <- function(x, ...) {
-  crl_baselines.default(frame_to_matrix(x), ...)
-}
-
-#' @rdname crl_baselines
-#' @export
-crl_baselines.list <- function(x, env = NULL, ...) {
-  rows <- stack_domains(x, env)
-  crl_baselines.default(rows$x, env = rows$env, ...)
-}
-
-#' @rdname crl_baselines
-#' @export
-crl_baselines.crl_sim <- function(x, env = x$env, targets = x$targets, dag = x$dag, ...) {
-  crl_baselines.default(x$x, env = env, targets = targets, dag = dag, ...)
 }
 
 #' @noRd

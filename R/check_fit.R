@@ -72,6 +72,7 @@ describe_part <- function(part) {
 data_parts <- function(s) {
   list(
     x = of("number", s$n, s$p, finite = FALSE),
+    row_names = of("text", s$n, null = TRUE),
     env = of("whole", s$n, min = 1, max = s$m),
     env_names = of("text", s$m),
     targets = of("whole", s$m, s$d, min = 0, max = 1),
@@ -84,7 +85,9 @@ data_parts <- function(s) {
     labels = of("list"),
     "labels$none" = of("text", null = TRUE),
     "labels$sep" = of("text", 1, null = TRUE),
-    mean_square = of("number", 1, min = 0)
+    mean_square = of("number", 1, min = 0),
+    means = of("number", s$p),
+    variance = of("number", 1, min = 0)
   )
 }
 

@@ -182,15 +182,7 @@ check_numeric_matrix <- function(x, arg, nrow = NULL, ncol = NULL, class = NULL,
 #'   `mean_square` (mean over rows of the squared norm).
 #' @noRd
 check_finite_matrix <- function(x, arg, call = rlang::caller_env()) {
-  scan <- .Call(C_scan_matrix, x)
-  if (scan$bad_row > 0L) {
-    where <- describe_cell(x, scan$bad_row, scan$bad_col)
-    abort_input(c("{.arg {arg}} must hold finite numbers only.",
-                  "x" = "{where} is {scan$bad_kind}.",
-                  "i" = "Remove or impute such rows first; the model has no missing values."),
-                "missing", call = call)
-  }
-  scan
+  scan_rows(matrix_rows(x), arg, call)
 }
 
 #' "Row 3, column 2 (\"raf\")", with the names the matrix has

@@ -5,7 +5,7 @@
 #' x is scanned in C and never copied when it is a double matrix, so that a matrix that fills half
 #' the memory can be fitted.
 #'
-#' @param x Numeric matrix (n x p), rows are samples.
+#' @param x `crl_rows`, or what becomes one.
 #' @param env Domain of each row (length n); NULL takes the domains that `targets` carries by row.
 #' @param targets,dag Anything [intervention_targets()] and [as_dag()] read.
 #' @param weights NULL or one positive weight for each domain (w_e of Appendix C), by name or in the
@@ -14,22 +14,22 @@
 #'   functions, knots + 2.
 #' @param prior That of g-modeling, which does not read `knots`: 2 rows in a state tell a mean and a
 #'   variance, and a normal prior has no states. NULL: f-modeling.
-#' @return List of class `crl_data`: `x` (n x p double), `env` (integer codes 1..M), `env_names`,
+#' @return List of class `crl_data`: `x` (n x p double), `row_names`, `env` (integer codes 1..M), `env_names`,
 #'   `targets` (M x d integer), `dag` (`crl_dag`), `weights` (M, sum 1), `n_env` (M), `n`, `p`, `d`,
 #'   `labels` (how labels of targets are read, see label_rule()), `n_domains`, `latent_names`,
 #'   `feature_names` (or NULL), `constant` (columns of x with one value only, which the engines do
-#'   not see: varying_features()), `mean_square` (mean of |x_i|^2).
+#'   not see: varying_features()), `mean_square` (mean of |x_i|^2), `means` of the features (p),
+#'   `variance` (sum of their variances).
 #' @noRd
 crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
                      prior = NULL, call = rlang::caller_env()) {
-  check_given(x = missing(x), targets = missing(targets), dag = missing(dag), call = call)
-  x <- as_double_matrix(x, call)
+  x <- crl_rows(x, call = call)
   dag <- as_dag(dag)
   targets <- targets_of_data(targets, env, x, dag, call)
   latents <- colnames(targets)
   dimnames(dag) <- list(latents, latents)
   check_dimensions(x, length(latents), if (is.null(prior)) knots + 2L, call)
-  scan <- check_finite_matrix(x, "x", call)
+  scan <- scan_rows(x, "x", call)
   check_variation(x, scan$constant, length(latents), call)
   check_size(scan$mean_square, call)
 
@@ -49,12 +49,12 @@ crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
   report_constant(x, scan$constant)
 
   structure(list(
-    x = x, env = env, env_names = domains, targets = targets, dag = dag,
+    x = x$matrix, row_names = x$row_names, env = env, env_names = domains, targets = targets, dag = dag,
     weights = domain_weights(weights, n_env, domains, call), n_env = n_env,
     labels = attr(design$targets, "labels") %||% label_rule(),
     n = nrow(x), p = ncol(x), d = length(latents), n_domains = length(domains),
     latent_names = latents, feature_names = colnames(x), constant = scan$constant,
-    mean_square = scan$mean_square
+    mean_square = scan$mean_square, means = scan$mean, variance = scan$variance
   ), class = "crl_data")
 }
 
@@ -62,7 +62,8 @@ crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
 #' @noRd
 take_rows <- function(data, rows, x, knots, call = rlang::caller_env()) {
   data <- some_rows(data, rows, x)
-  data$mean_square <- .Call(C_scan_matrix, x)$mean_square
+  scan <- scan_rows(matrix_rows(x))
+  data[c("mean_square", "means", "variance")] <- scan[c("mean_square", "mean", "variance")]
   check_cells(data$n_env, data$targets, knots + 2L, call)
   data
 }
@@ -88,7 +89,8 @@ varying_features <- function(data) {
   data$x <- data$x[, -data$constant, drop = FALSE]
   data$feature_names <- colnames(data$x)
   data$p <- ncol(data$x)
-  data$mean_square <- .Call(C_scan_matrix, data$x)$mean_square
+  data$mean_square <- data$mean_square - sum(data$means[data$constant]^2)
+  data$means <- data$means[-data$constant]
   data$constant <- integer()
   data
 }
@@ -254,20 +256,6 @@ in_same_columns <- function(x, domains, arg, call) {
                          paste0("columns of {.val ", in_cli(domains[1L]), "}"), "shape", call)
     if (is.null(match)) rows else rows[, match, drop = FALSE]
   }, x, domains)
-}
-
-#' @noRd
-as_double_matrix <- function(x, call) {
-  if (!is.matrix(x) || !is.numeric(x)) {
-    abort_input(c("{.arg x} must be a numeric matrix (rows are samples).",
-                  "x" = "It is {describe(x)}.",
-                  "i" = "A data frame of numbers or a list of matrices, one a domain, will do.",
-                  "i" = dense_hint(x, "x")), "type", call = call)
-  }
-  if (!is.double(x)) {
-    storage.mode(x) <- "double"
-  }
-  x
 }
 
 #' How to make an ordinary matrix of an object of another package, or NULL

@@ -81,13 +81,8 @@ print_shifts <- function(shifts, most = 10L) {
 #' Share of the variance of x about its means that is not noise
 #' @noRd
 explained_variance <- function(fit) {
-  x <- fit$data$x
-  centre <- colMeans(x)
   varying <- fit$data$p - length(fit$data$constant)
-  total <- fit$data$mean_square - sum(centre^2)
-  if (total < 1e-6 * fit$data$mean_square) { # little is left of it
-    total <- sum(vapply(seq_along(centre), function(k) mean((x[, k] - centre[k])^2), 0))
-  }
+  total <- fit$data$variance
   if (total > 0) max(0, 1 - (varying * fit$sigma2 + nuisance_variance(fit)) / total) else NA_real_
 }
 

@@ -77,8 +77,8 @@
 #' no more than d + 1 features, the model is the paper's.
 #'
 #' @param x Observations: a numeric matrix (n x p, rows are samples), a data frame of numbers, a
-#'   list with one matrix for each domain, or a simulation ([sim_crl()]), which brings the other
-#'   arguments.
+#'   list with one matrix for each domain, a simulation ([sim_crl()]), which brings the other
+#'   arguments, or what else [crl_rows()] takes.
 #' @param env Domain of each row (length n): names, a factor, or positions in `targets`. `NULL`
 #'   where `targets` goes by row, or `x` is a list.
 #' @param targets Intervention targets of each domain (M x d, 0/1, domain names as row names), or
@@ -108,7 +108,7 @@
 #' @param nuisance Number of factors that move x and are no causal latents, such as batches: 0 (the
 #'   default), a number, or `"auto"`, see Measurement model.
 #' @param control Settings, see [crl_control()]; a list of settings does as well.
-#' @param ... For the methods; an argument that no method reads is an error.
+#' @param ... For [crl_rows()]; an argument that it does not read is an error.
 #'
 #' @return An object of class `crl_fit`, a list with
 #' \item{latents}{(n x d) posterior means}
@@ -285,20 +285,15 @@
 #' g <- fit_crl(sim, method = "g", control = crl_control(burn_in = 30, iterations = 30, draws = 50))
 #' g
 #' @export
-fit_crl <- function(x, ...) {
-  UseMethod("fit_crl")
-}
-
-#' @rdname fit_crl
-#' @export
-fit_crl.default <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights = NULL,
-                            init = NULL, center = NULL, noise = NULL, nuisance = 0,
-                            control = crl_control(), ...) {
+fit_crl <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights = NULL,
+                    init = NULL, center = NULL, noise = NULL, nuisance = 0,
+                    control = crl_control(), ...) {
   check_fit_dots(...)
   method <- check_choice(method, c("f", "g"), "method")
   control <- as_control(control)
   if (inherits(init, "crl_fit")) init <- check_fit(init, "init")
-  data <- crl_data(x, env, targets, dag, weights, control$knots,
+  given <- given_rows(x, env, targets, dag, ...)
+  data <- crl_data(given$rows, given$env, given$targets, given$dag, weights, control$knots,
                    prior = if (method == "g") control$prior)
   data$measure <- measurement_settings(center, noise, nuisance, control)
   engine <- if (method == "f") fit_data else fit_g
@@ -306,26 +301,20 @@ fit_crl.default <- function(x, env = NULL, targets, dag, method = c("f", "g"), w
   with_call(fit, match.call())
 }
 
-#' @rdname fit_crl
-#' @export
-fit_crl.data.frame <- function(x, env = NULL, targets, dag, ...) {
-  fit <- fit_crl.default(frame_to_matrix(x), env = env, targets = targets, dag = dag, ...)
-  with_call(fit, match.call())
-}
-
-#' @rdname fit_crl
-#' @export
-fit_crl.list <- function(x, env = NULL, targets, dag, ...) {
-  rows <- stack_domains(x, env)
-  fit <- fit_crl.default(rows$x, env = rows$env, targets = targets, dag = dag, ...)
-  with_call(fit, match.call())
-}
-
-#' @rdname fit_crl
-#' @export
-fit_crl.crl_sim <- function(x, env = x$env, targets = x$targets, dag = x$dag, ...) {
-  fit <- fit_crl.default(x$x, env = env, targets = targets, dag = dag, ...)
-  with_call(fit, match.call())
+#' What a fitting function was given, with what the rows bring along where it was not
+#' @return list: `rows`, `env`, `targets`, `dag`
+#' @noRd
+given_rows <- function(x, env, targets, dag, ..., call = rlang::caller_env()) {
+  check_given(x = missing(x), call = call)
+  rows <- if (missing(env)) crl_rows(x, ..., call = call) else
+    crl_rows(x, env = env, ..., call = call)
+  brings <- rows$brings
+  absent <- c(targets = missing(targets) && is.null(brings$targets),
+              dag = missing(dag) && is.null(brings$dag))
+  check_given(absent, call = call)
+  list(rows = rows, env = if (missing(env)) brings$env else brings$env %||% env,
+       targets = if (missing(targets)) brings$targets else targets,
+       dag = if (missing(dag)) brings$dag else dag)
 }
 
 #' Refuse arguments that the caller, a fitting function, does not have; settings are told where they
@@ -667,7 +656,7 @@ check_divergence <- function(result, data, call) {
 #' Where x is little but its means
 #' @noRd
 means_hint <- function(data) {
-  share <- sum(colMeans(data$x)^2) / data$mean_square
+  share <- sum(data$means^2) / data$mean_square
   if (share > 0.9) {
     paste("The means of the features make up", format(100 * share, digits = 3),
           "% of the sum of squares of {.arg x}: {.code center = TRUE} fits them.")

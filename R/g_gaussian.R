@@ -254,7 +254,7 @@ weighted_data <- function(data) {
     return(data)
   }
   data$x <- data$x * sqrt(weight)[data$env]
-  data$mean_square <- .Call(C_scan_matrix, data$x)$mean_square
+  data$mean_square <- scan_rows(matrix_rows(data$x))$mean_square
   data
 }
 

@@ -169,7 +169,8 @@ reduced_data <- function(data, measured) {
   inner$space <- space
   inner$p <- ncol(inner$x)
   inner$feature_names <- NULL
-  inner$mean_square <- .Call(C_scan_matrix, inner$x)$mean_square
+  scan <- scan_rows(matrix_rows(inner$x))
+  inner[c("mean_square", "means", "variance")] <- scan[c("mean_square", "mean", "variance")]
   inner
 }
 

@@ -66,10 +66,7 @@ crl_rank <- function(x, d = NULL, noise = c("auto", "equal", "by_feature"), most
 #' Rows of x as one domain, as feature_moments() takes them
 #' @noRd
 rank_rows <- function(x, call) {
-  if (inherits(x, "crl_sim")) x <- x$x
-  if (is.data.frame(x)) x <- frame_to_matrix(x, call = call)
-  if (is.list(x)) x <- stack_domains(x, call = call)$x
-  x <- as_double_matrix(x, call)
+  x <- matrix_of_rows(crl_rows(x, call = call), "The number of factors", call = call)
   scan <- check_finite_matrix(x, "x", call)
   if (length(scan$constant) > 0L) {
     report_constant(x, scan$constant)

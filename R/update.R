@@ -167,7 +167,7 @@ setting_names <- function() {
 
 #' @noRd
 fit_argument_names <- function() {
-  setdiff(names(formals(fit_crl.default)), "...")
+  setdiff(names(formals(fit_crl)), "...")
 }
 
 #' The call of a fit with changed arguments and settings

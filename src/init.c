@@ -10,6 +10,7 @@
 /* clang-format off: a line each, for the sake of merges */
 static const R_CallMethodDef call_entries[] = {
     CALLDEF(scan_matrix, 1),
+    CALLDEF(reduce_matrix, 6),
     CALLDEF(fit_plan, 6),
     CALLDEF(em_fit, 8),
     CALLDEF(estep, 6),

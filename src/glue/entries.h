@@ -5,8 +5,11 @@
 #include <R.h>
 #include <Rinternals.h>
 
-/* r_fit.c: the fit and what is read off it */
+/* r_rows.c: the passes over the rows */
 SEXP scan_matrix(SEXP x);
+SEXP reduce_matrix(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset, SEXP threads);
+
+/* r_fit.c: the fit and what is read off it */
 SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features, SEXP control);
 SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init, SEXP control,
             SEXP progress);

@@ -5,46 +5,6 @@
 
 #include <string.h>
 
-SEXP scan_matrix(SEXP x) {
-  assert_double_matrix(x, "x");
-  size_t n = (size_t)Rf_nrows(x), p = (size_t)Rf_ncols(x);
-  const double *v = REAL(x);
-  const char *fields[] = {"bad_row", "bad_col", "bad_kind", "constant", "mean_square", ""};
-  int bad_row = 0, bad_col = 0, n_constant = 0;
-  const char *kind = "";
-  double square = 0;
-  int *constant = (int *)R_alloc(p, sizeof(int));
-  for (size_t k = 0; k < p && !bad_row; k++) {
-    const double *column = v + k * n;
-    double lo = R_PosInf, hi = R_NegInf;
-    for (size_t i = 0; i < n; i++) {
-      if (!R_FINITE(column[i])) {
-        bad_row = (int)i + 1;
-        bad_col = (int)k + 1;
-        kind = R_IsNA(column[i]) ? "NA" : ISNAN(column[i]) ? "NaN" : column[i] > 0 ? "Inf" : "-Inf";
-        break;
-      }
-      lo = column[i] < lo ? column[i] : lo;
-      hi = column[i] > hi ? column[i] : hi;
-      square += column[i] * column[i];
-    }
-    if (!bad_row && lo == hi)
-      constant[n_constant++] = (int)k + 1;
-    poll_user();
-  }
-  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SET_VECTOR_ELT(out, 0, Rf_ScalarInteger(bad_row));
-  SET_VECTOR_ELT(out, 1, Rf_ScalarInteger(bad_col));
-  SET_VECTOR_ELT(out, 2, Rf_mkString(kind));
-  SEXP columns = Rf_allocVector(INTSXP, n_constant);
-  SET_VECTOR_ELT(out, 3, columns);
-  if (n_constant)
-    memcpy(INTEGER(columns), constant, (size_t)n_constant * sizeof(int));
-  SET_VECTOR_ELT(out, 4, Rf_ScalarReal(square / (double)n));
-  UNPROTECT(1);
-  return out;
-}
-
 /* Per cell (2 d: states 0 and 1 of each node in turn): rows, coefficients, solver; and the bytes a
  * fit needs beside x. */
 SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features, SEXP control) {

@@ -14,9 +14,9 @@ test_that("crl_data() holds every field of the canonical form", {
   data <- build()
   given <- input()
   expect_s3_class(data, "crl_data")
-  expect_named(data, c("x", "env", "env_names", "targets", "dag", "weights", "n_env", "labels", "n",
-                       "p", "d", "n_domains", "latent_names", "feature_names", "constant",
-                       "mean_square"))
+  expect_named(data, c("x", "row_names", "env", "env_names", "targets", "dag", "weights", "n_env", "labels",
+                       "n", "p", "d", "n_domains", "latent_names", "feature_names", "constant",
+                       "mean_square", "means", "variance"))
   expect_identical(data$x, given$x)
   expect_identical(data$env, rep(1:3, each = 20L))
   expect_identical(data$env_names, c("obs", "a", "b"))
@@ -29,6 +29,9 @@ test_that("crl_data() holds every field of the canonical form", {
   expect_identical(data$n_env, rep(20L, 3))
   expect_null(data$feature_names)
   expect_equal(data$mean_square, mean(rowSums(given$x^2)), tolerance = 1e-14)
+  expect_equal(data$means, colMeans(given$x), tolerance = 1e-14)
+  expect_equal(data$variance, sum(colMeans((given$x - rep(data$means, each = 60))^2)),
+               tolerance = 1e-14)
 })
 
 test_that("rows are found by domain name, in the order of targets", {

@@ -1,0 +1,131 @@
+# Where rows come from. A source says n, p and names, and hands out blocks of rows; all else knows
+# sources by what stands here. One file a kind: R/data_rows_<kind>.R has its method of crl_rows().
+# Passes over the blocks are in R/data_passes.R.
+
+#' Rows of observations, wherever they are
+#'
+#' Every function that takes observations takes what `crl_rows()` takes: a numeric matrix, a data
+#' frame of numbers, a list with one matrix for each domain, or a simulation ([sim_crl()]).
+#'
+#' @param x Observations.
+#' @param ... For the methods.
+#' @return An object of class `crl_rows`, a list with
+#' \item{n, p}{numbers of rows and features}
+#' \item{row_names, feature_names}{character vectors, or NULL}
+#' \item{kind}{what it is, in words}
+#' \item{matrix}{the rows as a double matrix (n x p), where they are one in memory; else NULL}
+#' \item{brings}{list of arguments of [fit_crl()] that `x` has beside its rows, such as `env`}
+#' \item{blocks}{tibble with a row for each block: `from`, its first row, and `rows`, how many}
+#' \item{read}{function of the number of a block: its rows, a matrix or a sparse matrix}
+#'
+#' `dim()`, `nrow()`, `ncol()` and `dimnames()` tell its size and names.
+#' @seealso [fit_crl()]
+#' @examples
+#' crl_rows(matrix(rnorm(20), 5))
+#' @export
+crl_rows <- function(x, ...) {
+  UseMethod("crl_rows")
+}
+
+#' @export
+crl_rows.default <- function(x, ..., call = rlang::caller_env()) {
+  if (!is.matrix(x) || !is.numeric(x)) {
+    abort_input(c("{.arg x} must be a numeric matrix (rows are samples).",
+                  "x" = "It is {describe(x)}.",
+                  "i" = "A data frame of numbers or a list of matrices, one a domain, will do.",
+                  "i" = dense_hint(x, "x")), "type", call = call)
+  }
+  if (!is.double(x)) {
+    storage.mode(x) <- "double"
+  }
+  matrix_rows(x)
+}
+
+#' @export
+crl_rows.crl_rows <- function(x, ...) {
+  x
+}
+
+#' @export
+crl_rows.data.frame <- function(x, ..., call = rlang::caller_env()) {
+  matrix_rows(frame_to_matrix(x, call = call))
+}
+
+#' @export
+crl_rows.list <- function(x, ..., env = NULL, call = rlang::caller_env()) {
+  stacked <- stack_domains(x, env, call = call)
+  matrix_rows(stacked$x, brings = list(env = stacked$env))
+}
+
+#' @export
+crl_rows.crl_sim <- function(x, ...) {
+  matrix_rows(x$x, brings = unclass(x)[c("env", "targets", "dag")])
+}
+
+#' A double matrix in memory as a source
+#' @noRd
+matrix_rows <- function(x, brings = list()) {
+  new_rows("a matrix in memory", nrow(x), ncol(x), rownames(x), colnames(x), matrix = x,
+           brings = brings)
+}
+
+#' A source of rows
+#'
+#' @param blocks NULL: one of all rows.
+#' @param read Function of the number of a block, which workers of a cluster call, too: all that it
+#'   needs must be in its environment. NULL: the matrix.
+#' @noRd
+new_rows <- function(kind, n, p, row_names = NULL, feature_names = NULL, read = NULL,
+                     blocks = row_blocks(n, n), matrix = NULL, brings = list(), ...) {
+  structure(list(n = n, p = p, row_names = row_names, feature_names = feature_names, kind = kind,
+                 matrix = matrix, brings = brings, blocks = blocks, read = read, ...),
+            class = "crl_rows")
+}
+
+# Numbers in a block of rows that is read from a disk: 64 MB.
+BLOCK_NUMBERS <- 2^23
+
+#' Blocks of so many rows (the last has what is left): their number depends on the rows and features
+#' alone, so that sums in the order of blocks have the same bits on any number of workers
+#' @noRd
+row_blocks <- function(n, size) {
+  from <- seq(1, max(n, 1), by = max(size, 1))
+  tibble::tibble(from = from, rows = pmin(size, n - from + 1))
+}
+
+#' Rows of a block, given the number of features
+#' @noRd
+block_size <- function(p) {
+  max(1, BLOCK_NUMBERS %/% p)
+}
+
+#' @export
+dim.crl_rows <- function(x) {
+  c(x$n, x$p)
+}
+
+#' @export
+dimnames.crl_rows <- function(x) {
+  list(x$row_names, x$feature_names)
+}
+
+#' @export
+print.crl_rows <- function(x, ...) {
+  size <- if (is.na(x$n)) "rows not yet counted" else
+    paste(whole(x$n), "rows of", count_of(x$p, "feature"))
+  cat("Rows: ", x$kind, ", ", size, ", in ", count_of(nrow(x$blocks), "block"), "\n", sep = "")
+  brings <- names(x$brings)
+  if (length(brings) > 0L) cat("With:", paste(brings, collapse = ", "), "\n")
+  invisible(x)
+}
+
+#' Rows that must be one matrix in memory
+#' @param what What needs them so, in words.
+#' @noRd
+matrix_of_rows <- function(rows, what, hint = NULL, call = rlang::caller_env()) {
+  if (is.null(rows$matrix)) {
+    abort_input(c("{what} needs {.arg x} as a matrix in memory.", "x" = "It is {rows$kind}.",
+                  "i" = hint), "rows", call = call)
+  }
+  rows$matrix
+}

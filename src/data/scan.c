@@ -1,0 +1,76 @@
+#include "scan.h"
+
+#include <math.h>
+
+/* Sums go in so many lanes, since one would wait for the last addition at every entry. */
+enum { LANES = 4 };
+
+static size_t first_bad(const double *x, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (!isfinite(x[i]))
+      return i;
+  return n;
+}
+
+static double lane_total(const double *lane) {
+  return (lane[0] + lane[1]) + (lane[2] + lane[3]);
+}
+
+static void sums_of(const double *x, size_t n, double about, double *sum, double *square) {
+  double first[LANES] = {0}, second[LANES] = {0};
+  size_t i = 0;
+  for (; i + LANES <= n; i += LANES)
+    for (int l = 0; l < LANES; l++) {
+      double v = x[i + (size_t)l] - about;
+      first[l] += v;
+      second[l] += v * v;
+    }
+  for (int l = 0; i < n; i++, l++) {
+    double v = x[i] - about;
+    first[l] += v;
+    second[l] += v * v;
+  }
+  *sum = lane_total(first);
+  *square = lane_total(second);
+}
+
+static void ends_of(const double *x, size_t n, double *lo, double *hi) {
+  double least = INFINITY, most = -INFINITY;
+  for (size_t i = 0; i < n; i++) {
+    least = x[i] < least ? x[i] : least;
+    most = x[i] > most ? x[i] : most;
+  }
+  *lo = least;
+  *hi = most;
+}
+
+size_t scan_column(const double *x, size_t n, feature_scan *out) {
+  double sum, rest;
+  sums_of(x, n, 0, &sum, &out->square);
+  if (!isfinite(out->square)) { /* an entry is not finite, or squares overflow */
+    size_t bad = first_bad(x, n);
+    if (bad < n)
+      return bad;
+  }
+  ends_of(x, n, &out->lo, &out->hi);
+  out->mean = sum / (double)n;
+  sums_of(x, n, out->mean, &rest, &out->spread);
+  return n;
+}
+
+size_t scan_sparse_column(const double *x, size_t n_stored, size_t n, feature_scan *out) {
+  double sum, rest, zeros = (double)(n - n_stored);
+  size_t bad = first_bad(x, n_stored);
+  if (bad < n_stored)
+    return bad;
+  sums_of(x, n_stored, 0, &sum, &out->square);
+  ends_of(x, n_stored, &out->lo, &out->hi);
+  if (n_stored < n) {
+    out->lo = fmin(out->lo, 0);
+    out->hi = fmax(out->hi, 0);
+  }
+  out->mean = sum / (double)n;
+  sums_of(x, n_stored, out->mean, &rest, &out->spread);
+  out->spread += zeros * out->mean * out->mean;
+  return n_stored;
+}

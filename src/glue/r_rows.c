@@ -1,0 +1,90 @@
+/* Glue: the passes over the rows. */
+#include "entries.h"
+#include "r_util.h"
+#include "reduce.h"
+#include "scan.h"
+
+/* What the scan of the columns of x finds: the first entry that is not finite (0: none), else of
+ * each feature its least, largest, mean, and sums of squares about the mean and about 0. */
+enum { SCAN_ROW, SCAN_COLUMN, SCAN_KIND, SCAN_LO, SCAN_HI, SCAN_MEAN, SCAN_SPREAD, SCAN_SQUARE };
+static const char *scan_fields[] = {"bad_row", "bad_col", "bad_kind", "lo",
+                                    "hi",      "mean",    "spread",   "square", ""};
+
+typedef struct {
+  SEXP out;
+  double *lo, *hi, *mean, *spread, *square;
+} scan_result;
+
+/* Unprotected. */
+static scan_result scan_result_new(size_t p) {
+  scan_result r = {.out = PROTECT(Rf_mkNamed(VECSXP, scan_fields))};
+  SET_VECTOR_ELT(r.out, SCAN_ROW, Rf_ScalarReal(0));
+  SET_VECTOR_ELT(r.out, SCAN_COLUMN, Rf_ScalarReal(0));
+  SET_VECTOR_ELT(r.out, SCAN_KIND, Rf_mkString(""));
+  double **part[] = {&r.lo, &r.hi, &r.mean, &r.spread, &r.square};
+  for (int k = 0; k < 5; k++) {
+    SET_VECTOR_ELT(r.out, SCAN_LO + k, Rf_allocVector(REALSXP, (R_xlen_t)p));
+    *part[k] = REAL(VECTOR_ELT(r.out, SCAN_LO + k));
+  }
+  UNPROTECT(1);
+  return r;
+}
+
+static void keep_scan(scan_result *r, size_t j, const feature_scan *found) {
+  r->lo[j] = found->lo;
+  r->hi[j] = found->hi;
+  r->mean[j] = found->mean;
+  r->spread[j] = found->spread;
+  r->square[j] = found->square;
+}
+
+/* row, column: from 0. */
+static void keep_bad(scan_result *r, size_t row, size_t column, double value) {
+  const char *kind =
+      R_IsNA(value) ? "NA" : ISNAN(value) ? "NaN" : value > 0 ? "Inf" : "-Inf";
+  SET_VECTOR_ELT(r->out, SCAN_ROW, Rf_ScalarReal((double)row + 1));
+  SET_VECTOR_ELT(r->out, SCAN_COLUMN, Rf_ScalarReal((double)column + 1));
+  SET_VECTOR_ELT(r->out, SCAN_KIND, Rf_mkString(kind));
+}
+
+SEXP scan_matrix(SEXP x) {
+  assert_double_matrix(x, "x");
+  size_t n = (size_t)Rf_nrows(x), p = (size_t)Rf_ncols(x), bad = n;
+  scan_result r = scan_result_new(p);
+  PROTECT(r.out);
+  for (size_t j = 0; j < p && bad == n; j++) {
+    feature_scan found = {0};
+    bad = scan_column(REAL(x) + j * n, n, &found);
+    if (bad < n)
+      keep_bad(&r, bad, j, REAL(x)[j * n + bad]);
+    else
+      keep_scan(&r, j, &found);
+    poll_user();
+  }
+  UNPROTECT(1);
+  return r.out;
+}
+
+/* x v - offset (n x k), and the sum of squares of the rows of each domain. */
+SEXP reduce_matrix(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset, SEXP threads) {
+  assert_double_matrix(x, "x");
+  assert_double_matrix(v, "v");
+  int m = Rf_asInteger(n_domains), k = Rf_ncols(v);
+  assert_codes(env, m);
+  if (XLENGTH(env) != Rf_nrows(x) || Rf_nrows(v) != Rf_ncols(x) || !Rf_isReal(offset) ||
+      XLENGTH(offset) != k)
+    Rf_error("internal error: x, env, v and offset do not fit one another");
+  weighted_rows rows = {.x = REAL(x),
+                        .n = (size_t)Rf_nrows(x),
+                        .p = Rf_ncols(x),
+                        .env = INTEGER(env),
+                        .threads = usable_threads(Rf_asInteger(threads))};
+  const char *fields[] = {"coordinates", "square", ""};
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  double *coordinates = new_numbers(out, 0, rows.n, (size_t)k);
+  SET_VECTOR_ELT(out, 1, Rf_allocVector(REALSXP, m));
+  reduce_rows(&rows, m, REAL(v), k, REAL(offset), coordinates, REAL(VECTOR_ELT(out, 1)),
+              (double *)r_allocator(reduce_scratch(&rows, m), sizeof(double)));
+  UNPROTECT(1);
+  return out;
+}
