@@ -16,9 +16,14 @@ generics::augment
 #'
 #' @param x A `crl_fit`, from [fit_crl()].
 #' @param matrix What `tidy()` lists: `"mixing"` (the loadings), `"effects"` (how far each domain
-#'   moves each latent), `"mechanisms"` (of a fit by `method = "g"`, see [coef()][coef.crl_fit]),
-#'   `"domains"` or `"cells"` (the two tables of [summary()][summary.crl_fit]).
-#' @param conf.level Probability of the intervals of `"effects"`.
+#'   moves each latent), `"edges"` (how latents act on latents, see Edges), `"mechanisms"` (of a fit by
+#'   `method = "g"`, see [coef()][coef.crl_fit]), `"domains"` or `"cells"` (the two tables of
+#'   [summary()][summary.crl_fit]).
+#' @param conf.int Are intervals added to `"mechanisms"`? They are there in closed form for
+#'   `prior = "linear"` ([confint()][confint.crl_fit]); for others, and for `"mixing"`, see `boot`.
+#' @param conf.level Probability of the intervals.
+#' @param boot `NULL`, or a [crl_boot()] of the fit, whose standard errors and intervals are added to
+#'   `"edges"`, `"mixing"` and `"effects"`.
 #' @param data Data frame or matrix with the n rows of the training data, to which `augment()` adds
 #'   columns. `NULL`: the domain of each row only; the p columns of `x` are not repeated.
 #' @param newdata,targets,env Rows to predict and their targets or domains, as in
@@ -31,7 +36,8 @@ generics::augment
 #'   (domain, latent): `domain`, `term` (the latent), `targeted`, `estimate` (its mean in the domain
 #'   minus that in the domains without targets, or where there are none in those that do not target
 #'   it, in sd of the latent within these), `std.error`, `conf.low`, `conf.high`, which take A as
-#'   known and rows as independent. For `"mechanisms"`: `node`, `state`, `term`, `estimate`.
+#'   known and rows as independent. For `"mechanisms"`: `node`, `state`, `term`, `estimate`. For
+#'   `"edges"`: see Edges.
 #'
 #'   `glance()`: a tibble with one row: `nobs` (n), `features` (p), `latents` (d), `domains`,
 #'   `sigma2`, `variance_explained` (see
@@ -45,10 +51,25 @@ generics::augment
 #'   `augment()`: a tibble with one row a row of data: the columns of `data` or `newdata` (or
 #'   `.domain`), then for every latent `.fitted_<latent>` (posterior mean) and `.sd_<latent>`
 #'   (posterior standard deviation), and with intervals `.lower_<latent>` and `.upper_<latent>`.
+#' @section Edges:
+#' One row an edge and target state of the child, in which its mechanism is another one (with perfect
+#' interventions a targeted child has no parents): `from`, `to`, `state`; `effect`, the average
+#' derivative of the child's mean in the parent, the slope where mechanisms are linear, in units of
+#' the latents; `lowest` and `highest`, the range of that derivative over the middle 90 % of the
+#' parent's values; `share`, of the child's variance in that state that the parent's effect has.
+#'
+#' Evidence is a log-likelihood ratio: `statistic`, twice the fall of the log-likelihood of x when the
+#' edge is left out (in all states together; linear mechanisms; A, where it was learned, fitted again
+#' within the space of the factors), its `df` and `p.value`, and `bic`, by how much BIC favours the
+#' edge. An effect that has no linear part, such as a square, does not show in it, and lines through
+#' curves leave dependence that may speak for an edge that is not there.
+#'
+#' A fit by `method = "f"` has no mechanisms: additive splines are fitted to draws of its latents.
 #' @examples
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
 #' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)
 #' tidy(fit)
+#' tidy(fit, "edges")
 #' glance(fit)
 #' augment(fit)
 #' @name crl_fit-tidiers
@@ -56,14 +77,26 @@ NULL
 
 #' @rdname crl_fit-tidiers
 #' @export
-tidy.crl_fit <- function(x, matrix = c("mixing", "effects", "mechanisms", "domains", "cells"),
-                         conf.level = 0.95, ...) { # nolint: object_name_linter.
+tidy.crl_fit <- function(x, matrix = c("mixing", "effects", "edges", "mechanisms", "domains",
+                                       "cells"),
+                         conf.int = FALSE, conf.level = 0.95, # nolint: object_name_linter.
+                         boot = NULL, ...) {
   check_dots_empty(...)
-  x <- check_fit(x, "x")
+  choices <- c("mixing", "effects", "edges", "mechanisms", "domains", "cells")
+  matrix <- check_choice(matrix, choices, "matrix")
+  check_flag(conf.int, "conf.int")
+  x <- check_fit(x, "x", rows = matrix == "edges")
+  boot <- check_boot_of(boot, x)
   level <- check_number(conf.level, "conf.level", min = 0, max = 1, open = c("min", "max"))
-  switch(check_choice(matrix, c("mixing", "effects", "mechanisms", "domains", "cells"), "matrix"),
+  if (!is.null(boot) && matrix %in% c("mixing", "effects")) {
+    return(tidy.crl_boot(boot, matrix, level))
+  }
+  switch(matrix,
          mixing = tidy_mixing(x), effects = tidy_effects(x, level),
-         mechanisms = mechanism_slopes(x), domains = domain_table(x), cells = x$cells)
+         edges = tidy_edges(x, boot, level),
+         mechanisms = if (conf.int) with_intervals(mechanism_slopes(x), x, level) else
+           mechanism_slopes(x),
+         domains = domain_table(x), cells = x$cells)
 }
 
 #' @noRd

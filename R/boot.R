@@ -1,0 +1,468 @@
+# The bootstrap of a fit: rows drawn anew within each domain, and the whole of the estimate made
+# again from where the fit is: the measurement model, the space of A, A within it, mechanisms.
+#
+# Of every draw x is reduced to the coordinates of the space of its factors (R/measured.R), so that
+# what is iterated are n x d numbers; and only the optimum that the fit is in is looked at.
+
+# Iterations of SAEM of a refit. It begins at the fit, so that what is left after them of the way to
+# the refit's own optimum makes the spread too small: 0.98 is what an iteration leaves of it where
+# mechanisms are steep, less elsewhere.
+BOOT <- list(burn_in = 60L, iterations = 40L, draws = 4L)
+
+# Replicates between two writes to `file`, for each worker.
+BOOT_CHUNK <- 10L
+
+#' Uncertainty of a fit by the bootstrap
+#'
+#' Draws rows with replacement within each domain, and fits again from where the fit is: feature
+#' means, noise variances, the space of A, A within it, and the mechanisms. From the spread of these
+#' refits come standard errors and intervals of loadings, edges, mechanisms, domain shifts and
+#' effects of interventions ([effects()][effects.crl_fit]), and the part of the latents' error that is
+#' that of A ([augment()][augment.crl_fit] with `boot`).
+#'
+#' @details
+#' A refit begins at the fit and looks for the nearest optimum: `r BOOT$burn_in` iterations of SAEM
+#' and `r BOOT$iterations` that are averaged for `method = "g"` with spline mechanisms, and for
+#' `method = "f"` whose start took draws; the search for the rotation from that of the fit, then
+#' exact EM, for `prior = "linear"`; the same search for `method = "f"` with `mechanisms =
+#' "linear"` or `"spline"`. Whether another start would have found another optimum is not part of
+#' it: see `optima` of the fit. Where `init` gave A, A is held as in the fit. Signs of latents are those
+#' of the fit. Latents keep their names, which graph and targets give; replicates in which another
+#' assignment of latents to those of the fit would match A better are counted (`swapped`): there the
+#' rows do not tell the latents apart.
+#'
+#' An f fit has no mechanisms of its own. Those that are reported are additive splines fitted to draws
+#' of its latents with A held, as [tidy()][tidy.crl_fit] shows them with `"edges"`.
+#'
+#' @param fit A `crl_fit`, from [fit_crl()]; or a `crl_boot`, to which replicates are added.
+#' @param times Number of replicates in all. The default, 200, is enough for standard errors and 90 %
+#'   intervals; more for wider ones.
+#' @param cl Number of worker processes on this machine, or a cluster of the parallel package. 1 (the
+#'   default): this process. Results do not depend on it.
+#' @param seed Seed (a whole number) of the draws. `NULL` (the default): from R's random numbers, or
+#'   that of a `crl_boot`.
+#' @param file `NULL`, or a file to which replicates are written as they come: the same call goes on
+#'   from there after an interruption.
+#' @param progress `TRUE`, `FALSE` or `NULL` (the default: in interactive sessions).
+#' @param ... Not used; an argument that nothing reads is an error.
+#' @return An object of class `crl_boot`: a list with
+#'   \item{fit}{the fit}
+#'   \item{model}{its causal model}
+#'   \item{replicates}{list (`times`) of causal models, NULL where a refit failed}
+#'   \item{errors}{(`times`) message of a refit that failed, else NA}
+#'   \item{agreement}{(`times` x d) absolute cosine of each column of A to that of the fit}
+#'   \item{swapped}{(`times`) would another assignment of latents match better?}
+#'   \item{seed, elapsed}{seed; seconds}
+#'   See [confint()][confint.crl_boot], `tidy()` and `autoplot()` for what is in it.
+#' @section Errors:
+#' `ebcrl_error_method` for a fit whose columns of A are correlated (`mixing = "psd"`) under unequal
+#' noise; `ebcrl_error_boot` if no refit succeeded; `ebcrl_error_results` for a `file` that belongs to
+#' another fit, or cannot be written; `ebcrl_error_worker` if workers cannot be used.
+#' @references Efron, B. and Tibshirani, R. J. (1993). *An Introduction to the Bootstrap*. Chapman and
+#'   Hall.
+#' @examples
+#' set.seed(1)
+#' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20, nonlinearity = "linear")
+#' fit <- fit_crl(sim, method = "g", control = crl_control(prior = "linear"))
+#' boot <- crl_boot(fit, times = 20, seed = 1)
+#' boot
+#' confint(boot)
+#' @export
+crl_boot <- function(fit, times = 200, cl = 1, seed = NULL, file = NULL, progress = NULL, ...) {
+  check_dots_empty(...)
+  earlier <- if (inherits(fit, "crl_boot")) fit
+  fit <- check_fit(if (is.null(earlier)) fit else earlier$fit, rows = TRUE)
+  times <- check_number(times, "times", min = 2, integer = TRUE)
+  seed <- seed %||% earlier$seed %||% sample.int(.Machine$integer.max, 1L)
+  seed <- check_number(seed, "seed", min = 0, max = 2^53, integer = TRUE)
+  if (!is.null(file) && !rlang::is_string(file)) {
+    abort_input(c("{.arg file} must be a path.", "x" = "It is {describe(file)}."), "type")
+  }
+  started <- proc.time()[["elapsed"]]
+  task <- boot_task(fit, seed)
+  done <- known_replicates(task, earlier, file, times)
+  done <- run_replicates(task, done, times, cl, file, progress)
+  result <- new_boot(fit, task, done[seq_len(times)])
+  result$elapsed <- proc.time()[["elapsed"]] - started + (earlier$elapsed %||% 0)
+  result
+}
+
+# The task ----------------------------------------------------------------------------------------
+
+#' What a replicate has to know: rows, settings and where the fit is
+#' @noRd
+boot_task <- function(fit, seed, call = rlang::caller_env()) {
+  check_boot(fit, call)
+  whole <- fit
+  if (length(fit$data$constant) > 0L) fit <- without_constant(fit)
+  direct <- refits_directly(fit)
+  engine <- if (fit$method == "f" && !direct) companion_fit(fit, call) else inner_fit(fit)
+  task <- list(
+    way = boot_way(fit, direct), kind = fit_kind(fit), data = fit$data,
+    measured = fit$measurement %||% given_measure(fit), measure = !is.null(fit$measurement),
+    mixing = unname(cbind(fit$mixing, fit$nuisance$mixing)), sigma2 = fit$sigma2,
+    engine = engine[c("method", "mixing", "prior", "chains", "walk_scale", "control", "gaussian",
+                      "parents")],
+    control = boot_control(fit, engine), learned = fit$learned, init = fit$init, seed = seed,
+    own = fit[c("nuisance")]
+  )
+  task$key <- rlang::hash(list(task$mixing, task$seed, dim(fit$data$x), fit$data$env, fit$sigma2,
+                               fit$data$x[1L, ]))
+  task$model <- causal_model_of(fit, engine)
+  task$whole <- whole$data[c("constant", "p", "feature_names")]
+  task
+}
+
+#' @noRd
+causal_model_of <- function(fit, engine) {
+  if (fit_kind(fit) == "f" && is.null(engine$prior)) causal_model(fit) else compact_model(engine, fit)
+}
+
+#' @noRd
+check_boot <- function(fit, call) {
+  correlated <- fit$control$mixing == "psd"
+  if (correlated && identical(fit$measurement$noise, "by_feature")) {
+    abort_input(c("{.fn crl_boot} cannot fit this model again.",
+                  "x" = "Columns of A are correlated ({.code mixing = \"psd\"}), and noise is unequal.",
+                  "i" = "Fit with {.code mixing = \"orthonormal\"} or {.code noise = \"equal\"}."),
+                "method", call = call)
+  }
+}
+
+#' Fits of which A is updated in all of x, or whose features are too few to tell a space
+#' @noRd
+refits_directly <- function(fit) {
+  updates <- fit$method == "f" && fit$learned[["mixing"]]
+  few <- fit$data$p <= fit$data$d + 1L
+  updates || few || fit$control$mixing == "diagonal" || fit_kind(fit) == "normal"
+}
+
+#' How A is found again
+#' @noRd
+boot_way <- function(fit, direct) {
+  given <- fit$init %in% c("given", "fit")
+  held <- given && (if (fit$method == "f") !fit$learned[["mixing"]] else fit$control$mixing == "fixed")
+  if (direct) {
+    return("direct")
+  }
+  if (held) {
+    return("held")
+  }
+  f_search <- fit$method == "f" && fit$control$mechanisms != "sampled" && fit$control$mixing != "psd"
+  if (f_search || fit_kind(fit) == "linear") "search" else "saem"
+}
+
+#' Settings of a refit
+#' @noRd
+boot_control <- function(fit, engine) {
+  control <- if (fit$method == "f") companion_control(fit$control) else engine$control
+  control[c("progress", "seed", "chains", "mc_tol")] <- list(FALSE, 1L, 1L, 0)
+  control[names(BOOT)] <- BOOT
+  control["sigma2"] <- "fixed"
+  if (fit$method == "f") {
+    control$mixing <- if (fit$control$mixing == "psd") "psd" else "orthonormal"
+    control$mechanisms <- fit$control$mechanisms
+  }
+  control
+}
+
+# A replicate -------------------------------------------------------------------------------------
+
+#' Rows of the same domains, drawn within each
+#' @noRd
+drawn_rows <- function(data) {
+  rows <- integer(data$n)
+  for (at in split(seq_len(data$n), data$env)) {
+    rows[at] <- at[sample.int(length(at), replace = TRUE)]
+  }
+  rows
+}
+
+#' One replicate: list of `model` (NULL if it failed) and `error`. R's generator is left as it was.
+#' @noRd
+boot_replicate <- function(task, number) {
+  restore <- save_generator()
+  on.exit(restore())
+  words <- .Call(C_philox_words, c(number, 0, 0, 0), c(task$seed %% 2^32, task$seed %/% 2^32))
+  set.seed(words[1L] %% 2^31, "L'Ecuyer-CMRG", "Inversion", "Rejection")
+  task$control$seed <- words[2L] %% 2^31
+  tryCatch(
+    withCallingHandlers({
+      fit <- refit(task, drawn_rows(task$data))
+      list(model = aligned_model(fit, task), error = NA_character_)
+    }, warning = function(w) tryInvokeRestart("muffleWarning"),
+    ebcrl_message = function(m) tryInvokeRestart("muffleMessage")),
+    error = function(e) list(model = NULL, error = refusal_of(e))
+  )
+}
+
+#' The fit of some rows, from that of all
+#' @noRd
+refit <- function(task, rows, call = NULL) {
+  data <- task$data
+  data$x <- data$x[rows, , drop = FALSE]
+  data$mean_square <- .Call(C_scan_matrix, data$x)$mean_square
+  if (task$way == "direct") {
+    return(refit_directly(task, data, rows, call))
+  }
+  measured <- if (task$way == "held") task$measured else {
+    measure(data, !is.null(task$measured$center), task$measured$noise, task$measured$nuisance,
+            task$control$threads, call)
+  }
+  inner <- reduced_data(data, measured)
+  start <- carried_start(task, inner, measured, rows)
+  control <- task$control
+  if (task$way == "search") {
+    start$mixing <- searched_mixing(start$mixing, inner, control, call)
+    control$mixing <- "fixed"
+  } else if (task$way == "held") {
+    control$mixing <- "fixed"
+  }
+  run <- if (task$kind == "linear") fit_gaussian else fit_g_rows
+  engine <- run(inner, start, control, NULL, call)
+  if (task$way == "search" && task$kind == "f" || task$kind != "linear") {
+    engine$control$mixing <- control$mixing
+  }
+  list(engine = engine, fit = lifted(engine, data, measured))
+}
+
+#' The fit in the coordinates of other rows: what an engine goes on from
+#' @noRd
+carried_start <- function(task, inner, measured, rows) {
+  within <- crossprod(measured$span, task$mixing)
+  if (task$way != "held") {
+    within <- if (task$control$mixing == "psd") {
+      within / rep(sqrt(colSums(within^2)), each = nrow(within))
+    } else {
+      polar_factor(within)
+    }
+  }
+  start <- task$engine
+  start$mixing <- inner$space$whiten %*% within
+  start$sigma2 <- inner$space$sigma2
+  start$chains <- start$chains[rows, , drop = FALSE]
+  start$data <- inner
+  structure(start, class = "crl_fit")
+}
+
+#' The nearest optimum of the search for the rotation
+#' @param mixing W U'A.
+#' @noRd
+searched_mixing <- function(mixing, inner, control, call) {
+  space <- inner$space
+  turn <- unname(solve(space$whiten, mixing))
+  start <- list(orthonormal = solve(space$whiten) %*% turn, sigma2 = space$sigma2,
+                noise = crossprod(turn, space$noise %*% turn))
+  if (identical(control$mechanisms, "spline") && control$prior == "spline") {
+    part <- principal_part(inner, start)
+    found <- refined_rotation(diag(inner$d), part, space$sigma2, control, 1L,
+                              REFINEMENT$max_sweeps)$rotation
+  } else {
+    cells <- rotation_cells(inner, start, control$intervention == "perfect")
+    found <- best_rotation(cells, VARIANCE_FLOOR * space$sigma2, replace(control, "starts", 1L))
+  }
+  space$whiten %*% turn %*% (found * sign_by(found, diag(inner$d)))
+}
+
+#' Fits whose A is updated in all of x go on as they were
+#' @noRd
+refit_directly <- function(task, data, rows, call) {
+  control <- task$control
+  if (task$kind == "f") {
+    fit <- fit_rows(data, list(mixing = task$mixing, sigma2 = task$sigma2), task$engine$control, NULL,
+                    call)
+    return(list(engine = companion_fit(fit, call), fit = fit))
+  }
+  start <- structure(task$engine, class = "crl_fit")
+  start[c("sigma2", "data")] <- list(task$sigma2, data)
+  start$chains <- start$chains[rows, , drop = FALSE]
+  control$sigma2 <- task$engine$control$sigma2
+  run <- if (task$kind == "spline") fit_g_rows else fit_gaussian
+  if (task$kind == "normal") start <- NULL
+  fit <- run(data, start, control, NULL, call)
+  list(engine = fit, fit = fit)
+}
+
+#' The causal model of a refit, with the signs of the fit's latents; and how well A agrees
+#' @noRd
+aligned_model <- function(refit, task) {
+  model <- compact_model(refit$engine, refit$fit)
+  kept <- seq_len(model$kept)
+  sign <- rep(1, model$data$d)
+  match <- align_latents(unname(model$mixing[, kept, drop = FALSE]),
+                         unname(task$mixing[, kept, drop = FALSE]))
+  cross <- colSums(model$mixing * task$mixing)
+  sign <- ifelse(cross < 0, -1, 1)
+  norms <- sqrt(colSums(model$mixing^2) * colSums(task$mixing^2))
+  model <- turned_model(model, sign)
+  model$kind <- task$kind
+  model$agreement <- abs(cross / norms)[kept]
+  model$swapped <- !identical(match$permutation, kept)
+  without_copies(model, task)
+}
+
+#' What all replicates share is not kept with each
+#' @noRd
+without_copies <- function(model, task) {
+  model[c("data", "names", "control")] <- NULL
+  constant <- task$whole$constant
+  if (length(constant) > 0L) {
+    varying <- setdiff(seq_len(task$whole$p), constant)
+    model$mixing <- with_rows(model$mixing, varying, task$whole$p)
+    model$noise_var <- drop(with_rows(cbind(model$noise_var), varying, task$whole$p))
+    if (!is.null(model$center)) {
+      model$center <- drop(with_rows(cbind(model$center), varying, task$whole$p))
+    }
+  }
+  model
+}
+
+#' @noRd
+with_rows <- function(part, at, p) {
+  whole <- matrix(0, p, ncol(part))
+  whole[at, ] <- part
+  whole
+}
+
+# Running -----------------------------------------------------------------------------------------
+
+#' Replicates that are there already: of an earlier bootstrap, or in the file
+#' @return list, longer than `times` if there are more
+#' @noRd
+known_replicates <- function(task, earlier, file, times, call = rlang::caller_env()) {
+  if (!is.null(earlier)) {
+    if (earlier$seed != task$seed) {
+      abort_input(c("{.arg seed} must be that of the bootstrap that goes on.",
+                    "x" = "It is {task$seed}, that one's {earlier$seed}."), "range", call = call)
+    }
+    return(Map(function(model, error) list(model = model, error = error), earlier$replicates,
+               earlier$errors))
+  }
+  if (is.null(file) || !file.exists(file)) {
+    return(list())
+  }
+  stored <- tryCatch(suppressWarnings(readRDS(file)), error = function(e) NULL)
+  whole <- is.list(stored) && identical(stored$hash, rlang::hash(stored$bytes))
+  kept <- if (whole) unserialize(stored$bytes)
+  if (!identical(kept$key, task$key)) {
+    abort_input(c("{.arg file} must hold replicates of this fit with this {.arg seed}.",
+                  "x" = if (whole) "{.path {file}} belongs to another one." else
+                    "{.path {file}} is damaged, or no file of replicates.",
+                  "i" = "Give the seed of the interrupted call, or another file."), "results",
+                call = call)
+  }
+  kept$replicates
+}
+
+#' @noRd
+run_replicates <- function(task, done, times, cl, file, progress, call = rlang::caller_env()) {
+  left <- setdiff(seq_len(times), seq_along(done))
+  if (length(left) == 0L) {
+    return(done)
+  }
+  if (!inherits(cl, "cluster")) {
+    cl <- check_number(cl, "cl", min = 1, integer = TRUE, call = call)
+    cl <- min(cl, length(left))
+  }
+  own <- is.numeric(cl) && cl > 1L
+  if (own) {
+    cl <- local_workers(cl)
+    on.exit(parallel::stopCluster(cl))
+  }
+  if (inherits(cl, "cluster")) {
+    check_cluster(cl, call)
+    parallel::clusterCall(cl, receive_task, task)
+  }
+  workers <- if (inherits(cl, "cluster")) length(cl) else 1L
+  chunks <- split(left, (seq_along(left) - 1L) %/% (BOOT_CHUNK * workers))
+  with_progress(progress, "Bootstrap", steps = length(left), eta = TRUE, run = function(tick) {
+    for (chunk in chunks) {
+      done[chunk] <- if (inherits(cl, "cluster")) {
+        parallel::clusterApplyLB(cl, chunk, replicate_here)
+      } else {
+        lapply(chunk, function(number) boot_replicate(task, number))
+      }
+      keep_replicates(task, done, file, call)
+      if (!is.null(tick)) tick(max(chunk) - min(left) + 1L)
+    }
+    done
+  })
+}
+
+# The task that a worker has been given.
+worker <- new.env(parent = emptyenv())
+
+#' @noRd
+receive_task <- function(task) {
+  worker$task <- task
+  invisible()
+}
+
+#' @noRd
+replicate_here <- function(number) {
+  boot_replicate(worker$task, number)
+}
+
+#' @noRd
+keep_replicates <- function(task, done, file, call) {
+  if (is.null(file)) {
+    return(invisible())
+  }
+  unsaved <- keep_result(list(key = task$key, replicates = done), file)
+  if (!is.null(unsaved)) {
+    abort_input(c("Replicates must be written to {.arg file}, and cannot be.", "x" = "{unsaved}"),
+                "results", call = call)
+  }
+}
+
+#' @noRd
+new_boot <- function(fit, task, done, call = rlang::caller_env()) {
+  models <- lapply(done, `[[`, "model")
+  errors <- vapply(done, `[[`, "", "error")
+  good <- !vapply(models, is.null, NA)
+  if (sum(good) < 2L) {
+    abort_input(c("No bootstrap replicate could be fitted.", "x" = "{errors[!good][1L]}",
+                  "i" = "Domains of few rows are the usual cause."), "boot", call = call)
+  }
+  d <- fit$data$d
+  agreement <- matrix(NA_real_, length(done), d, dimnames = list(NULL, fit$data$latent_names))
+  agreement[good, ] <- t(matrix(vapply(models[good], `[[`, numeric(d), "agreement"), d))
+  swapped <- rep(NA, length(done))
+  swapped[good] <- vapply(models[good], `[[`, NA, "swapped")
+  model <- task$model
+  if (length(task$whole$constant) > 0L) {
+    shared <- model[c("data", "control")]
+    model <- without_copies(model, task)
+    model[c("data", "control")] <- shared
+    model$names <- task$whole$feature_names %||% as.character(seq_len(task$whole$p))
+  }
+  structure(list(fit = fit, model = model, replicates = models, errors = errors,
+                 agreement = agreement, swapped = swapped, seed = task$seed, way = task$way),
+            class = "crl_boot")
+}
+
+#' The whole causal model of each replicate that succeeded
+#' @noRd
+boot_models <- function(boot) {
+  shared <- boot$model[c("data", "control", "names")]
+  good <- Filter(Negate(is.null), boot$replicates)
+  lapply(good, function(model) {
+    model[names(shared)] <- shared
+    class(model) <- "crl_scm"
+    model
+  })
+}
+
+#' A bootstrap that is of this fit, or NULL
+#' @noRd
+check_boot_of <- function(boot, fit, call = rlang::caller_env()) {
+  if (is.null(boot)) {
+    return(NULL)
+  }
+  check_class(boot, "crl_boot", "boot", "crl_boot", call = call)
+  if (!identical(boot$fit$mixing, fit$mixing)) {
+    abort_input(c("{.arg boot} must be a bootstrap of this fit.", "x" = "It is one of another fit.",
+                  "i" = "{.code crl_boot(fit)} makes one."), "fit", call = call)
+  }
+  boot
+}

@@ -1,0 +1,113 @@
+# The causal model of a fit, in one form for every kind of fit: what edges, interventions, checks and
+# bootstrap replicates are read from. A g fit has one; an f fit, which never writes a prior down,
+# gets additive spline mechanisms fitted to draws of its latents, with A held where the fit has it.
+
+# Draws of a row, and iterations of SAEM, where A is held and only mechanisms are fitted.
+COMPANION <- list(draws = 4L, burn_in = 80L, iterations = 80L)
+
+#' "f", "spline", "linear" or "normal"
+#' @noRd
+fit_kind <- function(fit) {
+  if (fit$method == "f") "f" else fit$control$prior
+}
+
+#' Mechanisms, mixing and noise of a fit
+#'
+#' @return A `crl_scm`: list of `kind`; `data`: `dag` (D x D), `targets` (M x D), `latent_names` (D),
+#'   `d`: with nuisance factors as latents that nothing targets; `control`: `mechanism_knots`,
+#'   `intervention`, `prior`; `method` "g"; `prior` (see spline_form()); `latent_noise_var` (D x 2);
+#'   `mixing` (p x D), `center` (p, or NULL), `noise_var` (p); `kept`, how many latents are none of the
+#'   nuisance; `names`, of features; `shifts`, those of fit_shifts()
+#' @noRd
+causal_model <- function(fit, call = rlang::caller_env()) {
+  engine <- if (fit_kind(fit) == "f") companion_fit(fit, call) else inner_fit(fit)
+  compact_model(engine, fit)
+}
+
+#' @param engine The g fit of the coordinates that has the mechanisms.
+#' @param fit The fit of x that has the rest.
+#' @noRd
+compact_model <- function(engine, fit) {
+  data <- engine$data
+  noise <- fit$noise_var %||% rep(fit$sigma2, fit$data$p)
+  noise[fit$data$constant] <- 0
+  structure(list(
+    kind = fit_kind(fit), method = "g",
+    data = data[c("dag", "targets", "latent_names", "d", "n_env", "env_names")],
+    control = engine$control[c("mechanism_knots", "intervention", "prior")],
+    prior = engine$prior[c("theta", "constant", "variance", "range", "noise")],
+    latent_noise_var = engine$latent_noise_var,
+    mixing = cbind(fit$mixing, fit$nuisance$mixing), center = fit$center,
+    noise_var = unname(noise), kept = fit$data$d,
+    names = fit$data$feature_names %||% as.character(seq_len(fit$data$p)),
+    shifts = fit_shifts(fit)$shift
+  ), class = "crl_scm")
+}
+
+#' Mechanisms for the latents of an f fit: SAEM with A and the noise variance held
+#'
+#' @return A g fit of the coordinates
+#' @noRd
+companion_fit <- function(fit, call = rlang::caller_env()) {
+  if (length(fit$data$constant) > 0L) fit <- without_constant(fit)
+  at <- fit_coordinates(fit)
+  init <- list(mixing = at$mixing, sigma2 = at$data$space$sigma2)
+  fit_g_rows(at$data, init, companion_control(fit$control), NULL, call)
+}
+
+#' A fit in the coordinates of the space of its factors
+#' @return list: `data`, see reduced_data(); `mixing`, of the coordinates
+#' @noRd
+fit_coordinates <- function(fit) {
+  measured <- fit$measurement %||% given_measure(fit)
+  data <- fit$inner$data %||% reduced_data(fit$data, measured)
+  all <- unname(cbind(fit$mixing, fit$nuisance$mixing))
+  list(data = data, mixing = data$space$whiten %*% crossprod(measured$span, all))
+}
+
+#' @noRd
+companion_control <- function(control) {
+  control[c("mixing", "sigma2", "prior", "chains", "mc_tol", "progress", "preset")] <-
+    list("fixed", "fixed", "spline", 1L, 0, FALSE, "default")
+  control[names(COMPANION)] <- COMPANION
+  control$seed <- control$seed %||% 1L
+  control
+}
+
+#' The measurement model of a fit under the paper's: A spans the space, noise is equal
+#' @noRd
+given_measure <- function(fit) {
+  span <- polar_factor(unname(fit$mixing))
+  list(center = NULL, noise = "equal", noise_var = rep(fit$sigma2, fit$data$p), nuisance = 0L,
+       span = span, span_noise = diag(fit$sigma2, ncol(span)))
+}
+
+#' A fit must have mechanisms to read, or be one for which they can be fitted
+#' @noRd
+check_causal <- function(fit, what, call = rlang::caller_env()) {
+  if (fit_kind(fit) == "normal") {
+    abort_input(c(paste0("{.fn ", what, "} needs a fit with mechanisms."),
+                  "x" = "This one has {.code prior = \"normal\"}: latents without causes.",
+                  "i" = "Use {.code prior = \"linear\"} or {.code \"spline\"}, or {.code method = \"f\"}."),
+                "method", call = call)
+  }
+  fit
+}
+
+#' Parents that a latent has in a target state
+#' @noRd
+active_parents <- function(model, node, state) {
+  cell <- 2L * (node - 1L) + state + 1L
+  if (is.null(model$prior$theta[[cell]])) integer() else parents_of(model$data$dag, node)
+}
+
+#' The model with other signs of its latents
+#' @noRd
+turned_model <- function(model, sign) {
+  turned <- turn_latents(list(prior = model$prior, mixing = model$mixing,
+                              chains = matrix(0, 0L, model$data$d)),
+                         parent_list(model$data$dag), sign)
+  model[c("prior", "mixing")] <- turned[c("prior", "mixing")]
+  model$shifts <- model$shifts * rep(sign[seq_len(model$kept)], each = length(model$data$n_env))
+  model
+}
