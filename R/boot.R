@@ -201,7 +201,7 @@ boot_replicate <- function(task, number) {
 refit <- function(task, rows, call = NULL) {
   data <- task$data
   data$x <- data$x[rows, , drop = FALSE]
-  data$mean_square <- .Call(C_scan_matrix, data$x)$mean_square
+  data$mean_square <- sum(data$x^2) / data$n
   if (task$way == "direct") {
     return(refit_directly(task, data, rows, call))
   }
