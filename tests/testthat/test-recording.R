@@ -9,7 +9,10 @@ test_that("recorded fits are what they were", {
   withr::local_seed(1)
   found <- recording$compare_records(recording$read_record(test_path("recording.csv")),
                                      recording$run_cases())
-  moved <- found[found$off > recording$TOLERANCE, ]
+  same_blas <- identical(readLines(test_path("recording.csv"), 1L), recording$blas())
+  if (!same_blas) found <- found[!found$case %in% recording$SENSITIVE, ]
+  most <- if (same_blas) recording$TOLERANCE else recording$TOLERANCE_ELSEWHERE
+  moved <- found[found$off > most, ]
   expect_identical(sprintf("%s %s %.0e", moved$case, moved$part, moved$off), character())
   expect_gt(length(unique(found$case)), 50L)
 })
