@@ -3,14 +3,12 @@
 
 TRACE_STEPS <- c("plain", "accelerated", "rejected")
 
-#' The C core's trace, one row an iteration, as a tibble
+#' The C core's trace, whose columns have names, one row an iteration, as a tibble
 #' @noRd
 trace_table <- function(trace) {
-  tibble::tibble(
-    iteration = seq_len(nrow(trace)), sigma2 = trace[, 1L], loss = trace[, 2L],
-    change_mixing = trace[, 3L], change_sigma2 = trace[, 4L], change_latents = trace[, 5L],
-    remaining = trace[, 6L], step = TRACE_STEPS[trace[, 7L] + 1L], floored = trace[, 8L]
-  )
+  table <- tibble::as_tibble(trace)
+  table$step <- TRACE_STEPS[table$step + 1L]
+  tibble::add_column(table, iteration = seq_len(nrow(trace)), .before = 1L)
 }
 
 #' And back

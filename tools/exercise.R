@@ -10,7 +10,7 @@ exercise_kernels <- function(fit) {
   list(
     routine("bspline_basis", c(-1, 0.5, 3), c(-2, 2), 3L, 1L, FALSE),
     routine("polar_factor", fit$mixing),
-    routine("mixing_update", fit$mixing, rep(1, data$d), rep(1, data$d), 1L),
+    routine("mixing_update", fit$mixing, rep(1, data$d), rep(1, data$d), "diagonal"),
     routine("philox_words", c(1, 0, 0, 0), c(1, 0)),
     routine("score_fit", data$x %*% fit$mixing, data$env, data$targets, unname(fit$score$parents),
             rep(1, data$n_domains), ebcrl:::engine_control(fit$control, data$d), NULL)

@@ -50,7 +50,7 @@ SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP co
 SEXP smoothing_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP scale,
                    SEXP control);
 SEXP polar_factor(SEXP m);
-SEXP mixing_update(SEXP m, SEXP second_moment, SEXP scale, SEXP mode);
+SEXP mixing_update(SEXP m, SEXP second, SEXP scale, SEXP mixing);
 SEXP shrinkage(SEXP rows, SEXP spectrum, SEXP gap, SEXP kappa);
 
 /* r_scm.c: the structural causal model, its Bayes optimum, random numbers */

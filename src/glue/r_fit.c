@@ -23,11 +23,11 @@ SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features,
     REAL(coefficients)[c] = (double)cell_coefficients(&m->cell[c]);
     INTEGER(solver)[c] = (int)m->cell[c].solver;
   }
-  /* not mixing_from(): a plan may be asked for before "auto" is resolved */
-  int correlated = list_is(control, "mixing", "psd") || list_is(control, "mixing", "fixed");
-  double n = (double)s.n, d = s.d;
-  double bytes = m->bytes + em_work_bytes(n, Rf_asReal(n_features), d, correlated) +
-                 (3 * n * d + list_number(control, "max_iter") * TRACE_COLUMNS) * sizeof(double);
+  int general = list_is(control, "mixing", "psd") || list_is(control, "mixing", "fixed");
+  double n = (double)s.n, d = s.d, p = Rf_asReal(n_features);
+  double bytes = m->bytes + (em_doubles(n, p, d, s.n_domains, general) + 3 * n * d +
+                             list_number(control, "max_iter") * TRACE_COLUMNS) *
+                                sizeof(double);
   if (list_int(control, "gaussian"))
     bytes += reference_doubles(n, d, s.n_domains) * sizeof(double);
   if (m->set.cross_validate)
@@ -44,57 +44,44 @@ static const int *signs_from(SEXP control) {
 }
 
 static em_settings em_settings_from(SEXP control, SEXP progress) {
-  em_settings set = {.mixing = mixing_from(control),
-                     .learn_sigma2 = list_int(control, "learn_sigma2"),
-                     .eta = list_number(control, "eta"),
-                     .tol = list_number(control, "tol"),
-                     .max_iter = list_count(control, "max_iter", 0),
-                     .accelerate = list_int(control, "acceleration"),
+  em_settings set = {.accelerate = list_int(control, "acceleration"),
                      .signs = signs_from(control),
                      .tick = progress_tick,
                      .ctx = progress};
   return set;
 }
 
-static em_fit_state em_state_from(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega,
-                                  SEXP model, SEXP control, SEXP progress) {
+static estep_state estep_from(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP model,
+                              SEXP control, const char *mixing) {
   assert_double_matrix(x, "x");
-  em_fit_state em = {.x = REAL(x),
-                     .p = Rf_ncols(x),
-                     .sample = sample_from(env, targets, omega),
-                     .set = em_settings_from(control, progress),
-                     .sigma2 = list_number(model, "sigma2")};
-  if ((size_t)Rf_nrows(x) != em.sample.n)
+  estep_state e = {.x = REAL(x),
+                   .p = Rf_ncols(x),
+                   .rows = sample_from(env, targets, omega),
+                   .eta = list_number(control, "eta")};
+  if ((size_t)Rf_nrows(x) != e.rows.n)
     Rf_error("internal error: x and env have different numbers of rows");
-  if (em.set.signs && Rf_length(list_element(control, "signs")) != em.sample.d)
-    Rf_error("internal error: signs must hold one integer a latent");
-  em.score = score_model_from(&em.sample, parents, control);
-  size_t d = (size_t)em.sample.d;
-  int general = Rf_isMatrix(list_element(model, "scale"));
-  list_doubles(model, "orthonormal", (size_t)em.p * d);
-  list_doubles(model, "scale", general ? d * d : d);
-  if (general)
-    em.psd = psd_model_new(em.p, em.sample.d, r_allocator);
-  return em;
+  e.score = score_model_from(&e.rows, parents, control);
+  e.model = measurement_from(model, mixing, e.p, e.rows.d);
+  return e;
 }
 
 /* An empty reference for `least` target sets or more. group: that of each domain, from 0; NULL for
  * no reference. */
-static gaussian_reference *reference_from(const em_fit_state *em, SEXP group, int least,
+static gaussian_reference *reference_from(const estep_state *e, SEXP group, int least,
                                           SEXP parents) {
   if (Rf_isNull(group))
     return NULL;
-  int n_groups = least, most = least + em->sample.n_domains;
-  if (!Rf_isInteger(group) || Rf_length(group) != em->sample.n_domains)
+  int n_groups = least, most = least + e->rows.n_domains;
+  if (!Rf_isInteger(group) || Rf_length(group) != e->rows.n_domains)
     Rf_error("internal error: one group a domain is needed");
-  for (int e = 0; e < Rf_length(group); e++)
-    if (INTEGER(group)[e] < 0 || INTEGER(group)[e] >= most)
+  for (int k = 0; k < Rf_length(group); k++)
+    if (INTEGER(group)[k] < 0 || INTEGER(group)[k] >= most)
       Rf_error("internal error: a group is out of range");
-  for (int e = 0; e < Rf_length(group); e++)
-    n_groups = INTEGER(group)[e] >= n_groups ? INTEGER(group)[e] + 1 : n_groups;
-  family_coords families = family_coords_from(parents, em->sample.d);
-  return reference_new(&em->sample, INTEGER(group), n_groups, families.coord, families.n_coord,
-                       em->score->set.perfect, em->score->shards.n_shards, r_allocator);
+  for (int k = 0; k < Rf_length(group); k++)
+    n_groups = INTEGER(group)[k] >= n_groups ? INTEGER(group)[k] + 1 : n_groups;
+  family_coords families = family_coords_from(parents, e->rows.d);
+  return reference_new(&e->rows, INTEGER(group), n_groups, families.coord, families.n_coord,
+                       e->score->set.perfect, e->score->shards.n_shards, r_allocator);
 }
 
 /* The parts of a reference that the fit keeps, in the order of reference_fields. */
@@ -131,22 +118,26 @@ static SEXP reference_list(const gaussian_reference *r) {
 /* The reference of a fit (or NULL) for other rows: `fitted` has its parts and the group of each
  * domain, numbers from the fit's number of target sets on standing for sets that it has not seen.
  */
-static int use_reference(em_fit_state *em, SEXP fitted, SEXP parents) {
+static int use_reference(estep_state *e, SEXP fitted, SEXP parents) {
   if (Rf_isNull(fitted))
     return STATUS_OK;
   int n_known = Rf_ncols(list_element(fitted, "mean"));
-  em->reference = reference_from(em, list_element(fitted, "group"), n_known, parents);
+  e->reference = reference_from(e, list_element(fitted, "group"), n_known, parents);
   double *part[REFERENCE_PARTS];
-  reference_parts(em->reference, part);
-  size_t d = (size_t)em->sample.d, known = (size_t)n_known;
+  reference_parts(e->reference, part);
+  size_t d = (size_t)e->rows.d, known = (size_t)n_known;
   const size_t length[REFERENCE_PARTS] = {d * known, d * d * known, 2 * d, 2 * d, 2 * d * d};
   for (int k = 0; k < REFERENCE_PARTS; k++)
     memcpy(part[k], list_doubles(fitted, reference_fields[k], length[k]),
            length[k] * sizeof(double));
-  return complete_reference(em, n_known);
+  return estep_complete_reference(e, n_known);
 }
 
-/* One value a cell. */
+/* Values of cells, in the order of cell_values(). */
+enum { CELL_VALUES = 5 };
+static const char *const cell_fields[CELL_VALUES] = {"lambda", "loss", "cg_iterations", "jittered",
+                                                     "unconverged"};
+
 static SEXP cell_values(const score_model *m, int what) {
   SEXP out = PROTECT(Rf_allocVector(REALSXP, 2 * m->d));
   for (int c = 0; c < 2 * m->d; c++) {
@@ -160,50 +151,17 @@ static SEXP cell_values(const score_model *m, int what) {
 }
 
 /* Negative eigenvalues of the posterior covariances of the rows of each domain. */
-static SEXP floored_by_domain(const em_fit_state *em) {
-  if (!em->psd)
+static SEXP floored_by_domain(const estep_state *e) {
+  if (!e->model->kind->full)
     return R_NilValue;
-  int domains = em->sample.n_domains;
+  int domains = e->rows.n_domains;
   SEXP out = Rf_allocVector(INTSXP, domains);
   memset(INTEGER(out), 0, (size_t)domains * sizeof(int));
-  for (int k = 0; k < em->score->shards.n_shards; k++)
-    for (int e = 0; e < domains; e++)
-      INTEGER(out)[e] += em->psd_floored[k * domains + e];
+  for (int k = 0; k < e->score->shards.n_shards; k++)
+    for (int at = 0; at < domains; at++)
+      INTEGER(out)[at] += e->task[k].floored[at];
   return out;
 }
-
-enum {
-  FIT_LATENTS,
-  FIT_SD,
-  FIT_ORTHONORMAL,
-  FIT_SCALE,
-  FIT_SIGMA2,
-  FIT_RANGE,
-  FIT_THETA,
-  FIT_TRACE,
-  FIT_ITERATIONS,
-  FIT_CONVERGED,
-  FIT_CHANGE_LATENTS,
-  FIT_TURN,
-  FIT_GROWTH,
-  FIT_COUNTS,
-  FIT_ETA,
-  FIT_LAMBDA,
-  FIT_LOSS,
-  FIT_CG_ITERATIONS,
-  FIT_JITTERED,
-  FIT_UNCONVERGED,
-  FIT_STATUS,
-  FIT_REFERENCE,
-  FIT_FLOORED,
-  FIT_EXPLAINED
-};
-static const char *fit_fields[] = {
-    "latents",        "latents_sd", "orthonormal",   "scale",      "sigma2",
-    "range",          "theta",      "trace",         "iterations", "converged",
-    "change_latents", "turn",       "growth",        "counts",     "eta",
-    "lambda",         "loss",       "cg_iterations", "jittered",   "unconverged",
-    "status",         "reference",  "floored",       "explained",  ""};
 
 /* Copies fitted coefficients into a score model and marks the cells that have them. */
 static void load_theta(score_model *m, SEXP theta) {
@@ -223,110 +181,144 @@ static void load_theta(score_model *m, SEXP theta) {
   }
 }
 
+/* The trace, a matrix of max_iter rows with the names of its columns. */
+static double *trace_into(SEXP out, int max_iter) {
+  double *value = put_matrix(out, "trace", (size_t)max_iter, TRACE_COLUMNS);
+  name_columns(list_element(out, "trace"), em_trace_columns, TRACE_COLUMNS);
+  return value;
+}
+
 /* Goes on from an earlier fit: its trace, the move of its last E-step, and coefficients, which
  * conjugate gradients start from, and smoothing. */
-static void resume(em_fit_state *em, SEXP earlier) {
+static void resume(em_state *em, SEXP earlier) {
   em->change_latents = NA_REAL;
   if (Rf_isNull(earlier))
     return;
   SEXP trace = list_element(earlier, "trace");
-  size_t done = (size_t)Rf_nrows(trace);
-  if (!Rf_isReal(trace) || Rf_ncols(trace) != TRACE_COLUMNS || done > (size_t)em->set.max_iter)
+  size_t done = (size_t)Rf_nrows(trace), most = (size_t)em->trace.max_iter;
+  if (!Rf_isReal(trace) || Rf_ncols(trace) != TRACE_COLUMNS || done > most)
     Rf_error("internal error: not the trace of an earlier fit");
-  for (int k = 0; k < TRACE_COLUMNS; k++)
-    memcpy(em->trace + (size_t)k * (size_t)em->set.max_iter, REAL(trace) + (size_t)k * done,
-           done * sizeof(double));
-  em->iterations = (int)done;
+  for (size_t k = 0; k < TRACE_COLUMNS; k++)
+    memcpy(em->trace.value + k * most, REAL(trace) + k * done, done * sizeof(double));
+  em->trace.iterations = (int)done;
   em->change_latents = list_number(earlier, "change_latents");
-  em->set.eta = list_number(earlier, "eta");
-  const double *lambda = list_doubles(earlier, "lambda", 2 * (size_t)em->sample.d);
-  for (int c = 0; c < 2 * em->sample.d; c++)
-    em->score->cell[c].lambda = lambda[c];
-  load_theta(em->score, list_element(earlier, "theta"));
+  em->e.eta = list_number(earlier, "eta");
+  const double *lambda = list_doubles(earlier, "lambda", 2 * (size_t)em->e.rows.d);
+  for (int c = 0; c < 2 * em->e.rows.d; c++)
+    em->e.score->cell[c].lambda = lambda[c];
+  load_theta(em->e.score, list_element(earlier, "theta"));
+}
+
+static SEXP em_counts(const em_state *em) {
+  const estep_state *e = &em->e;
+  const char *names[] = {"variance_floored", "outside_range", "sigma2_floored",    "rank_deficient",
+                         "steps_rejected",   "scale_floored", "reference_floored", ""};
+  const double count[] = {(double)e->sums.floored,
+                          (double)e->sums.outside,
+                          e->model->noise.floored,
+                          e->model->rank_deficient,
+                          em->point.rejected,
+                          e->model->scale_floored,
+                          e->reference ? e->reference->floored : 0};
+  SEXP out = Rf_mkNamed(REALSXP, names);
+  memcpy(REAL(out), count, sizeof count);
+  return out;
+}
+
+static void put_results(SEXP out, const em_state *em, int status) {
+  const estep_state *e = &em->e;
+  size_t d = (size_t)e->rows.d;
+  put_int(out, "status", status);
+  put(out, "reference", reference_list(e->reference));
+  put(out, "floored", floored_by_domain(e));
+  put_number(out, "explained", em->explained);
+  put_number(out, "sigma2", e->model->noise.value);
+  memcpy(put_matrix(out, "range", 2, d), e->score->range, 2 * d * sizeof(double));
+  put(out, "theta", theta_list(e->score));
+  put_int(out, "iterations", em->trace.iterations);
+  put(out, "converged", Rf_ScalarLogical(em->converged));
+  put_number(out, "change_latents", em->change_latents);
+  em_point_last_step(&em->point, e->p, e->rows.d, put_matrix(out, "turn", d, d),
+                     put_matrix(out, "growth", d, 1));
+  put_number(out, "eta", e->eta);
+  for (int what = 0; what < CELL_VALUES; what++)
+    put(out, cell_fields[what], cell_values(e->score, what));
+  put(out, "counts", em_counts(em));
 }
 
 SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init, SEXP control,
             SEXP progress) {
-  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fit_fields));
-  em_fit_state em = em_state_from(x, env, targets, parents, omega, init, control, progress);
-  size_t n = em.sample.n, d = (size_t)em.sample.d;
-  em.out.latents = new_numbers(out, FIT_LATENTS, n, d);
-  em.out.sd = new_numbers(out, FIT_SD, n, d);
-  em.orthonormal = own_copy(out, FIT_ORTHONORMAL, list_element(init, "orthonormal"));
-  em.scale = own_copy(out, FIT_SCALE, list_element(init, "scale"));
-  em.trace = new_numbers(out, FIT_TRACE, (size_t)em.set.max_iter, TRACE_COLUMNS);
-  em.y = (double *)R_alloc(n * d, sizeof(double));
-  em.sample.y = em.y;
-  em.smoothing = smoothing_from(&em.sample, control);
-  em.reference = reference_from(&em, list_element(control, "reference"), 0, parents);
-  em.sample.reference = em.reference ? em.reference->score : NULL;
+  const char *fields[] = {
+      "latents",        "latents_sd", "orthonormal",   "scale",      "sigma2",
+      "range",          "theta",      "trace",         "iterations", "converged",
+      "change_latents", "turn",       "growth",        "counts",     "eta",
+      "lambda",         "loss",       "cg_iterations", "jittered",   "unconverged",
+      "status",         "reference",  "floored",       "explained",  ""};
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  em_state em = {.e = estep_from(x, env, targets, parents, omega, init, control,
+                                 list_string(control, "mixing")),
+                 .set = em_settings_from(control, progress),
+                 .trace = {.max_iter = list_count(control, "max_iter", 0),
+                           .tol = list_number(control, "tol")}};
+  estep_state *e = &em.e;
+  size_t n = e->rows.n, d = (size_t)e->rows.d;
+  e->model->noise.learned = list_int(control, "learn_sigma2");
+  if (em.set.signs && Rf_length(list_element(control, "signs")) != e->rows.d)
+    Rf_error("internal error: signs must hold one integer a latent");
+  e->out.latents = put_matrix(out, "latents", n, d);
+  e->out.sd = put_matrix(out, "latents_sd", n, d);
+  e->model->orthonormal = put_copy(out, "orthonormal", list_element(init, "orthonormal"));
+  e->model->scale = put_copy(out, "scale", list_element(init, "scale"));
+  e->y = (double *)r_allocator(n * d, sizeof(double));
+  e->rows.y = e->y;
+  e->reference = reference_from(e, list_element(control, "reference"), 0, parents);
+  em.smoothing = smoothing_from(&e->rows, control);
+  em.trace.value = trace_into(out, em.trace.max_iter);
   resume(&em, list_element(init, "resume"));
 
   int status = em_prepare(&em, r_allocator);
   if (status == STATUS_OK)
     status = em_run(&em);
 
-  SET_VECTOR_ELT(out, FIT_STATUS, Rf_ScalarInteger(status));
-  SET_VECTOR_ELT(out, FIT_REFERENCE, reference_list(em.reference));
-  SET_VECTOR_ELT(out, FIT_FLOORED, floored_by_domain(&em));
-  SET_VECTOR_ELT(out, FIT_EXPLAINED, Rf_ScalarReal(em.explained));
-  SET_VECTOR_ELT(out, FIT_SIGMA2, Rf_ScalarReal(em.sigma2));
-  memcpy(new_numbers(out, FIT_RANGE, 2, d), em.score->range, 2 * d * sizeof(double));
-  SET_VECTOR_ELT(out, FIT_THETA, theta_list(em.score));
-  SET_VECTOR_ELT(out, FIT_ITERATIONS, Rf_ScalarInteger(em.iterations));
-  SET_VECTOR_ELT(out, FIT_CONVERGED, Rf_ScalarLogical(em.converged));
-  SET_VECTOR_ELT(out, FIT_CHANGE_LATENTS, Rf_ScalarReal(em.change_latents));
-  em_last_step(&em, new_numbers(out, FIT_TURN, d, d), new_numbers(out, FIT_GROWTH, d, 1));
-  SET_VECTOR_ELT(out, FIT_ETA, Rf_ScalarReal(em.set.eta));
-  for (int what = 0; what < 5; what++)
-    SET_VECTOR_ELT(out, FIT_LAMBDA + what, cell_values(em.score, what));
-  const char *counts[] = {
-      "variance_floored", "outside_range", "sigma2_floored",    "rank_deficient",
-      "steps_rejected",   "scale_floored", "reference_floored", ""};
-  const double count[] = {(double)em.sums.floored,
-                          (double)em.sums.outside,
-                          em.sigma2_floored,
-                          em.rank_deficient,
-                          em.rejected,
-                          em.scale_floored,
-                          em.reference ? em.reference->floored : 0};
-  SEXP counted = Rf_mkNamed(REALSXP, counts);
-  SET_VECTOR_ELT(out, FIT_COUNTS, counted);
-  memcpy(REAL(counted), count, sizeof count);
+  put_results(out, &em, status);
   UNPROTECT(1);
   return out;
 }
 
+static double *copy_of(const double *from, size_t length) {
+  double *to = (double *)r_allocator(length, sizeof(double));
+  memcpy(to, from, length * sizeof(double));
+  return to;
+}
+
+/* The E-step of a fitted model for given rows. */
 SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP control) {
   const char *fields[] = {"y",       "score",      "dscore", "latents", "latents_sd",
                           "floored", "divergence", "status", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SEXP omega = PROTECT(Rf_allocVector(REALSXP, Rf_nrows(targets)));
-  for (int e = 0; e < Rf_nrows(targets); e++)
-    REAL(omega)[e] = 1;
-  em_fit_state em = em_state_from(x, env, targets, parents, omega, model, control, R_NilValue);
-  size_t n = em.sample.n, d = (size_t)em.sample.d;
-  load_theta(em.score, list_element(model, "theta"));
-  em.orthonormal = REAL(list_element(model, "orthonormal"));
-  em.scale = REAL(list_element(model, "scale"));
-  em.y = new_numbers(out, 0, n, d);
-  em.out.score = new_numbers(out, 1, n, d);
-  em.out.dscore = new_numbers(out, 2, n, d);
-  em.out.latents = new_numbers(out, 3, n, d);
-  em.out.sd = new_numbers(out, 4, n, d);
-  SET_VECTOR_ELT(out, 6, Rf_allocVector(REALSXP, (R_xlen_t)n));
-  em.out.divergence = REAL(VECTOR_ELT(out, 6));
-  em.sample.y = em.y;
-  if (em_prepare(&em, r_allocator) != STATUS_OK)
+  SEXP omega = PROTECT(unit_weights(Rf_nrows(targets)));
+  estep_state e = estep_from(x, env, targets, parents, omega, model, control, "fixed");
+  size_t n = e.rows.n, d = (size_t)e.rows.d;
+  load_theta(e.score, list_element(model, "theta"));
+  e.y = put_matrix(out, "y", n, d);
+  e.out.score = put_matrix(out, "score", n, d);
+  e.out.dscore = put_matrix(out, "dscore", n, d);
+  e.out.latents = put_matrix(out, "latents", n, d);
+  e.out.sd = put_matrix(out, "latents_sd", n, d);
+  put(out, "divergence", Rf_allocVector(REALSXP, (R_xlen_t)n));
+  e.out.divergence = REAL(list_element(out, "divergence"));
+  e.model->scale = copy_of(e.model->scale, measurement_second_size(e.model));
+  estep_prepare(&e, r_allocator);
+  if (e.model->kind->refresh(e.model) != STATUS_OK)
     Rf_error("internal error: the scale matrix has no eigenvalues");
 
-  pseudo_latents(&em);
-  int status = use_reference(&em, list_element(model, "reference"), parents);
+  estep_project(&e);
+  int status = use_reference(&e, list_element(model, "reference"), parents);
   if (status == STATUS_OK)
-    posterior_pass(&em, 1);
+    estep_moments(&e, 1);
 
-  SET_VECTOR_ELT(out, 7, Rf_ScalarInteger(status));
-  SET_VECTOR_ELT(out, 5, Rf_ScalarReal((double)em.sums.floored));
+  put_int(out, "status", status);
+  put_number(out, "floored", (double)e.sums.floored);
   UNPROTECT(2);
   return out;
 }

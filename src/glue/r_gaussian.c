@@ -137,9 +137,7 @@ SEXP gaussian_bytes(SEXP q, SEXP d, SEXP n_groups) {
 SEXP gaussian_rows(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP control) {
   const char *fields[] = {"latents", "latents_sd", "quantiles", "draws", "status", ""};
   assert_double_matrix(x, "x");
-  SEXP omega = PROTECT(Rf_allocVector(REALSXP, Rf_nrows(targets)));
-  for (int e = 0; e < Rf_nrows(targets); e++)
-    REAL(omega)[e] = 1;
+  SEXP omega = PROTECT(unit_weights(Rf_nrows(targets)));
   latent_sample rows = sample_from(env, targets, omega);
   if ((size_t)Rf_nrows(x) != rows.n)
     Rf_error("internal error: x and env have different numbers of rows");

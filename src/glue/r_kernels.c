@@ -117,19 +117,18 @@ SEXP polar_factor(SEXP m) {
   return out;
 }
 
-/* m: sum omega x z'. */
-SEXP mixing_update(SEXP m, SEXP second_moment, SEXP scale, SEXP mode) {
+/* A given m, sum omega x z', and second, sum omega E z_j^2; mixing: the kind, a string. */
+SEXP mixing_update(SEXP m, SEXP second, SEXP scale, SEXP mixing) {
   assert_double_matrix(m, "m");
   const char *fields[] = {"orthonormal", "scale", ""};
-  int p = Rf_nrows(m), d = Rf_ncols(m), deficient;
-  polar_work w = polar_work_new(p, d, r_allocator);
-  double *scratch = (double *)r_allocator((size_t)p * (size_t)d, sizeof(double));
+  const measurement_kind *kind = measurement_kind_named(CHAR(Rf_asChar(mixing)));
+  if (!kind || kind->full || kind->held)
+    Rf_error("internal error: no update of orthogonal columns has this name");
+  measurement model = measurement_new(kind, Rf_nrows(m), Rf_ncols(m), r_allocator);
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, p, d));
-  SET_VECTOR_ELT(out, 1, Rf_duplicate(scale));
-  int status =
-      mixing_update_step(REAL(m), REAL(second_moment), (mixing_kind)Rf_asInteger(mode), &w, scratch,
-                         REAL(VECTOR_ELT(out, 0)), REAL(VECTOR_ELT(out, 1)), &deficient);
+  model.orthonormal = put_matrix(out, "orthonormal", (size_t)model.p, (size_t)model.d);
+  model.scale = put_copy(out, "scale", scale);
+  int status = kind->update(&model, REAL(m), REAL(second));
   if (status != STATUS_OK)
     Rf_error("internal error: no update of the mixing matrix, status %d", status);
   UNPROTECT(1);

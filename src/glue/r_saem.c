@@ -314,9 +314,7 @@ SEXP latent_draws(SEXP projected, SEXP latents, SEXP env, SEXP targets, SEXP par
                   SEXP control) {
   const char *fields[] = {"latents", "latents_sd", "quantiles", "draws", "error", "chains", ""};
   assert_double_matrix(projected, "projected");
-  SEXP omega = PROTECT(Rf_allocVector(REALSXP, Rf_nrows(targets)));
-  for (int e = 0; e < Rf_nrows(targets); e++)
-    REAL(omega)[e] = 1;
+  SEXP omega = PROTECT(unit_weights(Rf_nrows(targets)));
   latent_sample rows = sample_from(env, targets, omega);
   size_t n = rows.n, d = (size_t)rows.d, walks = d * (size_t)rows.n_domains;
   if (!Rf_isReal(latents) || (size_t)XLENGTH(latents) != n * d ||

@@ -54,7 +54,7 @@ int *list_integers(SEXP list, const char *name, size_t length) {
   return INTEGER(value);
 }
 
-static const char *list_string(SEXP list, const char *name) {
+const char *list_string(SEXP list, const char *name) {
   SEXP value = list_element(list, name);
   if (!Rf_isString(value) || Rf_length(value) != 1)
     Rf_error("internal error: '%s' is not a string", name);
@@ -84,6 +84,39 @@ double *new_numbers(SEXP list, int at, size_t rows, size_t cols) {
 double *own_copy(SEXP list, int at, SEXP value) {
   SET_VECTOR_ELT(list, at, Rf_duplicate(value));
   return REAL(VECTOR_ELT(list, at));
+}
+
+void put(SEXP list, const char *name, SEXP value) {
+  SEXP names = Rf_getAttrib(list, R_NamesSymbol);
+  for (int i = 0; i < Rf_length(names); i++)
+    if (strcmp(CHAR(STRING_ELT(names, i)), name) == 0) {
+      SET_VECTOR_ELT(list, i, value);
+      return;
+    }
+  Rf_error("internal error: results have no element '%s'", name);
+}
+
+void put_number(SEXP list, const char *name, double value) {
+  put(list, name, Rf_ScalarReal(value));
+}
+
+void put_int(SEXP list, const char *name, int value) {
+  put(list, name, Rf_ScalarInteger(value));
+}
+
+double *put_matrix(SEXP list, const char *name, size_t rows, size_t cols) {
+  SEXP value = PROTECT(Rf_allocMatrix(REALSXP, (int)rows, (int)cols));
+  put(list, name, value);
+  UNPROTECT(1);
+  memset(REAL(value), 0, rows * cols * sizeof(double));
+  return REAL(value);
+}
+
+double *put_copy(SEXP list, const char *name, SEXP value) {
+  SEXP copy = PROTECT(Rf_duplicate(value));
+  put(list, name, copy);
+  UNPROTECT(1);
+  return REAL(copy);
 }
 
 void *r_allocator(size_t count, size_t size) {
@@ -154,6 +187,22 @@ void assert_codes(SEXP env, int n_domains) {
       Rf_error("internal error: domain code out of range in row %g", (double)i + 1);
 }
 
+SEXP unit_weights(int n_domains) {
+  SEXP omega = Rf_allocVector(REALSXP, n_domains);
+  for (int e = 0; e < n_domains; e++)
+    REAL(omega)[e] = 1;
+  return omega;
+}
+
+void name_columns(SEXP matrix, const char *const *names, int n) {
+  SEXP both = PROTECT(Rf_allocVector(VECSXP, 2)), columns = Rf_allocVector(STRSXP, n);
+  SET_VECTOR_ELT(both, 1, columns);
+  for (int k = 0; k < n; k++)
+    SET_STRING_ELT(columns, k, Rf_mkChar(names[k]));
+  Rf_setAttrib(matrix, R_DimNamesSymbol, both);
+  UNPROTECT(1);
+}
+
 latent_sample sample_from(SEXP env, SEXP targets, SEXP omega) {
   if (!Rf_isInteger(targets) || !Rf_isMatrix(targets) || !Rf_isReal(omega) ||
       Rf_length(omega) != Rf_nrows(targets))
@@ -176,10 +225,20 @@ latent_sample sample_from(SEXP env, SEXP targets, SEXP omega) {
 static const char *const interactions[] = {"tensor", "pairwise", "additive", NULL};
 static const char *const penalties[] = {"ridge", "difference", NULL};
 static const char *const solvers[] = {"auto", "cholesky", "cg", NULL};
-static const char *const mixings[] = {"orthonormal", "diagonal", "fixed", "psd", NULL};
 
-mixing_kind mixing_from(SEXP control) {
-  return (mixing_kind)list_named(control, "mixing", mixings);
+measurement *measurement_from(SEXP model, const char *mixing, int p, int d) {
+  int general = Rf_isMatrix(list_element(model, "scale")); /* A held may have any columns */
+  size_t square = (size_t)d * (size_t)d;
+  int held = strcmp(mixing, "fixed") == 0;
+  const measurement_kind *kind = measurement_kind_named(held && general ? "fixed_general" : mixing);
+  if (!kind || !kind->moments || kind->full != general)
+    Rf_error("internal error: mixing '%s' does not go with this scale", mixing);
+  measurement *m = (measurement *)r_allocator(1, sizeof *m);
+  *m = measurement_new(kind, p, d, r_allocator);
+  m->orthonormal = list_doubles(model, "orthonormal", (size_t)p * (size_t)d);
+  m->scale = list_doubles(model, "scale", general ? square : (size_t)d);
+  m->noise.value = list_number(model, "sigma2");
+  return m;
 }
 
 score_settings score_settings_from(SEXP control) {

@@ -20,6 +20,7 @@ int list_choice(SEXP list, const char *name, int n);
 int list_count(SEXP list, const char *name, int min);
 double *list_doubles(SEXP list, const char *name, size_t length);
 int *list_integers(SEXP list, const char *name, size_t length);
+const char *list_string(SEXP list, const char *name);
 /* Is the string `value`? */
 int list_is(SEXP list, const char *name, const char *value);
 
@@ -32,6 +33,14 @@ int list_threads(SEXP list);
 /* Element `at` of a list becomes a matrix of zeros, or a copy of a numeric value: its numbers. */
 double *new_numbers(SEXP list, int at, size_t rows, size_t cols);
 double *own_copy(SEXP list, int at, SEXP value);
+
+/* The same by name: a value, a number, an integer, a matrix of zeros, a copy of a numeric value.
+ * The last two return their numbers. */
+void put(SEXP list, const char *name, SEXP value);
+void put_number(SEXP list, const char *name, double value);
+void put_int(SEXP list, const char *name, int value);
+double *put_matrix(SEXP list, const char *name, size_t rows, size_t cols);
+double *put_copy(SEXP list, const char *name, SEXP value);
 
 /* R_alloc as an allocator: released when .Call ends, however it ends. */
 void *r_allocator(size_t count, size_t size);
@@ -52,6 +61,12 @@ void assert_double_matrix(SEXP x, const char *name);
 /* Integers from 1 to n_domains. */
 void assert_codes(SEXP env, int n_domains);
 
+/* So many ones, for rows that all count alike. */
+SEXP unit_weights(int n_domains);
+
+/* Names of a matrix's columns. */
+void name_columns(SEXP matrix, const char *const *names, int n);
+
 /* Domains, targets and weights of n rows; y is set by the caller. */
 latent_sample sample_from(SEXP env, SEXP targets, SEXP omega);
 
@@ -70,7 +85,9 @@ score_model *score_model_from(const latent_sample *s, SEXP parents, SEXP control
 
 score_settings score_settings_from(SEXP control);
 
-mixing_kind mixing_from(SEXP control);
+/* The measurement model of `model` (orthonormal, scale, sigma2); mixing: the name of its kind,
+ * where the scale, a vector or a matrix, tells orthogonal from any columns that are held. */
+measurement *measurement_from(SEXP model, const char *mixing, int p, int d);
 
 /* What chooses lambda and eta; NULL if both are given. */
 smoothing *smoothing_from(const latent_sample *s, SEXP control);

@@ -3,76 +3,137 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_ALTERNATIONS = 100 };
-static const double SCALE_TOL = 1e-12;
+/* Least sigma2, in units of the mean square of x. */
+static const double SIGMA2_LEAST = 1e-10;
 
-/* Least D: second moments of the latents, about 1 / D^2, have to be representable. */
-static const double SCALE_LEAST = 1e-100;
+extern const measurement_kind measurement_orthonormal, measurement_diagonal, measurement_fixed,
+    measurement_psd, measurement_fixed_general, measurement_lengths, measurement_unit,
+    measurement_least_squares, measurement_held, measurement_turned;
 
-static double column_dot(const double *a, const double *b, int p, int j) {
-  size_t at = (size_t)j * (size_t)p;
-  return dot(a + at, b + at, (size_t)p);
+static const measurement_kind *const kinds[] = {
+    &measurement_orthonormal, &measurement_diagonal,      &measurement_fixed,
+    &measurement_psd,         &measurement_fixed_general, &measurement_lengths,
+    &measurement_unit,        &measurement_least_squares, &measurement_held,
+    &measurement_turned};
+
+const measurement_kind *measurement_kind_named(const char *name) {
+  for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+    if (strcmp(kinds[k]->name, name) == 0)
+      return kinds[k];
+  return NULL;
 }
 
-static void flip_column(double *a, int p, int j) {
-  for (int k = 0; k < p; k++)
-    a[(size_t)j * (size_t)p + (size_t)k] *= -1;
+/* LAPACK's dsyev: (NB + 2) d, with room for its block size. */
+static int eigen_work(int d) {
+  return 66 * d;
 }
 
-/* D given O; a latent whose column points the wrong way is turned, so that D stays positive. */
-static double update_scale(const double *cross, const double *second, int p, int d,
-                           double *orthonormal, double *scale) {
-  double change = 0, largest = 0;
-  for (int j = 0; j < d; j++) {
-    double s = column_dot(orthonormal, cross, p, j) / second[j];
-    if (s < 0) {
-      flip_column(orthonormal, p, j);
-      s = -s;
-    }
-    change = fmax(change, fabs(s - scale[j]));
-    largest = fmax(largest, s);
-    scale[j] = s;
-  }
-  return change / largest;
+static spectral_work spectral_work_new(int d, allocator alloc) {
+  size_t square = (size_t)d * (size_t)d;
+  spectral_work w = {eigen_work(d), alloc(square, sizeof(double)), alloc((size_t)d, sizeof(double)),
+                     alloc((size_t)eigen_work(d), sizeof(double)), alloc(square, sizeof(double))};
+  return w;
 }
 
-int mixing_update_step(const double *cross, const double *second, mixing_kind kind, polar_work *w,
-                       double *scratch, double *orthonormal, double *scale, int *rank_deficient) {
-  int p = w->p, d = w->d, status = STATUS_OK;
+measurement measurement_new(const measurement_kind *kind, int p, int d, allocator alloc) {
   size_t tall = (size_t)p * (size_t)d;
-  *rank_deficient = 0;
-  if (kind == MIXING_FIXED)
-    return STATUS_OK;
-  if (kind == MIXING_ORTHONORMAL) {
-    status = polar_factor_of(cross, w, orthonormal, rank_deficient);
-  } else {
-    double change = INFINITY;
-    for (int k = 0; k < MAX_ALTERNATIONS && change > SCALE_TOL && status == STATUS_OK; k++) {
-      for (size_t g = 0; g < tall; g++)
-        scratch[g] = cross[g] * scale[g / (size_t)p];
-      status = polar_factor_of(scratch, w, orthonormal, rank_deficient);
-      change = update_scale(cross, second, p, d, orthonormal, scale);
-    }
-    for (int j = 0; j < d && status == STATUS_OK; j++)
-      if (!(scale[j] > SCALE_LEAST))
-        status = STATUS_SHRUNK;
+  measurement m = {.kind = kind,
+                   .p = p,
+                   .d = d,
+                   .polar = polar_work_new(p, d, alloc),
+                   .scratch = alloc(tall, sizeof(double))};
+  if (kind->full) {
+    m.gram = alloc((size_t)d * (size_t)d, sizeof(double));
+    m.spectral = spectral_work_new(d, alloc);
   }
-  return status;
+  kind->allocate(&m, alloc);
+  return m;
 }
 
-void match_signs(const double *previous, double *orthonormal, int p, int d) {
-  for (int j = 0; j < d; j++)
-    if (column_dot(orthonormal, previous, p, j) < 0)
-      flip_column(orthonormal, p, j);
+double measurement_doubles(double p, double d, int general) {
+  return 4 * p * d + d * d + 5 * d + (general ? p * d + 4 * d * d + 67 * d : 0);
 }
 
-double sigma2_update(double sum_sq, const double *cross, const double *second,
-                     const double *orthonormal, const double *scale, size_t n, int p, int d,
-                     double floor, int *floored) {
-  double sum = sum_sq;
-  for (int j = 0; j < d; j++)
-    sum += scale[j] * scale[j] * second[j] - 2 * scale[j] * column_dot(orthonormal, cross, p, j);
-  double sigma2 = sum / ((double)n * p);
-  *floored = sigma2 <= floor;
-  return *floored ? floor : sigma2;
+measurement_task measurement_task_new(const measurement *m, allocator alloc) {
+  size_t d = (size_t)m->d, wide = d * BLOCK_ROWS;
+  measurement_task t = {.score = alloc(wide, sizeof(double)),
+                        .slope = alloc(wide, sizeof(double)),
+                        .covariance = alloc(m->kind->full ? d * wide : wide, sizeof(double)),
+                        .floored = alloc(BLOCK_ROWS, sizeof(int))};
+  if (m->kind->full) {
+    t.jacobian = alloc(d * wide, sizeof(double));
+    t.product = alloc(d * wide, sizeof(double));
+    t.one = spectral_work_new(m->d, alloc);
+  }
+  return t;
+}
+
+double measurement_task_doubles(double d, int general) {
+  return BLOCK_ROWS * (3 * d + 0.5) + (general ? d * d * (3 * BLOCK_ROWS + 2) + 67 * d : 0);
+}
+
+noise_level measurement_noise_level(double sigma2, int learned, double sum_sq, double entries) {
+  noise_level level = {.value = sigma2,
+                       .sum_sq = sum_sq,
+                       .entries = entries,
+                       .mean_square = sum_sq / entries,
+                       .least = SIGMA2_LEAST * (sum_sq / entries),
+                       .learned = learned};
+  return level;
+}
+
+size_t measurement_second_size(const measurement *m) {
+  size_t d = (size_t)m->d;
+  return m->kind->full ? d * d : d;
+}
+
+double measurement_explained(const measurement *m, const double *second) {
+  double sum = 0;
+  if (m->kind->full)
+    return dot(m->gram, second, (size_t)m->d * (size_t)m->d);
+  for (int j = 0; j < m->d; j++)
+    sum += m->scale[j] * m->scale[j] * second[j];
+  return sum;
+}
+
+void measurement_update_noise(measurement *m, const double *cross, const double *second) {
+  noise_level *level = &m->noise;
+  if (!level->learned)
+    return;
+  level->value = m->kind->unexplained(m, cross, second) / level->entries;
+  if (level->value <= level->least) {
+    level->value = level->least;
+    level->floored++;
+  }
+}
+
+int measurement_update(measurement *m, const double *cross, const double *second,
+                       const double *before) {
+  int status = m->kind->update ? m->kind->update(m, cross, second) : STATUS_OK;
+  measurement_update_noise(m, cross, second);
+  return status == STATUS_OK && m->kind->settle ? m->kind->settle(m, before) : status;
+}
+
+projection_noise measurement_noise(const measurement *m) {
+  projection_noise noise = {m->noise.value, m->shape ? m->scale : NULL, m->shape};
+  return noise;
+}
+
+const double *measurement_loadings(const measurement *m) {
+  return m->kind->full ? m->mixing : m->orthonormal;
+}
+
+size_t measurement_point_size(int p, int d) {
+  return (size_t)p * (size_t)d + (size_t)d + 1;
+}
+
+void measurement_pack(const measurement *m, double *point) {
+  m->kind->pack(m, point);
+  point[measurement_point_size(m->p, m->d) - 1] = log(m->noise.value / m->noise.mean_square);
+}
+
+int measurement_unpack(measurement *m, const double *point) {
+  if (m->noise.learned)
+    m->noise.value = m->noise.mean_square * exp(point[measurement_point_size(m->p, m->d) - 1]);
+  return m->kind->held ? STATUS_OK : m->kind->unpack(m, point);
 }

@@ -1,33 +1,46 @@
-/* M-step for the measurement model x = A z + noise, A = O D (4.7)-(4.9). */
+/* Measurement models: their kinds, their memory, and the M-step (4.7)-(4.9). */
 #ifndef EBCRL_MEASUREMENT_H
 #define EBCRL_MEASUREMENT_H
 
-#include "linalg.h"
+#include "measurement_kind.h"
 
-/* psd: A = O Lambda with any columns, see psd.h. fixed may hold such a matrix, too. */
-typedef enum {
-  MIXING_ORTHONORMAL = 0,
-  MIXING_DIAGONAL = 1,
-  MIXING_FIXED = 2,
-  MIXING_PSD = 3
-} mixing_kind;
+/* The kind of this name, or NULL. */
+const measurement_kind *measurement_kind_named(const char *name);
 
-/* cross = sum omega x z' (p x d), second = sum omega E z_j^2 (d).
- * orthonormal: D = 1 and O = polar factor of cross.
- * diagonal: for given D, O = polar(cross D); for given O, D_jj = (O'cross)_jj / second_j; in turn,
- * from the D given, until D stops moving. (4.8) as printed mixes up the two: its D has a square,
- * and pairs singular values with latents they do not belong to unless V = I.
- * A D_jj that is 0 ends in STATUS_SHRUNK. scratch: p x d. */
-int mixing_update_step(const double *cross, const double *second, mixing_kind kind, polar_work *w,
-                       double *scratch, double *orthonormal, double *scale, int *rank_deficient);
+/* Allocates all but orthonormal, scale (orthogonal and any columns) and mixing (as they are), which
+ * are the caller's, as noise and refresh are. */
+measurement measurement_new(const measurement_kind *kind, int p, int d, allocator alloc);
 
-/* Turns columns of O that point against those of the previous A (Appendix A.2: signs are ties).
- * Cross products made with the old latents no longer belong to a turned column: last of all. */
-void match_signs(const double *previous, double *orthonormal, int p, int d);
+double measurement_doubles(double p, double d, int general);
 
-/* (4.9): (sum_sq + sum_j D_jj^2 second_j - 2 tr(A'cross)) / (n p), at least floor. */
-double sigma2_update(double sum_sq, const double *cross, const double *second,
-                     const double *orthonormal, const double *scale, size_t n, int p, int d,
-                     double floor, int *floored);
+measurement_task measurement_task_new(const measurement *m, allocator alloc);
+
+double measurement_task_doubles(double d, int general);
+
+/* sigma2 (value, learned), with the bound that belongs to x. */
+noise_level measurement_noise_level(double sigma2, int learned, double sum_sq, double entries);
+
+/* E|A z|^2 in sum over rows, from their second moments. */
+double measurement_explained(const measurement *m, const double *second);
+
+/* (4.9): what is unexplained, an entry of x, at least the bound; if learned. */
+void measurement_update_noise(measurement *m, const double *cross, const double *second);
+
+/* The M-step: A (4.7), (4.8) and sigma2 (4.9) given the moments; before: the previous A. */
+int measurement_update(measurement *m, const double *cross, const double *second,
+                       const double *before);
+
+/* Numbers in the second moments. */
+size_t measurement_second_size(const measurement *m);
+
+projection_noise measurement_noise(const measurement *m);
+
+/* Columns of A up to positive factors, of a size whose powers are representable. */
+const double *measurement_loadings(const measurement *m);
+
+/* The point that the EM map moves: that of the kind, and log sigma2 in units of the mean square. */
+size_t measurement_point_size(int p, int d);
+void measurement_pack(const measurement *m, double *point);
+int measurement_unpack(measurement *m, const double *point);
 
 #endif

@@ -123,12 +123,12 @@ static int eigen_of(gaussian_reference *r) {
 }
 
 /* Entry of the covariance of the noise. */
-static double noise_entry(const pseudo_noise *noise, size_t d, size_t j, size_t k) {
+static double noise_entry(const projection_noise *noise, size_t d, size_t j, size_t k) {
   return noise->sigma2 * (noise->shape ? noise->shape[j + k * d] : j == k);
 }
 
 /* The structured moments of the pseudo-latents: those of the latents, and the noise. */
-static void structured_moments(const gaussian_reference *r, size_t g, const pseudo_noise *noise,
+static void structured_moments(const gaussian_reference *r, size_t g, const projection_noise *noise,
                                double *mean, double *cov) {
   size_t d = (size_t)r->d;
   linear_scm_moments(&r->scm, r->targets + g, r->n_groups, mean, cov);
@@ -187,7 +187,7 @@ static void shrink_moments(gaussian_reference *r, size_t g) {
 
 /* The inverse of a covariance whose excess over the noise is positive definite, in place; returns
  * whether it was. */
-static int plain_precision(gaussian_reference *r, const pseudo_noise *noise, double *cov) {
+static int plain_precision(gaussian_reference *r, const projection_noise *noise, double *cov) {
   size_t d = (size_t)r->d;
   int info;
   for (size_t j = 0; j < d; j++)
@@ -205,7 +205,7 @@ static int plain_precision(gaussian_reference *r, const pseudo_noise *noise, dou
 }
 
 /* P = Lambda max(Lambda C Lambda, sigma2)^-1 Lambda, max of eigenvalues; in place of C. */
-static int floored_precision(gaussian_reference *r, const pseudo_noise *noise, double *cov) {
+static int floored_precision(gaussian_reference *r, const projection_noise *noise, double *cov) {
   size_t d = (size_t)r->d;
   const double *turned = r->vectors;
   if (plain_precision(r, noise, cov))
@@ -237,7 +237,7 @@ static int floored_precision(gaussian_reference *r, const pseudo_noise *noise, d
   return STATUS_OK;
 }
 
-int reference_implied(gaussian_reference *r, int g, const pseudo_noise *noise) {
+int reference_implied(gaussian_reference *r, int g, const projection_noise *noise) {
   size_t at = (size_t)g, d = (size_t)r->d;
   double *cov = r->precision + at * d * d;
   structured_moments(r, at, noise, r->mean + at * d, cov);
@@ -245,7 +245,7 @@ int reference_implied(gaussian_reference *r, int g, const pseudo_noise *noise) {
 }
 
 /* kappa, m_a and P_a from the moments of the target sets. */
-static int fit_gaussians(gaussian_reference *r, const pseudo_noise *noise) {
+static int fit_gaussians(gaussian_reference *r, const projection_noise *noise) {
   size_t d = (size_t)r->d, groups = (size_t)r->n_groups;
   const group_moments own = {r->d, r->n_groups, r->targets, r->weight, r->own_mean, r->second};
   const shrinkage_problem problem = {r->d, r->n_groups, r->rows, r->spectrum, r->gap};
@@ -297,7 +297,7 @@ void reference_score(gaussian_reference *r, const latent_sample *s, const row_sh
 }
 
 int reference_fit(gaussian_reference *r, const latent_sample *s, const row_shards *shards,
-                  int threads, const pseudo_noise *noise) {
+                  int threads, const projection_noise *noise) {
   size_t d = (size_t)r->d, size = d * (d + 1) * (size_t)r->n_groups;
 #ifdef _OPENMP
 #pragma omp parallel for schedule(dynamic) num_threads(threads)

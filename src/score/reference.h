@@ -1,7 +1,7 @@
 /* The Gaussian reference score of the pseudo-latents.
  *
  * A causal score (5.2) sees a node, its parents and its own target state: not what the children say
- * about the node, nor what noise of covariance sigma2 Lambda^-2 (psd.h) couples. The reference is
+ * about the node, nor what noise of covariance sigma2 Lambda^-2 (measurement.h) couples. The reference is
  * the score of a Gaussian for each combination of targets a,
  *   g_a(y) = -P_a (y - m_a),
  * which has the linear part of all that, and which the score class then corrects: score matching
@@ -17,13 +17,8 @@
 #define EBCRL_REFERENCE_H
 
 #include "linear_scm.h"
+#include "measurement.h"
 #include "rows.h"
-
-/* Noise of the pseudo-latents: covariance sigma2 N, N = Lambda^-2; both NULL where Lambda = I. */
-typedef struct {
-  double sigma2;
-  const double *lambda, *shape; /* d x d: Lambda, N */
-} pseudo_noise;
 
 typedef struct {
   int d, n_groups, n_shards, lwork;
@@ -53,10 +48,10 @@ double reference_doubles(double n, double d, double n_groups);
 
 /* m_a and P_a from the pseudo-latents, and the score at every row. */
 int reference_fit(gaussian_reference *r, const latent_sample *s, const row_shards *shards,
-                  int threads, const pseudo_noise *noise);
+                  int threads, const projection_noise *noise);
 
 /* The mean and precision that r->scm implies for target set g. */
-int reference_implied(gaussian_reference *r, int g, const pseudo_noise *noise);
+int reference_implied(gaussian_reference *r, int g, const projection_noise *noise);
 
 /* The score at every row, from mean and precision. */
 void reference_score(gaussian_reference *r, const latent_sample *s, const row_shards *shards,

@@ -246,9 +246,9 @@ test_that("mixing_update() agrees with alternating least squares", {
     z <- matrix(stats::rnorm(200 * d), 200, d)
     m <- truth %*% crossprod(z) + 0.1 * matrix(stats::rnorm(8 * d), 8, d)
     second <- colSums(z^2) + 5
-    for (mode in 0:1) {
+    for (mode in c("orthonormal", "diagonal")) {
       update <- .Call(C_mixing_update, m, second, rep(1, d), mode)
-      reference <- ref_mixing_update(m, second, rep(1, d), c("orthonormal", "diagonal")[mode + 1])
+      reference <- ref_mixing_update(m, second, rep(1, d), mode)
       expect_close(update$orthonormal, reference$orthonormal)
       expect_close(update$scale, reference$scale)
     }
@@ -260,7 +260,7 @@ test_that("mixing_update() minimises (4.7): no nearby mixing is better", {
   m <- matrix(stats::rnorm(18), 6, 3)
   second <- c(2, 3, 4)
   objective <- function(o, scale) sum(scale^2 * second) - 2 * sum((o %*% diag(scale)) * m)
-  update <- .Call(C_mixing_update, m, second, rep(1, 3), 1L)
+  update <- .Call(C_mixing_update, m, second, rep(1, 3), "diagonal")
   expect_true(all(update$scale > 0))
   best <- objective(update$orthonormal, update$scale)
   for (k in 1:50) {
