@@ -78,7 +78,8 @@
 #'
 #' @param x Observations: a numeric matrix (n x p, rows are samples), a data frame of numbers, a
 #'   list with one matrix for each domain, a simulation ([sim_crl()]), which brings the other
-#'   arguments, or what else [crl_rows()] takes.
+#'   arguments, a discovery ([crl_discover()]), which brings graph and targets, or what else
+#'   [crl_rows()] takes.
 #' @param env Domain of each row (length n): names, a factor, or positions in `targets`. `NULL`
 #'   where `targets` goes by row, or `x` is a list.
 #' @param targets Intervention targets of each domain (M x d, 0/1, domain names as row names), or
@@ -88,7 +89,8 @@
 #'   the same. For control labels other than `"none"` or a separator other than `+`, call
 #'   [intervention_targets()].
 #' @param dag Causal graph over the latents (d x d, 0/1, `dag[i, j] = 1` means i -> j), or what
-#'   [as_dag()] reads.
+#'   [as_dag()] reads. `NULL`: not known; [crl_discover()] looks for it, and for `targets` if these are
+#'   `NULL` or left out, too.
 #' @param method `"f"`: f-modeling by score matching (Algorithm 1). `"g"`: g-modeling, the prior
 #'   fitted by stochastic-approximation EM. See below.
 #' @param weights Weight of each domain in the fit (Appendix C); default: proportional to its rows.
@@ -289,6 +291,14 @@ fit_crl <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights =
                     init = NULL, center = NULL, noise = NULL, nuisance = 0,
                     control = crl_control(), ...) {
   check_fit_dots(...)
+  if (!missing(dag) && is.null(dag)) { # looked for
+    x <- discovered_rows(x, if (!missing(env)) env, if (!missing(targets)) targets, control)
+    targets <- x$targets
+    dag <- x$dag
+  }
+  if (missing(control) && inherits(x, "crl_discovery")) {
+    control <- crl_control(intervention = x$intervention)
+  }
   method <- check_choice(method, c("f", "g"), "method")
   control <- as_control(control)
   if (inherits(init, "crl_fit")) init <- check_fit(init, "init")

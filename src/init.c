@@ -46,6 +46,10 @@ static const R_CallMethodDef call_entries[] = {
     CALLDEF(moment_matrix, 5),
     CALLDEF(factor_fit_model, 8),
     CALLDEF(leading_moments, 7),
+    CALLDEF(discover_profile, 5),
+    CALLDEF(discover_marginal, 5),
+    CALLDEF(discover_value, 6),
+    CALLDEF(random_rotation, 3),
     CALLDEF(set_heartbeat, 1),
     {NULL, NULL, 0},
 };

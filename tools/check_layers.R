@@ -6,7 +6,7 @@
 #   Rscript tools/check_layers.R --list     and prints each file with its layer and what it uses
 
 # The folders of src/, from the ground up; init.c, beside them, is on top.
-LAYERS <- c("base", "spline", "data", "model", "truth", "start", "score", "f", "g", "glue")
+LAYERS <- c("base", "spline", "data", "model", "truth", "start", "discover", "score", "f", "g", "glue")
 
 fail <- function(...) {
   cat("check_layers: ", sprintf(...), "\n", sep = "")

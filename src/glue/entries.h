@@ -78,4 +78,10 @@ SEXP factor_fit_model(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP second, SEXP
 SEXP leading_moments(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP second, SEXP scale,
                      SEXP settings);
 
+/* r_discover.c: graphs and targets that are not known */
+SEXP discover_profile(SEXP summary, SEXP dags, SEXP targets, SEXP columns, SEXP settings);
+SEXP discover_marginal(SEXP summary, SEXP dags, SEXP targets, SEXP columns, SEXP settings);
+SEXP discover_value(SEXP summary, SEXP dag, SEXP targets, SEXP columns, SEXP settings, SEXP step);
+SEXP random_rotation(SEXP d, SEXP seed, SEXP draw);
+
 #endif

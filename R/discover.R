@@ -1,0 +1,267 @@
+# Graph, order and targets unknown: the surface. The search is in discover_search.R, what is known
+# beforehand in discover_known.R, the result in discover_result.R.
+
+#' Find graph and targets
+#'
+#' For observations in several domains whose causal graph over the latents, or whose intervention
+#' targets, are not known, or not all: looks for the hypothesis (a graph and the targets of each
+#' domain) under which they are most likely, less what its parameters cost (BIC), and says what the
+#' domains tell and what they do not. `fit_crl(found)` then fits the latents.
+#'
+#' @section How:
+#' x is reduced to d coordinates in the space of its factors, with the measurement model of
+#' [fit_crl()]. Latents are a rotation of these. A latent has one mechanism in all domains that do not
+#' target it and another in those that do, so that a wrong graph, or wrong targets, fit worse whatever
+#' the rotation.
+#' 1. *Orders and targets.* Every graph is part of the complete one of some order. Orders with targets
+#'    are compared by their profile likelihood with linear mechanisms, a function of the domains'
+#'    means and covariances, for the best rotation: all of them if they are few (up to 1,500), else
+#'    those that a local search meets (other targets of a domain, targets of two domains exchanged,
+#'    another place in the order; each time the rotation is optimised again from where it stands),
+#'    from ten random states.
+#' 2. *Edges.* From the best of these, edges are taken away one by one as long as BIC gains, then any
+#'    move is tried (an edge less, more, or turned round, other targets). Here the likelihood is that
+#'    of the coordinates with their noise, for the best rotation, slopes and variances.
+#'
+#' The time does not depend on the number of rows.
+#'
+#' @section What is known:
+#' `targets` may give those of some domains, `observational` says which domains are without any, and
+#' `dag` is a graph that is known as a whole, or [known_edges()]: some that are there, some that
+#' are not, an order. Where something known names latents, the names stand for these in the result;
+#' else latents are numbered in the order of the graph found.
+#'
+#' @param x Observations, as in [fit_crl()]: a numeric matrix (n x p), a data frame of numbers, a list
+#'   with one matrix for each domain, or a simulation ([sim_crl()], of which only `x` and `env` are
+#'   used).
+#' @param env Domain of each row (length n). `NULL` where `x` is a list or a simulation.
+#' @param d Number of latents. `NULL` (the default): as many factors as [crl_rank()] counts, less
+#'   `nuisance`.
+#' @param targets `NULL` (the default): not known. Or those of some domains: a list by domain of sets of
+#'   latents, as in [intervention_targets()], or a matrix (domains x latents) of 0, 1 and NA (not
+#'   known) with domain names as row names.
+#' @param dag `NULL` (the default): not known. A graph, as [as_dag()] reads it: known as a whole. Or
+#'   [known_edges()].
+#' @param observational Domains without targets, by name; `NULL` (the default): not known. With one
+#'   domain known to be so, its rows are the reference that others are told from, but none is needed.
+#' @param max_targets Largest number of targets of a domain (default 1).
+#' @param intervention `"perfect"` (the default): a targeted latent does not depend on its parents.
+#'   `"imperfect"`: it may, in another way.
+#' @param mixing `"orthonormal"` (the default): columns of A are orthonormal, as in the paper.
+#'   `"psd"`: any columns of length 1, which takes more of the domains to tell.
+#' @param center,noise,nuisance The measurement model, see [fit_crl()].
+#' @param seed Of the random rotations and states that the search begins at (default 1).
+#' @param threads Number of threads; the result is the same for any.
+#' @param progress Show progress? `NULL` (the default): in interactive sessions.
+#' @param ... Not used.
+#'
+#' @return An object of class `crl_discovery`, a list with
+#'   \item{dag}{(d x d) the graph of the best hypothesis, a `crl_dag`}
+#'   \item{targets}{(M x d) its targets, by domain}
+#'   \item{order}{names of the latents, causes first}
+#'   \item{mixing}{(p x d) A of the best hypothesis; a latent is higher where it is targeted}
+#'   \item{edges}{tibble of the edges of hypotheses within reach: `from`, `to`, `present` (in the best
+#'     one), `effect` (slope, in units of the latents; NA if not present), `loss` (log-likelihood that the best hypothesis
+#'     loses without it, all else optimised again), `evidence` (share of the hypotheses looked at
+#'     that have it, each with the weight exp(-BIC / 2))}
+#'   \item{hits}{the same of targets: `domain`, `latent`, `present`, `known`, `loss`, `evidence`}
+#'   \item{hypotheses}{tibble of the hypotheses looked at, best first: `bic`, `behind` (BIC less that
+#'     of the best), `loglik`, `parameters`, `share` (weight), `edges` (their number), `dag`, `targets` (lists;
+#'     latents numbered as in the best)}
+#'   \item{equivalent}{list: `graph`, tibble of pairs of latents that hypotheses within 2 units of
+#'     log-likelihood connect in different ways (`from`, `to`, `status`); `targets`, the same of
+#'     targets; `words`}
+#'   \item{counts}{descents that did not converge, variances at their floor, of the hypotheses kept; in
+#'     all hypotheses looked at}
+#'   \item{parameters}{of the best hypothesis: `intercept`, `variance` (d x 2, by target state) and
+#'     `slopes` (d x 2 x d: parent, state, latent)}
+#'   \item{measurement, data, intervention, elapsed, call}{measurement model (see [fit_crl()]), checked
+#'     input, settings}
+#' @section Errors:
+#' Those of [fit_crl()] for `x` and `env`; `ebcrl_error_rank` where `d = NULL` and no factor stands out
+#' of the noise; `ebcrl_error_domain`, `ebcrl_error_targets` and `ebcrl_error_dag` where what is known
+#' contradicts itself or names what is not there.
+#' @seealso [fit_crl()], [crl_rank()], [crl_identify()] for what targets tell of a graph before there
+#'   are data.
+#' @examples
+#' set.seed(1)
+#' sim <- sim_crl(chain_dag(3), n = 500, p = 20, nonlinearity = "linear",
+#'                targets = rbind(control = 0, diag(3)))
+#' found <- crl_discover(sim$x, env = sim$env, d = 3)
+#' found
+#' tidy(found)
+#' @export
+crl_discover <- function(x, env = NULL, d = NULL, targets = NULL, dag = NULL,
+                         observational = NULL, max_targets = 1,
+                         intervention = c("perfect", "imperfect"),
+                         mixing = c("orthonormal", "psd"), center = "auto", noise = "auto",
+                         nuisance = 0, seed = 1, threads = getOption("ebcrl.threads", 1L),
+                         progress = NULL, ...) {
+  check_dots_empty(...)
+  check_given(x = missing(x), call = rlang::current_env(), help = "crl_discover")
+  settings <- list(
+    intervention = check_choice(intervention, c("perfect", "imperfect"), "intervention"),
+    mixing = check_choice(mixing, c("orthonormal", "psd"), "mixing"),
+    seed = check_number(seed, "seed", min = 0, max = MAX_SEED, integer = TRUE),
+    threads = check_number(threads, "threads", min = 1, max = 1024, integer = TRUE),
+    progress = if (!is.null(progress)) check_flag(progress, "progress"),
+    max_targets = check_number(max_targets, "max_targets", min = 1, integer = TRUE),
+    measure = measurement_settings(center, noise, nuisance, list(preset = "default"))
+  )
+  rows <- if (is.null(env)) crl_rows(x) else crl_rows(x, env = env)
+  given <- list(targets = targets, dag = dag, observational = observational)
+  found <- discover(rows, env %||% rows$brings$env, d, given, settings, rlang::current_env())
+  with_call(found, match.call())
+}
+
+#' @noRd
+discover <- function(rows, env, d, given, settings, call) {
+  started <- proc.time()[["elapsed"]]
+  latents <- known_latents(given, d, rows, settings, call)
+  data <- discover_data(rows, env, latents, call)
+  known <- knowledge(given, data, settings$max_targets, call)
+  problem <- discover_problem(data, known, settings, call)
+  best <- with_own_seed(settings$seed, with_progress(
+    settings$progress, "Graph and targets", steps = DISCOVER_STARTS$states + DISCOVER_BEST$most,
+    run = function(tick) search_hypotheses(problem, tick %||% function(done) NULL)
+  ))
+  found <- new_discovery(best, problem, settings)
+  found$elapsed <- proc.time()[["elapsed"]] - started
+  found
+}
+
+#' Code with random numbers of its own, R's generator being as before in the end
+#' @noRd
+with_own_seed <- function(seed, code) {
+  restore <- save_generator()
+  on.exit(restore())
+  set.seed(seed, "Mersenne-Twister", "Inversion", "Rejection")
+  code
+}
+
+#' @noRd
+search_hypotheses <- function(problem, tick) {
+  stage_edges(stage_orders(problem, tick), problem, tick)
+}
+
+#' Checked data with a graph and targets that say nothing
+#' @noRd
+discover_data <- function(rows, env, latents, call) {
+  matrix_of_rows(rows, "The search for a graph", call = call)
+  check_env(env, rows, "env", call)
+  labels <- if (is.factor(env)) levels(droplevels(env)) else domain_labels(sort(unique(env)))
+  targets <- new_targets(matrix(0L, length(labels), length(latents)), labels, latents)
+  crl_data(rows, env, targets, empty_dag(length(latents), latents), prior = "linear", call = call)
+}
+
+#' Names of the latents: those that something known has, or z1, ..., zd
+#' @noRd
+known_latents <- function(given, d, rows, settings, call) {
+  if (!is.null(d)) d <- check_number(d, "d", min = 1, integer = TRUE, call = call)
+  names <- latents_of_knowledge(given)
+  if (is.null(names)) {
+    return(default_latents(d %||% counted_latents(rows, settings, call)))
+  }
+  if (!is.null(d) && length(names) > d) {
+    abort_input(c("{.arg d} must be at least the number of latents that are named.",
+                  "x" = "It is {d}; {some(names)} are named."), "shape", call = call)
+  }
+  total <- d %||% length(names)
+  fresh <- setdiff(default_latents(total), names)
+  c(names, utils::head(fresh, total - length(names)))
+}
+
+#' @noRd
+counted_latents <- function(rows, settings, call) {
+  measure <- settings$measure
+  nuisance <- if (identical(measure$nuisance, "auto")) 0L else measure$nuisance
+  factors <- crl_rank(rows, noise = measure$noise, threads = settings$threads)$factors
+  if (factors <= nuisance) {
+    abort_input(c("{.arg x} must show latents above the noise.",
+                  "x" = if (factors == 0L) "No factor stands out of the noise." else
+                    "{factors} factor{?s} stand{?s/} out, and {nuisance} {?is/are} nuisance.",
+                  "i" = "{.fn crl_rank} shows the eigenvalues; {.arg d} looks for latents all the same."),
+                "rank", call = call)
+  }
+  factors - nuisance
+}
+
+#' What the search is about: moments in a unit and in coordinates of their own, and what is known
+#'
+#' The unit is the root mean square of the coordinates, which are the principal ones of the pooled
+#' covariance: those of x do not matter.
+#' @return Environment, of which `seen` collects hypotheses
+#' @noRd
+discover_problem <- function(data, known, settings, call) {
+  all <- data
+  data <- varying_features(data)
+  wanted <- settings$measure
+  measured <- measure(data, wanted$center, wanted$noise, wanted$nuisance, settings$threads, call)
+  inner <- reduced_data(data, measured)
+  space <- inner$space
+  y <- inner$x %*% solve(space$whiten)
+  moments <- .Call(C_domain_moments, y, data$env, data$n_domains)
+  d <- ncol(y)
+  cov <- vapply(seq_len(data$n_domains), function(e) {
+    matrix(moments$second[, , e], d) - tcrossprod(moments$mean[, e])
+  }, matrix(0, d, d))
+  axes <- principal_axes(moments, d)
+  turn <- function(m) crossprod(axes$turn, m %*% axes$turn) / axes$unit^2
+  problem <- new.env(parent = emptyenv())
+  problem$summary <- list(n = moments$n, mean = crossprod(axes$turn, moments$mean) / axes$unit,
+                          cov = array(apply(array(cov, c(d, d, data$n_domains)), 3L, turn),
+                                      c(d, d, data$n_domains)), noise = turn(space$noise))
+  basis <- measured$span %*% axes$turn # A = basis times columns
+  problem$basis <- replace(matrix(0, all$p, d), row_of(all$constant, all$p, d), basis)
+  problem$unit <- axes$unit
+  problem$d <- d
+  problem$core <- data$d
+  problem$known <- padded_knowledge(known, d)
+  problem$choices <- lapply(seq_len(data$n_domains), target_choices, known = problem$known)
+  problem$perfect <- settings$intervention == "perfect"
+  problem$general <- settings$mixing == "psd"
+  problem$threads <- settings$threads
+  problem$seed <- settings$seed
+  problem$log_n <- log(data$n)
+  problem$data <- all
+  problem$measured <- measured
+  problem$seen <- new.env(parent = emptyenv())
+  problem
+}
+
+#' Positions in a p x d matrix of the rows that are not constant features
+#' @noRd
+row_of <- function(constant, p, d) {
+  if (length(constant) == 0L) seq_len(p * d) else which(rep(!seq_len(p) %in% constant, d))
+}
+
+#' @noRd
+principal_axes <- function(moments, d) {
+  share <- moments$n / sum(moments$n)
+  second <- matrix(matrix(moments$second, d * d) %*% share, d)
+  list(turn = eigen(second, symmetric = TRUE)$vectors, unit = sqrt(sum(diag(second)) / d))
+}
+
+# Fits of what was found ----------------------------------------------------------------------------
+
+#' @export
+crl_rows.crl_discovery <- function(x, ...) {
+  data <- x$data
+  matrix_rows(data$x, brings = list(env = data$env_names[data$env], targets = x$targets,
+                                    dag = x$dag))
+}
+
+#' Rows with the graph and targets that crl_discover() finds, and a message that says so
+#' @noRd
+discovered_rows <- function(x, env, targets, control, call = rlang::caller_env()) {
+  control <- as_control(control, call)
+  found <- crl_discover(x, env = env, targets = targets, intervention = control$intervention,
+                        seed = control$seed %||% 1, threads = control$threads,
+                        progress = control$progress)
+  edges <- found$edges[found$edges$present, ]
+  listed <- if (nrow(edges) > 0L) paste(edges$from, "->", edges$to) else "no edges"
+  cli::cli_inform(c("i" = "{.fn crl_discover} has looked for the graph: {listed}.",
+                    "i" = "Called itself, it says with what evidence, and what stays open."),
+                  class = "ebcrl_message_discovered")
+  found
+}

@@ -1,0 +1,133 @@
+# Plots of discoveries.
+
+#' Plot of a discovery
+#'
+#' @param object,x A `crl_discovery`, from [crl_discover()].
+#' @param type `"graph"` (the default): the graph, edges as wide as their effect is strong (slope
+#'   times sd of the cause over sd of the effect), as dark as their evidence; edges of other hypotheses
+#'   within reach are dashed; below each latent the domains that target it. `"hypotheses"`: BIC of the
+#'   best hypotheses, less that of the best. `"stability"`: evidence of each edge and target.
+#' @param ... Not used.
+#' @return `autoplot()`: a ggplot object. `plot()`: the same, invisibly.
+#' @section Errors:
+#' `ebcrl_error_range` for another `type`.
+#' @examples
+#' set.seed(1)
+#' sim <- sim_crl(chain_dag(3), n = 300, p = 20, nonlinearity = "linear")
+#' plot(crl_discover(sim, d = 3))
+#' @export
+autoplot.crl_discovery <- function(object, type = c("graph", "hypotheses", "stability"), ...) {
+  check_dots_empty(...)
+  type <- check_choice(type, c("graph", "hypotheses", "stability"), "type")
+  switch(type,
+    graph = plot_discovered(object),
+    hypotheses = plot_hypotheses(object),
+    stability = plot_evidence(object)
+  )
+}
+
+#' @rdname autoplot.crl_discovery
+#' @export
+plot.crl_discovery <- function(x, ...) {
+  print_plot(autoplot(x, ...))
+}
+
+#' @noRd
+plot_discovered <- function(found) {
+  nodes <- graph_layout(found$dag)
+  sets <- lapply(nodes$name, function(name) rownames(found$targets)[found$targets[, name] == 1L])
+  nodes$flag <- vapply(sets, paste, "", collapse = ", ")
+  edges <- edge_ends(found, nodes)
+  line <- ggplot2::aes(.data$x, .data$y, xend = .data$xend, yend = .data$yend,
+                       linewidth = .data$strength, alpha = .data$evidence,
+                       linetype = .data$present)
+  head <- grid::arrow(length = grid::unit(2.2, "mm"), type = "closed")
+  arrows <- lapply(split(edges, edges$bend), function(part) {
+    if (part$bend[1L] == 0) {
+      ggplot2::geom_segment(line, part, arrow = head, colour = okabe_ito("blue"))
+    } else {
+      ggplot2::geom_curve(line, part, arrow = head, colour = okabe_ito("blue"),
+                          curvature = part$bend[1L])
+    }
+  })
+  ggplot2::ggplot(nodes, ggplot2::aes(.data$x, .data$y)) + unname(arrows) +
+    ggplot2::geom_label(ggplot2::aes(label = .data$name), size = 3.6, fill = "white") +
+    ggplot2::geom_text(ggplot2::aes(label = .data$flag), nudge_x = 0.12, hjust = 0, size = 3,
+                       colour = okabe_ito("vermillion")) +
+    ggplot2::scale_linewidth(range = c(0.3, 1.6), limits = c(0, NA)) +
+    ggplot2::scale_alpha(range = c(0.15, 1), limits = c(0, 1)) +
+    ggplot2::scale_linetype_manual(values = c(yes = "solid", no = "dashed"), guide = "none") +
+    ggplot2::scale_x_continuous(expand = ggplot2::expansion(add = 0.9)) +
+    ggplot2::scale_y_continuous(expand = ggplot2::expansion(add = 0.5)) +
+    ggplot2::labs(title = "Graph found", x = NULL, y = NULL, linewidth = "effect (sd)",
+                  alpha = "evidence",
+                  subtitle = "Red: domains that target the latent. Dashed: in other hypotheses") +
+    theme_crl() +
+    ggplot2::theme(axis.text = ggplot2::element_blank(), axis.ticks = ggplot2::element_blank(),
+                   panel.grid.major = ggplot2::element_blank())
+}
+
+#' Where arrows go: a layer down straight, else bent around what lies between
+#' @noRd
+edge_ends <- function(found, nodes) {
+  edges <- found$edges[found$edges$present | found$edges$evidence >= 0.05, ]
+  from <- match(edges$from, nodes$name)
+  to <- match(edges$to, nodes$name)
+  ends <- tibble::tibble(x = nodes$x[from], y = nodes$y[from], xend = nodes$x[to],
+                         yend = nodes$y[to])
+  straight <- abs(ends$y - ends$yend) < 1.5 & abs(ends$y - ends$yend) > 0.5
+  bend <- ifelse(straight, 0, ifelse(ends$xend > ends$x, -0.35, 0.35))
+  spread <- latent_spread(found)
+  strength <- abs(edges$effect) * spread[from] / spread[to]
+  cbind(short_of_nodes(ends), bend = bend, evidence = edges$evidence,
+        present = ifelse(edges$present, "yes", "no"),
+        strength = ifelse(is.na(strength), 0.1, pmin(strength, 2)))
+}
+
+#' Standard deviations of the latents without interventions
+#' @noRd
+latent_spread <- function(found) {
+  d <- ncol(found$dag)
+  variance <- found$parameters$variance[, 1L]
+  variance <- ifelse(is.na(variance), found$parameters$variance[, 2L], variance)
+  slopes <- t(matrix(found$parameters$slopes[, 1L, ], d))
+  total <- solve(diag(1, d) - slopes)
+  sqrt(drop(total^2 %*% variance))
+}
+
+#' @noRd
+plot_hypotheses <- function(found) {
+  shown <- utils::head(found$hypotheses, 25L)
+  ggplot2::ggplot(shown, ggplot2::aes(.data$rank, .data$behind)) +
+    ggplot2::geom_hline(yintercept = WITHIN_REACH, linetype = "dashed", colour = "grey30") +
+    ggplot2::geom_point(ggplot2::aes(colour = .data$edges), size = 2) +
+    ggplot2::scale_colour_gradient(low = okabe_ito("sky"), high = okabe_ito("blue")) +
+    ggplot2::labs(title = "Hypotheses", subtitle = "Dashed: 2 units of log-likelihood", x = "Rank",
+                  y = "BIC less that of the best", colour = "edges") +
+    theme_crl()
+}
+
+#' @noRd
+plot_evidence <- function(found) {
+  edges <- found$edges
+  hits <- found$hits[!found$hits$known, ]
+  shown <- rbind(
+    data.frame(what = rep("edges", nrow(edges)), name = paste(edges$from, "->", edges$to),
+               evidence = edges$evidence, present = edges$present),
+    data.frame(what = rep("targets", nrow(hits)), name = paste(hits$domain, "on", hits$latent),
+               evidence = hits$evidence, present = hits$present)
+  )
+  shown$name <- factor(shown$name, rev(unique(shown$name)))
+  kinds <- c("in the best", "in others only")
+  shown$kind <- factor(kinds[2L - shown$present], kinds)
+  ggplot2::ggplot(shown, ggplot2::aes(.data$evidence, .data$name)) +
+    ggplot2::geom_vline(xintercept = 0.95, linetype = "dashed", colour = "grey30") +
+    ggplot2::geom_point(ggplot2::aes(colour = .data$kind), size = 2) +
+    ggplot2::facet_grid(ggplot2::vars(.data$what), scales = "free_y", space = "free_y") +
+    ggplot2::scale_x_continuous(limits = c(0, 1)) +
+    ggplot2::scale_colour_manual(values = stats::setNames(okabe_ito(c("blue", "vermillion")),
+                                                          kinds), drop = FALSE) +
+    ggplot2::labs(title = "Evidence", x = "Share of the hypotheses' weight", y = NULL,
+                  colour = NULL) +
+    theme_crl()
+}

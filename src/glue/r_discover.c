@@ -1,0 +1,149 @@
+/* Glue for the search over graphs and targets. */
+#include "batch.h"
+#include "entries.h"
+#include "r_util.h"
+#include "rotation.h"
+
+#include <string.h>
+
+enum { POLL_EVERY = 32 };
+
+/* summary: list of n (M), mean (d x M), cov (d x d x M), noise (d x d). */
+static domain_summary summary_from(SEXP summary, SEXP settings) {
+  SEXP n = list_element(summary, "n"), noise = list_element(summary, "noise");
+  assert_double_matrix(noise, "noise");
+  size_t d = (size_t)Rf_nrows(noise), m = (size_t)XLENGTH(n);
+  domain_summary s = {.d = (int)d,
+                      .n_domains = (int)m,
+                      .n = list_doubles(summary, "n", m),
+                      .mean = list_doubles(summary, "mean", d * m),
+                      .cov = list_doubles(summary, "cov", d * d * m),
+                      .noise = list_doubles(summary, "noise", d * d),
+                      .perfect = list_int(settings, "perfect"),
+                      .general = list_int(settings, "general")};
+  return s;
+}
+
+/* Graphs (d x d x H), targets (M x d x H) and starts (d x d x H), all of the same H. */
+static int assert_hypotheses(const domain_summary *s, SEXP dags, SEXP targets, SEXP columns) {
+  R_xlen_t square = (R_xlen_t)s->d * s->d, table = (R_xlen_t)s->d * s->n_domains;
+  R_xlen_t many = XLENGTH(dags) / square;
+  if (!Rf_isInteger(dags) || !Rf_isInteger(targets) || !Rf_isReal(columns) || many < 1 ||
+      XLENGTH(dags) != many * square || XLENGTH(targets) != many * table ||
+      XLENGTH(columns) != many * square)
+    Rf_error("internal error: graphs, targets and columns do not fit one another");
+  for (R_xlen_t g = 0; g < XLENGTH(targets); g++)
+    if (INTEGER(targets)[g] != 0 && INTEGER(targets)[g] != 1)
+      Rf_error("internal error: targets must be 0 or 1");
+  return (int)many;
+}
+
+static SEXP batch_result(const domain_summary *s, SEXP dags, SEXP targets, SEXP columns,
+                         int marginal, hypothesis_batch *batch) {
+  const char *fields[] = {"value",     "columns",  "converged", "floored",
+                          "intercept", "variance", "slopes",    ""};
+  int many = assert_hypotheses(s, dags, targets, columns), d = s->d;
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SET_VECTOR_ELT(out, 0, Rf_allocVector(REALSXP, many));
+  SET_VECTOR_ELT(out, 1, Rf_duplicate(columns));
+  SET_VECTOR_ELT(out, 2, Rf_allocVector(LGLSXP, many));
+  SET_VECTOR_ELT(out, 3, Rf_allocVector(INTSXP, many));
+  batch->dags = INTEGER(dags);
+  batch->targets = INTEGER(targets);
+  batch->value = REAL(VECTOR_ELT(out, 0));
+  batch->columns = REAL(VECTOR_ELT(out, 1));
+  batch->converged = LOGICAL(VECTOR_ELT(out, 2));
+  batch->floored = INTEGER(VECTOR_ELT(out, 3));
+  if (marginal) {
+    SET_VECTOR_ELT(out, 4, Rf_alloc3DArray(REALSXP, d, 2, many));
+    SET_VECTOR_ELT(out, 5, Rf_alloc3DArray(REALSXP, d, 2, many));
+    SET_VECTOR_ELT(out, 6, Rf_alloc3DArray(REALSXP, d, 2 * d, many));
+    batch->intercept = REAL(VECTOR_ELT(out, 4));
+    batch->variance = REAL(VECTOR_ELT(out, 5));
+    batch->slopes = REAL(VECTOR_ELT(out, 6));
+    memset(batch->slopes, 0, (size_t)XLENGTH(VECTOR_ELT(out, 6)) * sizeof(double));
+  }
+  UNPROTECT(1);
+  return out;
+}
+
+static void batch_settings(hypothesis_batch *batch, SEXP settings) {
+  batch->tol = list_number(settings, "tol");
+  batch->max_iter = list_int(settings, "max_iter");
+  batch->threads = list_threads(settings);
+}
+
+/* Descends from each of `columns` under the hypothesis beside it. */
+SEXP discover_profile(SEXP summary, SEXP dags, SEXP targets, SEXP columns, SEXP settings) {
+  domain_summary s = summary_from(summary, settings);
+  hypothesis_batch batch = {0};
+  batch_settings(&batch, settings);
+  SEXP out = PROTECT(batch_result(&s, dags, targets, columns, 0, &batch));
+  profile_work *work = (profile_work *)R_alloc((size_t)batch.threads, sizeof(profile_work));
+  for (int t = 0; t < batch.threads; t++)
+    work[t] = profile_work_new(&s, list_number(settings, "floor"), r_allocator);
+  int many = Rf_length(VECTOR_ELT(out, 0));
+  for (int from = 0; from < many; from += POLL_EVERY, poll_user())
+    profile_many(work, &batch, from, from + POLL_EVERY < many ? from + POLL_EVERY : many);
+  UNPROTECT(1);
+  return out;
+}
+
+/* The same with the likelihood of y; slopes are d x 2 x d x H: parent, state, latent. */
+SEXP discover_marginal(SEXP summary, SEXP dags, SEXP targets, SEXP columns, SEXP settings) {
+  domain_summary s = summary_from(summary, settings);
+  hypothesis_batch batch = {0};
+  batch_settings(&batch, settings);
+  SEXP out = PROTECT(batch_result(&s, dags, targets, columns, 1, &batch));
+  marginal_work *work = (marginal_work *)R_alloc((size_t)batch.threads, sizeof(marginal_work));
+  for (int t = 0; t < batch.threads; t++)
+    work[t] = marginal_work_new(&s, list_number(settings, "least"), r_allocator);
+  int many = Rf_length(VECTOR_ELT(out, 0));
+  for (int from = 0; from < many; from += POLL_EVERY, poll_user())
+    marginal_many(work, &batch, from, from + POLL_EVERY < many ? from + POLL_EVERY : many);
+  UNPROTECT(1);
+  return out;
+}
+
+/* Random rotation number `draw` of a seed. */
+SEXP random_rotation(SEXP d, SEXP seed, SEXP draw) {
+  int size = Rf_asInteger(d);
+  SEXP out = PROTECT(Rf_allocMatrix(REALSXP, size, size));
+  double *normals = (double *)R_alloc((size_t)size * (size_t)size, sizeof(double));
+  rotation_random(REAL(out), size, (uint64_t)Rf_asReal(seed), (uint32_t)Rf_asInteger(draw),
+                  normals);
+  UNPROTECT(1);
+  return out;
+}
+
+/* Value and gradient of one hypothesis at `step` from `columns`, for the tests. */
+SEXP discover_value(SEXP summary, SEXP dag, SEXP targets, SEXP columns, SEXP settings, SEXP step) {
+  const char *fields[] = {"value", "gradient", "size", ""};
+  domain_summary s = summary_from(summary, settings);
+  assert_hypotheses(&s, dag, targets, columns);
+  hypothesis h = {INTEGER(dag), INTEGER(targets)};
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  int marginal = list_int(settings, "marginal"), size = column_steps(s.d, s.general);
+  profile_work profile = {0};
+  marginal_work whole = {0};
+  if (marginal) {
+    whole = marginal_work_new(&s, list_number(settings, "least"), r_allocator);
+    marginal_set(&whole, &h, REAL(columns));
+    size = whole.size;
+  } else {
+    profile = profile_work_new(&s, list_number(settings, "floor"), r_allocator);
+    profile_set(&profile, &h);
+  }
+  SET_VECTOR_ELT(out, 1, Rf_allocVector(REALSXP, size));
+  SET_VECTOR_ELT(out, 2, Rf_ScalarInteger(size));
+  double *gradient = REAL(VECTOR_ELT(out, 1)), value = NA_REAL;
+  if (Rf_length(step) == size && marginal) {
+    value = marginal_value(&whole, REAL(step), gradient);
+  } else if (Rf_length(step) == size) {
+    moved_columns(REAL(columns), s.d, s.general, REAL(step), profile.trial);
+    value = profile_value(&profile, profile.trial, gradient);
+  }
+  SET_VECTOR_ELT(out, 0, Rf_ScalarReal(value));
+  UNPROTECT(1);
+  return out;
+}
