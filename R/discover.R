@@ -1,6 +1,9 @@
 # Graph, order and targets unknown: the surface. The search is in discover_search.R, what is known
 # beforehand in discover_known.R, the result in discover_result.R.
 
+# Level of the test that domains differ at all: if not, none is taken to have targets.
+DISCOVER_LEVEL <- 1e-3
+
 #' Find graph and targets
 #'
 #' For observations in several domains whose causal graph over the latents, or whose intervention
@@ -71,6 +74,10 @@
 #'   \item{equivalent}{list: `graph`, tibble of pairs of latents that hypotheses within 2 units of
 #'     log-likelihood connect in different ways (`from`, `to`, `status`); `targets`, the same of
 #'     targets; `words`}
+#'   \item{tests}{list: `statistic`, `df`, `p_value` of the likelihood-ratio test that all domains have one
+#'     mean and covariance. Where that is not refuted (level 0.001), no domain is given targets that are
+#'     not known}
+#'   \item{factors}{how many of the coordinates stand out of the noise, see [crl_rank()]}
 #'   \item{counts}{descents that did not converge, variances at their floor, of the hypotheses kept; in
 #'     all hypotheses looked at}
 #'   \item{parameters}{of the best hypothesis: `intercept`, `variance` (d x 2, by target state) and
@@ -86,7 +93,7 @@
 #' @examples
 #' set.seed(1)
 #' sim <- sim_crl(chain_dag(3), n = 500, p = 20, nonlinearity = "linear",
-#'                targets = rbind(control = 0, diag(3)))
+#'                targets = list(control = character(), a = "z1", b = "z2", c = "z3"))
 #' found <- crl_discover(sim$x, env = sim$env, d = 3)
 #' found
 #' tidy(found)
@@ -217,6 +224,8 @@ discover_problem <- function(data, known, settings, call) {
   problem$d <- d
   problem$core <- data$d
   problem$known <- padded_knowledge(known, d)
+  problem$equal <- equal_domains(moments)
+  if (problem$equal$p_value > DISCOVER_LEVEL) problem$known$max_targets <- 0L
   problem$choices <- lapply(seq_len(data$n_domains), target_choices, known = problem$known)
   problem$perfect <- settings$intervention == "perfect"
   problem$general <- settings$mixing == "psd"
@@ -227,6 +236,25 @@ discover_problem <- function(data, known, settings, call) {
   problem$measured <- measured
   problem$seen <- new.env(parent = emptyenv())
   problem
+}
+
+#' Likelihood-ratio test of equal means and covariances of the domains
+#' @return list: `statistic`, `df`, `p_value`
+#' @noRd
+equal_domains <- function(moments) {
+  d <- nrow(moments$mean)
+  log_det <- function(second, mean) {
+    as.numeric(determinant(matrix(second, d) - tcrossprod(mean))$modulus)
+  }
+  own <- vapply(seq_along(moments$n), function(e) {
+    moments$n[e] * log_det(moments$second[, , e], moments$mean[, e])
+  }, 0)
+  share <- moments$n / sum(moments$n)
+  all <- log_det(matrix(moments$second, d * d) %*% share, moments$mean %*% share)
+  statistic <- sum(moments$n) * all - sum(own)
+  df <- (length(moments$n) - 1L) * (d + d * (d + 1) / 2)
+  list(statistic = statistic, df = df,
+       p_value = stats::pchisq(statistic, df, lower.tail = FALSE))
 }
 
 #' Positions in a p x d matrix of the rows that are not constant features

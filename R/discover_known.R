@@ -20,7 +20,7 @@ known_edges <- function(required = NULL, forbidden = NULL, order = NULL) {
   required <- edge_list(required, "required", call)
   forbidden <- edge_list(forbidden, "forbidden", call)
   if (!is.null(order)) order <- check_names(order, "order")
-  written <- function(edges) paste(edges$from, "->", edges$to)
+  written <- function(edges) sprintf("%s -> %s", edges$from, edges$to)
   both <- intersect(written(required), written(forbidden))
   if (length(both) > 0L) {
     abort_input(c("An edge must not be both {.arg required} and {.arg forbidden}.",
@@ -90,7 +90,7 @@ knowledge <- function(given, data, max_targets, call) {
   d <- data$d
   targets <- known_targets(given$targets, data, call)
   control <- given$observational
-  if (!is.null(control)) targets[known_domains(control, data, "observational", call), ] <- 0L
+  if (!is.null(control)) targets[domain_positions(control, data, "observational", call), ] <- 0L
   graph <- known_graph(given$dag, latents, call)
   most <- max(0L, rowSums(targets == 1L, na.rm = TRUE))
   if (most > max_targets) {
@@ -110,7 +110,7 @@ is_labelled <- function(targets, graph) {
 }
 
 #' @noRd
-known_domains <- function(names, data, arg, call) {
+domain_positions <- function(names, data, arg, call) {
   at <- match(domain_labels(names), data$env_names)
   if (anyNA(at)) {
     abort_input(c("{.arg {arg}} must name domains of {.arg env}.",
@@ -137,7 +137,7 @@ known_targets <- function(targets, data, call) {
                   "x" = "Columns are {some(columns)}, latents {some(data$latent_names)}.",
                   "i" = "NA stands for what is not known."), "targets", call = call)
   }
-  rows <- known_domains(rownames(targets) %||% data$env_names[seq_len(nrow(targets))], data,
+  rows <- domain_positions(rownames(targets) %||% data$env_names[seq_len(nrow(targets))], data,
                         "targets", call)
   known[rows, columns] <- as.integer(targets)
   known

@@ -64,7 +64,7 @@ plot_discovered <- function(found) {
                   subtitle = "Red: domains that target the latent. Dashed: in other hypotheses") +
     theme_crl() +
     ggplot2::theme(axis.text = ggplot2::element_blank(), axis.ticks = ggplot2::element_blank(),
-                   panel.grid.major = ggplot2::element_blank())
+                   panel.grid.major = ggplot2::element_blank(), legend.box = "vertical")
 }
 
 #' Where arrows go: a layer down straight, else bent around what lies between

@@ -12,7 +12,7 @@ new_discovery <- function(best, problem, settings) {
   data <- problem$data
   data$measure <- NULL
   best <- evident(best, problem)
-  all <- sorted_hypotheses(as.list(problem$seen))
+  all <- sorted_hypotheses(unname(as.list(problem$seen)))
   place <- result_order(best, problem)
   names <- if (problem$known$labelled) data$latent_names else default_latents(problem$core)
   best <- renumbered_hypothesis(best, place)
@@ -30,7 +30,7 @@ new_discovery <- function(best, problem, settings) {
     parameters = discovered_parameters(best, problem, names),
     counts = c(looked_at = length(all), unconverged = sum(!vapply(seen, `[[`, NA, "converged")),
                floored = best$floored),
-    factors = shown_factors(problem), measurement = problem$measured, data = data,
+    factors = shown_factors(problem), tests = problem$equal, measurement = problem$measured, data = data,
     intervention = settings$intervention, settings = settings
   )
   structure(found, class = "crl_discovery")
@@ -198,7 +198,7 @@ equivalent_words <- function(near, graph, targets) {
     mark <- if (grepl("either", status)) "-" else "->"
     if (any(at)) paste(graph$from[at], mark, graph$to[at], collapse = ", ")
   }
-  c(paste0(count_of(near, "hypothesis"), " within 2 units of log-likelihood."),
+  c(paste0(near, " hypotheses within 2 units of log-likelihood."),
     if (!is.null(listed("either way"))) {
       paste0("There, but the direction is open: ", listed("either way"), ".")
     },
@@ -273,8 +273,9 @@ discovery_notes <- function(x) {
   d <- ncol(x$dag)
   c(
     if (length(idle) == d) {
-      paste("No domain moves any latent: the domains do not tell latents from one another,",
-            "and no edge can be told.")
+      paste0("No domain is seen to move a latent (test of equal domains: p = ",
+             format(x$tests$p_value, digits = 2L), "). Nothing but their variances tells latents ",
+             "from one another, and edges cannot be told.")
     } else if (length(idle) > 0L) {
       paste0("No domain targets ", paste(idle, collapse = ", "), ": told by the graph alone, if at all.")
     },
