@@ -269,7 +269,7 @@ bad_input(
   "mechanisms of no fit" = mechanisms(1) ~ type,
   "mechanisms: one point" = mechanisms(by_g, points = 1) ~ range,
   "no draws" = simulate(by_g, nsim = 0) ~ range,
-  "a domain of an f fit" = simulate_domain(fit, "none", 5) ~ method,
+  "a domain of an f fit: do" = simulate_domain(fit, n = 5, do = list(b9 = 1)) ~ do,
   "a domain without a number of rows" = simulate_domain(by_g, "raf") ~ type,
   "a domain with unknown targets" = simulate_domain(by_g, "b9", 5) ~ targets,
   "an unknown method" = fit_crl(x, env, targets, dag, method = "h") ~ range,
@@ -372,7 +372,13 @@ bad_input(
   "misspelt: an argument of coef()" = coef(fit, complete = TRUE, typ = "x") ~ type,
   "misspelt: an argument of simulate_domain()" =
     simulate_domain(by_g, "raf", n = 3, nsim = 2) ~ type,
-  "simulate_domain: do" = simulate_domain(by_g, "raf", n = 3, do = c(raf = 2)) ~ type
+  "simulate_domain: do" = simulate_domain(by_g, "raf", n = 3, do = list(raf = "high")) ~ do,
+  "simulate_domain: a function of nothing it is given" =
+    simulate_domain(by_g, n = 3, do = list(raf = \(x) x)) ~ do,
+  "simulate_domain: values of a function" =
+    simulate_domain(by_g, n = 3, do = list(raf = \(n) 1:2)) ~ do,
+  "effects: no names" = effects(by_g, do = list(1)) ~ do,
+  "effects: probabilities" = effects(by_g, do = list(raf = 1), quantiles = 1) ~ range
 )
 
 bad_input(

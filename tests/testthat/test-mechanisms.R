@@ -123,7 +123,6 @@ test_that("what only one method has is refused for the other", {
   f <- fit_crl(sim, control = crl_control(max_iter = 1))
   expect_error(mechanisms(f), class = "ebcrl_error_method")
   expect_error(simulate(f), class = "ebcrl_error_method")
-  expect_error(simulate_domain(f, "none", 5), class = "ebcrl_error_method")
   expect_error(autoplot(f, type = "mechanisms"), class = "ebcrl_error_method")
   expect_error(autoplot(fit, type = "scores"), class = "ebcrl_error_method")
   expect_error(predict(fit, type = "score"), class = "ebcrl_error_method")
