@@ -13,7 +13,8 @@ DISPERSION <- 0.2
 run_chains <- function(begin, model, data, control, error_call, name = "SAEM") {
   engine <- c(prior_control(control), list(
     variance_floor = model$variance_floor,
-    mixing = saem_mixing(control$mixing, data), learn_sigma2 = model$learn_sigma2, burn_in = control$burn_in, iterations = control$iterations,
+    mixing = saem_mixing(control$mixing, data), learn_sigma2 = model$learn_sigma2,
+    burn_in = control$burn_in, iterations = control$iterations,
     mc_tol = control$mc_tol, threads = control$threads, tied = tied_latents(data, control)
   ))
   Map(function(begin, seed, number) {
@@ -29,11 +30,13 @@ run_chains <- function(begin, model, data, control, error_call, name = "SAEM") {
   }, begin, model$seed, seq_along(begin))
 }
 
-#' The update of A in the form of src/saem.h: of coordinates whitened by their noise, only turns
+#' The kind of measurement (src/model/measurement_plain.c) by which A is updated: of coordinates
+#' whitened by their noise, only turns
 #' @noRd
 saem_mixing <- function(mixing, data) {
   whitened <- !is.null(data$noise %||% data$space)
-  switch(mixing, orthonormal = , diagonal = if (whitened) 3L else 0L, psd = 1L, fixed = 2L)
+  switch(mixing, orthonormal = , diagonal = if (whitened) "turned" else "lengths", psd = "unit",
+         fixed = "held")
 }
 
 #' What a chain goes on from

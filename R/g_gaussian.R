@@ -137,8 +137,8 @@ linear_em <- function(data, basis, group, begin, control, learn_sigma2, variance
   targets <- data$targets[!duplicated(group), , drop = FALSE]
   engine <- list(perfect = control$intervention == "perfect", p = data$p,
                  variance_floor = variance_floor, learn_sigma2 = learn_sigma2,
-                 mixing = switch(control$mixing, orthonormal = , diagonal = 0L, psd = 1L,
-                                 fixed = 2L),
+                 mixing = switch(control$mixing, orthonormal = , diagonal = "lengths",
+                                 psd = "least_squares", fixed = "held"),
                  max_iter = control$max_iter, tol = control$tol)
   with_progress(control$progress, "EM", steps = control$max_iter, function(tick) {
     .Call(C_gaussian_fit, moments, targets, unname(parent_list(data$dag)), begin, engine, tick)

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-static const double SIGMA2_FLOOR = 1e-10; /* of the mean square of x */
+const char *const gaussian_columns[GAUSSIAN_VARIANCES] = {"sigma2", "loglik", "change"};
 
 /* ---- moments ------------------------------------------------------------------------------- */
 
@@ -65,40 +65,36 @@ double gaussian_em_bytes(double q, double d, double n_groups) {
          (n_groups * (q + 1 + d) * (q + d) + 12 * q * d + 6 * d * (d + 2) + (q + 1) * X_ROWS);
 }
 
-void gaussian_em_prepare(gaussian_em *s, allocator alloc) {
+static expected_moments moments_new(const gaussian_em *s, allocator alloc) {
   const set_moments *m = s->data;
   size_t d = (size_t)s->prior->d, q = (size_t)m->q, groups = (size_t)m->n_groups;
-  s->sigma2_floor = SIGMA2_FLOOR * m->sum_sq / (m->rows * m->p);
-  s->gram = alloc(d * d, sizeof(double));
-  s->length = alloc(d, sizeof(double));
-  s->cross = alloc(q * d, sizeof(double));
-  s->second = alloc(d * d, sizeof(double));
-  s->group_mean = alloc(groups * d, sizeof(double));
-  s->group_second = alloc(groups * d * d, sizeof(double));
-  s->latents = alloc(groups, sizeof(latent_moments));
+  expected_moments z = {.cross = alloc(q * d, sizeof(double)),
+                        .second = alloc(d * d, sizeof(double)),
+                        .group_mean = alloc(groups * d, sizeof(double)),
+                        .group_second = alloc(groups * d * d, sizeof(double)),
+                        .latents = alloc(groups, sizeof(latent_moments))};
   for (size_t g = 0; g < groups; g++) {
-    latent_moments of = {m->targets + g, m->n_groups, m->weight[g], s->group_mean + g * d,
-                         s->group_second + g * d * d};
-    s->latents[g] = of;
+    latent_moments of = {m->targets + g, m->n_groups, m->weight[g], z.group_mean + g * d,
+                         z.group_second + g * d * d};
+    z.latents[g] = of;
   }
+  return z;
+}
+
+void gaussian_em_prepare(gaussian_em *s, allocator alloc) {
+  const set_moments *m = s->data;
+  size_t d = (size_t)s->prior->d, q = (size_t)m->q;
+  noise_level *noise = &s->model->noise;
+  *noise = measurement_noise_level(noise->value, noise->learned, m->sum_sq, m->rows * m->p);
+  s->moments = moments_new(s, alloc);
   s->posterior = gaussian_posterior_new((int)d, alloc);
-  s->projected = alloc(q * d, sizeof(double));
-  s->wide = alloc(q * d, sizeof(double));
-  s->tall = alloc(q * d, sizeof(double));
-  s->left = alloc(d * d, sizeof(double));
-  s->middle = alloc(d * d, sizeof(double));
-  s->square = alloc(d * d, sizeof(double));
+  s->work.projected = alloc(q * d, sizeof(double));
+  s->work.wide = alloc(q * d, sizeof(double));
+  s->work.left = alloc(d * d, sizeof(double));
+  s->work.middle = alloc(d * d, sizeof(double));
   s->before = alloc(n_parameters(s), sizeof(double));
   s->after = alloc(n_parameters(s), sizeof(double));
   s->regression = regression_work_new((int)d, alloc);
-  s->polar = polar_work_new(m->q, (int)d, alloc);
-}
-
-static void update_gram(gaussian_em *s) {
-  const double one = 1, zero = 0;
-  F77_CALL(dgemm)
-  ("T", "N", &s->prior->d, &s->prior->d, &s->data->q, &one, s->mixing, &s->data->q, s->mixing,
-   &s->data->q, &zero, s->gram, &s->prior->d FCONE FCONE);
 }
 
 /* ---- E-step -------------------------------------------------------------------------------- */
@@ -110,20 +106,23 @@ static void group_projection(gaussian_em *s, int g) {
   const double one = 1, zero = 0;
   const int step = 1;
   int d = s->prior->d, q = m->q;
-  double *h = s->group_mean + (size_t)g * (size_t)d, *shift = s->posterior.shift;
+  double *h = s->moments.group_mean + (size_t)g * (size_t)d, *shift = s->posterior.shift;
   F77_CALL(dsymm)
-  ("L", "L", &q, &d, &one, m->second + (size_t)g * (size_t)q * (size_t)q, &q, s->mixing, &q, &zero,
-   s->projected, &q FCONE FCONE);
+  ("L", "L", &q, &d, &one, m->second + (size_t)g * (size_t)q * (size_t)q, &q, s->model->mixing, &q,
+   &zero, s->work.projected, &q FCONE FCONE);
   F77_CALL(dgemm)
-  ("T", "N", &d, &d, &q, &one, s->mixing, &q, s->projected, &q, &zero, s->middle, &d FCONE FCONE);
+  ("T", "N", &d, &d, &q, &one, s->model->mixing, &q, s->work.projected, &q, &zero, s->work.middle,
+   &d FCONE FCONE);
   F77_CALL(dgemv)
-  ("T", &q, &d, &one, s->mixing, &q, m->mean + (size_t)g * (size_t)q, &step, &zero, h, &step FCONE);
+  ("T", &q, &d, &one, s->model->mixing, &q, m->mean + (size_t)g * (size_t)q, &step, &zero, h,
+   &step FCONE);
   for (int j = 0; j < d; j++)
     for (int k = 0; k < d; k++)
-      s->middle[j + k * d] = s->middle[j + k * d] / (s->sigma2 * s->sigma2) +
-                             (shift[j] * h[k] + h[j] * shift[k]) / s->sigma2 + shift[j] * shift[k];
+      s->work.middle[j + k * d] =
+          s->work.middle[j + k * d] / (s->model->noise.value * s->model->noise.value) +
+          (shift[j] * h[k] + h[j] * shift[k]) / s->model->noise.value + shift[j] * shift[k];
   for (int j = 0; j < d; j++)
-    h[j] = shift[j] + h[j] / s->sigma2;
+    h[j] = shift[j] + h[j] / s->model->noise.value;
 }
 
 /* out (d x d) = a b. */
@@ -138,44 +137,45 @@ static void add_group(gaussian_em *s, int g) {
   const double one = 1, weight = m->weight[g];
   int d = s->prior->d, q = m->q;
   const double *k = s->posterior.covariance;
-  double *mean = s->group_mean + (size_t)g * (size_t)d, trace = 0;
-  double *second = s->group_second + (size_t)g * (size_t)d * (size_t)d;
+  double *mean = s->moments.group_mean + (size_t)g * (size_t)d, trace = 0;
+  double *second = s->moments.group_second + (size_t)g * (size_t)d * (size_t)d;
   group_projection(s, g);
   for (int j = 0; j < d; j++) {
-    s->left[j] = 0;
+    s->work.left[j] = 0;
     for (int l = 0; l < d; l++) {
-      s->left[j] += k[j + l * d] * mean[l];
-      trace += k[j + l * d] * s->middle[j + l * d];
+      s->work.left[j] += k[j + l * d] * mean[l];
+      trace += k[j + l * d] * s->work.middle[j + l * d];
     }
   }
-  memcpy(mean, s->left, (size_t)d * sizeof(double));
+  memcpy(mean, s->work.left, (size_t)d * sizeof(double));
   s->loglik += weight / 2 * (s->posterior.log_det - s->posterior.square + trace);
-  small_product(k, s->middle, d, s->left);
-  small_product(s->left, k, d, second);
+  small_product(k, s->work.middle, d, s->work.left);
+  small_product(s->work.left, k, d, second);
   for (int j = 0; j < d * d; j++) {
     second[j] += k[j];
-    s->second[j] += weight * second[j];
+    s->moments.second[j] += weight * second[j];
   }
   for (int j = 0; j < d; j++)
     for (int i = 0; i < q; i++)
-      s->wide[i + (size_t)j * (size_t)q] =
+      s->work.wide[i + (size_t)j * (size_t)q] =
           m->mean[i + (size_t)g * (size_t)q] * s->posterior.shift[j] +
-          s->projected[i + (size_t)j * (size_t)q] / s->sigma2;
+          s->work.projected[i + (size_t)j * (size_t)q] / s->model->noise.value;
   F77_CALL(dgemm)
-  ("N", "N", &q, &d, &d, &weight, s->wide, &q, k, &d, &one, s->cross, &q FCONE FCONE);
+  ("N", "N", &q, &d, &d, &weight, s->work.wide, &q, k, &d, &one, s->moments.cross, &q FCONE FCONE);
 }
 
 /* Moments of the latents, and the log-likelihood, at the present parameters. */
-static int expected_moments(gaussian_em *s) {
+static int find_moments(gaussian_em *s) {
   const set_moments *m = s->data;
   size_t d = (size_t)s->prior->d;
-  memset(s->cross, 0, (size_t)m->q * d * sizeof(double));
-  memset(s->second, 0, d * d * sizeof(double));
-  s->loglik = -m->rows * m->p / 2 * log(2 * M_PI * s->sigma2) - m->sum_sq / (2 * s->sigma2);
-  update_gram(s);
+  memset(s->moments.cross, 0, (size_t)m->q * d * sizeof(double));
+  memset(s->moments.second, 0, d * d * sizeof(double));
+  s->loglik = -m->rows * m->p / 2 * log(2 * M_PI * s->model->noise.value) -
+              m->sum_sq / (2 * s->model->noise.value);
+  s->model->kind->refresh(s->model);
   for (int g = 0; g < m->n_groups; g++) {
-    int status = gaussian_posterior_of(s->prior, m->targets + g, m->n_groups, s->gram, s->sigma2,
-                                       &s->posterior);
+    int status = gaussian_posterior_of(s->prior, m->targets + g, m->n_groups, s->model->gram,
+                                       s->model->noise.value, &s->posterior);
     if (status != STATUS_OK)
       return status;
     add_group(s, g);
@@ -184,89 +184,40 @@ static int expected_moments(gaussian_em *s) {
 }
 
 static int e_step(gaussian_em *s) {
-  int status = expected_moments(s);
+  int status = find_moments(s);
   return status == STATUS_OK && !isfinite(s->loglik) ? STATUS_NOT_FINITE : status;
 }
 
 /* ---- M-step -------------------------------------------------------------------------------- */
 
-/* A = O D for given lengths D: O is the polar factor of cross D (Procrustes, 4.8). */
-static int orthogonal_columns(gaussian_em *s) {
-  size_t q = (size_t)s->data->q, tall = q * (size_t)s->prior->d;
-  int deficient;
-  for (size_t g = 0; g < tall; g++)
-    s->tall[g] = s->cross[g] * s->length[g / q];
-  int status = polar_factor_of(s->tall, &s->polar, s->mixing, &deficient);
-  s->rank_deficient += deficient;
-  for (size_t g = 0; g < tall; g++)
-    s->mixing[g] *= s->length[g / q];
-  return status;
-}
-
 /* Moments of the latents after latent j is multiplied by length[j]. */
 static void scale_latents(gaussian_em *s, const double *length) {
+  expected_moments *z = &s->moments;
   size_t d = (size_t)s->prior->d, q = (size_t)s->data->q, groups = (size_t)s->data->n_groups;
   for (size_t j = 0; j < d; j++) {
     for (size_t g = 0; g < groups; g++) {
-      s->group_mean[j + g * d] *= length[j];
+      z->group_mean[j + g * d] *= length[j];
       for (size_t k = 0; k < d; k++)
-        s->group_second[j + (k + g * d) * d] *= length[j] * length[k];
+        z->group_second[j + (k + g * d) * d] *= length[j] * length[k];
     }
     for (size_t k = 0; k < d; k++)
-      s->second[j + k * d] *= length[j] * length[k];
+      z->second[j + k * d] *= length[j] * length[k];
     for (size_t i = 0; i < q; i++)
-      s->cross[i + j * q] *= length[j];
+      z->cross[i + j * q] *= length[j];
   }
 }
 
-/* A = cross second^-1; then columns to length 1, undone in the latents. */
-static int unit_columns(gaussian_em *s) {
-  int d = s->prior->d, q = s->data->q, info;
-  const double one = 1;
-  size_t tall = (size_t)q * (size_t)d;
-  memcpy(s->square, s->second, (size_t)(d * d) * sizeof(double));
-  memcpy(s->mixing, s->cross, tall * sizeof(double));
-  F77_CALL(dpotrf)("L", &d, s->square, &d, &info FCONE);
-  if (info != 0)
-    return STATUS_DEPENDENT;
-  F77_CALL(dtrsm)
-  ("R", "L", "T", "N", &q, &d, &one, s->square, &d, s->mixing, &q FCONE FCONE FCONE FCONE);
-  F77_CALL(dtrsm)
-  ("R", "L", "N", "N", &q, &d, &one, s->square, &d, s->mixing, &q FCONE FCONE FCONE FCONE);
-  update_gram(s);
-  for (int j = 0; j < d; j++)
-    s->length[j] = sqrt(s->gram[j + j * d]);
-  for (size_t g = 0; g < tall; g++)
-    s->mixing[g] /= s->length[g / (size_t)q];
-  scale_latents(s, s->length);
-  return STATUS_OK;
-}
-
-/* (4.9), with a full A'A. */
-static void update_sigma2(gaussian_em *s) {
-  const set_moments *m = s->data;
-  int d = s->prior->d;
-  double sum = m->sum_sq;
-  update_gram(s);
-  for (int j = 0; j < d * d; j++)
-    sum += s->gram[j] * s->second[j];
-  for (size_t g = 0; g < (size_t)m->q * (size_t)d; g++)
-    sum -= 2 * s->mixing[g] * s->cross[g];
-  s->sigma2 = sum / (m->rows * m->p);
-  if (s->sigma2 <= s->sigma2_floor) {
-    s->sigma2 = s->sigma2_floor;
-    s->sigma2_floored++;
-  }
-}
-
+/* A (4.7), the prior, and sigma2 (4.9). */
 static int m_step(gaussian_em *s) {
-  int status = s->set.mixing == SAEM_ORTHOGONAL     ? orthogonal_columns(s)
-               : s->set.mixing == SAEM_UNIT_COLUMNS ? unit_columns(s)
-                                                    : STATUS_OK;
+  measurement *m = s->model;
+  const measurement_kind *kind = m->kind;
+  int status = kind->update ? kind->update(m, s->moments.cross, s->moments.second) : STATUS_OK;
+  if (status == STATUS_OK && kind->rescales)
+    scale_latents(s, m->scale);
   if (status == STATUS_OK)
-    status = linear_prior_fit(s->prior, s->latents, s->data->n_groups, &s->regression);
-  if (status == STATUS_OK && s->set.learn_sigma2)
-    update_sigma2(s);
+    status = linear_prior_fit(s->prior, s->moments.latents, s->data->n_groups, &s->regression);
+  if (status == STATUS_OK)
+    measurement_update_noise(m, s->moments.cross, s->moments.second);
   return status;
 }
 
@@ -275,13 +226,13 @@ static int m_step(gaussian_em *s) {
 /* All parameters in one vector: A, slopes, intercepts, variances. */
 static void pack(const gaussian_em *s, double *to) {
   size_t d = (size_t)s->prior->d, tall = (size_t)s->data->q * d;
-  memcpy(to, s->mixing, tall * sizeof(double));
+  memcpy(to, s->model->mixing, tall * sizeof(double));
   memcpy(to + tall, s->prior->slope, 2 * d * d * sizeof(double));
   memcpy(to + tall + 2 * d * d, s->prior->intercept, 2 * d * sizeof(double));
   to += tall + 2 * d * (d + 1);
   for (size_t c = 0; c < 2 * d; c++)
     to[c] = s->prior->variance[c];
-  to[2 * d] = s->sigma2;
+  to[2 * d] = s->model->noise.value;
 }
 
 /* |after - before| / |after|; 0 where both are 0. */
@@ -299,11 +250,11 @@ static void standardise_prior(const gaussian_em *s, double *packed) {
   size_t d = (size_t)s->prior->d;
   double *slope = packed + (size_t)s->data->q * d, *intercept = slope + 2 * d * d;
   for (size_t j = 0; j < d; j++) {
-    double size = sqrt(s->second[j + j * d] / s->data->rows);
+    double size = sqrt(s->moments.second[j + j * d] / s->data->rows);
     for (size_t c = 2 * j; c < 2 * j + 2; c++) {
       intercept[c] /= size;
       for (size_t k = 0; k < d; k++)
-        slope[k + c * d] *= sqrt(s->second[k + k * d] / s->data->rows) / size;
+        slope[k + c * d] *= sqrt(s->moments.second[k + k * d] / s->data->rows) / size;
     }
   }
 }
@@ -327,18 +278,18 @@ static int start_prior(gaussian_em *s) {
   size_t d = (size_t)prior->d;
   for (size_t c = 0; c < 2 * d; c++)
     prior->variance[c] = INFINITY;
-  int status = expected_moments(s);
+  int status = find_moments(s);
   for (size_t c = 0; c < 2 * d; c++)
     prior->variance[c] = 1; /* where there are no rows */
   if (status == STATUS_OK)
-    status = linear_prior_fit(prior, s->latents, s->data->n_groups, &s->regression);
+    status = linear_prior_fit(prior, s->moments.latents, s->data->n_groups, &s->regression);
   prior->floored = 0;
   return status;
 }
 
 static void record(gaussian_em *s) {
   size_t rows = (size_t)s->set.max_iter, row = (size_t)s->iterations++;
-  s->trace[GAUSSIAN_SIGMA2 * rows + row] = s->sigma2;
+  s->trace[GAUSSIAN_SIGMA2 * rows + row] = s->model->noise.value;
   s->trace[GAUSSIAN_LOGLIK * rows + row] = s->loglik;
   s->trace[GAUSSIAN_CHANGE * rows + row] = s->change;
   for (int c = 0; c < 2 * s->prior->d; c++)
@@ -347,9 +298,9 @@ static void record(gaussian_em *s) {
 
 int gaussian_em_run(gaussian_em *s) {
   int d = s->prior->d, status;
-  update_gram(s);
+  s->model->kind->refresh(s->model);
   for (int j = 0; j < d; j++)
-    s->length[j] = sqrt(s->gram[j + j * d]);
+    s->model->scale[j] = sqrt(s->model->gram[j + j * d]);
   status = s->prior_given ? STATUS_OK : start_prior(s);
   if (status == STATUS_OK)
     status = e_step(s);

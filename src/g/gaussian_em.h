@@ -6,7 +6,6 @@
  *   weight    G           weighted rows of a group
  *   mean      q x G       of y
  *   second    q x q x G   means of yy'
- *   mixing    q x d       A
  *
  * Rows are read once, for the moments: an iteration costs G q^2 d for any number of rows. It
  * maximises the expected log-likelihood exactly, so that the log-likelihood never falls. General
@@ -17,7 +16,10 @@
 #define EBCRL_GAUSSIAN_EM_H
 
 #include "gaussian_prior.h"
-#include "saem_state.h"
+#include "measurement.h"
+#include "rows.h"
+
+#include <stdint.h>
 
 typedef struct {
   int q, n_groups;
@@ -34,8 +36,7 @@ void group_moments_of(const double *y, int q, const latent_sample *rows, const i
                       void (*poll)(void));
 
 typedef struct {
-  saem_mixing mixing;
-  int learn_sigma2, max_iter;
+  int max_iter;
   double tol; /* on the relative change of all parameters */
   void (*tick)(int iteration, double change, void *ctx); /* once an iteration; may not return */
   void *ctx;
@@ -44,27 +45,37 @@ typedef struct {
 /* Columns of the trace; the variances of the 2 d cells follow. */
 enum { GAUSSIAN_SIGMA2, GAUSSIAN_LOGLIK, GAUSSIAN_CHANGE, GAUSSIAN_VARIANCES };
 
+/* Their names, in their order. */
+extern const char *const gaussian_columns[GAUSSIAN_VARIANCES];
+
+/* Moments of the latents given x. */
 typedef struct {
-  const set_moments *data;
-  gaussian_em_settings set;
-  linear_prior *prior;
-  int prior_given;
-  double *mixing, sigma2;
-  double *trace; /* max_iter x (GAUSSIAN_VARIANCES + 2 d) */
-  double loglik, change;
-  int iterations, converged, sigma2_floored, rank_deficient;
-  /* by gaussian_em_prepare() */
-  double sigma2_floor;
-  double *gram, *length;             /* d x d: A'A; d */
   double *cross, *second;            /* q x d: sum omega y Ez'; d x d: sum omega E zz' */
   double *group_mean, *group_second; /* d x G, d x d x G: of z */
   latent_moments *latents;           /* G */
-  gaussian_posterior posterior;      /* of the present group */
-  double *projected, *wide, *tall;   /* q x d */
-  double *left, *middle, *square;    /* d x d */
-  double *before, *after;            /* all parameters, before and after an iteration */
+} expected_moments;
+
+/* Scratch of a group. */
+typedef struct {
+  double *projected, *wide; /* q x d */
+  double *left, *middle;    /* d x d */
+} group_work;
+
+typedef struct {
+  const set_moments *data;
+  gaussian_em_settings set;
+  measurement *model; /* A in the coordinates of y */
+  linear_prior *prior;
+  int prior_given;
+  double *trace; /* max_iter x (GAUSSIAN_VARIANCES + 2 d) */
+  double loglik, change;
+  int iterations, converged;
+  /* by gaussian_em_prepare() */
+  expected_moments moments;
+  gaussian_posterior posterior; /* of the present group */
+  group_work work;
+  double *before, *after; /* all parameters, before and after an iteration */
   regression_work regression;
-  polar_work polar;
 } gaussian_em;
 
 void gaussian_em_prepare(gaussian_em *s, allocator alloc);

@@ -8,17 +8,11 @@
  *   z           n x d    one draw of the latents: the state of the chains
  *   statistics           of the mechanisms (mechanism.h), then sum omega x z' (p x d) and
  *                        sum omega z z' (d x d), in one vector: what is averaged over iterations
- *   turning              3 d x d: of t_ab = u_a z_b - u_b z_a, u the prior's gradient in z, sum
- *                        omega t; sum omega t^2, the information on a turn in the plane of a and b;
- *                        and sum omega t (sum over planes of t w), w = stiffest
  *
  * The update of A from x z' alone crawls where the noise is small, because the draws stay close to
- * A'x whatever A. So a second update turns A and the latents together, A R and R'z, which leaves
- * A z alone and is judged by the prior (parameter expansion; Liu, Rubin and Wu 1998): one scoring
- * step per plane, shortened where planes share information. Where columns differ in length, A = O
- * D, it is O and D z that turn. General columns of A are sheared instead (shear.h). They are held
- * for the first iterations, until the chains have forgotten the start's latents, whose noise is
- * large where columns are correlated.
+ * A'x whatever A. So a second update turns A and the latents together (turn.h). General columns of
+ * A are sheared instead (shear.h). They are held for the first iterations, until the chains have
+ * forgotten the start's latents, whose noise is large where columns are correlated.
  *
  * Burn-in goes on until the parameters move no more than their noise; after its first iterations,
  * noise variances of cells with few rows take short steps (mechanism.c). Then the step is constant,
@@ -35,9 +29,6 @@
 /* Allocates the rest; what stands above saem_prepare() is the caller's, but for the sampler, of
  * which it sets the seed only. */
 void saem_prepare(saem_state *s, allocator alloc);
-
-/* Latents that can be sheared: with more the step would need too many derivatives. */
-enum { MAX_SHEARED = 20 };
 
 /* Bytes that saem_prepare() takes. n_derivatives: of the shears, 0 where there are none. */
 double saem_work_bytes(double n, double p, double d, double n_domains, double n_edges,

@@ -3,24 +3,13 @@
 #define EBCRL_SAEM_STATE_H
 
 #include "batch_means.h"
-#include "linalg.h"
+#include "measurement.h"
 #include "mechanism.h"
 #include "sampler.h"
 #include "shear.h"
-
-/* orthogonal: columns are orthogonal and keep their lengths, which the scale of the latents makes
- * arbitrary. unit_columns: any A with columns of length 1. turned: A = W R, R a rotation and W
- * whatever the start has; turns alone move it, which leave the likelihood of x as it is. */
-typedef enum {
-  SAEM_ORTHOGONAL = 0,
-  SAEM_UNIT_COLUMNS = 1,
-  SAEM_FIXED = 2,
-  SAEM_TURNED = 3
-} saem_mixing;
+#include "turn.h"
 
 typedef struct {
-  saem_mixing mixing;
-  int learn_sigma2;
   int burn_in;    /* at most: iterations with step 1, in which the random walks are tuned */
   int iterations; /* at most: after burn-in, averaged */
   double tol; /* Monte-Carlo error, in units of the sampling error, that is enough; 0: none is */
@@ -34,51 +23,64 @@ typedef struct {
  * draws, a row, at its maximum in sigma2 and variances, up to a constant. shift: saem_shift(). */
 enum { SAEM_SIGMA2, SAEM_CHANGE, SAEM_ACCEPTANCE, SAEM_OBJECTIVE, SAEM_SHIFT, SAEM_VARIANCES };
 
-typedef struct saem_shard saem_shard;
+/* Their names, in their order. */
+extern const char *const saem_columns[SAEM_VARIANCES];
 
+/* The chains, one a row. */
 typedef struct {
-  const double *x;
-  int p;
-  const latent_sample *rows;
-  saem_settings set;
-  mechanisms *mech;
-  const int *tied; /* d x d: as in shear_plan */
-  latent_sampler sampler;
-  double *mixing, sigma2;
-  double *z, *projected;
+  double *z, *projected;           /* n x d: the draws; X A */
   double *walk_scale, *acceptance; /* d x n_domains */
-  double *trace;                   /* (burn_in + iterations) x (SAEM_VARIANCES + 2 d) */
-  int sigma2_floored, rank_deficient;
+  double *domain_rows;             /* n_domains */
+} saem_chains;
+
+/* What is averaged over iterations, in one vector: the statistics of the mechanisms, then sum
+ * omega x z' (p x d) and sum omega z z' (d x d). */
+typedef struct {
+  size_t size, cross_at, second_at;
+  double *value;
+  double *average;        /* sum over the averaging iterations */
+  double *turns, *shears; /* of the present draws: sums of turn.h and shear.h */
+} saem_statistics;
+
+/* What is watched: parameters in batches, over the averaging iterations (A, sigma2, objective,
+ * variances) and over burn-in (see saem_watch()). */
+typedef struct {
+  batch_means fitted, burn_in;
+  double *first;  /* p x d: A of the start */
+  double *probe;  /* 3 x d: values of parents at which effects are watched */
+  double *values; /* one vector of `fitted` or `burn_in` */
+} saem_record;
+
+/* How far a run is. */
+typedef struct {
   int iteration; /* done so far */
   int burnt_in;  /* iterations that burn-in took; 0: it lasts */
   int settled;   /* did it end because nothing moved? */
   int precise;   /* is the Monte-Carlo error small enough? */
+} saem_place;
+
+typedef struct saem_shard saem_shard;
+
+typedef struct {
+  const double *x;
+  const latent_sample *rows;
+  saem_settings set;
+  measurement *model;
+  mechanisms *mech;
+  const int *tied; /* d x d: as in shear_plan */
+  latent_sampler sampler;
+  saem_chains chain;
+  saem_place at;
+  double *trace; /* (burn_in + iterations) x (SAEM_VARIANCES + 2 d) */
   /* by saem_prepare() */
+  saem_statistics stats;
+  saem_record record;
+  turn_plan turn;
+  shear_plan shear;
+  int turns, shears; /* is A turned? is it sheared? Neither at the end */
   row_shards shards;
   saem_shard *shard;
-  size_t n_statistics;
-  double *statistics;
-  double *turning;  /* 3 d x d */
-  double *stiffest; /* d x d: turns of all planes together, see safe_share(); kept between runs */
-  double *rotation; /* d x d */
-  int turns;        /* is A turned? Not if its columns are general or held */
-  int shears;       /* is it sheared? */
-  shear_plan shear;
-  double *shear_sum;
-  double *inverse;     /* d x d: by which A is turned or sheared */
-  int *pivot;          /* d */
-  double *gram;        /* d x d: A'A */
-  double *length;      /* d: of the columns of A */
-  double *domain_rows; /* n_domains */
-  polar_work polar;
-  double *scratch;     /* 2 p x d */
-  double *average;     /* n_statistics: sum over the averaging iterations */
-  batch_means fitted;  /* over the averaging iterations: A, sigma2, objective, variances */
-  batch_means watched; /* over burn-in: see saem_watch() */
-  double *first;       /* p x d: A of the start */
-  double *probe;       /* 3 x d: values of parents at which effects are watched */
-  double *values;      /* one vector of `fitted` or `watched` */
-  double sum_sq, sigma2_floor;
+  double *scratch; /* 2 p x d */
 } saem_state;
 
 #endif

@@ -6,7 +6,7 @@
 enum { PROBES = 3 };
 
 static size_t tall(const saem_state *s) {
-  return (size_t)s->p * (size_t)s->rows->d;
+  return (size_t)s->model->p * (size_t)s->rows->d;
 }
 
 size_t saem_fitted_length(const saem_state *s) {
@@ -40,7 +40,7 @@ size_t saem_watched_length(const saem_state *s) {
 }
 
 double saem_objective(const saem_state *s) {
-  double n = (double)s->rows->n, sum = s->p * log(s->sigma2);
+  double n = (double)s->rows->n, sum = s->model->p * log(s->model->noise.value);
   for (int c = 0; c < 2 * s->rows->d; c++)
     if (s->mech->cell[c].weight > 0)
       sum += s->mech->cell[c].weight / n * log(s->mech->variance[c]);
@@ -53,46 +53,46 @@ static double log_variance(const saem_state *s, int c) {
 
 void saem_watch(saem_state *s) {
   int d = s->rows->d;
-  size_t p = (size_t)s->p;
-  double *v = s->values;
-  *v++ = log(s->sigma2);
+  size_t p = (size_t)s->model->p;
+  double *v = s->record.values;
+  *v++ = log(s->model->noise.value);
   for (int c = 0; c < 2 * d; c++)
     *v++ = log_variance(s, c);
   for (int j = 0; j < d; j++)
     for (int k = 0; k < d; k++) {
       double sum = 0;
       for (size_t i = 0; i < p; i++)
-        sum += s->first[(size_t)j * p + i] * s->mixing[(size_t)k * p + i];
+        sum += s->record.first[(size_t)j * p + i] * s->model->mixing[(size_t)k * p + i];
       *v++ = sum;
     }
   const causal_prior *prior = &s->sampler.prior;
   for (int edge = 0; edge < prior->graph.n_edges; edge++)
     for (int state = 0; state < 2; state++, v += PROBES) {
       const int states[PROBES] = {state, state, state};
-      const double *at = s->probe + PROBES * prior->graph.parent[edge];
+      const double *at = s->record.probe + PROBES * prior->graph.parent[edge];
       prior->effect(prior->context, edge, states, at, PROBES, v);
       double mean = (v[0] + v[1] + v[2]) / PROBES;
       for (int k = 0; k < PROBES; k++)
         v[k] -= mean;
     }
-  batch_means_add(&s->watched, s->values);
+  batch_means_add(&s->record.burn_in, s->record.values);
 }
 
 void saem_keep(saem_state *s) {
-  double *v = s->values;
+  double *v = s->record.values;
   for (size_t g = 0; g < tall(s); g++)
-    *v++ = s->mixing[g];
-  *v++ = s->sigma2;
+    *v++ = s->model->mixing[g];
+  *v++ = s->model->noise.value;
   *v++ = saem_objective(s);
   for (int c = 0; c < 2 * s->rows->d; c++)
     *v++ = log_variance(s, c);
-  batch_means_add(&s->fitted, s->values);
+  batch_means_add(&s->record.fitted, s->record.values);
 }
 
 /* In a stochastic EM parameters vary about their mean: where most information is missing, with half
  * the variance of the sampling error (Nielsen 2000). */
 double saem_shift(const saem_state *s) {
-  const batch_means *b = &s->watched;
+  const batch_means *b = &s->record.burn_in;
   int many = batches_complete(b) / 3;
   double largest = 0;
   if (many < 2 || b->count % b->size != 0)
@@ -114,22 +114,22 @@ double saem_shift(const saem_state *s) {
 
 void saem_errors(const saem_state *s, double *squared) {
   size_t m = tall(s);
-  batch_errors(&s->fitted, 0, m, squared);
-  batch_errors(&s->fitted, m, m + 1, squared + m);
-  batch_errors(&s->fitted, m + 1, m + 2, squared + m + 1);
-  batch_errors(&s->fitted, m + 2, s->fitted.length, squared + m + 2);
+  batch_errors(&s->record.fitted, 0, m, squared);
+  batch_errors(&s->record.fitted, m, m + 1, squared + m);
+  batch_errors(&s->record.fitted, m + 1, m + 2, squared + m + 1);
+  batch_errors(&s->record.fitted, m + 2, s->record.fitted.length, squared + m + 2);
 }
 
 /* With the latents known, a row of A has covariance sigma2 (sum omega z z')^-1, here without the
  * correlation of latents; turns, which the prior tells, come on top, see saem_shift(). */
 static double mixing_sampling(const saem_state *s) {
-  int d = s->rows->d, many = batches_complete(&s->fitted);
-  const double *second = s->statistics + s->mech->n_stats + tall(s);
+  int d = s->rows->d, many = batches_complete(&s->record.fitted);
+  const double *second = s->stats.value + s->stats.second_at;
   double sum = 0;
   for (int j = 0; j < d; j++)
-    sum += s->p * s->sigma2 / second[j * (d + 1)];
+    sum += s->model->p * s->model->noise.value / second[j * (d + 1)];
   for (size_t g = 0; g < tall(s); g++)
-    sum += 2 * batch_spread(&s->fitted, g, many);
+    sum += 2 * batch_spread(&s->record.fitted, g, many);
   return sum;
 }
 
@@ -140,14 +140,15 @@ static double variance_sampling(const saem_state *s) {
   double sum = 0;
   for (int c = 0; c < 2 * d; c++)
     if (s->mech->cell[c].weight > 0) {
-      double ratio = 1 + s->sigma2 / (s->gram[c / 2 * (d + 1)] * s->mech->variance[c]);
+      double ratio =
+          1 + s->model->noise.value / (s->model->gram[c / 2 * (d + 1)] * s->mech->variance[c]);
       sum += 2 / s->mech->cell[c].weight * ratio * ratio;
     }
   return sum;
 }
 
 void saem_precision(const saem_state *s, double ratio[2]) {
-  double *squared = s->values, sum = 0;
+  double *squared = s->record.values, sum = 0;
   saem_errors(s, squared);
   for (size_t g = 0; g < tall(s); g++)
     sum += *squared++;

@@ -106,7 +106,8 @@ void shear_add(const shear_plan *s, const double *gram, const double *omega, con
   ("L", "T", &count, &b->rows, &one, wide, &ld, &one, sums + count, &count FCONE FCONE);
 }
 
-void shear_step(const shear_plan *s, double *sums, double step, double *t) {
+/* The joint scoring step, its shears within a bound. Overwrites the sums. */
+static void scoring_step(const shear_plan *s, double *sums, double step, double *t) {
   const int one = 1, count = s->count;
   int info, d = s->mech->graph.d;
   double *weight = sums + shear_sums(s) - 2, *product = sums + count, largest = 0;
@@ -123,4 +124,18 @@ void shear_step(const shear_plan *s, double *sums, double step, double *t) {
   double by = info != 0 ? 0 : largest > MAX_SHEAR ? step * MAX_SHEAR / largest : step;
   for (int g = 0; g < d * d; g++)
     t[g] = g % (d + 1) == 0 ? 1 : s->tied[g] ? 0 : by * *sums++;
+}
+
+int shear_step(const shear_plan *s, double *sums, double step, double *t, double *inverse,
+               double *work) {
+  int d = s->mech->graph.d, info;
+  size_t square = (size_t)d * (size_t)d;
+  int pivot[MAX_SHEARED];
+  scoring_step(s, sums, step, t);
+  memset(inverse, 0, square * sizeof(double));
+  for (int j = 0; j < d; j++)
+    inverse[j + j * d] = 1;
+  memcpy(work, t, square * sizeof(double));
+  F77_CALL(dgesv)(&d, &d, work, &d, pivot, inverse, &d, &info);
+  return info == 0 ? STATUS_OK : STATUS_DEPENDENT;
 }

@@ -34,7 +34,12 @@ size_t shear_sums(const shear_plan *s);
 void shear_add(const shear_plan *s, const double *gram, const double *omega, const latent_block *b,
                double *gradient, double *wide, double *sums);
 
-/* T (d x d) = I + step x the joint scoring step, its shears within a bound. Overwrites the sums. */
-void shear_step(const shear_plan *s, double *sums, double step, double *t);
+/* Latents that can be sheared: with more the step would need too many derivatives. */
+enum { MAX_SHEARED = 20 };
+
+/* T (d x d) = I + step x the joint scoring step, its shears within a bound, and its inverse; work:
+ * d x d. Overwrites the sums. */
+int shear_step(const shear_plan *s, double *sums, double step, double *t, double *inverse,
+               double *work);
 
 #endif

@@ -39,8 +39,7 @@ SEXP target_moments(SEXP x, SEXP y, SEXP env, SEXP targets, SEXP omega, SEXP gro
   SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, q, groups));
   SET_VECTOR_ELT(out, 2, Rf_alloc3DArray(REALSXP, q, q, groups));
   group_moments_of(REAL(y), q, &rows, INTEGER(group), groups, REAL(VECTOR_ELT(out, 0)),
-                   REAL(VECTOR_ELT(out, 1)), REAL(VECTOR_ELT(out, 2)), r_allocator,
-                   poll_user);
+                   REAL(VECTOR_ELT(out, 1)), REAL(VECTOR_ELT(out, 2)), r_allocator, poll_user);
   int n_threads = usable_threads(Rf_asInteger(threads));
   double sum_sq = rows_square_sum(REAL(x), Rf_ncols(x), &rows, n_threads);
   SET_VECTOR_ELT(out, 3, Rf_ScalarReal(sum_sq));
@@ -63,21 +62,6 @@ static set_moments moments_from(SEXP moments, SEXP targets, double p) {
   return m;
 }
 
-enum {
-  FIT_MIXING,
-  FIT_SIGMA2,
-  FIT_PRIOR,
-  FIT_LOGLIK,
-  FIT_TRACE,
-  FIT_ITERATIONS,
-  FIT_CONVERGED,
-  FIT_CHANGE,
-  FIT_COUNTS,
-  FIT_STATUS
-};
-static const char *fit_fields[] = {"mixing",    "sigma2", "prior",  "loglik", "trace", "iterations",
-                                   "converged", "change", "counts", "status", ""};
-
 /* An own copy of the prior of the start. */
 static SEXP prior_copy(SEXP prior) {
   const char *fields[] = {"intercept", "slope", "variance", ""};
@@ -91,39 +75,39 @@ static SEXP prior_copy(SEXP prior) {
 /* moments: of target_moments; targets: groups x d; init: mixing (q x d), sigma2, prior, given. */
 SEXP gaussian_fit(SEXP moments, SEXP targets, SEXP parents, SEXP init, SEXP control,
                   SEXP progress) {
+  const char *fields[] = {"mixing",    "sigma2", "prior",  "loglik", "trace", "iterations",
+                          "converged", "change", "counts", "status", ""};
   int d = Rf_ncols(targets), max_iter = list_int(control, "max_iter");
   set_moments data = moments_from(moments, targets, list_number(control, "p"));
   family_coords families = family_coords_from(parents, d);
-  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fit_fields));
-  SET_VECTOR_ELT(out, FIT_MIXING, Rf_duplicate(list_element(init, "mixing")));
-  SET_VECTOR_ELT(out, FIT_PRIOR, prior_copy(list_element(init, "prior")));
-  SET_VECTOR_ELT(out, FIT_TRACE, Rf_allocMatrix(REALSXP, max_iter, GAUSSIAN_VARIANCES + 2 * d));
-  linear_prior prior = prior_from(VECTOR_ELT(out, FIT_PRIOR), &families, d, control);
-  gaussian_em s = {.data = &data,
-                   .set = {.mixing = (saem_mixing)list_int(control, "mixing"),
-                           .learn_sigma2 = list_int(control, "learn_sigma2"),
-                           .max_iter = max_iter,
-                           .tol = list_number(control, "tol"),
-                           .tick = progress_tick,
-                           .ctx = progress},
-                   .prior = &prior,
-                   .prior_given = list_int(init, "given"),
-                   .mixing = REAL(VECTOR_ELT(out, FIT_MIXING)),
-                   .sigma2 = list_number(init, "sigma2"),
-                   .trace = REAL(VECTOR_ELT(out, FIT_TRACE))};
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  double *mixing = put_copy(out, "mixing", list_element(init, "mixing"));
+  SEXP own = PROTECT(prior_copy(list_element(init, "prior")));
+  put(out, "prior", own);
+  linear_prior prior = prior_from(own, &families, d, control);
+  gaussian_em s = {
+      .data = &data,
+      .set = {.max_iter = max_iter,
+              .tol = list_number(control, "tol"),
+              .tick = progress_tick,
+              .ctx = progress},
+      .model = plain_measurement_from(mixing, list_number(init, "sigma2"), control, data.q, d),
+      .prior = &prior,
+      .prior_given = list_int(init, "given"),
+      .trace = put_matrix(out, "trace", (size_t)max_iter, GAUSSIAN_VARIANCES + 2 * (size_t)d)};
+  name_columns(list_element(out, "trace"), gaussian_columns, GAUSSIAN_VARIANCES);
   gaussian_em_prepare(&s, r_allocator);
 
   int status = gaussian_em_run(&s);
 
-  SET_VECTOR_ELT(out, FIT_SIGMA2, Rf_ScalarReal(s.sigma2));
-  SET_VECTOR_ELT(out, FIT_LOGLIK, Rf_ScalarReal(s.loglik));
-  SET_VECTOR_ELT(out, FIT_ITERATIONS, Rf_ScalarInteger(s.iterations));
-  SET_VECTOR_ELT(out, FIT_CONVERGED, Rf_ScalarLogical(s.converged));
-  SET_VECTOR_ELT(out, FIT_CHANGE, Rf_ScalarReal(s.change));
-  SET_VECTOR_ELT(out, FIT_COUNTS,
-                 floor_counts(s.prior->floored, s.sigma2_floored, s.rank_deficient));
-  SET_VECTOR_ELT(out, FIT_STATUS, Rf_ScalarInteger(status));
-  UNPROTECT(1);
+  put_number(out, "sigma2", s.model->noise.value);
+  put_number(out, "loglik", s.loglik);
+  put_int(out, "iterations", s.iterations);
+  put(out, "converged", Rf_ScalarLogical(s.converged));
+  put_number(out, "change", s.change);
+  put(out, "counts", floor_counts(s.prior->floored, s.model));
+  put_int(out, "status", status);
+  UNPROTECT(2);
   return out;
 }
 

@@ -22,25 +22,13 @@ static mechanisms mechanisms_from(const latent_sample *s, SEXP parents, SEXP con
 
 /* The fitted prior as R keeps it: `theta` and `lambda` are lists over cells, `noise` is NULL where
  * it is Gaussian, else a list of three matrices (components x cells). */
-enum {
-  PRIOR_THETA,
-  PRIOR_LAMBDA,
-  PRIOR_DF,
-  PRIOR_CONSTANT,
-  PRIOR_VARIANCE,
-  PRIOR_RANGE,
-  PRIOR_NOISE
-};
-static const char *prior_fields[] = {"theta",    "lambda", "df",    "constant",
-                                     "variance", "range",  "noise", ""};
-
 static SEXP noise_list(const mechanisms *m) {
   const char *fields[] = {"weight", "mean", "variance", ""};
   const double *part[] = {m->noise.weight, m->noise.mean, m->noise.variance};
   size_t components = (size_t)m->noise.n, cells = 2 * (size_t)m->graph.d;
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   for (int k = 0; k < 3; k++) {
-    double *to = new_numbers(out, k, components, cells);
+    double *to = put_matrix(out, fields[k], components, cells);
     for (size_t g = 0; g < components * cells; g++)
       to[g] = m->cell[g / components].weight > 0 ? part[k][g] : NA_REAL;
   }
@@ -61,16 +49,17 @@ static void load_noise(mechanisms *m, SEXP noise) {
 
 static SEXP prior_list(const mechanisms *m) {
   size_t d = (size_t)m->graph.d;
-  SEXP out = PROTECT(Rf_mkNamed(VECSXP, prior_fields));
-  SEXP theta = Rf_allocVector(VECSXP, (R_xlen_t)(2 * d));
-  SET_VECTOR_ELT(out, PRIOR_THETA, theta);
-  SEXP lambda = Rf_allocVector(VECSXP, (R_xlen_t)(2 * d));
-  SET_VECTOR_ELT(out, PRIOR_LAMBDA, lambda);
-  double *df = new_numbers(out, PRIOR_DF, 2, d), *constant = new_numbers(out, PRIOR_CONSTANT, 2, d);
-  double *variance = new_numbers(out, PRIOR_VARIANCE, 2, d);
+  const char *fields[] = {"theta", "lambda", "df", "constant", "variance", "range", "noise", ""};
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  SEXP theta = PROTECT(Rf_allocVector(VECSXP, (R_xlen_t)(2 * d)));
+  SEXP lambda = PROTECT(Rf_allocVector(VECSXP, (R_xlen_t)(2 * d)));
+  put(out, "theta", theta);
+  put(out, "lambda", lambda);
+  double *df = put_matrix(out, "df", 2, d), *constant = put_matrix(out, "constant", 2, d);
+  double *variance = put_matrix(out, "variance", 2, d);
   if (m->noise.n > 1)
-    SET_VECTOR_ELT(out, PRIOR_NOISE, noise_list(m));
-  memcpy(new_numbers(out, PRIOR_RANGE, 2, d), m->curve_range, 2 * d * sizeof(double));
+    put(out, "noise", noise_list(m));
+  memcpy(put_matrix(out, "range", 2, d), m->curve_range, 2 * d * sizeof(double));
   for (size_t c = 0; c < 2 * d; c++) {
     const mechanism_cell *cell = &m->cell[c];
     int seen = cell->weight > 0;
@@ -86,7 +75,7 @@ static SEXP prior_list(const mechanisms *m) {
     memcpy(REAL(VECTOR_ELT(lambda, (R_xlen_t)c)), cell->lambda,
            (size_t)cell->parents * sizeof(double));
   }
-  UNPROTECT(1);
+  UNPROTECT(3);
   return out;
 }
 
@@ -115,9 +104,7 @@ static void load_prior(mechanisms *m, SEXP prior) {
 }
 
 static saem_settings saem_settings_from(SEXP control, SEXP progress) {
-  saem_settings set = {.mixing = (saem_mixing)list_choice(control, "mixing", 4),
-                       .learn_sigma2 = list_int(control, "learn_sigma2"),
-                       .burn_in = list_count(control, "burn_in", 0),
+  saem_settings set = {.burn_in = list_count(control, "burn_in", 0),
                        .iterations = list_count(control, "iterations", 0),
                        .tol = list_number(control, "mc_tol"),
                        .threads = list_threads(control),
@@ -126,70 +113,35 @@ static saem_settings saem_settings_from(SEXP control, SEXP progress) {
   return set;
 }
 
-enum {
-  FIT_MIXING,
-  FIT_SIGMA2,
-  FIT_PRIOR,
-  FIT_STATE,
-  FIT_ACCEPTANCE,
-  FIT_TRACE,
-  FIT_COUNTS,
-  FIT_BURN_IN,
-  FIT_SETTLED,
-  FIT_PRECISE,
-  FIT_ERROR,
-  FIT_RATIO,
-  FIT_STATUS
-};
-static const char *fit_fields[] = {"mixing", "sigma2", "prior",   "state",   "acceptance",
-                                   "trace",  "counts", "burn_in", "settled", "precise",
-                                   "error",  "ratio",  "status",  ""};
-
-/* What a run goes on from: the last iteration's parameters, draws and statistics, and the sums over
- * the averaging iterations. */
-enum {
-  STATE_MIXING,
-  STATE_LATENTS,
-  STATE_WALK_SCALE,
-  STATE_STATISTICS,
-  STATE_AVERAGE,
-  STATE_BATCH_SUM,
-  STATE_BATCH_SQUARE,
-  STATE_LENGTH,
-  STATE_STIFFEST,
-  STATE_SIGMA2,
-  STATE_PRIOR,
-  STATE_PLACE
-};
-static const char *state_fields[] = {
-    "mixing", "latents",  "walk_scale", "statistics", "average", "sum", "square",
-    "length", "stiffest", "sigma2",     "prior",      "place",   ""};
-
 /* Where the counters stand: of iterations, burn-in, its end, and batches. */
 static SEXP place_of(const saem_state *s) {
   const char *names[] = {"iteration", "burn_in", "settled", "count", "size", ""};
-  const int place[] = {s->iteration, s->burnt_in, s->settled, s->fitted.count, s->fitted.size};
+  const batch_means *fitted = &s->record.fitted;
+  const int place[] = {s->at.iteration, s->at.burnt_in, s->at.settled, fitted->count, fitted->size};
   SEXP out = Rf_mkNamed(INTSXP, names);
   memcpy(INTEGER(out), place, sizeof(place));
   return out;
 }
 
-static void save_numbers(SEXP state, int at, const double *v, size_t rows, size_t cols) {
-  memcpy(new_numbers(state, at, rows, cols), v, rows * cols * sizeof(double));
+static void save_numbers(SEXP state, const char *name, const double *v, size_t rows, size_t cols) {
+  memcpy(put_matrix(state, name, rows, cols), v, rows * cols * sizeof(double));
 }
 
-/* The caller has copied A, the draws and the scales of the walks. */
+/* What a run goes on from: the last iteration's parameters, draws and statistics, and the sums over
+ * the averaging iterations. The caller has copied the draws and the scales of the walks. */
 static void save_state(const saem_state *s, SEXP state) {
-  save_numbers(state, STATE_MIXING, s->mixing, (size_t)s->p, (size_t)s->rows->d);
-  save_numbers(state, STATE_STATISTICS, s->statistics, s->n_statistics, 1);
-  save_numbers(state, STATE_AVERAGE, s->average, s->n_statistics, 1);
-  save_numbers(state, STATE_BATCH_SUM, s->fitted.sum, s->fitted.length, MAX_BATCHES);
-  save_numbers(state, STATE_BATCH_SQUARE, s->fitted.square, s->fitted.length, MAX_BATCHES);
-  save_numbers(state, STATE_LENGTH, s->length, (size_t)s->rows->d, 1);
-  save_numbers(state, STATE_STIFFEST, s->stiffest, (size_t)s->rows->d, (size_t)s->rows->d);
-  SET_VECTOR_ELT(state, STATE_SIGMA2, Rf_ScalarReal(s->sigma2));
-  SET_VECTOR_ELT(state, STATE_PRIOR, prior_list(s->mech));
-  SET_VECTOR_ELT(state, STATE_PLACE, place_of(s));
+  const batch_means *fitted = &s->record.fitted;
+  size_t p = (size_t)s->model->p, d = (size_t)s->model->d;
+  save_numbers(state, "mixing", s->model->mixing, p, d);
+  save_numbers(state, "statistics", s->stats.value, s->stats.size, 1);
+  save_numbers(state, "average", s->stats.average, s->stats.size, 1);
+  save_numbers(state, "sum", fitted->sum, fitted->length, MAX_BATCHES);
+  save_numbers(state, "square", fitted->square, fitted->length, MAX_BATCHES);
+  save_numbers(state, "length", s->model->scale, d, 1);
+  save_numbers(state, "stiffest", s->turn.stiffest, d, d);
+  put_number(state, "sigma2", s->model->noise.value);
+  put(state, "prior", prior_list(s->mech));
+  put(state, "place", place_of(s));
 }
 
 static void restore_numbers(double *to, size_t length, SEXP state, const char *name) {
@@ -200,33 +152,61 @@ static void restore_state(saem_state *s, SEXP state) {
   SEXP place = list_element(state, "place");
   if (Rf_isNull(place))
     return;
-  size_t batches = s->fitted.length * MAX_BATCHES;
-  restore_numbers(s->statistics, s->n_statistics, state, "statistics");
-  restore_numbers(s->average, s->n_statistics, state, "average");
-  restore_numbers(s->fitted.sum, batches, state, "sum");
-  restore_numbers(s->fitted.square, batches, state, "square");
-  restore_numbers(s->length, (size_t)s->rows->d, state, "length");
-  restore_numbers(s->stiffest, (size_t)s->rows->d * (size_t)s->rows->d, state, "stiffest");
+  batch_means *fitted = &s->record.fitted;
+  size_t batches = fitted->length * MAX_BATCHES, d = (size_t)s->model->d;
+  restore_numbers(s->stats.value, s->stats.size, state, "statistics");
+  restore_numbers(s->stats.average, s->stats.size, state, "average");
+  restore_numbers(fitted->sum, batches, state, "sum");
+  restore_numbers(fitted->square, batches, state, "square");
+  restore_numbers(s->model->scale, d, state, "length");
+  restore_numbers(s->turn.stiffest, d * d, state, "stiffest");
   const int *at = list_integers(state, "place", 5);
   int steps = s->set.burn_in + s->set.iterations;
   int batched = at[4] >= 1 && at[3] >= 0 && at[3] <= (double)MAX_BATCHES * at[4];
   if (at[1] < 0 || at[0] < at[1] || at[0] > steps || !batched)
     Rf_error("internal error: no place of a run");
-  s->iteration = at[0];
-  s->burnt_in = at[1];
-  s->settled = at[2];
-  s->fitted.count = at[3];
-  s->fitted.size = at[4];
+  s->at.iteration = at[0];
+  s->at.burnt_in = at[1];
+  s->at.settled = at[2];
+  fitted->count = at[3];
+  fitted->size = at[4];
 }
 
 /* error: standard errors of A (p x d), sigma2, objective and log variances, one after another.
  * ratio: of those of A, and of log variances, to their sampling errors. */
 static void write_errors(const saem_state *s, SEXP out) {
-  double *error = new_numbers(out, FIT_ERROR, s->fitted.length, 1);
-  saem_precision(s, new_numbers(out, FIT_RATIO, 2, 1));
+  size_t length = s->record.fitted.length;
+  double *error = put_matrix(out, "error", length, 1);
+  saem_precision(s, put_matrix(out, "ratio", 2, 1));
   saem_errors(s, error);
-  for (size_t g = 0; g < s->fitted.length; g++)
+  for (size_t g = 0; g < length; g++)
     error[g] = sqrt(error[g]);
+}
+
+/* The state of SAEM whose A, draws, scales of walks and trace are elements of out and state. */
+static saem_state saem_from(SEXP x, const latent_sample *rows, mechanisms *mech, SEXP init,
+                            SEXP control, SEXP progress, SEXP out, SEXP state) {
+  size_t d = (size_t)rows->d, domains = (size_t)rows->n_domains;
+  list_doubles(init, "mixing", (size_t)Rf_ncols(x) * d);
+  list_doubles(init, "latents", rows->n * d);
+  list_doubles(init, "walk_scale", d * domains);
+  double *mixing = put_copy(out, "mixing", list_element(init, "mixing"));
+  saem_state s = {.x = REAL(x),
+                  .rows = rows,
+                  .set = saem_settings_from(control, progress),
+                  .model = plain_measurement_from(mixing, list_number(init, "sigma2"), control,
+                                                  Rf_ncols(x), rows->d),
+                  .mech = mech,
+                  .tied = list_integers(control, "tied", d * d),
+                  .sampler = {.seed = (uint64_t)list_number(control, "seed")}};
+  s.chain.z = put_copy(state, "latents", list_element(init, "latents"));
+  s.chain.walk_scale = put_copy(state, "walk_scale", list_element(init, "walk_scale"));
+  s.chain.acceptance = put_matrix(out, "acceptance", d, domains);
+  s.chain.projected = (double *)r_allocator(rows->n * d, sizeof(double));
+  s.trace =
+      put_matrix(out, "trace", (size_t)(s.set.burn_in + s.set.iterations), SAEM_VARIANCES + 2 * d);
+  name_columns(list_element(out, "trace"), saem_columns, SAEM_VARIANCES);
+  return s;
 }
 
 /* init: mixing (p x d), sigma2, latents (n x d), walk_scale (d x M), prior (NULL or a list); place
@@ -234,36 +214,24 @@ static void write_errors(const saem_state *s, SEXP out) {
  * from, the rest is at the mean of the averaging iterations. */
 SEXP saem_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init, SEXP control,
               SEXP progress) {
+  const char *fields[] = {"mixing", "sigma2", "prior",   "state",   "acceptance",
+                          "trace",  "counts", "burn_in", "settled", "precise",
+                          "error",  "ratio",  "status",  ""};
+  const char *kept[] = {"mixing", "latents", "walk_scale", "statistics", "average", "sum",
+                        "square", "length",  "stiffest",   "sigma2",     "prior",   "place",
+                        ""};
   assert_double_matrix(x, "x");
   latent_sample rows = sample_from(env, targets, omega);
-  size_t d = (size_t)rows.d, domains = (size_t)rows.n_domains;
   if ((size_t)Rf_nrows(x) != rows.n)
     Rf_error("internal error: x and env have different numbers of rows");
-  list_doubles(init, "mixing", (size_t)Rf_ncols(x) * d);
-  list_doubles(init, "latents", rows.n * d);
-  list_doubles(init, "walk_scale", d * domains);
-  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fit_fields)), prior = list_element(init, "prior");
-  SEXP state = Rf_mkNamed(VECSXP, state_fields);
-  SET_VECTOR_ELT(out, FIT_STATE, state);
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields)), prior = list_element(init, "prior");
+  SEXP state = PROTECT(Rf_mkNamed(VECSXP, kept));
+  put(out, "state", state);
   mechanisms mech = mechanisms_from(&rows, parents, control);
-  saem_state s = {.x = REAL(x),
-                  .p = Rf_ncols(x),
-                  .rows = &rows,
-                  .set = saem_settings_from(control, progress),
-                  .mech = &mech,
-                  .sampler = {.seed = (uint64_t)list_number(control, "seed")},
-                  .tied = list_integers(control, "tied", d * d),
-                  .sigma2 = list_number(init, "sigma2")};
-  s.set.prior_given = !Rf_isNull(prior);
-  if (s.set.prior_given)
+  if (!Rf_isNull(prior))
     load_prior(&mech, prior);
-  s.mixing = own_copy(out, FIT_MIXING, list_element(init, "mixing"));
-  s.z = own_copy(state, STATE_LATENTS, list_element(init, "latents"));
-  s.walk_scale = own_copy(state, STATE_WALK_SCALE, list_element(init, "walk_scale"));
-  s.acceptance = new_numbers(out, FIT_ACCEPTANCE, d, domains);
-  s.trace = new_numbers(out, FIT_TRACE, (size_t)(s.set.burn_in + s.set.iterations),
-                        SAEM_VARIANCES + 2 * d);
-  s.projected = (double *)R_alloc(rows.n * d, sizeof(double));
+  saem_state s = saem_from(x, &rows, &mech, init, control, progress, out, state);
+  s.set.prior_given = !Rf_isNull(prior);
   saem_prepare(&s, r_allocator);
   restore_state(&s, init);
 
@@ -273,15 +241,14 @@ SEXP saem_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP ini
   if (status == STATUS_OK)
     status = saem_finish(&s);
 
-  SET_VECTOR_ELT(out, FIT_STATUS, Rf_ScalarInteger(status));
-  SET_VECTOR_ELT(out, FIT_SIGMA2, Rf_ScalarReal(s.sigma2));
-  SET_VECTOR_ELT(out, FIT_BURN_IN, Rf_ScalarInteger(s.burnt_in));
-  SET_VECTOR_ELT(out, FIT_SETTLED, Rf_ScalarLogical(s.settled));
-  SET_VECTOR_ELT(out, FIT_PRECISE, Rf_ScalarLogical(s.precise));
-  SET_VECTOR_ELT(out, FIT_PRIOR, prior_list(&mech));
-  SET_VECTOR_ELT(out, FIT_COUNTS,
-                 floor_counts(s.mech->floored, s.sigma2_floored, s.rank_deficient));
-  UNPROTECT(1);
+  put_int(out, "status", status);
+  put_number(out, "sigma2", s.model->noise.value);
+  put_int(out, "burn_in", s.at.burnt_in);
+  put(out, "settled", Rf_ScalarLogical(s.at.settled));
+  put(out, "precise", Rf_ScalarLogical(s.at.precise));
+  put(out, "prior", prior_list(&mech));
+  put(out, "counts", floor_counts(mech.floored, s.model));
+  UNPROTECT(2);
   return out;
 }
 

@@ -195,7 +195,8 @@ SEXP unit_weights(int n_domains) {
 }
 
 void name_columns(SEXP matrix, const char *const *names, int n) {
-  SEXP both = PROTECT(Rf_allocVector(VECSXP, 2)), columns = Rf_allocVector(STRSXP, n);
+  SEXP both = PROTECT(Rf_allocVector(VECSXP, 2));
+  SEXP columns = Rf_allocVector(STRSXP, Rf_ncols(matrix));
   SET_VECTOR_ELT(both, 1, columns);
   for (int k = 0; k < n; k++)
     SET_STRING_ELT(columns, k, Rf_mkChar(names[k]));
@@ -238,6 +239,18 @@ measurement *measurement_from(SEXP model, const char *mixing, int p, int d) {
   m->orthonormal = list_doubles(model, "orthonormal", (size_t)p * (size_t)d);
   m->scale = list_doubles(model, "scale", general ? square : (size_t)d);
   m->noise.value = list_number(model, "sigma2");
+  return m;
+}
+
+measurement *plain_measurement_from(double *mixing, double sigma2, SEXP control, int p, int d) {
+  const measurement_kind *kind = measurement_kind_named(list_string(control, "mixing"));
+  if (!kind || kind->moments)
+    Rf_error("internal error: mixing '%s' is none of g-modeling", list_string(control, "mixing"));
+  measurement *m = (measurement *)r_allocator(1, sizeof *m);
+  *m = measurement_new(kind, p, d, r_allocator);
+  m->mixing = mixing;
+  m->noise.value = sigma2;
+  m->noise.learned = list_int(control, "learn_sigma2");
   return m;
 }
 
@@ -334,11 +347,11 @@ SEXP theta_list(const score_model *m) {
   return out;
 }
 
-SEXP floor_counts(double noise_floored, double sigma2_floored, double rank_deficient) {
+SEXP floor_counts(double noise_floored, const measurement *m) {
   const char *names[] = {"noise_floored", "sigma2_floored", "rank_deficient", ""};
   SEXP out = Rf_mkNamed(REALSXP, names);
   REAL(out)[0] = noise_floored;
-  REAL(out)[1] = sigma2_floored;
-  REAL(out)[2] = rank_deficient;
+  REAL(out)[1] = m->noise.floored;
+  REAL(out)[2] = m->rank_deficient;
   return out;
 }

@@ -64,7 +64,7 @@ void assert_codes(SEXP env, int n_domains);
 /* So many ones, for rows that all count alike. */
 SEXP unit_weights(int n_domains);
 
-/* Names of a matrix's columns. */
+/* Names of a matrix's first n columns; the others have none. */
 void name_columns(SEXP matrix, const char *const *names, int n);
 
 /* Domains, targets and weights of n rows; y is set by the caller. */
@@ -89,6 +89,9 @@ score_settings score_settings_from(SEXP control);
  * where the scale, a vector or a matrix, tells orthogonal from any columns that are held. */
 measurement *measurement_from(SEXP model, const char *mixing, int p, int d);
 
+/* The same for g-modeling, of the kind that control's mixing names; A (p x d) is the caller's. */
+measurement *plain_measurement_from(double *mixing, double sigma2, SEXP control, int p, int d);
+
 /* What chooses lambda and eta; NULL if both are given. */
 smoothing *smoothing_from(const latent_sample *s, SEXP control);
 
@@ -96,6 +99,6 @@ smoothing *smoothing_from(const latent_sample *s, SEXP control);
 SEXP theta_list(const score_model *m);
 
 /* Variances at their floors and updates of A without full rank, as numbers with names. */
-SEXP floor_counts(double noise_floored, double sigma2_floored, double rank_deficient);
+SEXP floor_counts(double noise_floored, const measurement *m);
 
 #endif

@@ -72,10 +72,11 @@ typedef struct {
 
 struct measurement_kind {
   const char *name;
-  int full;   /* second moments of the latents are d x d, not d */
-  int held;   /* A stays */
-  int turns;  /* g: A is turned with the latents (parameter expansion) */
-  int shears; /* g: or sheared */
+  int full;     /* second moments of the latents are d x d, not d */
+  int held;     /* A stays */
+  int turns;    /* g: A is turned with the latents (parameter expansion) */
+  int shears;   /* g: or sheared */
+  int rescales; /* g: an update leaves in scale the lengths that latents are to take */
   void (*allocate)(measurement *m, allocator alloc); /* what the kind adds */
   /* Projects: A, P and N from O and the scale; or A'A from A. */
   int (*refresh)(measurement *m);

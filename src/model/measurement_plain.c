@@ -87,6 +87,7 @@ const measurement_kind measurement_unit = {.name = "unit",
 
 const measurement_kind measurement_least_squares = {.name = "least_squares",
                                                     .full = 1,
+                                                    .rescales = 1,
                                                     .allocate = allocate,
                                                     .refresh = refresh,
                                                     .unexplained = unexplained,

@@ -1199,7 +1199,7 @@ ref_shear <- function(derivatives, weight, step, tied) {
 }
 
 # SAEM from `start` = list(mixing, sigma2, latents): A with orthogonal columns that keep their
-# lengths (control$mixing 0), or with columns of length 1 (1).
+# lengths (control$mixing "lengths"), or with columns of length 1 ("unit").
 ref_saem <- function(x, env, targets, parents, order, # nolint: cyclocomp_linter.
                      omega, start, control, words) {
   n <- nrow(x)
@@ -1244,7 +1244,7 @@ ref_saem <- function(x, env, targets, parents, order, # nolint: cyclocomp_linter
     (sum(weight * rowSums(x^2)) - 2 * sum(mixing * sums$cross) +
        sum(crossprod(mixing) * sums$second)) / (n * p)
   }
-  general <- control$mixing == 1
+  general <- control$mixing == "unit"
   stiffest <- matrix(1, d, d) # a turn in all planes, followed by power iterations
   long <- diag(sqrt(colSums(start$mixing^2)))
   update_mixing <- function(mixing, sums) {

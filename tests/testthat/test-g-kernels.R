@@ -20,7 +20,7 @@ g_case <- function(n_env = c(14, 10, 12), perfect = FALSE) {
 g_settings <- function(...) {
   utils::modifyList(list(
     perfect = FALSE, knots = 5L, lambda = 3, learn_lambda = TRUE, variance_floor = 1e-6,
-    mixing = 0L, learn_sigma2 = TRUE, burn_in = 3L, iterations = 2L, threads = 1L, seed = 2^33 + 5,
+    mixing = "lengths", learn_sigma2 = TRUE, burn_in = 3L, iterations = 2L, threads = 1L, seed = 2^33 + 5,
     warm_up = 1L, mc_tol = 0, draws = 4L, probs = c(0.1, 0.5), keep = 2L, stream = 10,
     components = 1L, tied = matrix(0L, 3, 3)
   ), list(...))
@@ -181,7 +181,7 @@ test_that("SAEM with general columns is the reference, draw for draw", {
   start$latents <- data$x %*% data$mixing %*% solve(crossprod(data$mixing))
   tied <- rbind(0L, c(1L, 0L, 0L), c(1L, 1L, 0L))
   for (perfect in c(FALSE, TRUE)) {
-    control <- g_settings(mixing = 1L, perfect = perfect, burn_in = 4L, iterations = 3L,
+    control <- g_settings(mixing = "unit", perfect = perfect, burn_in = 4L, iterations = 3L,
                           tied = if (perfect) 0L * tied else tied)
     fit <- run_saem(data, start, control)
     slow <- ref_saem(data$x, data$env, data$targets, data$parents, 1:3, c(1.2, 0.8, 1), start,
@@ -334,17 +334,17 @@ test_that("SAEM with general columns keeps them at length 1 and near the truth",
                                sqrt(0.5) * matrix(stats::rnorm(3600), 600))
   start <- start_of(data, mixing = data$mixing)
   run <- function(mixing) {
-    start$mixing <- if (mixing == 0L) ref_polar(data$mixing) else data$mixing
+    start$mixing <- if (mixing == "lengths") ref_polar(data$mixing) else data$mixing
     start$latents <- data$x %*% start$mixing %*% solve(crossprod(start$mixing))
     # a complete graph and imperfect interventions: no latent is told from a sum with its ancestors
     run_saem(data, start, g_settings(mixing = mixing, burn_in = 40L, iterations = 60L,
                                      tied = rbind(0L, c(1L, 0L, 0L), c(1L, 1L, 0L))))
   }
-  free <- run(1L)
+  free <- run("unit")
   expect_equal(colSums(free$mixing^2), rep(1, 3))
   error <- function(fit) sum((fit$mixing - data$mixing)^2)
   expect_lt(error(free), 0.05)
-  expect_gt(error(run(0L)), 2 * error(free))
-  held <- run(2L)
+  expect_gt(error(run("lengths")), 2 * error(free))
+  held <- run("held")
   expect_identical(held$mixing, data$mixing)
 })
