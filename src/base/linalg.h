@@ -22,6 +22,20 @@ double dot(const double *a, const double *b, size_t size);
 /* Is every entry of v finite? */
 int all_finite(const double *v, size_t size);
 
+/* Eigenvalue problems of symmetric matrices. */
+typedef struct {
+  int d, lwork;
+  double *vectors, *square; /* d x d: what is decomposed, then its eigenvectors; scratch */
+  double *values, *work;    /* d, ascending; lwork */
+} spectral_work;
+
+spectral_work spectral_work_new(int d, allocator alloc);
+
+double spectral_work_doubles(double d);
+
+/* Eigenvectors of w->vectors in place. */
+int spectral_decompose(spectral_work *w);
+
 typedef struct {
   int p, d, lwork;
   double *a, *u, *vt, *singular, *work;

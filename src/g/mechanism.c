@@ -77,11 +77,11 @@ mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, mechani
     m.variance[c] = 1;
   }
   count_weights(s, m.cell);
-  m.inverse = alloc(largest * largest, sizeof(double));
-  m.solution = alloc(largest, sizeof(double));
+  m.work.inverse = alloc(largest * largest, sizeof(double));
+  m.work.solution = alloc(largest, sizeof(double));
   if (components > 1) {
-    m.pooled = alloc(largest * largest + largest + 1, sizeof(double));
-    m.basis_sum = alloc(largest * components, sizeof(double));
+    m.work.pooled = alloc(largest * largest + largest + 1, sizeof(double));
+    m.work.basis_sum = alloc(largest * components, sizeof(double));
   }
   memset(m.curve, 0, curves * curve_size(knots) * sizeof(double));
   return m;
@@ -280,24 +280,24 @@ static void update_lambda(const mechanisms *m, mechanism_cell *cell, double vari
   const penalty *p = &m->penalty;
   double rank = p->n_basis - 2;
   for (int k = 0; k < cell->parents; k++) {
-    double used = rank - cell->lambda[k] * penalty_trace(p, m->inverse, cell->n_coef, k);
+    double used = rank - cell->lambda[k] * penalty_trace(p, m->work.inverse, cell->n_coef, k);
     double rough = roughness(p, cell->theta + k * p->n_basis);
     double next = variance * fmax(used, LEAST_DF) / fmax(rough, 1e-300);
     cell->lambda[k] = fmin(fmax(next, LAMBDA_MIN), LAMBDA_MAX * cell->weight);
   }
 }
 
-/* G + P + jitter in m->inverse, lower triangle. */
+/* G + P + jitter in m->work.inverse, lower triangle. */
 static void penalised_gram(const mechanisms *m, const mechanism_cell *cell, const double *gram) {
   size_t size = (size_t)cell->n_coef;
   const penalty *p = &m->penalty;
-  memcpy(m->inverse, gram, size * size * sizeof(double));
+  memcpy(m->work.inverse, gram, size * size * sizeof(double));
   for (int k = 0; k < cell->parents; k++)
     for (int i = 0; i < p->n_basis; i++) {
       size_t col = (size_t)(k * p->n_basis + i);
       for (int lag = 0; lag < 3 && i + lag < p->n_basis; lag++)
-        m->inverse[col + (size_t)lag + col * size] += cell->lambda[k] * p->gram[3 * i + lag];
-      m->inverse[col + col * size] += JITTER * cell->weight;
+        m->work.inverse[col + (size_t)lag + col * size] += cell->lambda[k] * p->gram[3 * i + lag];
+      m->work.inverse[col + col * size] += JITTER * cell->weight;
     }
 }
 
@@ -308,10 +308,10 @@ static int solve_cell(mechanisms *m, mechanism_cell *cell, const double *gram) {
   int info;
   penalised_gram(m, cell, gram);
   memcpy(cell->theta, rhs, (size_t)size * sizeof(double));
-  F77_CALL(dposv)("L", &size, &one, m->inverse, &size, cell->theta, &size, &info FCONE);
+  F77_CALL(dposv)("L", &size, &one, m->work.inverse, &size, cell->theta, &size, &info FCONE);
   if (info != 0)
     return STATUS_SINGULAR;
-  F77_CALL(dpotri)("L", &size, m->inverse, &size, &info FCONE);
+  F77_CALL(dpotri)("L", &size, m->work.inverse, &size, &info FCONE);
   return info == 0 ? STATUS_OK : STATUS_SINGULAR;
 }
 
@@ -320,10 +320,10 @@ static double residual_square(mechanisms *m, const mechanism_cell *cell, const d
   const int one = 1, size = cell->n_coef;
   const double *rhs = gram + (size_t)size * (size_t)size, unit = 1, zero = 0;
   F77_CALL(dsymv)
-  ("L", &size, &unit, gram, &size, cell->theta, &one, &zero, m->solution, &one FCONE);
+  ("L", &size, &unit, gram, &size, cell->theta, &one, &zero, m->work.solution, &one FCONE);
   double rss = rhs[size];
   for (int g = 0; g < size; g++)
-    rss += cell->theta[g] * (m->solution[g] - 2 * rhs[g]);
+    rss += cell->theta[g] * (m->work.solution[g] - 2 * rhs[g]);
   return rss;
 }
 
@@ -331,7 +331,7 @@ static double residual_square(mechanisms *m, const mechanism_cell *cell, const d
 static void update_smoothing(mechanisms *m, mechanism_cell *cell, double variance) {
   cell->df = cell->n_coef;
   for (int k = 0; k < cell->parents; k++)
-    cell->df -= cell->lambda[k] * penalty_trace(&m->penalty, m->inverse, cell->n_coef, k);
+    cell->df -= cell->lambda[k] * penalty_trace(&m->penalty, m->work.inverse, cell->n_coef, k);
   if (m->learn_lambda)
     update_lambda(m, cell, variance);
 }
@@ -372,7 +372,7 @@ static void basis_sums(const mechanisms *m, const mechanism_cell *cell, const do
   int size = cell->n_coef, block = cell->parents > 0 ? m->table.n_basis : 1;
   for (int s = 0; s < m->noise.n; s++, gram += sums_of(cell))
     for (int row = 0; row < size; row++) {
-      double *sum = m->basis_sum + s * size + row;
+      double *sum = m->work.basis_sum + s * size + row;
       *sum = 0;
       for (int col = 0; col < block; col++)
         *sum += row >= col ? gram[row + (size_t)col * (size_t)size]
@@ -393,15 +393,15 @@ static double first_block(const mechanisms *m, const mechanism_cell *cell, const
 static void pool_components(mechanisms *m, int c, const double *gram) {
   const mechanism_cell *cell = &m->cell[c];
   size_t size = (size_t)cell->n_coef, square = size * size;
-  memset(m->pooled, 0, sums_of(cell) * sizeof(double));
+  memset(m->work.pooled, 0, sums_of(cell) * sizeof(double));
   for (int s = 0; s < m->noise.n; s++, gram += sums_of(cell)) {
     int g = m->noise.n * c + s;
     double scale = m->variance[c] / m->noise.variance[g], shift = m->noise.mean[g];
-    const double *sum = m->basis_sum + (size_t)s * size;
+    const double *sum = m->work.basis_sum + (size_t)s * size;
     for (size_t k = 0; k < square; k++)
-      m->pooled[k] += scale * gram[k];
+      m->work.pooled[k] += scale * gram[k];
     for (size_t k = 0; k < size; k++)
-      m->pooled[square + k] += scale * (gram[square + k] - shift * sum[k]);
+      m->work.pooled[square + k] += scale * (gram[square + k] - shift * sum[k]);
   }
 }
 
@@ -410,7 +410,7 @@ static labelled_moments residual_moments(mechanisms *m, int c, const double *gra
   size_t size = (size_t)cell->n_coef;
   labelled_moments out;
   for (int s = 0; s < m->noise.n; s++, gram += sums_of(cell)) {
-    const double *sum = m->basis_sum + (size_t)s * size;
+    const double *sum = m->work.basis_sum + (size_t)s * size;
     out.weight[s] = first_block(m, cell, sum);
     out.sum[s] = first_block(m, cell, gram + size * size);
     for (size_t k = 0; k < size; k++)
@@ -426,9 +426,9 @@ static int fit_mixture_cell(mechanisms *m, int c, const double *stats) {
   basis_sums(m, cell, sum);
   pool_components(m, c, sum);
   if (cell->parents == 0) {
-    cell->theta[0] = m->pooled[1] / m->pooled[0];
+    cell->theta[0] = m->work.pooled[1] / m->work.pooled[0];
   } else {
-    int status = solve_cell(m, cell, m->pooled);
+    int status = solve_cell(m, cell, m->work.pooled);
     if (status != STATUS_OK)
       return status;
     update_smoothing(m, cell, m->variance[c]);

@@ -31,6 +31,12 @@ typedef struct {
   double df;      /* effective degrees of freedom, tr((G + P)^-1 G) */
 } mechanism_cell;
 
+/* Scratch of the regressions. */
+typedef struct {
+  double *inverse, *solution; /* m x m, m of the largest cell */
+  double *pooled, *basis_sum; /* of mixtures: G, r and s, and m x K */
+} mechanism_work;
+
 typedef struct {
   causal_graph graph;
   bspline_table table;
@@ -44,11 +50,10 @@ typedef struct {
   double *curve_range; /* 2 x d: knots of the curves */
   double *curve;       /* n_edges x 2 x (knots + 1) x ORDER: polynomials by interval */
   double variance_floor;
-  double variance_step;       /* the least, see stepped() in noise.h; 1: variances are what fits */
-  int floored, jittered;      /* cells, counted over the fits */
-  size_t n_stats;             /* length of the statistics */
-  double *inverse, *solution; /* scratch: m x m, m of the largest cell */
-  double *pooled, *basis_sum; /* scratch of mixtures: G, r and s, and m x K */
+  double variance_step;  /* the least, see stepped() in noise.h; 1: variances are what fits */
+  int floored, jittered; /* cells, counted over the fits */
+  size_t n_stats;        /* length of the statistics */
+  mechanism_work work;
 } mechanisms;
 
 typedef struct {

@@ -23,18 +23,6 @@ const measurement_kind *measurement_kind_named(const char *name) {
   return NULL;
 }
 
-/* LAPACK's dsyev: (NB + 2) d, with room for its block size. */
-static int eigen_work(int d) {
-  return 66 * d;
-}
-
-static spectral_work spectral_work_new(int d, allocator alloc) {
-  size_t square = (size_t)d * (size_t)d;
-  spectral_work w = {eigen_work(d), alloc(square, sizeof(double)), alloc((size_t)d, sizeof(double)),
-                     alloc((size_t)eigen_work(d), sizeof(double)), alloc(square, sizeof(double))};
-  return w;
-}
-
 measurement measurement_new(const measurement_kind *kind, int p, int d, allocator alloc) {
   size_t tall = (size_t)p * (size_t)d;
   measurement m = {.kind = kind,
@@ -51,7 +39,7 @@ measurement measurement_new(const measurement_kind *kind, int p, int d, allocato
 }
 
 double measurement_doubles(double p, double d, int general) {
-  return 4 * p * d + d * d + 5 * d + (general ? p * d + 4 * d * d + 67 * d : 0);
+  return 4 * p * d + d * d + 5 * d + (general ? p * d + 2 * d * d + spectral_work_doubles(d) : 0);
 }
 
 measurement_task measurement_task_new(const measurement *m, allocator alloc) {
@@ -69,7 +57,8 @@ measurement_task measurement_task_new(const measurement *m, allocator alloc) {
 }
 
 double measurement_task_doubles(double d, int general) {
-  return BLOCK_ROWS * (3 * d + 0.5) + (general ? d * d * (3 * BLOCK_ROWS + 2) + 67 * d : 0);
+  return BLOCK_ROWS * (3 * d + 0.5) +
+         (general ? 3 * d * d * BLOCK_ROWS + spectral_work_doubles(d) : 0);
 }
 
 noise_level measurement_noise_level(double sigma2, int learned, double sum_sq, double entries) {

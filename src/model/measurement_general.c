@@ -34,13 +34,6 @@ static void allocate(measurement *m, allocator alloc) {
   m->shape = alloc(d * d, sizeof(double));
 }
 
-/* Eigenvectors of a symmetric matrix in place, eigenvalues ascending. */
-static int eigen_of(spectral_work *w, int d) {
-  int info;
-  F77_CALL(dsyev)("V", "L", &d, w->vectors, &d, w->values, w->work, &w->lwork, &info FCONE FCONE);
-  return info == 0 ? STATUS_OK : STATUS_SVD;
-}
-
 /* out = V diag(values^power) V'. */
 static void spectral_power(const spectral_work *w, int d, double power, double *out) {
   for (int i = 0; i < d; i++)
@@ -69,7 +62,7 @@ static int refresh(measurement *m) {
   int d = m->d, floored = 0;
   spectral_work *w = &m->spectral;
   memcpy(w->vectors, m->scale, (size_t)d * (size_t)d * sizeof(double));
-  int status = eigen_of(w, d);
+  int status = spectral_decompose(w);
   if (status != STATUS_OK)
     return status;
   double least = LAMBDA_FLOOR * w->values[d - 1];
@@ -208,7 +201,7 @@ static int floor_row(const measurement *m, measurement_task *t, int row) {
   int floored = 0;
   for (size_t e = 0; e < d * d; e++)
     t->one.vectors[e] = t->covariance[e * BLOCK_ROWS + (size_t)row];
-  if (eigen_of(&t->one, m->d) != STATUS_OK)
+  if (spectral_decompose(&t->one) != STATUS_OK)
     return m->d; /* not finite: the latents are not either, and the fit says so */
   double least = -ROUNDING * fmax(fabs(t->one.values[0]), fabs(t->one.values[d - 1]));
   for (size_t k = 0; k < d; k++) {

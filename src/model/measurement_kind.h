@@ -29,12 +29,6 @@ typedef struct {
   int floored;        /* how often it was at the bound */
 } noise_level;
 
-/* Eigenvalue problems of d x d matrices. */
-typedef struct {
-  int lwork;
-  double *vectors, *values, *work, *square; /* d x d, d, lwork, d x d */
-} spectral_work;
-
 typedef struct measurement_kind measurement_kind;
 
 typedef struct {

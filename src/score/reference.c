@@ -12,18 +12,18 @@
 static void describe_groups(gaussian_reference *r, const latent_sample *s) {
   size_t groups = (size_t)r->n_groups, domains = (size_t)s->n_domains;
   memset(r->targets, 0, groups * (size_t)r->d * sizeof(int));
-  memset(r->weight, 0, groups * sizeof(double));
-  memset(r->rows, 0, groups * sizeof(double));
+  memset(r->own.weight, 0, groups * sizeof(double));
+  memset(r->own.rows, 0, groups * sizeof(double));
   for (size_t e = 0; e < domains; e++)
     for (size_t j = 0; j < (size_t)r->d; j++)
       r->targets[(size_t)r->group[e] + j * groups] = s->targets[e + j * domains];
   for (size_t i = 0; i < s->n; i++) {
     double w = row_weight(s, i);
-    r->weight[r->group[s->env[i] - 1]] += w;
-    r->rows[r->group[s->env[i] - 1]] += w * w;
+    r->own.weight[r->group[s->env[i] - 1]] += w;
+    r->own.rows[r->group[s->env[i] - 1]] += w * w;
   }
   for (size_t g = 0; g < groups; g++)
-    r->rows[g] = r->rows[g] > 0 ? r->weight[g] * r->weight[g] / r->rows[g] : 0;
+    r->own.rows[g] = r->own.rows[g] > 0 ? r->own.weight[g] * r->own.weight[g] / r->own.rows[g] : 0;
 }
 
 gaussian_reference *reference_new(const latent_sample *s, const int *group, int n_groups,
@@ -35,34 +35,30 @@ gaussian_reference *reference_new(const latent_sample *s, const int *group, int 
   r->d = s->d;
   r->n_groups = n_groups;
   r->n_shards = n_shards;
-  r->lwork = 66 * s->d; /* LAPACK's dsyev: (NB + 2) d */
   r->group = group;
   r->targets = alloc(groups * d, sizeof(int));
   r->scm = linear_scm_new(s->d, perfect, coord, n_coord, alloc);
   r->mean = alloc(groups * d, sizeof(double));
   r->precision = alloc(groups * d * d, sizeof(double));
   r->score = alloc(s->n * d, sizeof(double));
-  r->weight = alloc(groups, sizeof(double));
-  r->rows = alloc(groups, sizeof(double));
-  r->own_mean = alloc(groups * d, sizeof(double));
-  r->second = alloc(groups * d * d, sizeof(double));
-  r->spectrum = alloc(groups * d, sizeof(double));
-  r->gap = alloc(groups * d, sizeof(double));
-  r->sums = alloc(shards * groups * d * (d + 1), sizeof(double));
-  r->row = alloc(shards * 2 * d, sizeof(double));
+  r->own.weight = alloc(groups, sizeof(double));
+  r->own.rows = alloc(groups, sizeof(double));
+  r->own.mean = alloc(groups * d, sizeof(double));
+  r->own.second = alloc(groups * d * d, sizeof(double));
+  r->own.spectrum = alloc(groups * d, sizeof(double));
+  r->own.gap = alloc(groups * d, sizeof(double));
+  r->own.sums = alloc(shards * groups * d * (d + 1), sizeof(double));
+  r->own.row = alloc(shards * 2 * d, sizeof(double));
   r->cov = alloc(d * d, sizeof(double));
-  r->vectors = alloc(d * d, sizeof(double));
-  r->square = alloc(d * d, sizeof(double));
-  r->values = alloc(d, sizeof(double));
-  r->work = alloc((size_t)r->lwork, sizeof(double));
+  r->spectral = spectral_work_new(s->d, alloc);
   describe_groups(r, s);
   return r;
 }
 
 double reference_doubles(double n, double d, double n_groups) {
   double shards = fmin(MAX_SHARDS, ceil(n / SHARD_ROWS));
-  return n * d + n_groups * ((2 + shards) * d * (d + 1) + 3 * d + 2) + 2 * shards * d + 3 * d * d +
-         67 * d + linear_scm_doubles(d);
+  return n * d + n_groups * ((2 + shards) * d * (d + 1) + 3 * d + 2) + 2 * shards * d + d * d +
+         spectral_work_doubles(d) + linear_scm_doubles(d);
 }
 
 static size_t row_group(const gaussian_reference *r, const latent_sample *s, size_t row) {
@@ -87,16 +83,16 @@ WIDE_VECTORS static void add_moments(const gaussian_reference *r, const latent_s
   }
 }
 
-/* r->own_mean and r->second (both triangles) from the sums of all shards. */
+/* r->own.mean and r->own.second (both triangles) from the sums of all shards. */
 static void collect_moments(gaussian_reference *r) {
   size_t d = (size_t)r->d, size = d * (d + 1), groups = (size_t)r->n_groups;
   for (size_t g = 0; g < groups; g++) {
-    double *mean = r->own_mean + g * d, *second = r->second + g * d * d;
-    double share = r->weight[g] > 0 ? 1 / r->weight[g] : 0;
+    double *mean = r->own.mean + g * d, *second = r->own.second + g * d * d;
+    double share = r->own.weight[g] > 0 ? 1 / r->own.weight[g] : 0;
     memset(mean, 0, d * sizeof(double));
     memset(second, 0, d * d * sizeof(double));
     for (size_t k = 0; k < (size_t)r->n_shards; k++) {
-      const double *sum = r->sums + (k * groups + g) * size;
+      const double *sum = r->own.sums + (k * groups + g) * size;
       for (size_t j = 0; j < d; j++)
         mean[j] += share * sum[j];
       for (size_t e = 0; e < d * d; e++)
@@ -112,14 +108,6 @@ static void collect_moments(gaussian_reference *r) {
 static void square_product(const double *a, const double *b, int d, double *out) {
   const double one = 1, zero = 0;
   F77_CALL(dgemm)("N", "N", &d, &d, &d, &one, a, &d, b, &d, &zero, out, &d FCONE FCONE);
-}
-
-/* Eigenvectors of r->vectors in place. */
-static int eigen_of(gaussian_reference *r) {
-  int info;
-  F77_CALL(dsyev)
-  ("V", "L", &r->d, r->vectors, &r->d, r->values, r->work, &r->lwork, &info FCONE FCONE);
-  return info == 0 ? STATUS_OK : STATUS_SVD;
 }
 
 /* Entry of the covariance of the noise. */
@@ -142,28 +130,28 @@ static void structured_moments(const gaussian_reference *r, size_t g, const proj
 static int compare_moments(gaussian_reference *r, size_t g) {
   const int one = 1;
   size_t d = (size_t)r->d;
-  const double *own = r->own_mean + g * d, *second = r->second + g * d * d;
-  double *gap = r->gap + g * d, *turned = r->square;
+  const double *own = r->own.mean + g * d, *second = r->own.second + g * d * d;
+  double *gap = r->own.gap + g * d, *turned = r->spectral.square;
   int info;
   memcpy(r->cov, r->precision + g * d * d, d * d * sizeof(double));
   F77_CALL(dpotrf)("L", &r->d, r->cov, &r->d, &info FCONE);
   if (info != 0)
     return STATUS_NOT_FINITE;
   for (size_t j = 0; j < d; j++) {
-    gap[j] = r->rows[g] > 0 ? own[j] - r->mean[g * d + j] : 0;
+    gap[j] = r->own.rows[g] > 0 ? own[j] - r->mean[g * d + j] : 0;
     for (size_t k = 0; k < d; k++)
-      r->vectors[k + j * d] = r->rows[g] * (second[k + j * d] - own[k] * own[j]);
+      r->spectral.vectors[k + j * d] = r->own.rows[g] * (second[k + j * d] - own[k] * own[j]);
   }
-  F77_CALL(dsygst)(&one, "L", &r->d, r->vectors, &r->d, r->cov, &r->d, &info FCONE);
+  F77_CALL(dsygst)(&one, "L", &r->d, r->spectral.vectors, &r->d, r->cov, &r->d, &info FCONE);
   F77_CALL(dtrsv)("L", "N", "N", &r->d, r->cov, &r->d, gap, &one FCONE FCONE FCONE);
-  int status = eigen_of(r);
+  int status = spectral_decompose(&r->spectral);
   for (size_t k = 0; k < d; k++) {
     turned[k] = 0;
     for (size_t j = 0; j < d; j++)
-      turned[k] += r->vectors[j + k * d] * gap[j];
+      turned[k] += r->spectral.vectors[j + k * d] * gap[j];
   }
   for (size_t k = 0; k < d; k++) {
-    r->spectrum[g * d + k] = fmax(r->values[k], 0);
+    r->own.spectrum[g * d + k] = fmax(r->spectral.values[k], 0);
     gap[k] = turned[k] * turned[k];
   }
   return status;
@@ -172,9 +160,9 @@ static int compare_moments(gaussian_reference *r, size_t g) {
 /* Posterior mean of the moments of a target set (shrinkage.h), in place of the structured ones. */
 static void shrink_moments(gaussian_reference *r, size_t g) {
   size_t d = (size_t)r->d;
-  const double *own = r->own_mean + g * d, *second = r->second + g * d * d;
+  const double *own = r->own.mean + g * d, *second = r->own.second + g * d * d;
   double *mean = r->mean + g * d, *cov = r->precision + g * d * d;
-  double w = r->kappa / (r->kappa + r->rows[g]);
+  double w = r->kappa / (r->kappa + r->own.rows[g]);
   for (size_t j = 0; j < d; j++)
     for (size_t k = 0; k < d; k++) {
       double gaps = (own[j] - mean[j]) * (own[k] - mean[k]);
@@ -192,8 +180,8 @@ static int plain_precision(gaussian_reference *r, const projection_noise *noise,
   int info;
   for (size_t j = 0; j < d; j++)
     for (size_t k = 0; k < d; k++)
-      r->square[k + j * d] = cov[k + j * d] - noise_entry(noise, d, k, j);
-  F77_CALL(dpotrf)("L", &r->d, r->square, &r->d, &info FCONE);
+      r->spectral.square[k + j * d] = cov[k + j * d] - noise_entry(noise, d, k, j);
+  F77_CALL(dpotrf)("L", &r->d, r->spectral.square, &r->d, &info FCONE);
   if (info != 0)
     return 0;
   F77_CALL(dpotrf)("L", &r->d, cov, &r->d, &info FCONE);
@@ -207,30 +195,30 @@ static int plain_precision(gaussian_reference *r, const projection_noise *noise,
 /* P = Lambda max(Lambda C Lambda, sigma2)^-1 Lambda, max of eigenvalues; in place of C. */
 static int floored_precision(gaussian_reference *r, const projection_noise *noise, double *cov) {
   size_t d = (size_t)r->d;
-  const double *turned = r->vectors;
+  const double *turned = r->spectral.vectors;
   if (plain_precision(r, noise, cov))
     return STATUS_OK;
   if (noise->lambda) {
-    square_product(noise->lambda, cov, r->d, r->square);
-    square_product(r->square, noise->lambda, r->d, r->vectors);
+    square_product(noise->lambda, cov, r->d, r->spectral.square);
+    square_product(r->spectral.square, noise->lambda, r->d, r->spectral.vectors);
   } else
-    memcpy(r->vectors, cov, d * d * sizeof(double));
-  int status = eigen_of(r);
+    memcpy(r->spectral.vectors, cov, d * d * sizeof(double));
+  int status = spectral_decompose(&r->spectral);
   if (status != STATUS_OK)
     return status;
   for (size_t k = 0; k < d; k++)
-    if (!(r->values[k] >= noise->sigma2)) {
-      r->values[k] = noise->sigma2;
+    if (!(r->spectral.values[k] >= noise->sigma2)) {
+      r->spectral.values[k] = noise->sigma2;
       r->floored++;
     }
   if (noise->lambda) { /* P = (Lambda V) diag(1 / values) (Lambda V)' */
-    square_product(noise->lambda, r->vectors, r->d, r->square);
-    turned = r->square;
+    square_product(noise->lambda, r->spectral.vectors, r->d, r->spectral.square);
+    turned = r->spectral.square;
   }
   memset(cov, 0, d * d * sizeof(double));
   for (size_t k = 0; k < d; k++)
     for (size_t j = 0; j < d; j++) {
-      double share = turned[j + k * d] / r->values[k];
+      double share = turned[j + k * d] / r->spectral.values[k];
       for (size_t i = 0; i < d; i++)
         cov[i + j * d] += share * turned[i + k * d];
     }
@@ -247,8 +235,9 @@ int reference_implied(gaussian_reference *r, int g, const projection_noise *nois
 /* kappa, m_a and P_a from the moments of the target sets. */
 static int fit_gaussians(gaussian_reference *r, const projection_noise *noise) {
   size_t d = (size_t)r->d, groups = (size_t)r->n_groups;
-  const group_moments own = {r->d, r->n_groups, r->targets, r->weight, r->own_mean, r->second};
-  const shrinkage_problem problem = {r->d, r->n_groups, r->rows, r->spectrum, r->gap};
+  const group_moments own = {r->d,          r->n_groups, r->targets,
+                             r->own.weight, r->own.mean, r->own.second};
+  const shrinkage_problem problem = {r->d, r->n_groups, r->own.rows, r->own.spectrum, r->own.gap};
   int status = STATUS_OK;
   linear_scm_fit(&r->scm, &own, noise->shape, noise->sigma2);
   r->floored = r->scm.floored;
@@ -293,7 +282,7 @@ void reference_score(gaussian_reference *r, const latent_sample *s, const row_sh
 #endif
   for (int k = 0; k < shards->n_shards; k++)
     score_rows(r, s, shard_start(shards, k), shard_start(shards, k + 1),
-               r->row + (size_t)k * 2 * (size_t)r->d);
+               r->own.row + (size_t)k * 2 * (size_t)r->d);
 }
 
 int reference_fit(gaussian_reference *r, const latent_sample *s, const row_shards *shards,
@@ -304,7 +293,7 @@ int reference_fit(gaussian_reference *r, const latent_sample *s, const row_shard
 #endif
   for (int k = 0; k < shards->n_shards; k++)
     add_moments(r, s, shard_start(shards, k), shard_start(shards, k + 1),
-                r->sums + (size_t)k * size, r->row + (size_t)k * 2 * d);
+                r->own.sums + (size_t)k * size, r->own.row + (size_t)k * 2 * d);
   collect_moments(r);
   int status = fit_gaussians(r, noise);
   if (status == STATUS_OK)
@@ -340,6 +329,6 @@ void reference_sums(const gaussian_reference *r, const latent_sample *s, double 
     for (size_t i = 0; i < s->n; i++)
       square[j] += row_weight(s, i) * r->score[i + j * s->n] * r->score[i + j * s->n];
     for (size_t g = 0; g < (size_t)r->n_groups; g++)
-      slope[j] -= r->weight[g] * r->precision[j + j * d + g * d * d];
+      slope[j] -= r->own.weight[g] * r->precision[j + j * d + g * d * d];
   }
 }

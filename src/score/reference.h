@@ -1,9 +1,8 @@
 /* The Gaussian reference score of the pseudo-latents.
  *
  * A causal score (5.2) sees a node, its parents and its own target state: not what the children say
- * about the node, nor what noise of covariance sigma2 Lambda^-2 (measurement.h) couples. The reference is
- * the score of a Gaussian for each combination of targets a,
- *   g_a(y) = -P_a (y - m_a),
+ * about the node, nor what noise of covariance sigma2 Lambda^-2 (measurement.h) couples. The
+ * reference is the score of a Gaussian for each combination of targets a, g_a(y) = -P_a (y - m_a),
  * which has the linear part of all that, and which the score class then corrects: score matching
  * (5.4) fits phi'theta to what g leaves. The paper has no such term.
  *
@@ -20,8 +19,17 @@
 #include "measurement.h"
 #include "rows.h"
 
+/* Moments of the rows by target set; see linear_scm.h and shrinkage.h. */
 typedef struct {
-  int d, n_groups, n_shards, lwork;
+  double *weight;         /* n_groups: sum of omega */
+  double *rows;           /* n_groups: effective number of rows, (sum omega)^2 / sum omega^2 */
+  double *mean, *second;  /* d x n_groups, d x d x n_groups */
+  double *spectrum, *gap; /* d x n_groups */
+  double *sums, *row;     /* by shard: sums of y and yy'; scratch of a row */
+} reference_moments;
+
+typedef struct {
+  int d, n_groups, n_shards;
   const int *group; /* n_domains: the target set of a domain, from 0 */
   int *targets;     /* n_groups x d */
   linear_scm scm;
@@ -29,13 +37,10 @@ typedef struct {
   double *mean;      /* d x n_groups */
   double *precision; /* d x d x n_groups */
   double *score;     /* n x d */
-  double *weight;    /* n_groups: sum of omega */
-  double *rows;      /* n_groups: effective number of rows, (sum omega)^2 / sum omega^2 */
-  double *own_mean, *second, *spectrum, *gap; /* of the rows; see linear_scm.h and shrinkage.h */
-  double *sums, *row;                         /* by shard: sums of y and yy'; scratch of a row */
-  double *cov, *vectors, *square;             /* d x d each */
-  double *values, *work;                      /* of eigenvalue problems */
-  int floored;                                /* eigenvalues kept at sigma2, variances at 0 */
+  reference_moments own;
+  double *cov; /* d x d */
+  spectral_work spectral;
+  int floored; /* eigenvalues kept at sigma2, variances at 0 */
 } gaussian_reference;
 
 /* group: n_domains codes from 0; coord, n_coord: as score_model_new has them. */

@@ -49,8 +49,8 @@ term_cg *term_cg_new(term_system *t, const score_model *m, allocator alloc) {
   c->part = alloc(n_term * (size_t)t->max_coord, sizeof(spectrum));
   c->shift = alloc(n_term, sizeof(double));
   c->work = alloc(3 * (size_t)c->n_basis, sizeof(double));
-  t->stiffness = alloc(n_term * (size_t)t->max_coord, sizeof(double *));
-  memset(t->stiffness, 0, n_term * (size_t)t->max_coord * sizeof(double *));
+  t->blocks.stiffness = alloc(n_term * (size_t)t->max_coord, sizeof(double *));
+  memset(t->blocks.stiffness, 0, n_term * (size_t)t->max_coord * sizeof(double *));
   for (int a = 0; a < t->n_term; a++) {
     const family *f = t->term[a].f;
     c->band[a] = NULL;
@@ -59,7 +59,7 @@ term_cg *term_cg_new(term_system *t, const score_model *m, allocator alloc) {
     else
       for (int k = 0; k < f->n_coord; k++) {
         c->part[a * c->max_coord + k] = spectrum_new(c->n_basis, alloc);
-        t->stiffness[a * c->max_coord + k] = c->part[a * c->max_coord + k].vectors;
+        t->blocks.stiffness[a * c->max_coord + k] = c->part[a * c->max_coord + k].vectors;
       }
   }
   return c;
@@ -170,7 +170,7 @@ static void equations_times(void *system, const double *v, double *out) {
 static void precondition_by_factor(void *system, const double *r, double *out) {
   const term_system *t = ((const term_equations *)system)->t;
   memcpy(out, r, t->start[t->n_term] * sizeof(double));
-  block_solve(&t->matrix, out);
+  block_solve(&t->blocks.matrix, out);
 }
 
 static void precondition_by_terms(void *system, const double *r, double *out) {

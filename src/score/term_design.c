@@ -170,9 +170,9 @@ WIDE_VECTORS static void sum_term(const score_model *m, const latent_sample *s, 
   int n_basis = m->table.n_basis;
   double *rhs = t->rhs + t->start[a], *known = t->product + t->start[a];
   double *trace = t->trace + a * t->max_coord, *stiffness[MAX_COORD];
-  int uniform = t->stiffness && t->stiffness[a * t->max_coord];
+  int uniform = t->blocks.stiffness && t->blocks.stiffness[a * t->max_coord];
   for (int k = 0; uniform && k < f->n_coord; k++) {
-    stiffness[k] = t->stiffness[a * t->max_coord + k];
+    stiffness[k] = t->blocks.stiffness[a * t->max_coord + k];
     memset(stiffness[k], 0, (size_t)n_basis * (size_t)n_basis * sizeof(double));
   }
   memset(rhs, 0, f->n_coef * sizeof(double));
@@ -207,20 +207,20 @@ void term_design_sums(score_model *m, const latent_sample *s, term_system *t) {
     penalty += m->cell[t->term[a].cell].lambda * tensor_trace(&m->penalty, t->term[a].f);
   double n_coef = (double)t->start[t->n_term];
   t->ridge = t->solver == SOLVER_CHOLESKY ? 0 : CG_SHARE * gram / n_coef;
-  t->factor_ridge = (GRAM_SHARE * gram + PENALTY_SHARE * penalty) / n_coef;
+  t->blocks.ridge = (GRAM_SHARE * gram + PENALTY_SHARE * penalty) / n_coef;
 }
 
 /* Blocks are filled by one thread each, all rows in order. */
 void term_design_assemble(score_model *m, const latent_sample *s, term_system *t) {
-  memset(t->matrix.value, 0, t->matrix.size * sizeof(double));
+  memset(t->blocks.matrix.value, 0, t->blocks.matrix.size * sizeof(double));
 #ifdef _OPENMP
 #pragma omp parallel for schedule(dynamic) num_threads(m->set.threads)
 #endif
-  for (int p = 0; p < t->n_pair; p++) {
-    int below = block_below(&t->matrix, t->pair[2 * p], t->pair[2 * p + 1]);
-    int a = t->pair[2 * p + !below], b = t->pair[2 * p + below];
+  for (int p = 0; p < t->blocks.n_pair; p++) {
+    int below = block_below(&t->blocks.matrix, t->blocks.pair[2 * p], t->blocks.pair[2 * p + 1]);
+    int a = t->blocks.pair[2 * p + !below], b = t->blocks.pair[2 * p + below];
     size_t ld;
-    double *block = block_at(&t->matrix, a, b, &ld);
+    double *block = block_at(&t->blocks.matrix, a, b, &ld);
     assemble_block(m, s, t, a, b, block, ld, &m->task[thread_index()]);
   }
 }
@@ -371,7 +371,7 @@ double term_design_links(const latent_sample *s, term_system *t, unsigned char *
   memset(domain_rows, 0, (size_t)s->n_domains * sizeof(size_t));
   for (size_t i = 0; i < s->n; i++)
     domain_rows[s->env[i] - 1]++;
-  t->pair = alloc(n * (n + 1), sizeof(int));
+  t->blocks.pair = alloc(n * (n + 1), sizeof(int));
   memset(linked, 0, n * n);
   for (int a = 0; a < t->n_term; a++)
     for (int b = 0; b <= a; b++) {
@@ -381,8 +381,8 @@ double term_design_links(const latent_sample *s, term_system *t, unsigned char *
       if (o.n == 0 || rows == 0)
         continue;
       linked[(size_t)a + (size_t)b * n] = linked[(size_t)b + (size_t)a * n] = 1;
-      t->pair[2 * t->n_pair] = a;
-      t->pair[2 * t->n_pair++ + 1] = b;
+      t->blocks.pair[2 * t->blocks.n_pair] = a;
+      t->blocks.pair[2 * t->blocks.n_pair++ + 1] = b;
       double local = (double)f->n_run * (double)g->n_run * ORDER * ORDER;
       flops += rows * local * (1 + o.n) / (a == b ? 2 : 1);
     }

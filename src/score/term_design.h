@@ -31,6 +31,15 @@ typedef struct {
 
 typedef struct term_cg term_cg;
 
+/* Blocks of the matrix: all that belong to pairs of terms, or those of each term alone. */
+typedef struct {
+  int n_pair, *pair; /* n_pair x 2: terms with a block in common */
+  block_matrix matrix;
+  double ridge;       /* added to what is factored */
+  double **stiffness; /* n_term x max_coord, of terms that term_cg.h takes as uniform, else NULL:
+                       * K x K sums omega b'b'' (slopes) of a coordinate, lower triangle */
+} term_blocks;
+
 struct term_system {
   design_kind design;
   int n_term, max_coord;
@@ -40,16 +49,12 @@ struct term_system {
   double *theta, *rhs; /* start[n_term]; theta is kept between fits */
   double *trace;       /* n_term x max_coord: of the diagonal blocks, by output */
   double ridge;        /* added to the equations */
-  double factor_ridge; /* added to the matrix that is factored */
   double scale;        /* norm of rhs, or of rhs without the known score if that is larger */
   double *sum;         /* shards x start[n_term]: results of a shard */
   double *product;     /* start[n_term]; also the known score's part of rhs */
   double *kept;        /* start[n_term]; NULL without cross-validation */
   solver_kind solver;  /* SOLVER_CHOLESKY or SOLVER_CG */
-  int n_pair, *pair;   /* n_pair x 2: terms with a block in common */
-  block_matrix matrix;
-  double **stiffness; /* n_term x max_coord, of terms that term_cg.h takes as uniform, else NULL:
-                       * K x K sums omega b'b'' (slopes) of a coordinate, lower triangle */
+  term_blocks blocks;
   term_cg *cg;
   double bytes; /* what term_system_allocate allocates */
   int iterations, unconverged;

@@ -16,17 +16,17 @@ enum { MAX_PLANNED = 512 };
 /* The factor of the whole matrix. If the factorisation fails, it is tried again with a larger
  * ridge. */
 static int factor_matrix(score_model *m, const latent_sample *s, term_system *t) {
-  double ridge = t->factor_ridge;
+  double ridge = t->blocks.ridge;
   for (int attempt = 0; attempt < 4; attempt++, ridge *= 100) {
     term_design_assemble(m, s, t);
     if (m->set.poll)
       m->set.poll();
     for (int a = 0; a < t->n_term; a++) {
       size_t ld;
-      double *block = block_at(&t->matrix, a, a, &ld);
+      double *block = block_at(&t->blocks.matrix, a, a, &ld);
       term_design_penalty(m, t, a, ridge, block, ld);
     }
-    if (block_factor(&t->matrix) == STATUS_OK)
+    if (block_factor(&t->blocks.matrix) == STATUS_OK)
       return STATUS_OK;
   }
   return STATUS_SINGULAR;
@@ -88,8 +88,8 @@ term_system *term_system_plan(const score_model *m, const latent_sample *s, desi
   if (m->set.solver == SOLVER_CHOLESKY || (m->set.solver == SOLVER_AUTO && n <= MAX_PLANNED)) {
     unsigned char *linked = alloc(n * n, 1);
     double flops = SLOWER * term_design_links(s, t, linked, alloc);
-    t->matrix = block_matrix_plan(t->n_term, t->start, linked, alloc);
-    flops += t->matrix.flops;
+    t->blocks.matrix = block_matrix_plan(t->n_term, t->start, linked, alloc);
+    flops += t->blocks.matrix.flops;
     if (m->set.solver == SOLVER_CHOLESKY || flops <= cg_flops(m, t))
       t->solver = SOLVER_CHOLESKY;
   }
@@ -97,7 +97,7 @@ term_system *term_system_plan(const score_model *m, const latent_sample *s, desi
   t->bytes = (vectors + (double)(n * (size_t)t->max_coord)) * sizeof(double);
   t->bytes += term_cg_bytes(t, m);
   if (t->solver == SOLVER_CHOLESKY)
-    t->bytes += t->matrix.bytes + (double)n_coef * sizeof(double);
+    t->bytes += t->blocks.matrix.bytes + (double)n_coef * sizeof(double);
   return t;
 }
 
@@ -111,6 +111,6 @@ void term_system_allocate(term_system *t, const score_model *m, allocator alloc)
   t->sum = alloc((size_t)m->shards.n_shards * n_coef, sizeof(double));
   t->trace = alloc((size_t)t->n_term * (size_t)t->max_coord, sizeof(double));
   if (t->solver == SOLVER_CHOLESKY)
-    block_matrix_allocate(&t->matrix, alloc);
+    block_matrix_allocate(&t->blocks.matrix, alloc);
   t->cg = term_cg_new(t, m, alloc);
 }
