@@ -114,16 +114,10 @@ fit_baselines <- function(methods, data, init, control, error_call) {
 #' @param engine fit_data(), or fit_g() for baselines that differ in graph or targets only.
 #' @noRd
 fit_baseline <- function(method, data, init, control, error_call, engine = fit_data) {
-  data <- baseline_data(method, data)
-  if (method %in% c("no_shrinkage", "pca")) {
-    control$eta <- 0
-  }
-  if (method == "pca") {
-    init <- "pca"
-    control$mixing <- "fixed"
-    control$max_iter <- 0L
-  }
-  tryCatch(engine(data, init, control, error_call = error_call),
+  changes <- switch(method, no_shrinkage = list(eta = 0),
+                    pca = list(eta = 0, mixing = "fixed", max_iter = 0L))
+  tryCatch(engine(baseline_data(method, data), if (method == "pca") "pca" else init,
+                  do.call(update.crl_control, c(list(control), changes)), error_call = error_call),
            ebcrl_error_memory = identity, ebcrl_error_numerical = identity)
 }
 

@@ -148,7 +148,8 @@ boot_way <- function(fit, direct) {
   if (held) {
     return("held")
   }
-  f_search <- fit$method == "f" && fit$control$mechanisms != "sampled" && fit$control$mixing != "psd"
+  f_search <- fit$method == "f" && fit$control$start$mechanisms != "sampled" &&
+    fit$control$mixing != "psd"
   if (f_search || fit_kind(fit) == "linear") "search" else "saem"
 }
 
@@ -156,12 +157,11 @@ boot_way <- function(fit, direct) {
 #' @noRd
 boot_control <- function(fit, engine) {
   control <- if (fit$method == "f") companion_control(fit$control) else engine$control
-  control[c("progress", "seed", "chains", "mc_tol")] <- list(FALSE, 1L, 1L, 0)
-  control[names(BOOT)] <- BOOT
-  control["sigma2"] <- "fixed"
+  control <- update.crl_control(control, saem = c(BOOT, list(chains = 1, mc_tol = 0)),
+                                sigma2 = "fixed", seed = 1, progress = FALSE)
   if (fit$method == "f") {
-    control$mixing <- if (fit$control$mixing == "psd") "psd" else "orthonormal"
-    control$mechanisms <- fit$control$mechanisms
+    control <- update.crl_control(control, start = fit$control$start, mixing =
+      if (fit$control$mixing == "psd") "psd" else "orthonormal")
   }
   control
 }
@@ -253,13 +253,13 @@ searched_mixing <- function(mixing, inner, control, call) {
   turn <- unname(solve(space$whiten, mixing))
   start <- list(orthonormal = solve(space$whiten) %*% turn, sigma2 = space$sigma2,
                 noise = crossprod(turn, space$noise %*% turn))
-  if (identical(control$mechanisms, "spline") && control$prior == "spline") {
+  if (control$start$mechanisms == "spline" && inherits(control$prior, "prior_spline")) {
     part <- principal_part(inner, start)
     found <- refined_rotation(diag(inner$d), part, space$sigma2, control, 1L,
                               REFINEMENT$max_sweeps)$rotation
   } else {
     cells <- rotation_cells(inner, start, control$intervention == "perfect")
-    found <- best_rotation(cells, VARIANCE_FLOOR * space$sigma2, replace(control, "starts", 1L))
+    found <- best_rotation(cells, VARIANCE_FLOOR * space$sigma2, control, starts = 1L)
   }
   space$whiten %*% turn %*% (found * sign_by(found, diag(inner$d)))
 }
@@ -269,8 +269,8 @@ searched_mixing <- function(mixing, inner, control, call) {
 refit_directly <- function(task, data, rows, call) {
   control <- task$control
   if (task$kind == "f") {
-    fit <- fit_rows(data, list(mixing = task$mixing, sigma2 = task$sigma2), task$engine$control, NULL,
-                    call)
+    init <- list(mixing = task$mixing, sigma2 = task$sigma2)
+    fit <- fit_rows(data, init, plan_f(task$engine$control, data, init), NULL, call)
     return(list(engine = companion_fit(fit, call), fit = fit))
   }
   start <- structure(task$engine, class = "crl_fit")

@@ -8,14 +8,14 @@ COMPANION <- list(draws = 4L, burn_in = 80L, iterations = 80L)
 #' "f", "spline", "linear" or "normal"
 #' @noRd
 fit_kind <- function(fit) {
-  if (fit$method == "f") "f" else fit$control$prior
+  if (fit$method == "f") "f" else prior_name(fit$control$prior)
 }
 
 #' Mechanisms, mixing and noise of a fit
 #'
 #' @return A `crl_scm`: list of `kind`; `data`: `dag` (D x D), `targets` (M x D), `latent_names` (D),
-#'   `d`: with nuisance factors as latents that nothing targets; `control`: `mechanism_knots`,
-#'   `intervention`, `prior`; `method` "g"; `prior` (see spline_form()); `latent_noise_var` (D x 2);
+#'   `d`: with nuisance factors as latents that nothing targets; `control`: `intervention`,
+#'   `prior`; `method` "g"; `prior` (see spline_form()); `latent_noise_var` (D x 2);
 #'   `mixing` (p x D), `center` (p, or NULL), `noise_var` (p); `kept`, how many latents are none of the
 #'   nuisance; `names`, of features; `shifts`, those of fit_shifts()
 #' @noRd
@@ -34,7 +34,7 @@ compact_model <- function(engine, fit) {
   structure(list(
     kind = fit_kind(fit), method = "g",
     data = data[c("dag", "targets", "latent_names", "d", "n_env", "env_names")],
-    control = engine$control[c("mechanism_knots", "intervention", "prior")],
+    control = engine$control[c("intervention", "prior")],
     prior = engine$prior[c("theta", "constant", "variance", "range", "noise")],
     latent_noise_var = engine$latent_noise_var,
     mixing = cbind(fit$mixing, fit$nuisance$mixing), center = fit$center,
@@ -67,11 +67,11 @@ fit_coordinates <- function(fit) {
 
 #' @noRd
 companion_control <- function(control) {
-  control[c("mixing", "sigma2", "prior", "chains", "mc_tol", "progress", "preset")] <-
-    list("fixed", "fixed", "spline", 1L, 0, FALSE, "default")
-  control[names(COMPANION)] <- COMPANION
-  control$seed <- control$seed %||% 1L
-  control
+  update.crl_control(
+    control, mixing = "fixed", update_mixing = "auto", sigma2 = "fixed",
+    prior = start_prior(control$prior), saem = c(COMPANION, list(chains = 1, mc_tol = 0)),
+    seed = control$seed %||% 1L, progress = FALSE, preset = "default"
+  )
 }
 
 #' The measurement model of a fit under the paper's: A spans the space, noise is equal

@@ -337,7 +337,7 @@ check_g_parts <- function(fit, size, arg, call) {
   check_parts(fit, g_parts(size), arg, call)
   gaussian <- is_gaussian(fit)
   check_parts(fit, if (gaussian) gaussian_parts(size) else spline_parts(size), arg, call)
-  if (gaussian && fit$control$prior == "linear") {
+  if (gaussian && !is_normal(fit$control)) {
     check_families_of(fit$parents, fit, arg, "parents", call)
   }
   check_prior(fit, size, arg, call)
@@ -398,7 +398,7 @@ check_prior <- function(fit, size, arg, call) {
     check_parts(prior$noise, list(weight = part, mean = part, variance = part), arg, call)
   }
   parents <- parent_list(fit$data$dag)
-  per_parent <- fit$control$mechanism_knots + 2L
+  per_parent <- prior_control(fit$control)$knots + 2L
   for (cell in if (!is_gaussian(fit)) seq_len(2L * size$d)) {
     k <- length(parents[[(cell + 1L) %/% 2L]])
     check_parts(list(theta = prior$theta[[cell]], lambda = prior$lambda[[cell]]),

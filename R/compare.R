@@ -35,7 +35,7 @@
 #' * The causal score (5.2) is no gradient in general, so that the true graph need not have the
 #'   smallest loss: a graph with more edges may come closer to the score of the density. The more
 #'   rows, the less its greater variance holds it back.
-#' * A Gaussian reference score (`crl_control(reference = "gaussian")`, the default) has the linear
+#' * A Gaussian reference score (`reference = "gaussian"` in [spline_control()], the default) has the linear
 #'   dependence of all latents on each other, whatever the graph, which then restricts the splines
 #'   alone. To compare graphs, fit with `reference = "none"`.
 #' * Fits are judged as they come out of fewer rows than all, with penalties of the same weight.
@@ -321,8 +321,8 @@ row_losses <- function(x, step, fit) {
 #' The model of a fit, fitted anew to some of its rows
 #' @noRd
 refit_rows <- function(fit, rows, x = fit$data$x[rows, , drop = FALSE]) {
-  fit$control$progress <- FALSE
-  fit_data(take_rows(fit$data, rows, x, fit$control$knots), fit$start, fit$control)
+  fit_data(take_rows(fit$data, rows, x, fit$control$knots), fit$start,
+           update.crl_control(fit$control, progress = FALSE))
 }
 
 #' @noRd

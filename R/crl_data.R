@@ -42,7 +42,7 @@ crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
   targets <- matrix(as.integer(targets), length(domains), dimnames = list(domains, latents))
   if (is.null(prior)) {
     check_cells(n_env, targets, knots + 2L, call)
-  } else if (prior != "normal") {
+  } else if (!inherits(prior, "prior_normal")) {
     check_cells(n_env, targets, 2L, call, paste("A mean and a variance are estimated in each: add",
                                                 "rows, or pool domains."))
   }

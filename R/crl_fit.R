@@ -259,8 +259,9 @@ describe_score <- function(fit) {
   control <- fit$control
   perfect <- if (control$intervention == "perfect") ", perfect interventions"
   chosen <- if (isTRUE(fit$chosen[["interaction"]])) " (chosen)"
-  sums <- if (control$interaction != "tensor") {
-    paste0(", ", control$interaction, " in the parents", chosen)
+  interaction <- control$spline$interaction
+  sums <- if (interaction != "tensor") {
+    paste0(", ", interaction, " in the parents", chosen)
   }
   c(paste0("Score: ", control$score, sums, perfect, ", ", control$penalty, " penalty with ",
            describe_lambda(fit), ", ", control$knots, " knots", describe_damping(fit)),
@@ -461,7 +462,7 @@ count_note <- function(name, count, fit) {
                           "in all iterations, and was held there:", without_noise(fit)),
     start_stopped = paste("In the start, SAEM could not go on, its normal equations being",
                           "singular, and A is that of the stage before: see `mechanisms` in",
-                          "?crl_control."),
+                          "?start_search."),
     start_indefinite = paste("In the start's search,", count_of(count, "regression"), "on a node's",
                              "parents had to be left out: the parents vary little beside the",
                              "noise.", if (left_splines_out(fit)) without_splines()),

@@ -127,17 +127,17 @@ linear_mechanisms <- function(fit, call) {
   }
   at <- fit_coordinates(fit)
   init <- list(mixing = at$mixing, sigma2 = at$data$space$sigma2)
-  fit_linear(at$data, init, linear_control(fit$control), call)[c("gaussian", "parents")]
+  plan <- plan_linear(linear_control(fit$control), at$data, init)
+  fit_linear(at$data, init, plan, call)[c("gaussian", "parents")]
 }
 
 #' Settings of linear mechanisms with A held
 #' @noRd
 linear_control <- function(control) {
-  control[c("prior", "mixing", "sigma2", "chains", "noise", "progress", "max_iter", "tol",
-            "preset")] <-
-    list("linear", "fixed", "fixed", 1L, "gaussian", FALSE, 2000L, 1e-6, "default")
-  control$seed <- control$seed %||% 1L
-  control
+  update.crl_control(
+    control, prior = prior_linear(), mixing = "fixed", update_mixing = "auto", sigma2 = "fixed",
+    saem = list(chains = 1), progress = FALSE, max_iter = 2000, tol = 1e-6, preset = "default"
+  )
 }
 
 #' tidy(fit, "edges")

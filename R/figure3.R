@@ -4,18 +4,19 @@
 FIGURE_VERSIONS <- list(
   paper = list(label = "f as printed", baselines = c("true", "complete", "empty", "pooled",
                                                      "no_shrinkage", "pca"),
-               settings = list(preset = "paper", cg_tol = 1e-3)),
+               settings = list(preset = "paper", spline = list(cg_tol = 1e-3))),
   f = list(label = "f, defaults", baselines = c("true", "complete", "empty", "pooled",
                                                 "no_shrinkage", "pca"),
-           settings = list(interaction = "tensor")),
+           settings = list(spline = list(interaction = "tensor"))),
   f_splines = list(label = "f, splines alone", baselines = c("true", "complete", "empty", "pooled"),
-                   settings = list(interaction = "tensor", reference = "none")),
+                   settings = list(spline = list(interaction = "tensor", reference = "none"))),
   f_markov = list(label = "f, Markov score", baselines = c("true", "complete", "empty", "pooled"),
-                  settings = list(score = "markov", interaction = "pairwise")),
+                  settings = list(score = "markov", spline = list(interaction = "pairwise"))),
   f_markov_splines = list(label = "f, Markov score, splines alone",
                           baselines = c("true", "complete", "empty", "pooled"),
-                          settings = list(score = "markov", interaction = "pairwise",
-                                          reference = "none")),
+                          settings = list(score = "markov", spline = list(
+                            interaction = "pairwise", reference = "none"
+                          ))),
   g = list(label = "g, defaults", baselines = c("true", "complete", "empty", "pooled"),
            settings = list(method = "g"))
 )

@@ -16,7 +16,7 @@
 #' "interventional"` looks for the rotation under which each latent, in each target state, is best
 #' predicted by its parents. The search descends from several rotations (`starts` in
 #' [crl_control()]) with linear mechanisms, then refines the best with spline ones and with draws of
-#' the latents (`mechanisms` in [crl_control()]); the optima it found are in `optima`. (With spline
+#' the latents (see [start_search()]); the optima it found are in `optima`. (With spline
 #' mechanisms it also tries the two best rotations of the same search under perfect interventions:
 #' steep mechanisms can leave linear ones without an optimum near the truth.) From there
 #' the updates of A (4.8) lead away from the truth, as they do from the truth itself, since a score
@@ -36,7 +36,7 @@
 #' spline (a constant where a perfect intervention cut the parents off). A rotation of the latents
 #' is not neutral under such a prior, so that g learns A where f cannot, and posterior variances are
 #' those of a density. It costs draws instead of formulas, and relies on additive mechanisms with
-#' Gaussian noise, or (`noise` in [crl_control()]) noise of a finite mixture of Gaussians.
+#' Gaussian noise, or (see [prior_spline()]) noise of a finite mixture of Gaussians.
 #'
 #' It is fitted by stochastic-approximation EM (SAEM): each iteration draws the latents of every row
 #' by Metropolis-within-Gibbs sweeps from their posterior under the present parameters, averages the
@@ -51,7 +51,7 @@
 #'
 #' Two simpler priors, `crl_control(prior = "linear")` and `prior = "normal"`, need no draws: linear
 #' mechanisms are fitted by exact EM, standard normal latents (probabilistic principal components)
-#' in closed form. See Gaussian priors in [crl_control()].
+#' in closed form. See [prior_linear()] and [prior_normal()].
 #'
 #' @section Measurement model:
 #' Features as they are measured have means, noise of their own and common causes that are no
@@ -141,11 +141,11 @@
 #'   0)}
 #' \item{diagnosis}{how the iterations stood when they ended, see [crl_diagnosis]}
 #' \item{score}{the fitted score: `theta` (coefficients by node and state, term by term where a
-#'   spline is a sum, see `interaction` in [crl_control()]; with `score = "markov"` those of the
+#'   spline is a sum, see [spline_control()]; with `score = "markov"` those of the
 #'   log-density, of which only the gradient is determined), `range` (2 x d) that the
 #'   knots cover, `parents` of each latent, which with
 #'   `intervention = "perfect"` count in state 0 only; `reference`: NULL, or the Gaussian that the
-#'   splines correct (see [crl_control()]), a list of `mean` (d x G) and `precision` (d x d x G) for
+#'   splines correct (see [spline_control()]), a list of `mean` (d x G) and `precision` (d x d x G) for
 #'   the G combinations of targets, of `group` (M), which of them is that of a domain, of `kappa`,
 #'   the rows that its linear model counts as, and of that model by (node, state): `intercept`,
 #'   `variance` (2 x d, states in rows) and `coefficients` (d x 2 x d, parents first)}
@@ -164,13 +164,13 @@
 #'   with linear mechanisms, up to a constant), `starts` that ended there (0: found by the search
 #'   under perfect interventions, at most two), squared `distance` to the first, `refined` (the
 #'   objective with splines, up to another constant: compare it within the column; NA where they
-#'   were not fitted), `risk` (by which draws choose, see Start by draws in [crl_control()]; NA
+#'   were not fitted), `risk` (by which draws choose, see [start_search()]; NA
 #'   where there was no choice), `mixing` (list: A, p x d, after the stages that the optimum went
 #'   through, so that `init = list(mixing = fit$optima$mixing[[2]], sigma2 = fit$sigma2)` starts
 #'   from the runner-up; one matrix an optimum, at most `starts` and two in all), `untold` (list:
 #'   pairs of latents that linear mechanisms hardly tell apart there; not with `mixing = "psd"`).
 #'   Else NULL}
-#' \item{sampling}{where the start took draws (`mechanisms = "sampled"` in [crl_control()]): tibble
+#' \item{sampling}{where the start took draws (see [start_search()]): tibble
 #'   of the stages of each `run` of SAEM (`rows`, `iterations`, squared `distance` that the stage
 #'   moved A); else NULL}
 #' \item{start_mc_error}{(d) Monte-Carlo standard error of such a start, from the spread of its
@@ -184,13 +184,12 @@
 #' `optima`, `control`, `init`, `call`, `elapsed` as above, and
 #' \item{quantiles}{(n x d x 3) posterior quantiles at 5, 50 and 95 percent}
 #' \item{latent_noise_var}{(d x 2) variances v of u by target state; NA for a state without rows}
-#' \item{noise}{where `noise` in [crl_control()] is a number of components: tibble by (node, state)
+#' \item{noise}{where `noise` in [prior_spline()] is a number of components: tibble by (node, state)
 #'   and component of `weight`, `mean`, `variance`; else NULL. `latent_noise_var` is the variance of u}
 #' \item{mc_error, ess}{(d) Monte-Carlo standard error of the latents, root mean square over rows,
 #'   from two halves of the draws; and how many independent draws would have that error}
 #' \item{mixing_mc_error, sigma2_mc_error, latent_noise_var_mc_error}{(p x d, 1 and d x 2) Monte-Carlo
-#'   standard errors of `mixing`, `sigma2` and `latent_noise_var`, from batch means, see Iterations of SAEM
-#'   in [crl_control()]; `Inf` with fewer than 2 averaging iterations}
+#'   standard errors of `mixing`, `sigma2` and `latent_noise_var`, from batch means, see [saem_control()]; `Inf` with fewer than 2 averaging iterations}
 #' \item{mc_ratio}{Monte-Carlo over sampling error of `mixing` and of log `latent_noise_var`, which
 #'   `mc_tol` bounds}
 #' \item{iterations}{iterations of SAEM, burn-in included}
@@ -204,7 +203,7 @@
 #' \item{trace}{tibble by iteration (and `chain`, if there are several): `sigma2`, `change_mixing`
 #'   (relative), `acceptance` (mean share of random-walk moves accepted), `objective` (log density
 #'   of a row of x and its draw, at its maximum in the variances, up to a constant: not the
-#'   likelihood, see Iterations of SAEM in [crl_control()]), `shift` (of the parameters, in units of
+#'   likelihood, see [saem_control()]), `shift` (of the parameters, in units of
 #'   what ends burn-in, where it was looked at), noise variances}
 #' \item{saem}{what [update()][update.crl_fit] goes on from}
 #' \item{acceptance}{(d x M) share of random-walk moves accepted in the last iteration; NA where
@@ -228,8 +227,16 @@
 #'   2 x d: parent, state, node)}
 #' \item{subspace}{NULL, or how many principal components A was sought within}
 #'
-#' The latents are those of the final A and \eqn{\sigma^2}. Unless `init` gives A, a latent is
-#' higher where it is targeted, see `signs` in [crl_control()]; if it does, signs follow it.
+#' The latents are those of the final A and \eqn{\sigma^2}.
+#'
+#' @section Signs:
+#' Unless `init` gives A, a latent is higher where it is targeted, or as `signs` in [crl_control()]
+#' says; if it does, signs follow it. The mean over the rows that target a latent is compared with
+#' that over the domains without any target or, if there are none, over those that do not target it.
+#' Where the two differ by less than four standard errors, as for a latent that is never targeted,
+#' and with `"loadings"`, the sum of the cubes of its loadings is positive: the few large ones
+#' decide, and a tie between the two largest does not turn it. (A sum close to 0 may still have
+#' either sign.)
 #'
 #' @section Names:
 #' Names are matched, not ignored. Where the rows of `x` and what is given row by row (`env`, or
@@ -284,7 +291,9 @@
 #' rel_mse(fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag, init = known), sim)
 #'
 #' # g-modeling: A is learned
-#' g <- fit_crl(sim, method = "g", control = crl_control(burn_in = 30, iterations = 30, draws = 50))
+#' g <- fit_crl(sim, method = "g", control = crl_control(
+#'   saem = saem_control(burn_in = 30, iterations = 30, draws = 50)
+#' ))
 #' g
 #' @export
 fit_crl <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights = NULL,
@@ -336,11 +345,11 @@ check_fit_dots <- function(..., .call = rlang::caller_env()) {
     return(invisible())
   }
   arguments <- argument_names(.call)
-  nearest <- vapply(found, nearest_name, "", choices = c(arguments, setting_names()))
-  is_setting <- nearest %in% setting_names()
+  settings <- union(setting_names(), names(setting_places()))
+  nearest <- vapply(found, nearest_name, "", choices = c(arguments, settings))
+  is_setting <- nearest %in% settings
   values <- lapply(eval(substitute(alist(...))), in_words)
-  written <- paste(nearest[is_setting], "=", vapply(values[is_setting], short_code, ""),
-                   collapse = ", ")
+  written <- written_settings(nearest[is_setting], vapply(values[is_setting], short_code, ""))
   abort_dots(found, c(
     if (any(is_setting)) {
       c("i" = "Settings go into {.arg control}: {.code control = crl_control({written})}.")
@@ -363,33 +372,31 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
     return(fit_varying(fit_data, data, init, control, call, error_call))
   }
   init <- init %||% default_init(control)
-  chosen <- control$interaction == "auto"
-  control <- resolved_mixing(resolved_interaction(control, data), init)
-  measured <- measurement_of(data, init, control, control$update_mixing, error_call)
+  plan <- plan_f(control, data, init)
+  measured <- measurement_of(data, init, plan, plan$update_mixing, error_call)
   fit <- if (is.null(measured)) {
-    fit_rows(data, init, control, call, error_call)
+    fit_rows(data, init, plan, call, error_call)
   } else {
-    fit_measured(fit_rows, data, measured, init, control, call, error_call)
+    fit_measured(fit_rows, data, measured, init, plan, call, error_call)
   }
-  fit$chosen <- c(interaction = chosen)
+  fit$chosen <- c(interaction = control$spline$interaction == "auto")
   fit
 }
 
 #' The same on rows whose measurement model is the paper's
 #' @noRd
-fit_rows <- function(data, init, control, call, error_call) {
+fit_rows <- function(data, init, plan, call, error_call) {
   started <- proc.time()[["elapsed"]]
-  control$seed <- control$seed %||% 1L
-  check_engine_range(control$range, data$d, error_call)
-  check_sign_names(control, data, error_call)
-  check_memory(data, control, error_call)
-  check_start_memory(data, init, control, error_call)
-  start <- turned_start(starting_values(init, data, control, error_call), data, control)
-  check_damping(control, start, error_call)
-  check_noise_dimensions(control, data, error_call)
-  sigma2 <- data$p > data$d && learns_sigma2(control, start, held = !control$update_mixing)
-  learned <- c(mixing = control$update_mixing, sigma2 = sigma2)
-  fit <- run_em(data, start, control, learned, error_call)
+  check_engine_range(plan$range, data$d, error_call)
+  check_sign_names(plan, data, error_call)
+  check_memory(data, plan, error_call)
+  check_start_memory(data, init, plan, error_call)
+  start <- turned_start(starting_values(init, data, plan, error_call), data, plan)
+  check_damping(plan, start, error_call)
+  check_noise_dimensions(plan, data, error_call)
+  sigma2 <- data$p > data$d && learns_sigma2(plan, start, data, held = !plan$update_mixing)
+  learned <- c(mixing = plan$update_mixing, sigma2 = sigma2)
+  fit <- run_em(data, start, plan, learned, error_call)
   fit$start <- reusable_start(init)
   fit$call <- call
   fit$elapsed <- proc.time()[["elapsed"]] - started
@@ -403,28 +410,28 @@ fit_rows <- function(data, init, control, call, error_call) {
 #' @param learned Named logical: are `mixing` and `sigma2` updated?
 #' @return A `crl_fit` without call and elapsed time
 #' @noRd
-run_em <- function(data, start, control, learned, error_call) {
-  engine <- engine_control(control, data$d, learned[["sigma2"]],
-                           signs = if (turns_signs(control, start$label)) {
-                             wanted_signs(control, data)
-                           })
-  engine["reference"] <- list(if (control$reference == "gaussian") target_groups(data$targets) - 1L)
+run_em <- function(data, start, plan, learned, error_call) {
+  engine <- engine_control(
+    plan, data$d, learned[["sigma2"]],
+    signs = if (turns_signs(plan, start$label)) wanted_signs(plan, data),
+    reference = if (plan$spline$reference == "gaussian") target_groups(data$targets) - 1L
+  )
   start["resume"] <- list(start$resume)
-  result <- with_progress(control$progress, "EM", steps = control$max_iter, function(tick) {
+  result <- with_progress(plan$progress, "EM", steps = plan$max_iter, function(tick) {
     .Call(C_em_fit, data$x, data$env, data$targets, parent_list(data$dag), row_weights(data),
           start, engine, tick)
   })
   check_divergence(result, data, error_call)
-  check_explained(result, data, control, learned, error_call)
+  check_explained(result, data, plan, learned, error_call)
   check_status(result$status, error_call)
   fit <- named_results(result, data)
   structure(c(fit, list(
-    diagnosis = diagnose(fit, result, control, data$latent_names),
+    diagnosis = diagnose(fit, result, plan, data$latent_names),
     counts = c(result$counts, jittered = sum(result$jittered),
                cg_unconverged = sum(result$unconverged),
                start_counts(start)),
-    cells = cell_table(data, control, result),
-    method = "f", data = data, control = control, learned = learned, init = start$label,
+    cells = cell_table(data, plan, result),
+    method = "f", data = data, control = control_of(plan), learned = learned, init = start$label,
     optima = start$optima, sampling = start$sampling,
     start_mc_error = named_error(start$mc_error, data)
   )), class = "crl_fit")
@@ -453,7 +460,7 @@ turned_start <- function(start, data, control) {
 #' In as many features as latents no direction is noise alone
 #' @noRd
 check_noise_dimensions <- function(control, data, call) {
-  if (control$sigma2 == "learned" && data$p == data$d) {
+  if (control$sigma2 == "learned" && data$p == data$d && is.null(data$space)) {
     abort_input(c(paste("The noise variance cannot be learned from {data$p} columns",
                         "and as many latents."),
                   "x" = "{.arg sigma2} is {.val learned}.",
@@ -472,10 +479,12 @@ check_damping <- function(control, start, call) {
   }
 }
 
-#' Is sigma2 updated? Not where it was given together with a mixing matrix that is held
+#' Is sigma2 updated? Not where it was given together with a mixing matrix that is held, nor in the
+#' coordinates of a measurement model, whose noise is c^2
 #' @noRd
-learns_sigma2 <- function(control, start, held = control$mixing == "fixed") {
-  control$sigma2 == "learned" || (control$sigma2 == "auto" && !(held && start$sigma2_given))
+learns_sigma2 <- function(control, start, data, held = control$mixing == "fixed") {
+  is.null(data$space) &&
+    (control$sigma2 == "learned" || (control$sigma2 == "auto" && !(held && start$sigma2_given)))
 }
 
 #' Weight of a row of each domain: n w_e / N_e, so that it is 1 by default (Appendix C)
@@ -597,11 +606,11 @@ check_bytes <- function(bytes, control, hint, call, what = "The fit", .envir = p
 #' @noRd
 check_families <- function(data, control, call) {
   parents <- lengths(parent_list(data$dag))
-  if (control$interaction == "auto") { # of a fit it is resolved, unless somebody has changed it
+  if (control$spline$interaction == "auto") { # of a fit it is resolved, unless somebody has changed it
     abort_input(c("The {.field control} of a fit must say which {.field interaction} it has.",
                   "x" = "It is {.val auto}."), "control", call = call)
   }
-  tensor <- control$interaction == "tensor"
+  tensor <- control$spline$interaction == "tensor"
   hint <- if (tensor) {
     c("i" = paste0("Its spline would have ", control$knots + 2, "^", max(parents) + 1,
                    " coefficients."),
@@ -613,8 +622,8 @@ check_families <- function(data, control, call) {
 
 #' @noRd
 additive_hint <- function(parents, control) {
-  if (control$interaction == "tensor" && parents > 1L) {
-    "{.code crl_control(interaction = \"additive\")} takes far fewer coefficients."
+  if (control$spline$interaction == "tensor" && parents > 1L) {
+    "{.code spline_control(interaction = \"additive\")} takes far fewer coefficients."
   }
 }
 
@@ -700,8 +709,10 @@ check_explained <- function(result, data, control, learned, call) {
       paste("Raise {.arg lambda} in {.fn crl_control}, here {control$lambda}; {.val auto} chooses",
             "it from the data.")
     },
-    if (control$solver == "cg") "Or use {.code solver = \"cholesky\"}.",
-    if (control$reference == "none") "Or use {.code reference = \"gaussian\"}."
+    if (control$spline$solver == "cg") "Or use {.code spline_control(solver = \"cholesky\")}.",
+    if (control$spline$reference == "none") {
+      "Or use {.code spline_control(reference = \"gaussian\")}."
+    }
   )
   abort_input(c(
     paste("The latents far exceed the data: fitted values have",
@@ -753,10 +764,9 @@ check_status <- function(status, call = rlang::caller_env()) {
 estep <- function(x, codes, targets, object, call = rlang::caller_env()) {
   model <- c(object[c("orthonormal", "scale", "sigma2")],
              list(theta = object$score$theta, reference = reference_for(targets, object)))
-  control <- object$control
-  control[c("range", "lambda", "eta")] <- list(object$score$range, 0, object$eta)
-  step <- .Call(C_estep, x, codes, targets, unname(object$score$parents), model,
-                engine_control(control, ncol(targets)))
+  engine <- engine_control(object$control, ncol(targets), range = object$score$range, lambda = 0,
+                           choose_lambda = FALSE, eta = object$eta, choose_eta = FALSE)
+  step <- .Call(C_estep, x, codes, targets, unname(object$score$parents), model, engine)
   check_status(step$status, call)
   step
 }

@@ -11,15 +11,15 @@ DISPERSION <- 0.2
 #' @param name What runs, in words.
 #' @noRd
 run_chains <- function(begin, model, data, control, error_call, name = "SAEM") {
+  saem <- control$saem
   engine <- c(prior_control(control), list(
-    variance_floor = model$variance_floor,
-    mixing = saem_mixing(control$mixing, data), learn_sigma2 = model$learn_sigma2,
-    burn_in = control$burn_in, iterations = control$iterations,
-    mc_tol = control$mc_tol, threads = control$threads, tied = tied_latents(data, control)
+    variance_floor = model$variance_floor, mixing = saem_mixing(control$mixing, data),
+    learn_sigma2 = model$learn_sigma2, burn_in = saem$burn_in, iterations = saem$iterations,
+    mc_tol = saem$mc_tol, threads = control$threads, tied = tied_latents(data, control)
   ))
   Map(function(begin, seed, number) {
-    if (control$chains > 1L) name <- paste0(name, ", chain ", number)
-    run <- with_progress(control$progress, name, steps = control$burn_in + control$iterations,
+    if (saem$chains > 1L) name <- paste0(name, ", chain ", number)
+    run <- with_progress(control$progress, name, steps = saem$burn_in + saem$iterations,
                          function(tick) {
       .Call(C_saem_fit, data$x, data$env, data$targets, parent_list(data$dag), row_weights(data),
             begin, c(engine, seed = seed), tick)
@@ -144,8 +144,8 @@ split_r_hat <- function(parts) {
 
 #' The start of a further chain: A turned at random, another sigma2
 #' @noRd
-dispersed_start <- function(start, control, seed) {
-  if (control$mixing == "fixed") {
+dispersed_start <- function(start, model, plan, seed) {
+  if (plan$mixing == "fixed") {
     return(start)
   }
   d <- ncol(start$orthonormal)
@@ -160,7 +160,7 @@ dispersed_start <- function(start, control, seed) {
       start$orthonormal[, c(a, b)] <- start$orthonormal[, c(a, b)] %*% turn
     }
   }
-  if (control$sigma2 != "fixed") {
+  if (model$learn_sigma2) {
     start$sigma2 <- start$sigma2 * exp(DISPERSION * unit(0L))
   }
   start
@@ -170,18 +170,19 @@ dispersed_start <- function(start, control, seed) {
 #' @noRd
 update_g <- function(object, max_iter, control, error_call) {
   started <- proc.time()[["elapsed"]]
-  control$iterations <- max(object$runs$iterations - object$runs$burn_in) + max_iter
-  check_g_memory(object$data, control, error_call)
+  done <- max(object$runs$iterations - object$runs$burn_in)
+  plan <- new_plan(control, saem = list(iterations = done + max_iter), stages = character())
+  check_g_memory(object$data, plan, error_call)
   model <- object$saem$model
   runs <- tryCatch(
-    run_chains(object$saem$state, model, object$data, control, error_call),
+    run_chains(object$saem$state, model, object$data, plan, error_call),
     simpleError = function(e) {
       if (!startsWith(conditionMessage(e), "internal error")) stop(e)
       abort_edited("saem$state", "must be that of its chains", object$saem$state, "object",
                    error_call)
     }
   )
-  fit <- g_results(runs, model, object$data, control)
+  fit <- g_results(runs, model, object$data, plan)
   fit["start"] <- object["start"]
   fit$call <- object$call
   fit$elapsed <- object$elapsed + proc.time()[["elapsed"]] - started
@@ -236,7 +237,7 @@ describe_draws <- function(fit) {
   if (error == 0) {
     return("exact, as none drives another")
   }
-  paste0("up to ", format(error, digits = 1L), " posterior sd (", fit$control$draws,
+  paste0("up to ", format(error, digits = 1L), " posterior sd (", fit$control$saem$draws,
          " draws worth ", whole(floor(min(fit$ess))), " or more)")
 }
 
@@ -282,8 +283,8 @@ describe_r_hat <- function(fit) {
             "variances.")
     } else if (any(largest > R_HAT)) {
       paste0("The chains have not mixed (R-hat above ", R_HAT, "), for which each has to be more ",
-             "precise than `mc_tol` asks: update(fit, iterations = 2000, mc_tol = ",
-             format(signif(fit$control$mc_tol / 4, 2L)), ") goes on.")
+             "precise than `mc_tol` asks: update(fit, iterations = 2000, saem = saem_control(",
+             "mc_tol = ", format(signif(fit$control$saem$mc_tol / 4, 2L)), ")) goes on.")
     }
   )
 }
@@ -296,10 +297,10 @@ describe_saem_advice <- function(fit) {
   c(
     if (!all(fit$runs$settled)) {
       paste("Not settled: the parameters moved when burn-in ended. Raise `burn_in` in",
-            "crl_control(), or fit anew with `init = fit`.")
+            "saem_control(), or fit anew with `init = fit`.")
     },
     if (!all(fit$runs$precise)) {
-      paste0("Not as precise as asked for (`mc_tol` = ", format(fit$control$mc_tol),
+      paste0("Not as precise as asked for (`mc_tol` = ", format(fit$control$saem$mc_tol),
              "): update(fit, iterations = 1000) goes on from here.")
     }
   )

@@ -8,7 +8,7 @@ SUBSPACE_FACTOR <- 4L
 
 #' @noRd
 is_gaussian <- function(fit) {
-  identical(fit$method, "g") && fit$control$prior != "spline"
+  identical(fit$method, "g") && !inherits(fit$control$prior, "prior_spline")
 }
 
 #' The engine of Gaussian priors on checked data
@@ -17,35 +17,33 @@ fit_gaussian <- function(data, init, control, call, error_call) {
   started <- proc.time()[["elapsed"]]
   check_gaussian_settings(control, error_call)
   check_sign_names(control, data, error_call)
-  control$seed <- control$seed %||% 1L
-  engine <- if (control$prior == "normal") fit_normal else fit_linear
-  model <- engine(data, init, control, error_call)
-  if (turns_signs(control, model$start$label)) {
-    model <- turn_gaussian(model, latent_signs(model$mixing, data, control))
+  normal <- is_normal(control)
+  plan <- if (normal) plan_normal(control, init) else plan_linear(control, data, init)
+  model <- (if (normal) fit_normal else fit_linear)(data, init, plan, error_call)
+  if (turns_signs(plan, model$start$label)) {
+    model <- turn_gaussian(model, latent_signs(model$mixing, data, plan))
   }
-  posterior <- gaussian_posterior(model, data$x, data$env, data$targets, control,
+  posterior <- gaussian_posterior(model, data$x, data$env, data$targets, plan,
                                   stats::qnorm(FIT_PROBS))
   check_status(posterior$status, error_call)
-  control$mixing <- model$mixing_kind
-  structure(c(named_gaussian_results(model, posterior, data, control), list(
-    control = control, init = model$start$label, start = reusable_start(init),
-    optima = model$start$optima, seed = control$seed, call = call,
+  structure(c(named_gaussian_results(model, posterior, data, plan), list(
+    control = control_of(plan), init = model$start$label, start = reusable_start(init),
+    optima = model$start$optima, seed = plan$seed, call = call,
     elapsed = proc.time()[["elapsed"]] - started
   )), class = "crl_fit")
 }
 
-#' Refuse settings that ask for another prior, or for chains, which an exact EM does not have
+#' @noRd
+is_normal <- function(control) {
+  inherits(control$prior, "prior_normal")
+}
+
+#' Refuse several chains, which an exact EM does not have
 #' @noRd
 check_gaussian_settings <- function(control, call) {
-  if (control$noise != "gaussian") {
-    abort_input(c("{.arg noise} must be {.val gaussian} with {.code prior = \"{control$prior}\"}.",
-                  "x" = "It is {control$noise} components.",
-                  "i" = "{.code prior = \"spline\"} has noise in components."), "control",
-                call = call)
-  }
-  if (control$chains > 1L) {
-    abort_input(c("{.arg chains} must be 1 with {.code prior = \"{control$prior}\"}.",
-                  "x" = "It is {control$chains}.",
+  if (control$saem$chains > 1L) {
+    abort_input(c("{.arg chains} must be 1 with {.code {setting_words(control$prior)}}.",
+                  "x" = "It is {control$saem$chains}.",
                   "i" = "Its EM is exact: nothing is drawn."), "control", call = call)
   }
 }
@@ -54,35 +52,30 @@ check_gaussian_settings <- function(control, call) {
 
 #' @return list: `mixing` (p x d), `sigma2`, `gaussian` (the prior: `intercept` and `variance`, 2 x
 #'   d; `slope`, d x 2 x d over parent, state and node), `parents`, `loglik`, `trace`, `iterations`,
-#'   `converged`, `change`, `counts`, `subspace`, `start`, `mixing_kind`
+#'   `converged`, `change`, `counts`, `subspace`, `start`
 #' @noRd
-fit_linear <- function(data, init, control, error_call) {
-  init <- init %||% default_init(control)
-  control$mixing <- resolved_g_mixing(control$mixing, init)
-  if (!is.null(data$space) && control$mixing != "psd") {
-    control$mixing <- "fixed" # in whitened coordinates columns are not orthogonal
-  }
-  control$mechanisms <- "linear"
+fit_linear <- function(data, init, plan, error_call) {
+  init <- init %||% default_init(plan)
   group <- target_groups(data$targets)
-  wide <- max(group) * data$p^2 > EXACT_MOMENTS && control$mixing != "fixed"
-  check_gaussian_memory(data, control, max(group), wide, error_call)
-  start <- starting_values(init, data, control, error_call)
+  wide <- max(group) * data$p^2 > EXACT_MOMENTS && plan$mixing != "fixed"
+  check_gaussian_memory(data, plan, max(group), wide, error_call)
+  start <- starting_values(init, data, plan, error_call)
   mixing <- unname(compose_mixing(start))
-  basis <- if (control$mixing == "fixed") {
+  basis <- if (plan$mixing == "fixed") {
     polar_factor(mixing)
   } else if (wide) {
     leading_eigen(data$x, min(SUBSPACE_FACTOR * data$d, data$n, data$p))$vectors
   }
   begin <- list(mixing = if (is.null(basis)) mixing else crossprod(basis, mixing),
                 sigma2 = start$sigma2, prior = empty_prior(data$d),
-                given = continues_linear(init, data, control))
+                given = continues_linear(init, data, plan))
   if (begin$given) {
     begin$prior <- lapply(init$gaussian, function(part) replace(part, is.na(part), 1))
   }
-  result <- linear_em(data, basis, group, begin, control, learns_sigma2(control, start),
+  result <- linear_em(data, basis, group, begin, plan, learns_sigma2(plan, start, data),
                       NOISE_FLOOR * start$sigma2)
   check_status(result$status, error_call)
-  result$mixing <- if (control$mixing == "fixed") {
+  result$mixing <- if (plan$mixing == "fixed") {
     mixing
   } else if (is.null(basis)) {
     result$mixing
@@ -91,23 +84,32 @@ fit_linear <- function(data, init, control, error_call) {
   }
   result$gaussian <- without_unseen(result$prior, data$targets)
   c(result, list(parents = unname(parent_list(data$dag)), start = start,
-                 mixing_kind = control$mixing, subspace = if (wide) ncol(basis)))
+                 subspace = if (wide) ncol(basis)))
+}
+
+#' @noRd
+plan_linear <- function(control, data, init) {
+  mixing <- resolved_g_mixing(control$mixing, init %||% default_init(control))
+  whitened <- !is.null(data$space) && mixing != "psd" # there columns are not orthogonal
+  new_plan(control, mixing = if (whitened) "fixed" else mixing, update_mixing = "auto",
+           seed = control$seed %||% 1L, stages = character())
 }
 
 #' Go on with the EM of a linear prior; a closed form is as good as it gets
 #' @noRd
 update_gaussian <- function(object, max_iter, control, error_call) {
   done <- object$iterations
-  if (control$prior == "normal" || (done > 0L && object$drift < control$tol)) {
+  if (is_normal(control) || (done > 0L && object$drift < control$tol)) {
     object$control <- control
     object$converged <- TRUE
     return(object)
   }
-  settings <- control
-  settings$max_iter <- max_iter
-  settings$sigma2 <- if (gaussian_learns_sigma2(object)) "learned" else "fixed"
-  fit <- fit_gaussian(object$data, object, settings, object$call, error_call)
-  fit$control <- replace(control, "max_iter", done + max_iter)
+  further <- update.crl_control(
+    control, max_iter = max_iter,
+    sigma2 = if (gaussian_learns_sigma2(object)) "learned" else "fixed"
+  )
+  fit <- fit_gaussian(object$data, object, further, object$call, error_call)
+  fit$control <- update.crl_control(control, max_iter = done + max_iter)
   fit[c("init", "start", "optima")] <- object[c("init", "start", "optima")]
   fit$trace$iteration <- done + fit$trace$iteration
   fit$trace <- rbind(object$trace, fit$trace)
@@ -122,10 +124,10 @@ update_gaussian <- function(object, max_iter, control, error_call) {
 gaussian_learns_sigma2 <- function(fit) {
   control <- fit$control
   given <- is.list(fit$start) && !is.null(fit$start[["sigma2"]])
-  if (control$prior == "normal" && control$mixing != "fixed") {
+  if (is_normal(control) && control$mixing != "fixed") {
     return(!(control$sigma2 == "fixed" && given))
   }
-  learns_sigma2(control, list(sigma2_given = given))
+  learns_sigma2(control, list(sigma2_given = given), fit$data)
 }
 
 #' EM in the coordinates of `basis`, or in all of x
@@ -165,7 +167,7 @@ empty_prior <- function(d, variance = 1) {
 #' Can the prior of a fit go on in this one?
 #' @noRd
 continues_linear <- function(init, data, control) {
-  inherits(init, "crl_fit") && is_gaussian(init) && init$control$prior == "linear" &&
+  inherits(init, "crl_fit") && is_gaussian(init) && !is_normal(init$control) &&
     same_parameters(init$data, data) &&
     identical(init$control[c("intervention", "mixing")], control[c("intervention", "mixing")])
 }
@@ -207,25 +209,26 @@ turn_gaussian <- function(model, sign) {
 
 #' Probabilistic principal components; returns what fit_linear() does
 #' @noRd
-fit_normal <- function(data, init, control, error_call) {
-  check_normal(init, control, error_call)
-  kind <- if (control$mixing != "auto") {
-    control$mixing
-  } else if (is.list(init) && !inherits(init, "crl_fit")) {
-    "fixed"
+fit_normal <- function(data, init, plan, error_call) {
+  check_normal(init, plan, error_call)
+  solution <- if (plan$mixing == "fixed") {
+    normal_fixed(data, init, plan, error_call)
   } else {
-    "diagonal"
-  }
-  solution <- if (kind == "fixed") {
-    normal_fixed(data, init, control, error_call)
-  } else {
-    normal_maximum(data, init, control, kind, error_call)
+    normal_maximum(data, init, plan, error_call)
   }
   c(solution, list(
     parents = rep(list(integer()), data$d), trace = matrix(0, 0L, 3L + 2L * data$d),
-    iterations = 0L, converged = TRUE, change = 0, mixing_kind = kind, subspace = NULL,
+    iterations = 0L, converged = TRUE, change = 0, subspace = NULL,
     counts = c(noise_floored = 0, sigma2_floored = 0, rank_deficient = 0)
   ))
+}
+
+#' @noRd
+plan_normal <- function(control, init) {
+  given <- is.list(init) && !inherits(init, "crl_fit")
+  new_plan(control, update_mixing = "auto", seed = control$seed %||% 1L, stages = character(),
+           mixing = if (control$mixing != "auto") control$mixing else
+             if (given) "fixed" else "diagonal")
 }
 
 #' @noRd
@@ -260,9 +263,9 @@ weighted_data <- function(data) {
 
 #' The maximum of the likelihood (Tipping and Bishop 1999, equations 7 and 8), sigma2 given or not
 #' @noRd
-normal_maximum <- function(data, init, control, kind, call) {
-  start <- if (is.list(init)) starting_values(init, data, replace(control, "mixing", "fixed"), call)
-  held <- control$sigma2 == "fixed" && isTRUE(start$sigma2_given)
+normal_maximum <- function(data, init, plan, call) {
+  start <- if (is.list(init)) starting_values(init, data, derived_plan(plan, mixing = "fixed"), call)
+  held <- plan$sigma2 == "fixed" && isTRUE(start$sigma2_given)
   weighted <- weighted_data(data)
   top <- pca_start(weighted, call, sigma2 = if (held) start$sigma2)
   variance <- top$values - top$sigma2
@@ -273,7 +276,7 @@ normal_maximum <- function(data, init, control, kind, call) {
                   "i" = "Use fewer latents, or {.code sigma2 = \"learned\"}."), "init",
                 call = call)
   }
-  lengths <- if (kind == "diagonal") sqrt(variance) else rep(1, data$d)
+  lengths <- if (plan$mixing == "diagonal") sqrt(variance) else rep(1, data$d)
   rest <- weighted$mean_square - sum(top$values)
   list(mixing = top$orthonormal * rep(lengths, each = data$p), sigma2 = top$sigma2,
        gaussian = empty_prior(data$d, variance / lengths^2),
@@ -283,12 +286,12 @@ normal_maximum <- function(data, init, control, kind, call) {
 
 #' A held: the likelihood in sigma2 alone
 #' @noRd
-normal_fixed <- function(data, init, control, call) {
-  start <- starting_values(init, data, replace(control, "mixing", "fixed"), call)
+normal_fixed <- function(data, init, plan, call) {
+  start <- starting_values(init, data, plan, call)
   mixing <- unname(compose_mixing(start))
   basis <- polar_factor(mixing)
   moments <- .Call(C_target_moments, data$x, data$x %*% basis, data$env, data$targets,
-                   row_weights(data), rep(1L, data$n_domains), control$threads)
+                   row_weights(data), rep(1L, data$n_domains), plan$threads)
   spectrum <- eigen(tcrossprod(crossprod(basis, mixing)), symmetric = TRUE)
   axes <- spectrum$vectors
   along <- colSums(axes * (matrix(moments$second, data$d) %*% axes))
@@ -297,7 +300,7 @@ normal_fixed <- function(data, init, control, call) {
     normal_loglik(sigma2, spectrum$values, along, mean_square - sum(along), data)
   }
   sigma2 <- start$sigma2
-  if (learns_sigma2(replace(control, "mixing", "fixed"), start)) {
+  if (learns_sigma2(plan, start, data)) {
     unit <- mean_square / data$p # so that the search is the same in any units of x
     best <- stats::optimize(function(at) {
       normal_loglik(exp(at), spectrum$values / unit, along / unit,
@@ -393,13 +396,14 @@ coefficient_table <- function(gaussian, family, data) {
 #' three consecutive knots.
 #' @noRd
 spline_form <- function(model, family, latents, control) {
+  settings <- prior_control(control)
   gaussian <- model$gaussian
   d <- ncol(latents)
   range <- matrix(apply(latents, 2L, range), 2L)
   slope <- matrix(gaussian$slope, d)
   at <- function(k) {
     ends <- range[, k]
-    knots <- c(rep(ends[1L], 2L), seq(ends[1L], ends[2L], length.out = control$mechanism_knots),
+    knots <- c(rep(ends[1L], 2L), seq(ends[1L], ends[2L], length.out = settings$knots),
                rep(ends[2L], 2L))
     rowMeans(stats::embed(knots, 3L))
   }
@@ -413,7 +417,7 @@ spline_form <- function(model, family, latents, control) {
     }))
   })
   lambda <- Map(function(parents, theta) {
-    if (!is.null(theta)) rep(prior_control(control)$lambda, length(parents))
+    if (!is.null(theta)) rep(settings$lambda, length(parents))
   }, family, theta)
   df <- matrix(1 + lengths(family), 2L)
   df[is.na(gaussian$variance)] <- NA
@@ -432,7 +436,7 @@ gaussian_cell_table <- function(prior, data) {
 
 #' @noRd
 describe_gaussian_prior <- function(fit) {
-  if (fit$control$prior == "normal") {
+  if (is_normal(fit$control)) {
     return("Prior: independent standard normal latents (probabilistic principal components)")
   }
   perfect <- if (fit$control$intervention == "perfect") ", perfect interventions"
@@ -443,7 +447,7 @@ describe_gaussian_prior <- function(fit) {
 #' @noRd
 describe_gaussian_em <- function(fit) {
   loglik <- paste0("Log-likelihood: ", format(fit$loglik, digits = 10L), ".")
-  if (fit$control$prior == "normal") {
+  if (is_normal(fit$control)) {
     return(c("Solved in closed form.", loglik))
   }
   if (fit$iterations == 0L) {
@@ -460,7 +464,7 @@ describe_gaussian_em <- function(fit) {
 #' What the model, the start and the moments leave out
 #' @noRd
 gaussian_notes <- function(fit) {
-  if (fit$control$prior == "normal") {
+  if (is_normal(fit$control)) {
     return(paste("Graph and targets are not used: the latents span the right space, but are known",
                  "up to a rotation only, of which the fit takes the principal axes."))
   }
@@ -506,7 +510,7 @@ gaussian_df <- function(fit) {
   p <- as.double(fit$data$p - length(fit$data$constant))
   d <- fit$data$d
   mixing <- switch(fit$control$mixing, fixed = 0, psd = p * d - d, p * d - d * (d + 1) / 2)
-  prior <- if (fit$control$prior == "normal") {
+  prior <- if (is_normal(fit$control)) {
     if (fit$control$mixing == "fixed") 0 else d
   } else {
     nrow(fit$mechanism_coef) + nrow(fit$cells)
@@ -518,7 +522,7 @@ gaussian_df <- function(fit) {
 plot_gaussian_em <- function(fit) {
   if (fit$iterations == 0L) {
     abort_input(c("There are no iterations to draw.",
-                  "x" = if (fit$control$prior == "normal") "The fit has a closed form." else
+                  "x" = if (is_normal(fit$control)) "The fit has a closed form." else
                     "The fit has {.code max_iter = 0}."), "range", call = rlang::caller_env())
   }
   trace <- fit$trace

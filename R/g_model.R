@@ -23,7 +23,7 @@ fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_e
   if (length(data$constant) > 0L) {
     return(fit_varying(fit_g, data, init, control, call, error_call))
   }
-  engine <- if (control$prior == "spline") fit_g_rows else fit_gaussian
+  engine <- if (inherits(control$prior, "prior_spline")) fit_g_rows else fit_gaussian
   measured <- measurement_of(data, init, control, FALSE, error_call)
   if (!is.null(measured)) {
     check_whitened_columns(measured, control, error_call)
@@ -37,24 +37,33 @@ fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_e
 #' @noRd
 fit_g_rows <- function(data, init, control, call, error_call) {
   started <- proc.time()[["elapsed"]]
-  check_sign_names(control, data, error_call)
-  check_g_memory(data, control, error_call)
   init <- init %||% default_init(control)
-  control$mixing <- resolved_g_mixing(control$mixing, init)
-  seed <- control$seed %||% sample.int(.Machine$integer.max, 1L)
-  start <- starting_values(init, data, search_control(control, seed), error_call)
-  model <- list(start = start, seed = seed + (seq_len(control$chains) - 1),
+  plan <- plan_g(control, init)
+  check_sign_names(plan, data, error_call)
+  check_g_memory(data, plan, error_call)
+  start <- starting_values(init, data, plan, error_call)
+  model <- list(start = start, seed = plan$seed + (seq_len(plan$saem$chains) - 1),
                 variance_floor = NOISE_FLOOR * start$sigma2,
-                learn_sigma2 = learns_sigma2(control, start))
+                learn_sigma2 = learns_sigma2(plan, start, data))
   begin <- lapply(seq_along(model$seed), function(chain) {
-    if (chain == 1L) chain_start(init, start, data, control) else
-      chain_start(NULL, dispersed_start(start, control, model$seed[chain]), data, control)
+    if (chain == 1L) chain_start(init, start, data, plan) else
+      chain_start(NULL, dispersed_start(start, model, plan, model$seed[chain]), data, plan)
   })
-  fit <- g_results(run_chains(begin, model, data, control, error_call), model, data, control)
+  fit <- g_results(run_chains(begin, model, data, plan, error_call), model, data, plan)
   fit$start <- reusable_start(init)
   fit$call <- call
   fit$elapsed <- proc.time()[["elapsed"]] - started
   fit
+}
+
+#' The plan of a fit by SAEM. Its start goes without draws, as they are to come
+#' @noRd
+plan_g <- function(control, init) {
+  new_plan(control,
+    mixing = resolved_g_mixing(control$mixing, init), update_mixing = "auto",
+    seed = control$seed %||% sample.int(.Machine$integer.max, 1L),
+    stages = start_stages(control, own_draws = TRUE)
+  )
 }
 
 #' A fit from the runs of all chains: that of the best of them
@@ -62,41 +71,28 @@ fit_g_rows <- function(data, init, control, call, error_call) {
 #' @param model list: `start` (`label`, `optima`, `indefinite`), `seed` of each chain,
 #'   `variance_floor`, `learn_sigma2`.
 #' @noRd
-g_results <- function(runs, model, data, control) {
+g_results <- function(runs, model, data, plan) {
   force(runs)
   table <- run_table(runs, model)
   best <- which.max(table$objective)
   result <- runs[[best]]
   result$chains <- result$state$latents
-  if (turns_signs(control, model$start$label)) {
-    sign <- latent_signs(result$mixing, data, control)
+  if (turns_signs(plan, model$start$label)) {
+    sign <- latent_signs(result$mixing, data, plan)
     result <- turn_latents(result, parent_list(data$dag), sign)
   }
   result$gram <- gram_of(result$mixing)
   result$walk_scale <- result$state$walk_scale
   posterior <- posterior_g(result, data$x %*% result$mixing, result$chains, data$env, data$targets,
-                           parent_list(data$dag), control, model$seed[best],
+                           parent_list(data$dag), plan, model$seed[best],
                            stream = result$state$place[["iteration"]], warm_up = SETTLING)
   structure(c(named_g_results(result, posterior, data, model$start), list(
     runs = table, converged = all(table$settled & table$precise), r_hat = r_hat(runs, data),
     trace = saem_trace(runs, data),
-    control = control, init = model$start$label, optima = model$start$optima,
+    control = control_of(plan), init = model$start$label, optima = model$start$optima,
     seed = model$seed[1L],
     saem = list(state = Map(resumable, runs), model = model)
   )), class = "crl_fit")
-}
-
-#' Settings of the start. Of mechanisms = "sampled" it is without the last stage, since this fit has
-#' SAEM to come: "chosen" stands for the stage of splines and the choice by draws after it
-#' @noRd
-search_control <- function(control, seed) {
-  control$seed <- seed
-  if (control$mixing == "psd") {
-    control$mechanisms <- "linear"
-  } else if (control$mechanisms == "sampled") {
-    control$mechanisms <- "chosen"
-  }
-  control
 }
 
 #' Which latents (columns) a latent (rows) is not to gain a multiple of (d x d, 0/1)
@@ -140,8 +136,8 @@ resolved_g_mixing <- function(mixing, init) {
 check_g_memory <- function(data, control, call) {
   check_family_size(lengths(parent_list(data$dag)), data, call,
                     hint = c("i" = "Use a sparser graph."))
-  hint <- paste("Use fewer {.code draws} or {.code mechanism_knots}, or raise",
-                "{.code crl_control(max_memory = )}.")
+  hint <- paste("Use fewer {.code saem_control(draws = )} or {.code prior_spline(knots = )}, or",
+                "raise {.code crl_control(max_memory = )}.")
   check_saem_memory("The fit", data, data$p, control, control$mixing == "psd", hint, call)
 }
 
@@ -150,19 +146,25 @@ check_g_memory <- function(data, control, call) {
 #' @noRd
 check_saem_memory <- function(what, data, columns, control, shears, hint, call) {
   bytes <- .Call(C_saem_bytes, data$n, columns, data$n_domains, parent_list(data$dag),
-                 c(prior_control(control),
-                   control[c("draws", "threads", "burn_in", "iterations", "chains")],
-                   shears = shears))
+                 c(prior_control(control), control["threads"],
+                   control$saem[c("draws", "burn_in", "iterations", "chains")], shears = shears))
   check_bytes(bytes, control, c("i" = hint), call, what)
 }
 
 #' What the C core has to know of the prior
 #' @noRd
 prior_control <- function(control) {
-  learn <- identical(control$mechanism_lambda, "auto")
-  list(perfect = control$intervention == "perfect", knots = control$mechanism_knots,
-       lambda = if (learn) 10 else control$mechanism_lambda, learn_lambda = learn,
-       components = if (control$noise == "gaussian") 1L else control$noise)
+  prior <- start_prior(control$prior)
+  learn <- identical(prior$lambda, "auto")
+  list(perfect = control$intervention == "perfect", knots = prior$knots,
+       lambda = if (learn) 10 else prior$lambda, learn_lambda = learn,
+       components = if (prior$noise == "gaussian") 1L else prior$noise)
+}
+
+#' The spline mechanisms that draws of the start have under a prior
+#' @noRd
+start_prior <- function(prior) {
+  if (inherits(prior, "prior_spline")) prior else prior_spline()
 }
 
 #' A'A; what is 0 but for rounding is made 0
@@ -243,7 +245,7 @@ same_prior <- function(fit, control) {
 #'   (rows x d keep), `error` (d: Monte-Carlo standard error of the latents), `chains` (rows x d)
 #' @noRd
 posterior_g <- function(model, projected, latents, env, targets, parents, control, seed, stream,
-                        draws = control$draws, warm_up = 0L, probs = FIT_PROBS, keep = 0L) {
+                        draws = control$saem$draws, warm_up = 0L, probs = FIT_PROBS, keep = 0L) {
   settings <- c(prior_control(control), list(
     variance_floor = 0, warm_up = warm_up, draws = draws, probs = as.double(probs), keep = keep,
     seed = seed, stream = stream, threads = control$threads
@@ -356,13 +358,13 @@ describe_prior <- function(fit) {
     return(describe_gaussian_prior(fit))
   }
   perfect <- if (control$intervention == "perfect") ", perfect interventions"
-  smoothing <- if (identical(control$mechanism_lambda, "auto")) {
+  smoothing <- if (identical(control$prior$lambda, "auto")) {
     "smoothed by marginal likelihood"
   } else {
-    paste("lambda =", format(control$mechanism_lambda))
+    paste("lambda =", format(control$prior$lambda))
   }
-  paste0("Prior: additive spline mechanisms, ", control$mechanism_knots, " knots, ", smoothing,
-         ", ", describe_noise(control$noise), perfect)
+  paste0("Prior: additive spline mechanisms, ", control$prior$knots, " knots, ", smoothing,
+         ", ", describe_noise(control$prior$noise), perfect)
 }
 
 #' @noRd

@@ -58,8 +58,8 @@ confint.crl_fit <- function(object, parm, level = 0.95, ...) {
 #' @noRd
 check_information <- function(fit, call) {
   if (fit_kind(fit) != "linear") {
-    kind <- if (fit$method == "f") "an f fit" else paste0("a g fit with prior = \"",
-                                                          fit$control$prior, "\"")
+    kind <- if (fit$method == "f") "an f fit" else
+      paste("a g fit with", setting_words(fit$control$prior))
     abort_input(c("Standard errors in closed form need {.code prior = \"linear\"}.",
                   "x" = "This is {kind}.",
                   "i" = "{.code crl_boot(fit)} has standard errors and intervals for it."), "method",

@@ -47,23 +47,6 @@ default_init <- function(control) {
   if (control$preset == "paper") "pca" else "interventional"
 }
 
-#' The settings of A with what "auto" stands for: a start that knows the rotation is held
-#' @noRd
-resolved_mixing <- function(control, init) {
-  update <- if (control$update_mixing != "auto") {
-    control$update_mixing
-  } else if (control$mixing %in% c("auto", "psd")) {
-    identical(init, "pca")
-  } else {
-    TRUE
-  }
-  if (control$mixing == "auto") {
-    control$mixing <- if (update) "orthonormal" else "fixed"
-  }
-  control$update_mixing <- update && control$mixing != "fixed"
-  control
-}
-
 #' What a refit needs of `init`: the label, or the numbers
 #' @noRd
 reusable_start <- function(init) {

@@ -13,26 +13,26 @@ MOST_COEFFICIENTS <- c(tensor = 1e4, pairwise = 1e4)
 # Coefficients for a row above which a tensor is refused.
 HOPELESS_PER_ROW <- 5000
 
-#' The settings with what `interaction = "auto"` stands for
+#' What `interaction = "auto"` stands for
 #'
 #' One kind for all latents: to a latent with one parent or none all kinds are the same, and to one
-#' with two "pairwise" is the tensor. It is resolved here alone, and the fit's control has it.
-#' @return `control`, `interaction` being one of "tensor", "pairwise" and "additive"
+#' with two "pairwise" is the tensor.
+#' @return "tensor", "pairwise" or "additive"
 #' @noRd
 resolved_interaction <- function(control, data) {
-  if (control$interaction != "auto") {
-    return(control)
+  if (control$spline$interaction != "auto") {
+    return(control$spline$interaction)
   }
   fits <- vapply(names(MOST_PER_ROW), function(kind) {
     cells <- spline_cells(kind, data, control)
     all(cells$coefficients <= MOST_COEFFICIENTS[[kind]] &
           cells$coefficients <= MOST_PER_ROW[[kind]] * cells$rows)
   }, NA)
-  control$interaction <- c(names(MOST_PER_ROW)[fits], "additive")[1L]
-  if (control$interaction != "tensor") {
-    tell_interaction(control$interaction, fullest_cell(data, control))
+  chosen <- c(names(MOST_PER_ROW)[fits], "additive")[1L]
+  if (chosen != "tensor") {
+    tell_interaction(chosen, fullest_cell(data, control))
   }
-  control
+  chosen
 }
 
 #' One line: what was chosen, and the figures that decided
@@ -47,7 +47,7 @@ tell_interaction <- function(chosen, tensor) {
 #' Refuse a tensor that no rows can fill
 #' @noRd
 check_tensor <- function(data, control, call) {
-  if (control$interaction != "tensor") {
+  if (control$spline$interaction != "tensor") {
     return(invisible())
   }
   cell <- fullest_cell(data, control)

@@ -87,7 +87,7 @@ check_whitened_columns <- function(measured, control, call) {
 #' @noRd
 resolved_measurement <- function(settings, data, control, updates, init, call) {
   few <- data$p <= data$d + 1L
-  paper <- few || updates || control$prior == "normal"
+  paper <- few || updates || inherits(control$prior, "prior_normal")
   if (!paper) {
     return(if (is.list(init)) given_measurement(settings, init) else settings)
   }
@@ -258,10 +258,7 @@ fit_measured <- function(engine, data, measured, init, control, call, error_call
   } else {
     inner_init <- init
   }
-  settings <- replace(control, "sigma2", "fixed") # c^2
-  fit <- engine(inner, inner_init, settings, call, error_call)
-  fit$control$sigma2 <- control$sigma2
-  fit <- lifted(fit, data, measured)
+  fit <- lifted(engine(inner, inner_init, control, call, error_call), data, measured)
   fit$start <- reusable_start(init)
   fit$elapsed <- proc.time()[["elapsed"]] - started
   fit
@@ -374,10 +371,8 @@ nuisance_scores <- function(step) {
 #' Going on with the fit of the coordinates
 #' @noRd
 go_on_measured <- function(object, further, settings, call) {
-  inner <- inner_fit(object)
-  inner$control$sigma2 <- "fixed" # c^2
-  fit <- lifted(go_on(inner, further, settings, call), object$data, object$measurement)
+  fit <- lifted(go_on(inner_fit(object), further, settings, call), object$data,
+                object$measurement)
   fit[c("start", "call")] <- object[c("start", "call")]
-  fit$control$sigma2 <- object$control$sigma2
   fit
 }

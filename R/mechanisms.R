@@ -20,7 +20,7 @@
 #' @examples
 #' set.seed(1)
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
-#' quick <- crl_control(burn_in = 30, iterations = 30, draws = 50)
+#' quick <- crl_control(saem = saem_control(burn_in = 30, iterations = 30, draws = 50))
 #' fit <- fit_crl(sim, method = "g", control = quick)
 #' mechanisms(fit, points = 5)
 #' plot(fit, type = "mechanisms")
@@ -64,7 +64,7 @@ cell_curves <- function(fit, node, state, points) {
 #' Effect of the k-th parent of a node at values z of the parent
 #' @noRd
 effect_of <- function(fit, node, state, k, z) {
-  knots <- fit$control$mechanism_knots
+  knots <- prior_control(fit$control)$knots
   parent <- parent_list(fit$data$dag)[[node]][k]
   theta <- fit$prior$theta[[2L * (node - 1L) + state + 1L]][(k - 1L) * (knots + 2L) +
                                                               seq_len(knots + 2L)]
@@ -196,7 +196,7 @@ scale_colour_chain <- function(chains) {
 #'
 #' Draws from the posterior of the latents of the training rows under the fitted parameters, which
 #' are taken as known: chains of Metropolis-within-Gibbs sweeps that go on from the fit's, or
-#' independent draws with a Gaussian prior (`prior = "linear"` or `"normal"`).
+#' independent draws with a Gaussian prior ([prior_linear()] or [prior_normal()]).
 #'
 #' @param object A `crl_fit`, from [fit_crl()] with `method = "g"`.
 #' @param nsim Number of draws of each row.
@@ -212,7 +212,7 @@ scale_colour_chain <- function(chains) {
 #' @examples
 #' set.seed(1)
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
-#' quick <- crl_control(burn_in = 30, iterations = 30, draws = 50)
+#' quick <- crl_control(saem = saem_control(burn_in = 30, iterations = 30, draws = 50))
 #' fit <- fit_crl(sim, method = "g", control = quick)
 #' draws <- simulate(fit, nsim = 20)
 #' # posterior of the difference of two latents in the first row

@@ -11,7 +11,7 @@
 #' what a latent owes to its own and to its children's functions (with two latents in a chain and no
 #' domain without targets, for instance, they do not).
 #'
-#' Such a combination has no Gaussian reference of its own (see `reference` in [crl_control()]), and
+#' Such a combination has no Gaussian reference of its own (see [spline_control()]), and
 #' takes that of the linear model. Where mechanisms are far from linear this costs accuracy: with
 #' the strong mechanisms of [sim_crl()], 3 or 4 latents and two targeted at once, the error of the
 #' latents was 0 to 9 % above that with `reference = "none"`, with bounded ones within 1 % of it,
@@ -20,7 +20,7 @@
 #' For a fit by `method = "g"` chains of draws with the parameters held take the place of the
 #' formulas: as many draws a row as the fit's `draws`, after 50 more that are left out. Their seed
 #' is that of the fit, so that predictions are a function of the fit and the rows. Gaussian priors
-#' (`prior = "linear"` or `"normal"`) have formulas.
+#' ([prior_linear()] and [prior_normal()]) have formulas.
 #'
 #' @param object A `crl_fit`, from [fit_crl()].
 #' @param newdata Numeric matrix (n_new x p) or data frame, rows = samples, in the units of the `x`

@@ -44,14 +44,6 @@ RUN_STEP <- 1000
 # apart than `apart` (squared distance) are different optima.
 REPLICATES <- list(rows = 8000L, most = 4L, most_rows = 40000L, apart = 0.5)
 
-#' Has the start of a fit the stage of draws?
-#' @noRd
-samples_start <- function(init, control) {
-  correlated <- control$mixing == "psd" # goes there from the linear stage at once
-  identical(init, "interventional") &&
-    (control$mechanisms == "sampled" || (correlated && control$mechanisms == "spline"))
-}
-
 #' The rotation to go on from, by draws
 #'
 #' Where mechanisms bend within a width of the noise, the objective of the spline stage may favour
@@ -65,7 +57,7 @@ samples_start <- function(init, control) {
 #' @return `refined` with the rotation and the optimum that were chosen, and the `risk` of the
 #'   optima that were compared (the less of two candidates): a row's squared error, up to a constant
 #' @noRd
-chosen_by_draws <- function(joined, refined, part, sigma2, control) {
+chosen_by_draws <- function(joined, refined, part, sigma2, plan) {
   if (all(is.na(refined$optima$refined))) { # far from such mechanisms, risks hardly differ
     return(refined)
   }
@@ -78,8 +70,8 @@ chosen_by_draws <- function(joined, refined, part, sigma2, control) {
   }
   rows <- thinned(part, CHOICE$rows)
   risks <- vapply(seq_along(candidates), function(k) {
-    draws_risks(candidates[[k]]$rotation, rows, sigma2, control,
-                control$seed + CHOICE_SEED * SEED_STEP)
+    draws_risks(candidates[[k]]$rotation, rows, sigma2, plan,
+                plan$seed + CHOICE_SEED * SEED_STEP)
   }, numeric(rows$n))
   means <- function(reference) .Call(C_loss_means, risks, rows$env, rows$weights, reference)
   risk <- means(0L)$mean
@@ -117,10 +109,11 @@ distinct_candidates <- function(after, before, optima) {
 
 #' Estimated squared errors of each row's posterior means under a short g-model; NA if it stopped
 #' @noRd
-draws_risks <- function(rotation, rows, sigma2, control, seed) {
+draws_risks <- function(rotation, rows, sigma2, plan, seed) {
   state <- list(mixing = signed_mixing(rotation, rows), sigma2 = sigma2, prior = NULL,
                 walk_scale = matrix(1, rows$d, rows$n_domains), place = NULL)
-  run <- sampling_run(state, rows, CHOICE$iterations, 0L, control, seed, "Start: choice by draws")
+  settings <- draws_plan(plan, CHOICE$iterations)
+  run <- sampling_run(state, rows, settings, seed, "Start: choice by draws")
   if (is.null(run)) {
     return(rep(NA_real_, rows$n))
   }
@@ -129,7 +122,7 @@ draws_risks <- function(rotation, rows, sigma2, control, seed) {
   projected <- whitened_rows(rows) %*% run$mixing
   y <- if (is.null(rows$noise)) projected else t(solve(model$gram, t(projected)))
   posterior <- posterior_g(model, projected, run$state$latents, rows$env, rows$targets,
-                           parent_list(rows$dag), sampling_control(control), seed,
+                           parent_list(rows$dag), settings, seed,
                            stream = run$state$place[["iteration"]], draws = CHOICE$draws,
                            probs = numeric())
   .Call(C_row_risks, posterior$latents, posterior$latents_sd, y, sum(posterior$error^2))
@@ -147,10 +140,10 @@ draws_risks <- function(rotation, rows, sigma2, control, seed) {
 #'   not go on, and `sampling`, tibble of the stages of each `run`, with `rows`, `iterations` and
 #'   `distance`, squared Frobenius distance from the B before it
 #' @noRd
-sampled_mixing <- function(mixing, part, sigma2, control) {
+sampled_mixing <- function(mixing, part, sigma2, plan) {
   first <- signed_mixing(mixing, part)
-  runs <- lapply(seq_len(replicates(part$n, control)), function(r) {
-    sampled_run(first, part, sigma2, control, control$seed + (r - 1) * RUN_STEP * SEED_STEP, r)
+  runs <- lapply(seq_len(replicates(part$n, plan)), function(r) {
+    sampled_run(first, part, sigma2, plan, plan$seed + (r - 1) * RUN_STEP * SEED_STEP, r)
   })
   sum_of <- function(name) sum(vapply(runs, `[[`, 0, name))
   counts <- list(floored = sum_of("floored"), stopped = as.integer(sum_of("stopped")),
@@ -166,8 +159,8 @@ sampled_mixing <- function(mixing, part, sigma2, control) {
 
 #' Runs, by the rows of all domains: their cost, and their Monte-Carlo error, tell how many
 #' @noRd
-replicates <- function(n, control) {
-  if (control$mixing == "psd" || n > REPLICATES$most_rows) {
+replicates <- function(n, plan) {
+  if (plan$mixing == "psd" || n > REPLICATES$most_rows) {
     return(1L)
   }
   as.integer(max(2, min(REPLICATES$most, REPLICATES$rows %/% n)))
@@ -204,24 +197,24 @@ latent_movement <- function(rotations, mean, x) {
 
 #' One run of SAEM, with ever more rows
 #' @noRd
-sampled_run <- function(mixing, part, sigma2, control, seed, number) {
-  plan <- sampling_plan(control)
-  sizes <- sample_sizes(part$n_env, plan)
+sampled_run <- function(mixing, part, sigma2, plan, seed, number) {
+  scheme <- sampling_scheme(plan)
+  sizes <- sample_sizes(part$n_env, scheme)
   state <- list(mixing = mixing, sigma2 = sigma2, prior = NULL,
                 walk_scale = matrix(1, part$d, part$n_domains), place = NULL)
   out <- list(floored = 0, stopped = 0, sampling = NULL)
   for (k in seq_along(sizes)) {
-    burn_in <- if (k == 1L) plan$first else plan$later
-    averaging <- if (k == length(sizes)) plan$averaging else 0L
+    settings <- draws_plan(plan, if (k == 1L) scheme$first else scheme$later,
+                           if (k == length(sizes)) scheme$averaging else 0L)
     rows <- thinned(part, sizes[k])
-    run <- sampling_run(state, rows, burn_in, averaging, control, seed + k * SEED_STEP,
+    run <- sampling_run(state, rows, settings, seed + k * SEED_STEP,
                         paste0("Start by draws, run ", number, ", stage ", k, " of ",
                                length(sizes)))
     if (is.null(run)) {
       out$stopped <- 1
       break
     }
-    run$mixing <- unwhitened(run$mixing, part, sigma2, control)
+    run$mixing <- unwhitened(run$mixing, part, sigma2, plan)
     distance <- sum((run$mixing - state$mixing)^2)
     state <- list(mixing = run$mixing, sigma2 = sigma2, prior = run$prior,
                   walk_scale = run$state$walk_scale, place = NULL)
@@ -242,17 +235,16 @@ signed_mixing <- function(mixing, rows) {
 }
 
 #' One run, from the least-squares latents; NULL if it could not go on
+#' @param plan See draws_plan().
 #' @noRd
-sampling_run <- function(state, rows, burn_in, averaging, control, seed, name) {
-  control <- utils::modifyList(sampling_control(control),
-                               list(burn_in = burn_in, iterations = averaging))
+sampling_run <- function(state, rows, plan, seed, name) {
   model <- list(seed = seed, variance_floor = NOISE_FLOOR * state$sigma2, learn_sigma2 = FALSE)
   state$latents <- rows$x %*% t(solve(state$mixing))
   if (!is.null(rows$noise)) {
     state$mixing <- noise_whitener(rows$noise, state$sigma2) %*% state$mixing
     rows$x <- whitened_rows(rows)
   }
-  tryCatch(run_chains(list(state), model, rows, control, NULL, name)[[1L]],
+  tryCatch(run_chains(list(state), model, rows, plan, NULL, name)[[1L]],
            ebcrl_error = function(e) NULL)
 }
 
@@ -271,33 +263,36 @@ whitened_rows <- function(rows) {
 
 #' The mixing of the coordinates from that of the whitened ones: a rotation, or columns of length 1
 #' @noRd
-unwhitened <- function(mixing, part, sigma2, control) {
+unwhitened <- function(mixing, part, sigma2, plan) {
   if (is.null(part$noise)) {
     return(mixing)
   }
   mixing <- solve(noise_whitener(part$noise, sigma2), mixing)
-  if (control$mixing == "psd") mixing / rep(sqrt(colSums(mixing^2)), each = nrow(mixing)) else
+  if (plan$mixing == "psd") mixing / rep(sqrt(colSums(mixing^2)), each = nrow(mixing)) else
     polar_factor(mixing)
 }
 
 #' @noRd
-sampling_plan <- function(control) {
-  if (control$mixing == "psd") SAMPLING_PSD else SAMPLING
+sampling_scheme <- function(plan) {
+  if (plan$mixing == "psd") SAMPLING_PSD else SAMPLING
 }
 
+#' The plan of a run of SAEM that is to find a mixing only
 #' @noRd
-sampling_control <- function(control) {
-  components <- max(prior_control(control)$components, sampling_plan(control)$components)
-  mixing <- if (control$mixing == "psd") "psd" else "orthonormal"
-  utils::modifyList(control, list(noise = components, mixing = mixing, mc_tol = 0,
-                                  chains = 1L, draws = 2L))
+draws_plan <- function(plan, burn_in, iterations = 0L) {
+  components <- max(prior_control(plan)$components, sampling_scheme(plan)$components)
+  derived_plan(plan,
+    mixing = if (plan$mixing == "psd") "psd" else "orthonormal",
+    prior = replace(start_prior(plan$prior), "noise", components),
+    saem = list(burn_in = burn_in, iterations = iterations, mc_tol = 0, chains = 1L, draws = 2L)
+  )
 }
 
 #' Rows of a domain in each run
 #' @noRd
-sample_sizes <- function(n_env, plan) {
-  steps <- ceiling(log(max(n_env) / plan$rows, plan$growth))
-  sizes <- plan$rows * plan$growth^(seq_len(max(0, steps)) - 1)
+sample_sizes <- function(n_env, scheme) {
+  steps <- ceiling(log(max(n_env) / scheme$rows, scheme$growth))
+  sizes <- scheme$rows * scheme$growth^(seq_len(max(0, steps)) - 1)
   as.integer(c(sizes[sizes <= max(n_env) / 2], max(n_env)))
 }
 
@@ -313,19 +308,17 @@ thinned <- function(data, most) {
 
 #' Refuse a start that would not fit in memory, before it starts
 #' @noRd
-check_start_memory <- function(data, init, control, call) {
-  if (!samples_start(init, control)) {
+check_start_memory <- function(data, init, plan, call) {
+  if (!identical(init, "interventional") || !"draws" %in% plan$stages) {
     return(invisible())
   }
-  plan <- sampling_plan(control)
-  settings <- utils::modifyList(sampling_control(control), list(
-    burn_in = plan$first, iterations = plan$averaging
-  ))
-  less <- if (control$mixing == "psd") "linear" else "spline"
-  hint <- paste0("{.code mechanisms = \"", less, "\"}")
-  hint <- paste(hint, "takes less, as do fewer",
-                "{.code mechanism_knots}; or raise {.code crl_control(max_memory = )}.")
-  check_saem_memory("The start", data, data$d, settings, control$mixing == "psd", hint, call)
+  scheme <- sampling_scheme(plan)
+  settings <- draws_plan(plan, scheme$first, scheme$averaging)
+  less <- if (plan$mixing == "psd") "linear" else "spline"
+  hint <- paste0("{.code start_search(mechanisms = \"", less, "\")}")
+  hint <- paste(hint, "takes less, as does {.code prior_spline(knots = )} with fewer; or raise",
+                "{.code crl_control(max_memory = )}.")
+  check_saem_memory("The start", data, data$d, settings, plan$mixing == "psd", hint, call)
 }
 
 #' What the stage of draws did, in words

@@ -45,19 +45,19 @@ SAME_OPTIMUM <- 0.05
 #'   their parents; of the stage of draws, `sampling`, `floored`, `stopped` and `mc_error`, see
 #'   sampled_mixing()
 #' @noRd
-interventional_start <- function(data, control, call = rlang::caller_env()) {
+interventional_start <- function(data, plan, call = rlang::caller_env()) {
   start <- start_space(data, call)
   own <- canonical_problem(data, start)
-  cells <- rotation_cells(own$part, own$start, control$intervention == "perfect")
+  cells <- rotation_cells(own$part, own$start, plan$intervention == "perfect")
   floor <- VARIANCE_FLOOR * own$start$sigma2
-  found <- rotation_search(cells, floor, control)
+  found <- rotation_search(cells, floor, plan)
   optima <- distinct_optima(found)
   start$indefinite <- 0L
-  if (control$mechanisms != "linear") {
-    joined <- join_cut_optima(found, optima, cells, floor, control)
-    refined <- refined_optima(joined, own$part, own$start$sigma2, control)
-    if (control$mechanisms != "spline") {
-      refined <- chosen_by_draws(joined, refined, own$part, own$start$sigma2, control)
+  if ("spline" %in% plan$stages) {
+    joined <- join_cut_optima(found, optima, cells, floor, plan)
+    refined <- refined_optima(joined, own$part, own$start$sigma2, plan)
+    if ("choice" %in% plan$stages) {
+      refined <- chosen_by_draws(joined, refined, own$part, own$start$sigma2, plan)
     }
     found <- refined$found
     optima <- refined$optima
@@ -65,9 +65,9 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
   }
   units <- sum(cells$weight) * log(own$unit)
   optima[c("objective", "refined")] <- lapply(optima[c("objective", "refined")], `+`, units)
-  if (control$mechanisms == "sampled" && data$d > 1L) {
+  if ("draws" %in% plan$stages && data$d > 1L) {
     rotation <- matrix(found$rotation[, , optima$which[1L]], data$d)
-    drawn <- sampled_mixing(rotation, own$part, own$start$sigma2, control)
+    drawn <- sampled_mixing(rotation, own$part, own$start$sigma2, plan)
     start[names(drawn$counts)] <- drawn$counts
     start$mc_error <- drawn$mc_error[own$place]
     found$rotation[, , optima$which[1L]] <- drawn$mixing
@@ -75,7 +75,7 @@ interventional_start <- function(data, control, call = rlang::caller_env()) {
   found <- renumbered(found, own$place)
   optima$untold <- lapply(optima$which, function(s) hardly_told(found$rise, s, data))
   optima$mixing <- optima_mixing(found, optima$which, start$orthonormal,
-                                 principal_part(data, start), control)
+                                 principal_part(data, start), plan)
   start$orthonormal <- start$orthonormal %*% matrix(found$rotation[, , optima$which[1L]], data$d)
   start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined", "risk",
                                              "mixing", "untold")])
@@ -145,13 +145,12 @@ principal_part <- function(data, start) {
 #' @return list: `found` and `optima` with what was added, of which `starts` is 0; `tried`, those
 #'   that the spline stage is to start from
 #' @noRd
-join_cut_optima <- function(found, optima, cells, floor, control) {
+join_cut_optima <- function(found, optima, cells, floor, plan) {
   tried <- utils::head(optima$which, REFINED_OPTIMA)
   cut <- cells
   cut$coord <- cut_families(cells$coord, cells$state)
   if (!identical(cut$coord, cells$coord)) {
-    fewer <- utils::modifyList(control, list(starts = min(control$starts, CUT_STARTS)))
-    other <- rotation_search(cut, floor, fewer)
+    other <- rotation_search(cut, floor, plan, min(plan$start$starts, CUT_STARTS))
     best <- utils::head(distinct_optima(other)$which, CUT_OPTIMA)
     added <- other$rotation[, , best, drop = FALSE]
     at <- .Call(C_rotation_at, cells$cov, cells$weight, cells$coord, floor, added, UNTOLD$turn)
@@ -183,13 +182,13 @@ bind_last <- function(a, b) {
 #' @param joined See join_cut_optima().
 #' @return list: `found` and `optima`, as they are after it; `indefinite`, see best_refined()
 #' @noRd
-refined_optima <- function(joined, part, sigma2, control) {
+refined_optima <- function(joined, part, sigma2, plan) {
   found <- joined$found
   optima <- joined$optima
   tried <- joined$tried
-  sampled <- control$mechanisms == "sampled"
+  sampled <- "draws" %in% plan$stages
   rows <- if (sampled) thinned(part, SAMPLING$rows) else part
-  refined <- best_refined(found$rotation[, , tried, drop = FALSE], rows, sigma2, control,
+  refined <- best_refined(found$rotation[, , tried, drop = FALSE], rows, sigma2, plan,
                           if (sampled) SAMPLING$sweeps else REFINEMENT$max_sweeps)
   at <- match(tried, optima$which)
   optima$refined[at] <- refined$objective * (part$n / rows$n)
@@ -216,9 +215,9 @@ start_counts <- function(start) {
 #'   trusted and the rotation is as it was; `used`, the best one, or the first; `indefinite`,
 #'   regressions left out
 #' @noRd
-best_refined <- function(rotations, part, sigma2, control, max_sweeps) {
+best_refined <- function(rotations, part, sigma2, plan, max_sweeps) {
   refined <- function(rotation, first_sweep, max_sweeps) {
-    refined_rotation(rotation, part, sigma2, control, first_sweep, max_sweeps)
+    refined_rotation(rotation, part, sigma2, plan, first_sweep, max_sweeps)
   }
   first <- refined(matrix(rotations[, , 1L], part$d), 0L, 1L)
   if (is.na(trusted_objectives(list(first)))) {
@@ -262,11 +261,11 @@ distinct_contenders <- function(tried, most) {
 #'
 #' @return list: `rotation`, `objective`, `fitted`, regressions on parents, `indefinite` of them
 #' @noRd
-refined_rotation <- function(rotation, part, sigma2, control, first_sweep, max_sweeps) {
+refined_rotation <- function(rotation, part, sigma2, plan, first_sweep, max_sweeps) {
   settings <- c(replace(REFINEMENT, "max_sweeps", max_sweeps), first_sweep = first_sweep,
                 noise = list(part$noise %||% sigma2), variance_floor = VARIANCE_FLOOR * sigma2,
-                threads = control$threads, perfect = control$intervention == "perfect")
-  with_spinner(control$progress, "Start: spline mechanisms", {
+                threads = plan$threads, perfect = plan$intervention == "perfect")
+  with_spinner(plan$progress, "Start: spline mechanisms", {
     .Call(C_rotation_refine, part$x, rotation, part$env, part$targets, row_weights(part),
           parent_list(part$dag), settings)
   })
@@ -313,11 +312,11 @@ cut_families <- function(coord, state) {
 #' from random ones. With spline mechanisms, SAEM goes on from the best optimum.
 #' @return As interventional_start(), `orthonormal` and `scale` being the polar factors of A
 #' @noRd
-unmixing_start <- function(data, control, call = rlang::caller_env()) {
+unmixing_start <- function(data, plan, call = rlang::caller_env()) {
   start <- start_space(data, call)
-  cells <- rotation_cells(data, start, control$intervention == "perfect")
+  cells <- rotation_cells(data, start, plan$intervention == "perfect")
   floor <- VARIANCE_FLOOR * start$sigma2
-  rotation <- best_rotation(cells, floor, control)
+  rotation <- best_rotation(cells, floor, plan)
   d <- data$d
   pooled <- matrix(matrix(cells$cov, d * d) %*% (cells$weight / sum(cells$weight)), d)
   spectrum <- eigen(pooled, symmetric = TRUE)
@@ -326,10 +325,11 @@ unmixing_start <- function(data, control, call = rlang::caller_env()) {
   }
   whiten <- root(-1 / 2)
   cells$cov[] <- apply(cells$cov, 3L, function(cov) whiten %*% cov %*% whiten)
-  found <- with_spinner(control$progress, "Start: search for the mixing", steps = control$starts, {
+  starts <- plan$start$starts
+  found <- with_spinner(plan$progress, "Start: search for the mixing", steps = starts, {
     .Call(C_unmixing_starts, cells$cov, cells$weight, cells$coord,
           whiten %*% (start$noise %||% diag(start$sigma2, d)) %*% whiten, VARIANCE_FLOOR,
-          root(1 / 2) %*% rotation, control$starts, control$seed)
+          root(1 / 2) %*% rotation, starts, plan$seed)
   })
   unit <- function(b) b / rep(sqrt(colSums(b^2)), each = d)
   found$rotation <- array(apply(found$directions, 3L, function(w) {
@@ -338,13 +338,13 @@ unmixing_start <- function(data, control, call = rlang::caller_env()) {
   optima <- distinct_optima(found)
   mixing <- matrix(found$rotation[, , optima$which[1L]], d)
   part <- principal_part(data, start)
-  if (control$mechanisms != "linear" && d > 1L) {
-    drawn <- sampled_mixing(mixing, part, start$sigma2, control)
+  if ("draws" %in% plan$stages && d > 1L) {
+    drawn <- sampled_mixing(mixing, part, start$sigma2, plan)
     start[names(drawn$counts)] <- drawn$counts
     mixing <- drawn$mixing
   }
   found$rotation[, , optima$which[1L]] <- mixing
-  optima$mixing <- optima_mixing(found, optima$which, start$orthonormal, part, control)
+  optima$mixing <- optima_mixing(found, optima$which, start$orthonormal, part, plan)
   best <- polar_start(mixing, call)
   start[c("orthonormal", "scale")] <- list(start$orthonormal %*% best$orthonormal, best$scale)
   start$indefinite <- 0L
@@ -357,17 +357,17 @@ unmixing_start <- function(data, control, call = rlang::caller_env()) {
 #' @return list: `rotation` (d x d x starts), `objective`, `rise` (d x d x starts, see
 #'   hardly_told())
 #' @noRd
-rotation_search <- function(cells, floor, control) {
-  with_spinner(control$progress, "Start: search for the rotation", steps = control$starts, {
-    .Call(C_rotation_starts, cells$cov, cells$weight, cells$coord, floor, control$starts,
-          control$seed, UNTOLD$turn)
+rotation_search <- function(cells, floor, plan, starts = plan$start$starts) {
+  with_spinner(plan$progress, "Start: search for the rotation", steps = starts, {
+    .Call(C_rotation_starts, cells$cov, cells$weight, cells$coord, floor, starts, plan$seed,
+          UNTOLD$turn)
   })
 }
 
 #' The best of them
 #' @noRd
-best_rotation <- function(cells, floor, control) {
-  found <- rotation_search(cells, floor, control)
+best_rotation <- function(cells, floor, plan, starts = plan$start$starts) {
+  found <- rotation_search(cells, floor, plan, starts)
   matrix(found$rotation[, , which.min(found$objective)], nrow(cells$cov))
 }
 
@@ -435,11 +435,11 @@ used_first <- function(optima, used, rotations) {
 #' @param basis Principal components (p x d), which `found$rotation` turns.
 #' @param part Data with principal coordinates (n x d) for `x`.
 #' @noRd
-optima_mixing <- function(found, which, basis, part, control) {
+optima_mixing <- function(found, which, basis, part, plan) {
   lapply(which, function(s) {
     turn <- matrix(found$rotation[, , s], part$d)
     mixing <- basis %*% turn
-    sign <- latent_signs(mixing, part, control, unmixing = t(solve(turn)))
+    sign <- latent_signs(mixing, part, plan, unmixing = t(solve(turn)))
     mixing <- mixing * rep(sign, each = part$p)
     `dimnames<-`(mixing, list(part$feature_names, part$latent_names))
   })

@@ -2,16 +2,16 @@
 # it is fitted again by, is kept in words only.
 
 # Settings that leave the problem as it is.
-CONTINUED <- c("tol", "acceleration", "solver", "cg_tol", "cg_max_iter", "mc_tol", "draws",
-               "threads", "progress", "max_memory")
+CONTINUED <- c("tol", "spline$acceleration", "spline$solver", "spline$cg_tol", "spline$cg_max_iter",
+               "saem$mc_tol", "saem$draws", "threads", "progress", "max_memory")
 
 #' Fit again with changed arguments, or go on with the iterations
 #'
 #' `update(fit, dag = ...)` evaluates the call of the fit again with the arguments that are given,
 #' as `update()` does for other models. Settings of [crl_control()] may be given by their names,
-#' too: `update(fit, lambda = 20)` changes this one and keeps the others. (`noise` is that of
-#' [fit_crl()].) What the call names is
-#' taken as it is when `update()` is called, data included.
+#' too: `update(fit, lambda = 20)` changes this one and keeps the others, and
+#' `update(fit, saem = saem_control(draws = 1000))` those that the constructor does not name. What
+#' the call names is taken as it is when `update()` is called, data included.
 #'
 #' With `max_iter` (or `iterations`, the same) the EM is taken up where the fit stopped instead,
 #' which is the same as if it had been allowed more iterations at once. (Acceleration starts anew,
@@ -32,8 +32,8 @@ CONTINUED <- c("tol", "acceleration", "solver", "cg_tol", "cg_max_iter", "mc_tol
 #' @param max_iter,iterations Largest number of further iterations (whole number, at least 0): go
 #'   on. `NULL` (the default): fit again.
 #' @param ... Arguments of [fit_crl()] and settings of [crl_control()] to change. To go on, only
-#'   settings that leave the model as it is: `tol`, `acceleration`, `solver`, `cg_tol`,
-#'   `cg_max_iter`, `mc_tol`, `draws`, `threads`, `progress` and `max_memory`.
+#'   settings that leave the model as it is: `tol`, `threads`, `progress`, `max_memory`, of `spline`
+#'   `acceleration`, `solver`, `cg_tol` and `cg_max_iter`, of `saem` `mc_tol` and `draws`.
 #' @param evaluate `FALSE` returns the changed call instead of the fit.
 #' @return A `crl_fit`, or a call. Of a fit that went on, `trace` and `iterations` go on from those
 #'   of `object`, `elapsed` adds up, and `control` has the `max_iter`, or `iterations`, that would
@@ -97,9 +97,9 @@ go_on <- function(object, further, settings, call = rlang::caller_env()) {
   if (object$method == "g") {
     return(update_g(object, further, control, call))
   }
-  control$max_iter <- object$iterations + further
-  check_memory(object$data, control, call)
-  fit <- run_em(object$data, resumed_start(object), control, object$learned, call)
+  plan <- new_plan(control, max_iter = object$iterations + further, stages = character())
+  check_memory(object$data, plan, call)
+  fit <- run_em(object$data, resumed_start(object), plan, object$learned, call)
   if (fit$iterations == object$iterations) {
     fit$diagnosis <- object$diagnosis
   }
@@ -139,7 +139,10 @@ lambda_of_cells <- function(object) {
 continued_control <- function(control, settings, call) {
   given <- rlang::names2(settings)
   unknown <- setdiff(given, setting_names())
-  changed <- setdiff(given, c(CONTINUED, unknown))
+  changed <- if (length(unknown) == 0L) {
+    new <- checked_settings(merged_settings(control, settings, call), call)
+    setdiff(changed_settings(control, new, given), CONTINUED)
+  }
   if (length(unknown) > 0L || length(changed) > 0L) {
     found <- c(changed, unknown)
     abort_input(c("{.fn update} goes on with the same model.",
@@ -148,22 +151,36 @@ continued_control <- function(control, settings, call) {
                   } else {
                     "Found an argument without a name."
                   },
-                  did_you_mean(unknown, CONTINUED),
+                  setting_hint(continued_names(unknown), setting_names(), "update(fit, ..., %s)"),
                   "i" = paste("Without {.arg max_iter} and {.arg iterations}, {.fn update} fits",
                               "again, with any argument changed."),
                   "i" = "To start from this fit: {.code update(fit, ..., init = fit)}."), "control",
                 call = call)
   }
-  control[given] <- do.call("crl_control", settings)[given]
-  control
+  new
+}
+
+#' Of some words those that may be meant: not settings of a group that a fit cannot go on with
+#' @noRd
+continued_names <- function(words) {
+  place <- setting_places()[words]
+  words[!place %in% names(GROUPS) | paste0(place, "$", words) %in% CONTINUED]
+}
+
+#' Names of the settings that are not the same, those of a group as `saem$draws`
+#' @param given Names that count where they are the same, too.
+#' @noRd
+changed_settings <- function(old, new, given) {
+  unlist(lapply(given, function(name) {
+    if (!name %in% names(GROUPS)) {
+      return(name)
+    }
+    differs <- !mapply(identical, old[[name]], new[[name]])
+    paste0(name, "$", names(differs)[differs], recycle0 = TRUE)
+  }))
 }
 
 # Fitting again -----------------------------------------------------------------------------------
-
-#' @noRd
-setting_names <- function() {
-  setdiff(names(formals(crl_control)), "...")
-}
 
 #' @noRd
 fit_argument_names <- function() {
@@ -187,7 +204,8 @@ updated_call <- function(call, changes, error_call = rlang::caller_env()) {
                         "{.fn crl_control}."),
                   "x" = if (all(nzchar(given))) "Not among them: {.arg {unknown}}." else
                     "Found an argument without a name.",
-                  did_you_mean(unknown, c(fit_argument_names(), setting_names()))), "control",
+                  setting_hint(unknown, c(fit_argument_names(), setting_names()),
+                               "update(fit, %s)")), "control",
                 call = error_call)
   }
   arguments <- changes[given %in% fit_argument_names()]
@@ -199,21 +217,65 @@ updated_call <- function(call, changes, error_call = rlang::caller_env()) {
   call
 }
 
-#' The expression of a control with some settings changed
+#' The expression of a control with some settings changed, in groups one by one
 #' @noRd
 with_settings <- function(control, settings) {
-  makers <- list(quote(crl_control), quote(ebcrl::crl_control), quote(list))
   if (is.null(control)) {
     return(as.call(c(quote(crl_control), settings)))
   }
-  if (is.call(control) && list(control[[1L]]) %in% makers) {
-    control[names(settings)] <- settings
+  grouped <- vapply(names(settings), function(name) makes_group(settings[[name]], name), NA)
+  if (makes(control, "crl_control", "list")) {
+    for (name in names(settings)) {
+      old <- control[[name]]
+      control[[name]] <- if (is.null(old) || !grouped[[name]]) settings[[name]] else
+        with_group(old, settings[[name]], name)
+    }
     return(control)
   }
-  which <- names(settings)
-  if (length(which) > 1L) which <- as.call(c(quote(c), as.list(which)))
-  as.call(list(quote(replace), control, which,
-               as.call(c(quote(list), unname(settings)))))
+  if (any(!grouped)) {
+    which <- names(settings)[!grouped]
+    if (length(which) > 1L) which <- as.call(c(quote(c), as.list(which)))
+    control <- as.call(list(quote(replace), control, which,
+                            as.call(c(quote(list), unname(settings[!grouped])))))
+  }
+  if (any(grouped)) {
+    control <- with_entries(control, lapply(settings[grouped], as_list_call))
+  }
+  control
+}
+
+#' The expression of a group with some of its settings changed
+#' @param new A call of the constructor, or of list().
+#' @noRd
+with_group <- function(old, new, name) {
+  if (!makes_group(old, name)) {
+    return(with_entries(old, as.list(new)[-1L]))
+  }
+  old[names(new)[-1L]] <- as.list(new)[-1L]
+  old
+}
+
+#' @noRd
+with_entries <- function(list, entries) {
+  as.call(list(quote(utils::modifyList), list, as.call(c(quote(list), entries))))
+}
+
+#' @noRd
+as_list_call <- function(call) {
+  as.call(c(quote(list), as.list(call)[-1L]))
+}
+
+#' Is an expression a call that makes a group of settings, so that it names some of them only?
+#' @noRd
+makes_group <- function(expression, name) {
+  name %in% names(GROUPS) && makes(expression, GROUPS[[name]], "list")
+}
+
+#' Is an expression a call of one of these functions, perhaps with the name of this package?
+#' @noRd
+makes <- function(expression, ...) {
+  is.call(expression) &&
+    deparse(expression[[1L]])[1L] %in% c(c(...), paste0("ebcrl::", c(...)))
 }
 
 #' Evaluate the call of a fit; what it names need not be there any more
@@ -221,7 +283,8 @@ with_settings <- function(control, settings) {
 fit_again <- function(call, object, envir, error_call = rlang::caller_env()) {
   call <- filled_call(call, object, envir, error_call)
   # found also where the package is not attached
-  envir <- rlang::env(envir, fit_crl = fit_crl, crl_control = crl_control)
+  envir <- rlang::env(envir, !!!mget(c("fit_crl", "crl_control", GROUPS, paste0("prior_", PRIORS)),
+                                     topenv(), inherits = FALSE))
   withCallingHandlers(eval(call, envir), error = function(e) {
     absent <- Filter(function(name) !exists(name, envir), all.vars(call))
     if (!inherits(e, "ebcrl_error") && length(absent) > 0L) {
@@ -303,8 +366,11 @@ in_words <- function(argument) {
   if (inherits(argument, "crl_control")) {
     return(control_call(argument))
   }
+  if (inherits(argument, c("crl_settings", "crl_prior"))) {
+    return(setting_code(argument))
+  }
   if (is.list(argument) && plain && length(argument) > 0L && !is.null(names(argument)) &&
-        all(vapply(argument, is.atomic, NA))) {
+        all(vapply(argument, is_setting, NA))) {
     return(as.call(c(quote(list), lapply(argument, in_words))))
   }
   as.name(paste0("<", gsub("^an? |[<>]", "", describe(argument)), ">"))
@@ -318,7 +384,19 @@ control_call <- function(control) {
   differs[c("preset", "mixing")] <- c(
     control$preset != "default", control$mixing != crl_control(preset = control$preset)$mixing
   )
-  as.call(c(quote(crl_control), unclass(control)[names(default)][differs]))
+  settings <- unclass(control)[names(default)][differs]
+  for (group in intersect(names(settings), names(GROUPS))) {
+    same <- mapply(identical, settings[[group]], default[[group]])
+    settings[[group]] <- settings[[group]][!same]
+    class(settings[[group]]) <- class(default[[group]])
+  }
+  as.call(c(quote(crl_control), lapply(settings, in_words)))
+}
+
+#' @noRd
+is_setting <- function(value) {
+  is.atomic(value) || inherits(value, c("crl_settings", "crl_prior")) ||
+    (is.list(value) && !is.object(value) && all(vapply(value, is.atomic, NA)))
 }
 
 #' @noRd

@@ -23,28 +23,29 @@ file <- paste0("defaults", if (quick) "-quick" else "", ".csv")
 # Updates of A are run for this many iterations: they do not converge in the causal class.
 UPDATES <- 50
 
-# Settings of crl_control() that differ from the defaults. Those that name no start of their own
-# begin from the A of the spline start (the field `start` says which).
+# Settings of crl_control() that differ from the defaults. Those with `from` begin from the A of the
+# spline start.
+splines_alone <- list(reference = "none")
 methods <- list(
-  "sampled start" = list(mechanisms = "sampled"),
-  "sampled start, perfect" = list(mechanisms = "sampled", intervention = "perfect"),
-  "spline start" = list(mechanisms = "spline"),
-  "linear start" = list(mechanisms = "linear"),
-  "spline start, perfect" = list(mechanisms = "spline", intervention = "perfect"),
-  "markov" = list(start = "spline", score = "markov"),
-  "no reference" = list(start = "spline", reference = "none"),
-  "markov, no reference" = list(start = "spline", score = "markov", reference = "none"),
-  "ridge" = list(start = "spline", penalty = "ridge", lambda = 1),
-  "ridge, no reference" = list(start = "spline", penalty = "ridge", lambda = 1, reference = "none"),
-  "lambda auto" = list(start = "spline", lambda = "auto"),
-  "ridge, lambda auto" = list(start = "spline", penalty = "ridge", lambda = "auto"),
-  "eta auto" = list(start = "spline", eta = "auto"),
-  "updated" = list(start = "spline", mixing = "orthonormal", max_iter = UPDATES),
-  "updated, no reference" = list(start = "spline", mixing = "orthonormal", max_iter = UPDATES,
-                                 reference = "none"),
+  "sampled start" = list(start = list(mechanisms = "sampled")),
+  "sampled start, perfect" = list(start = list(mechanisms = "sampled"), intervention = "perfect"),
+  "spline start" = list(start = list(mechanisms = "spline")),
+  "linear start" = list(start = list(mechanisms = "linear")),
+  "spline start, perfect" = list(start = list(mechanisms = "spline"), intervention = "perfect"),
+  "markov" = list(from = "spline", score = "markov"),
+  "no reference" = list(from = "spline", spline = splines_alone),
+  "markov, no reference" = list(from = "spline", score = "markov", spline = splines_alone),
+  "ridge" = list(from = "spline", penalty = "ridge", lambda = 1),
+  "ridge, no reference" = list(from = "spline", penalty = "ridge", lambda = 1, spline = splines_alone),
+  "lambda auto" = list(from = "spline", lambda = "auto"),
+  "ridge, lambda auto" = list(from = "spline", penalty = "ridge", lambda = "auto"),
+  "eta auto" = list(from = "spline", eta = "auto"),
+  "updated" = list(from = "spline", mixing = "orthonormal", max_iter = UPDATES),
+  "updated, no reference" = list(from = "spline", mixing = "orthonormal", max_iter = UPDATES,
+                                 spline = splines_alone),
   "pca, updated" = list(init = "pca", max_iter = UPDATES),
   "paper" = list(preset = "paper", max_iter = UPDATES),
-  "markov, updated" = list(start = "spline", score = "markov", mixing = "orthonormal",
+  "markov, updated" = list(from = "spline", score = "markov", mixing = "orthonormal",
                            max_iter = UPDATES)
 )
 # What is left out where a fit takes long: with 2000 rows a domain, and with ten latents. ("markov,
@@ -75,8 +76,8 @@ simulate_setting <- function(g, seed) {
 fit_method <- function(name, sim, splines) {
   if (name == "spline start") return(splines())
   settings <- methods[[name]]
-  init <- if (is.null(settings$start)) settings$init else list(mixing = splines()$mixing)
-  control <- settings[setdiff(names(settings), c("start", "init"))]
+  init <- if (is.null(settings$from)) settings$init else list(mixing = splines()$mixing)
+  control <- settings[setdiff(names(settings), c("from", "init"))]
   fit_crl(sim, init = init, control = do.call(crl_control, control))
 }
 
@@ -120,7 +121,8 @@ one_data_set <- function(k, seed) {
   spline_fit <- NULL
   splines <- function() {
     if (is.null(spline_fit)) {
-      spline_fit <<- fit_crl(sim, control = crl_control(mechanisms = "spline"))
+      spline_fit <<- fit_crl(sim,
+                             control = crl_control(start = start_search(mechanisms = "spline")))
     }
     spline_fit
   }

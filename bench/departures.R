@@ -25,8 +25,8 @@ models <- list(
   "f, perfect" = list(intervention = "perfect"),
   "g" = list(method = "g"),
   "g, perfect" = list(method = "g", intervention = "perfect"),
-  "g, 2 components" = list(method = "g", noise = 2),
-  "g, 3 components" = list(method = "g", noise = 3)
+  "g, 2 components" = list(method = "g", prior = prior_spline(noise = 2)),
+  "g, 3 components" = list(method = "g", prior = prior_spline(noise = 3))
 )
 
 one_fit <- function(model, sim, bayes) {

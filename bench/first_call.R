@@ -27,11 +27,11 @@ one_call <- function(call, d, rows, fit, error) {
 }
 
 fit_error <- function(fit, sim) {
-  data.frame(interaction = fit$control$interaction, error = rel_mse(fit, sim), error_true = NA)
+  data.frame(interaction = fit$control$spline$interaction, error = rel_mse(fit, sim), error_true = NA)
 }
 
 baselines_error <- function(fits, sim) {
-  data.frame(interaction = fits$complete$control$interaction, error = rel_mse(fits$complete, sim),
+  data.frame(interaction = fits$complete$control$spline$interaction, error = rel_mse(fits$complete, sim),
              error_true = rel_mse(fits$true, sim))
 }
 
@@ -68,7 +68,8 @@ compare_interactions <- function(data, dag, n, product, seed) {
   if (product) sim <- with_product(sim)
   known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
   rows <- lapply(c("tensor", "pairwise", "additive"), function(interaction) {
-    control <- crl_control(interaction = interaction, threads = 1, mixing = "fixed")
+    control <- crl_control(spline = spline_control(interaction = interaction), threads = 1,
+                           mixing = "fixed")
     seconds <- cpu_seconds(fit <- fit_crl(sim, init = known, control = control))
     square <- colMeans((fit$latents - sim$z)^2)
     data.frame(data, n, seed, interaction, error = mean(square), last = square[length(square)],

@@ -18,7 +18,7 @@ labels_right <- function(fit, sim) {
 }
 
 held <- function(sim, mechanisms) {
-  fit_crl(sim, control = crl_control(mechanisms = mechanisms))
+  fit_crl(sim, control = crl_control(start = start_search(mechanisms = mechanisms)))
 }
 
 one_seed <- function(nonlinearity, seed) {
@@ -51,7 +51,7 @@ start_ten <- function(seed) {
   sim <- sim_crl(chain_dag(10), n = 500, p = 100, nonlinearity = "linear")
   seconds <- system.time(
     fit <- fit_crl(sim, init = "interventional",
-                   control = crl_control(mechanisms = "linear", max_iter = 0))
+                   control = crl_control(start = start_search(mechanisms = "linear"), max_iter = 0))
   )[["elapsed"]]
   data.frame(seed = seed, ratio = frobenius_error(fit, sim) / subspace_floor(sim),
              seconds = seconds)

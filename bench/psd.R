@@ -40,10 +40,11 @@ one_seed <- function(nonlinearity, seed) {
     fit_crl(sim, init = init, control = crl_control(mixing = mixing, intervention = "perfect", ...))
   }
   oracle <- fit(known, "psd")
-  splines <- fit(known, "psd", reference = "none")
+  splines <- fit(known, "psd", spline = spline_control(reference = "none"))
   psd <- fit("interventional", "psd")
-  linear <- fit("interventional", "psd", mechanisms = "linear")
-  rotated <- fit("interventional", "orthonormal", max_iter = 0, mechanisms = "linear")
+  linear <- fit("interventional", "psd", start = start_search(mechanisms = "linear"))
+  rotated <- fit("interventional", "orthonormal", max_iter = 0,
+                 start = start_search(mechanisms = "linear"))
   error <- function(fit) rel_mse(fit, sim) / bayes
   moved <- tryCatch(error(fit(psd, "psd", update_mixing = TRUE, max_iter = 50)),
                     ebcrl_error_numerical = function(e) NA) # A became singular

@@ -67,16 +67,18 @@ methods <- list(
   "f, pairwise, 8 knots" = function(truth, known) {
     init <- if (known) true_start(truth)
     fit_crl(truth$x, env = env, targets = targets, dag = dag, init = init,
-            control = crl_control(interaction = "pairwise"))
+            control = crl_control(spline = spline_control(interaction = "pairwise")))
   },
-  "f, no reference" = function(truth, known) f(truth, reference = "none", known = known),
+  "f, no reference" = function(truth, known) {
+    f(truth, spline = spline_control(reference = "none"), known = known)
+  },
   "f, linear start" = function(truth, known) {
-    if (!known) f(truth, mechanisms = "linear")
+    if (!known) f(truth, start = start_search(mechanisms = "linear"))
   },
   "f, 20 arcs" = function(truth, known) f(truth, graph = twenty, known = known),
   "f, empty graph" = function(truth, known) f(truth, graph = none, known = known),
   "f, empty graph, no reference" = function(truth, known) {
-    f(truth, graph = none, reference = "none", known = known)
+    f(truth, graph = none, spline = spline_control(reference = "none"), known = known)
   },
   "f, pooled" = function(truth, known) {
     if (known) f(truth, hit = targets * 0, known = TRUE)

@@ -13,7 +13,9 @@ one <- function(sd, d, seed) {
   set.seed(seed)
   sim <- sim_crl(chain_dag(d), n = 200, p = 20, sigma2 = sd^2)
   error <- function(mechanisms) {
-    frobenius_error(fit_crl(sim, control = crl_control(mechanisms = mechanisms, threads = 1)), sim)
+    frobenius_error(fit_crl(sim,
+                            control = crl_control(start = start_search(mechanisms = mechanisms),
+                                                  threads = 1)), sim)
   }
   data.frame(sd = sd, d = d, seed = seed, sampled = error("sampled"), spline = error("spline"),
              linear = error("linear"))

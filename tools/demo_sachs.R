@@ -43,7 +43,7 @@ paragraph(
 
 paragraph("3. A learned by the interventional start, with linear mechanisms, and then held.")
 start <- "interventional"
-rotated <- sachs_fits(c("true", "pca"), mechanisms = "linear")
+rotated <- sachs_fits(c("true", "pca"), start = start_search(mechanisms = "linear"))
 show_errors(rotated, truth, subtitle = "Sachs proteins, A learned by the interventional start",
             file = "sachs-interventional.png")
 matched <- align_latents(coef(rotated$true), mixing)$agreement

@@ -22,25 +22,27 @@ exercise_models <- function(sim) {
   f <- function(..., dag = sim$dag) {
     fit_crl(sim, dag = dag, control = crl_control(knots = 3, max_iter = 2, seed = 1, ...))
   }
-  g <- function(..., init = "pca", targets = sim$targets, dag = sim$dag) {
-    fit_crl(sim$x, sim$env, targets, dag, method = "g", init = init, control = crl_control(
-      seed = 1, burn_in = 5, iterations = 5, draws = 5, mechanism_knots = 4, max_iter = 5, ...
-    ))
+  g <- function(..., prior = prior_spline(knots = 4), init = "pca", targets = sim$targets,
+                dag = sim$dag) {
+    fit_crl(sim$x, sim$env, targets, dag, method = "g", init = init,
+            control = update(crl_control(...), seed = 1, prior = prior, max_iter = 5,
+                             saem = saem_control(burn_in = 5, iterations = 5, draws = 5)))
   }
   unequal <- list(mixing = sim$mixing %*% diag(c(1, 2, 0.5)), sigma2 = 1)
   collider <- replace(sim$dag, c(4, 7, 8), c(0, 1, 1))
   perfect <- "perfect"
   list(
     f = lapply(list(
-      pairwise = f(score = "markov", interaction = "pairwise"),
+      pairwise = f(score = "markov", spline = spline_control(interaction = "pairwise")),
       triple = f(score = "markov", dag = collider),
-      triple_cg = f(score = "markov", dag = collider, solver = "cg"),
-      additive = f(interaction = "additive", lambda = "auto"),
-      drawn = f(mechanisms = "sampled", starts = 2),
-      general = f(mixing = "psd", mechanisms = "sampled", starts = 2, intervention = perfect)
+      triple_cg = f(score = "markov", dag = collider, spline = spline_control(solver = "cg")),
+      additive = f(spline = spline_control(interaction = "additive"), lambda = "auto"),
+      drawn = f(start = start_search(starts = 2)),
+      general = f(mixing = "psd", start = start_search(starts = 2), intervention = perfect)
     ), function(fit) unclass(fit)[c("latents", "latents_sd", "mixing", "sigma2")]),
     g = lapply(list(
-      diagonal = g(init = unequal, mixing = "diagonal", noise = 3, chains = 2),
+      diagonal = g(init = unequal, mixing = "diagonal", prior = prior_spline(knots = 4, noise = 3),
+                   saem = saem_control(chains = 2)),
       general = g(mixing = "psd", intervention = perfect),
       one = g(targets = sim$targets[, 1, drop = FALSE], dag = sim$dag[1, 1, drop = FALSE]),
       linear = g(prior = "linear"),
@@ -63,7 +65,7 @@ exercise <- function(n, modes = c("orthonormal", "diagonal", "fixed"), threads =
     unclass(fit_crl(sim, init = start, weights = c(0.5, 0.3, 0.2), control = control))
   })
   fit <- fit_crl(sim, control = crl_control(knots = 3, max_iter = 2))
-  settings <- crl_control(knots = 3, max_iter = 1, starts = 2)
+  settings <- crl_control(knots = 3, max_iter = 1, start = start_search(starts = 2))
   rotated <- unclass(fit_crl(sim, init = "interventional", control = settings))
   kept <- c("latents", "latents_sd", "mixing", "sigma2", "score")
   list(
@@ -73,7 +75,8 @@ exercise <- function(n, modes = c("orthonormal", "diagonal", "fixed"), threads =
     kernels = exercise_kernels(fit),
     models = exercise_models(sim),
     g = unclass(fit_crl(sim, method = "g", control = crl_control(
-      seed = 1, burn_in = 5, iterations = 5, draws = 5, mechanism_knots = 4
+      seed = 1, saem = saem_control(burn_in = 5, iterations = 5, draws = 5),
+      prior = prior_spline(knots = 4)
     )))[c("latents", "mixing")],
     predicted = predict(fit, sim$x[1:3, ], targets = "z1+z3", type = "sd"),
     compared = as.data.frame(crl_compare(fit = fit, again = fit, folds = 2)),

@@ -73,26 +73,44 @@ random_problem <- function(n = whole(15L, 60L), d = whole(1L, 4L), p = d + whole
 random_control <- function() {
   any <- list(
     score = pick("causal", "markov"),
-    interaction = pick("auto", "tensor", "pairwise", "additive"),
     intervention = pick("imperfect", "perfect"), penalty = pick("difference", "ridge"),
     lambda = pick("auto", 0, 0.1, 5, 1e4, 1e12), knots = whole(2L, 6L),
     range = pick("data", c(-15, 15), c(-1, 1), c(-1e-3, 1e-3), c(5, 1e3)),
     mixing = pick("auto", "orthonormal", "diagonal", "psd", "fixed"),
-    update_mixing = pick("auto", TRUE, FALSE), reference = pick("gaussian", "none"),
+    update_mixing = pick("auto", TRUE, FALSE),
     sigma2 = pick("auto", "learned", "fixed"), eta = pick("auto", 0, 0.5, 1),
-    tol = pick(0, 1e-5, 0.1, 1), acceleration = pick("anderson", "none"),
-    solver = pick("auto", "cholesky", "cg"), cg_tol = pick(1e-15, 1e-8, 0.1),
-    cg_max_iter = pick(1L, 50L, 2000L), prior = pick("spline", "linear", "normal"),
-    mc_tol = pick(0, 0.25, 1), chains = whole(1L, 2L),
-    mechanism_lambda = pick("auto", 1e-6, 10, 1e9),
-    noise = pick("gaussian", 2L, 3L), seed = whole(0L, 100L), preset = pick("default", "paper")
+    tol = pick(0, 1e-5, 0.1, 1), seed = whole(0L, 100L), preset = pick("default", "paper"),
+    spline = some_of(list(
+      interaction = pick("auto", "tensor", "pairwise", "additive"),
+      reference = pick("gaussian", "none"), acceleration = pick("anderson", "none"),
+      solver = pick("auto", "cholesky", "cg"), cg_tol = pick(1e-15, 1e-8, 0.1),
+      cg_max_iter = pick(1L, 50L, 2000L)
+    ), 2),
+    prior = random_prior(),
+    saem = some_of(list(mc_tol = pick(0, 0.25, 1), chains = whole(1L, 2L)), 1)
   )
-  cheap <- list(knots = 4L, max_iter = pick(0L, 1L, 5L, 30L), starts = whole(1L, 3L),
-                burn_in = whole(1L, 12L), iterations = whole(0L, 12L), draws = whole(2L, 15L),
-                mechanism_knots = whole(2L, 6L),
-                mechanisms = pick("linear", "linear", "spline", "spline", "spline", "sampled"))
-  changed <- any[sample.int(length(any), min(length(any), stats::rpois(1L, 3)))]
-  do.call(crl_control, utils::modifyList(cheap, changed))
+  cheap <- list(
+    knots = 4L, max_iter = pick(0L, 1L, 5L, 30L), prior = prior_spline(knots = whole(2L, 6L)),
+    saem = list(burn_in = whole(1L, 12L), iterations = whole(0L, 12L), draws = whole(2L, 15L)),
+    start = list(starts = whole(1L, 3L), mechanisms = pick("linear", "linear", "spline", "spline",
+                                                           "spline", "sampled"))
+  )
+  changed <- some_of(any, 4)
+  prior <- if (is.null(changed$prior)) cheap$prior else changed$prior
+  settings <- utils::modifyList(cheap, changed)
+  settings$prior <- prior
+  do.call(crl_control, settings)
+}
+
+random_prior <- function() {
+  pick(prior_linear(), "normal", prior_spline(
+    knots = whole(2L, 6L), lambda = pick("auto", 1e-6, 10, 1e9), noise = pick("gaussian", 2L, 3L)
+  ))
+}
+
+# About so many of the entries of a list, at random.
+some_of <- function(entries, many) {
+  entries[sample.int(length(entries), min(length(entries), stats::rpois(1L, many)))]
 }
 
 random_init <- function(sim) {
@@ -193,9 +211,10 @@ edit_pool <- function() {
     kept <- .Random.seed
     set.seed(1)
     sim <- sim_crl("a -> b; a -> c; b -> c", n = 30, p = 6)
-    control <- function(...) {
-      crl_control(..., knots = 3, max_iter = 3, starts = 2, burn_in = 5, iterations = 5, draws = 5,
-                  mechanism_knots = 4, mechanisms = "linear")
+    control <- function(..., prior = prior_spline(knots = 4)) {
+      update(crl_control(...), prior = prior, knots = 3, max_iter = 3,
+             start = start_search(starts = 2, mechanisms = "linear"),
+             saem = saem_control(burn_in = 5, iterations = 5, draws = 5))
     }
     g <- function(...) fit_crl(sim, method = "g", control = control(...))
     pool$sim <- sim
@@ -203,8 +222,10 @@ edit_pool <- function() {
     pool$fits <- list(
       fit_crl(sim, control = control()), fit_crl(sim, control = control(score = "markov")),
       fit_crl(sim, control = control(mixing = "psd", intervention = "perfect")),
-      fit_crl(sim, init = "pca", control = control(lambda = "auto", reference = "none")),
-      g(), g(noise = 2, chains = 2), g(prior = "linear"), g(prior = "normal")
+      fit_crl(sim, init = "pca",
+              control = control(lambda = "auto", spline = spline_control(reference = "none"))),
+      g(), g(prior = prior_spline(knots = 4, noise = 2), saem = saem_control(chains = 2)),
+      g(prior = "linear"), g(prior = "normal")
     )
     assign(".Random.seed", kept, globalenv())
   }
@@ -287,7 +308,7 @@ cases$trips <- function() {
   saveRDS(fit, file)
   again <- readRDS(file)
   fit_same <- identical(predict(again), predict(fit))
-  exact <- fit$method == "f" || fit$control$prior != "spline"
+  exact <- fit$method == "f" || !inherits(fit$control$prior, "prior_spline")
   new <- predict(again, fit$data$x, env = fit$data$env_names[fit$data$env])
   same <- !exact || isTRUE(all.equal(unname(new), unname(fit$latents), tolerance = 1e-6))
   none <- update(again, max_iter = 0)
@@ -302,7 +323,7 @@ cases$threads <- function() {
   control <- random_control()
   control$seed <- 1L
   control$max_iter <- min(control$max_iter, 3L)
-  control$mechanisms <- "linear"
+  control$start$mechanisms <- "linear"
   method <- pick("f", "f", "g")
   init <- random_init(sim)
   state <- .Random.seed

@@ -531,6 +531,12 @@ ref_fit_score <- function(y, env, targets, parents, omega, control, ...) {
   fit(y, env, targets, parents, omega, control, ...)
 }
 
+# Settings of crl_control() without groups
+ref_settings <- function(control) {
+  groups <- c("spline", "start", "saem")
+  c(control[setdiff(names(control), groups)], unlist(unname(control[groups]), recursive = FALSE))
+}
+
 # Algorithm 1. `env`: domain code of each row; `weights`: NULL or one per
 # domain, summing to 1; `init`: "pca" or list(mixing, sigma2).
 ref_fit <- function(x, env, targets, dag, weights = NULL, # nolint: cyclocomp_linter.
@@ -539,7 +545,7 @@ ref_fit <- function(x, env, targets, dag, weights = NULL, # nolint: cyclocomp_li
     penalty = "difference", lambda = 5, knots = 8L, range = "data", mixing = "orthonormal",
     sigma2 = "auto", eta = 1, max_iter = 20, tol = 0, intervention = "imperfect",
     acceleration = "anderson", reference = "none"
-  ), control)
+  ), ref_settings(control))
   n <- nrow(x)
   p <- ncol(x)
   d <- ncol(targets)
@@ -858,7 +864,7 @@ ref_fit_psd <- function(x, env, targets, dag, init, weights = NULL, control = li
   control <- utils::modifyList(list(
     penalty = "difference", lambda = 5, knots = 8L, range = "data", mixing = "psd",
     reference = "gaussian", intervention = "imperfect", learn_sigma2 = TRUE, eta = 1, max_iter = 5
-  ), control)
+  ), ref_settings(control))
   d <- ncol(targets)
   parents <- lapply(seq_len(d), function(j) which(dag[, j] == 1))
   n_env <- tabulate(env, nrow(targets))

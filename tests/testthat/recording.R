@@ -50,14 +50,15 @@ collider <- function(...) {
 
 f_fit <- function(sim, ..., init = "pca", weights = NULL) {
   fit_crl(sim, init = init, weights = weights,
-          control = crl_control(..., max_iter = 4, seed = 1, knots = 4, starts = 2))
+          control = update(crl_control(...), max_iter = 4, seed = 1, knots = 4,
+                           start = start_search(starts = 2)))
 }
 
-g_fit <- function(sim, ..., init = "pca", weights = NULL) {
-  fit_crl(sim, method = "g", init = init, weights = weights, control = crl_control(
-    ..., seed = 1, burn_in = 12, iterations = 10, draws = 8, mechanism_knots = 5, max_iter = 6,
-    starts = 2
-  ))
+g_fit <- function(sim, ..., prior = prior_spline(knots = 5), init = "pca", weights = NULL) {
+  fit_crl(sim, method = "g", init = init, weights = weights,
+          control = update(crl_control(...), seed = 1, prior = prior, max_iter = 6,
+                           saem = saem_control(burn_in = 12, iterations = 10, draws = 8),
+                           start = start_search(starts = 2)))
 }
 
 # Each is run on its own, so that one that fails does not hide the others.
@@ -72,22 +73,25 @@ cases <- function() {
     f_pca = f_fit(two),
     f_known = f_fit(two, init = known),
     f_markov = f_fit(two, score = "markov"),
-    f_markov_cg = f_fit(two, score = "markov", solver = "cg"),
-    f_markov_pairwise = f_fit(two, score = "markov", interaction = "pairwise"),
-    f_pairwise = f_fit(two, interaction = "pairwise"),
-    f_additive = f_fit(two, interaction = "additive"),
-    f_additive_cg = f_fit(two, interaction = "additive", solver = "cg"),
-    f_cg = f_fit(two, solver = "cg"),
-    f_ridge_cg = f_fit(two, solver = "cg", penalty = "ridge"),
-    f_cholesky = f_fit(two, solver = "cholesky"),
+    f_markov_cg = f_fit(two, score = "markov", spline = spline_control(solver = "cg")),
+    f_markov_pairwise = f_fit(two, score = "markov",
+                              spline = spline_control(interaction = "pairwise")),
+    f_pairwise = f_fit(two, spline = spline_control(interaction = "pairwise")),
+    f_additive = f_fit(two, spline = spline_control(interaction = "additive")),
+    f_additive_cg = f_fit(two, spline = spline_control(interaction = "additive", solver = "cg")),
+    f_cg = f_fit(two, spline = spline_control(solver = "cg")),
+    f_ridge_cg = f_fit(two, spline = spline_control(solver = "cg"), penalty = "ridge"),
+    f_cholesky = f_fit(two, spline = spline_control(solver = "cholesky")),
     f_ridge = f_fit(two, penalty = "ridge", lambda = 1),
-    f_no_reference = f_fit(two, reference = "none"),
-    f_no_reference_markov = f_fit(two, reference = "none", score = "markov"),
+    f_no_reference = f_fit(two, spline = spline_control(reference = "none")),
+    f_no_reference_markov = f_fit(two, spline = spline_control(reference = "none"),
+                                  score = "markov"),
     f_paper = f_fit(one, preset = "paper"),
     f_auto = f_fit(two, lambda = "auto", eta = "auto"),
-    f_auto_cg = f_fit(one, lambda = "auto", eta = "auto", solver = "cg"),
+    f_auto_cg = f_fit(one, lambda = "auto", eta = "auto", spline = spline_control(solver = "cg")),
     f_auto_markov = f_fit(one, lambda = "auto", eta = "auto", score = "markov"),
-    f_auto_pairwise = f_fit(two, lambda = "auto", interaction = "pairwise"),
+    f_auto_pairwise = f_fit(two, lambda = "auto",
+                            spline = spline_control(interaction = "pairwise")),
     f_eta = f_fit(one, eta = 0.5),
     f_range = f_fit(one, range = c(-9, 9)),
     f_weights = f_fit(one, weights = c(0.5, 0.3, 0.2)),
@@ -100,15 +104,18 @@ cases <- function() {
                          score = "markov", update_mixing = TRUE),
     f_fixed = f_fit(one, mixing = "fixed", init = skewed, sigma2 = "learned"),
     f_fixed_plain = f_fit(one, mixing = "fixed", init = list(mixing = one$mixing, sigma2 = 1)),
-    f_linear_start = f_fit(two, init = "interventional", mechanisms = "linear"),
-    f_spline_start = f_fit(two, init = "interventional", mechanisms = "spline"),
-    f_perfect_spline = f_fit(cut, init = "interventional", mechanisms = "spline",
-                             intervention = "perfect"),
-    f_psd_start = f_fit(cut, init = "interventional", mechanisms = "linear", mixing = "psd",
-                        intervention = "perfect"),
+    f_linear_start = f_fit(two, init = "interventional",
+                           start = start_search(mechanisms = "linear")),
+    f_spline_start = f_fit(two, init = "interventional",
+                           start = start_search(mechanisms = "spline")),
+    f_perfect_spline = f_fit(cut, init = "interventional", intervention = "perfect",
+                             start = start_search(mechanisms = "spline")),
+    f_psd_start = f_fit(cut, init = "interventional", mixing = "psd", intervention = "perfect",
+                        start = start_search(mechanisms = "linear")),
     g_spline = g_fit(two),
-    g_noise = g_fit(two, noise = 3, chains = 2),
-    g_lambda = g_fit(one, mechanism_lambda = 2, weights = c(0.5, 0.3, 0.2)),
+    g_noise = g_fit(two, prior = prior_spline(knots = 5, noise = 3),
+                    saem = saem_control(chains = 2)),
+    g_lambda = g_fit(one, prior = prior_spline(knots = 5, lambda = 2), weights = c(0.5, 0.3, 0.2)),
     g_perfect = g_fit(cut, intervention = "perfect"),
     g_diagonal = g_fit(one, mixing = "diagonal", init = skewed),
     g_psd = g_fit(cut, mixing = "psd", intervention = "perfect", init = known),

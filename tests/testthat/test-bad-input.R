@@ -12,7 +12,8 @@ known <- qr.Q(qr(x[1:5, 1:2]))
 quick <- crl_control(max_iter = 2)
 fit <- fit_crl(named, env, targets, dag, control = quick)
 by_g <- fit_crl(named, env, targets, dag, method = "g",
-                control = crl_control(burn_in = 1, iterations = 1, draws = 2, seed = 1))
+                control = crl_control(saem = saem_control(burn_in = 1, iterations = 1, draws = 2),
+                                      seed = 1))
 never <- fit_crl(x[1:40, ], env[1:40], targets[1:2, ], dag, control = quick)
 joint <- fit_crl(x[21:60, ], env[21:60], targets[2:3, ], dag,
                  control = crl_control(score = "markov", max_iter = 2))
@@ -251,15 +252,17 @@ bad_input(
   "control: a range upside down" = crl_control(range = c(15, -15)) ~ control,
   "control: a range for other latents" =
     fit_crl(x, env, targets, dag, control = list(range = rbind(rep(-5, 3), 5))) ~ control,
-  "control: no chains" = crl_control(chains = 0) ~ control,
-  "control: a Monte-Carlo error below none" = crl_control(mc_tol = -0.1) ~ control,
-  "control: no burn-in" = crl_control(burn_in = 0) ~ control,
-  "control: fewer than no iterations" = crl_control(iterations = -1) ~ control,
-  "control: one draw" = crl_control(draws = 1) ~ control,
-  "control: one knot for mechanisms" = crl_control(mechanism_knots = 1) ~ control,
-  "control: lambda of mechanisms in words" = crl_control(mechanism_lambda = "some") ~ control,
-  "control: unknown noise" = crl_control(noise = "t") ~ control,
-  "control: noise of one component" = crl_control(noise = 1) ~ control,
+  "control: no chains" = crl_control(saem = saem_control(chains = 0)) ~ control,
+  "control: a Monte-Carlo error below none" =
+    crl_control(saem = saem_control(mc_tol = -0.1)) ~ control,
+  "control: no burn-in" = crl_control(saem = saem_control(burn_in = 0)) ~ control,
+  "control: fewer than no iterations" = crl_control(saem = saem_control(iterations = -1)) ~ control,
+  "control: one draw" = crl_control(saem = saem_control(draws = 1)) ~ control,
+  "control: one knot for mechanisms" = crl_control(prior = prior_spline(knots = 1)) ~ control,
+  "control: lambda of mechanisms in words" =
+    crl_control(prior = prior_spline(lambda = "some")) ~ control,
+  "control: unknown noise" = crl_control(prior = prior_spline(noise = "t")) ~ control,
+  "control: noise of one component" = crl_control(prior = prior_spline(noise = 1)) ~ control,
   "control: a negative seed" = crl_control(seed = -1) ~ control,
   "control: too little memory for g" = fit_crl(
     x, env, targets, dag, method = "g", control = crl_control(max_memory = 1e-6)
@@ -273,7 +276,7 @@ bad_input(
   "a domain without a number of rows" = simulate_domain(by_g, "raf") ~ type,
   "a domain with unknown targets" = simulate_domain(by_g, "b9", 5) ~ targets,
   "an unknown method" = fit_crl(x, env, targets, dag, method = "h") ~ range,
-  "control: an unknown acceleration" = crl_control(acceleration = "squarem") ~ control,
+  "control: an unknown acceleration" = spline_control(acceleration = "squarem") ~ control,
   "control: a negative tol" = crl_control(tol = -1e-6) ~ control,
   "control: an unknown prior" = crl_control(prior = "gaussian") ~ control,
   "control: correlated columns under a normal prior" = fit_crl(
@@ -298,15 +301,31 @@ bad_input(
   "control: an unknown penalty" = crl_control(penalty = "lasso") ~ control,
   "control: a factor" = crl_control(score = factor("causal")) ~ control,
   "control: an unknown score" = crl_control(score = "Markov") ~ control,
-  "control: an unknown interaction" = crl_control(interaction = "multiplicative") ~ control,
+  "control: an unknown interaction" = spline_control(interaction = "multiplicative") ~ control,
+  "control: settings of groups" = crl_control(cg_tol = 1e-9, mechanism_knots = 9) ~ control,
+  "control: the same in a list" =
+    fit_crl(x, env, targets, dag, control = list(draws = 10, chains = 2)) ~ control,
+  "control: and given to fit_crl()" =
+    fit_crl(x, env, targets, dag, mechanisms = "linear", lambda = 2, starts = 3) ~ type,
+  "control: a setting in the wrong constructor" = saem_control(knots = 4, solver = "cg") ~ control,
+  "control: a group that is none" = crl_control(saem = 100) ~ control,
+  "control: a group made by another constructor" =
+    crl_control(saem = start_search(starts = 3)) ~ control,
+  "control: a list for a group, with a word misspelt" =
+    crl_control(saem = list(burnin = 10)) ~ control,
+  "control: a prior that is none" = crl_control(prior = list(knots = 4)) ~ control,
+  "control: settings of a prior that has none" = prior_linear(knots = 4) ~ control,
+  "update: a setting of a group" = update(by_g, 10, mc_tol = 0) ~ control,
   "control: an unknown intervention" = crl_control(intervention = "soft") ~ control,
   "control: an unknown preset" = crl_control(preset = "Paper") ~ control,
   "control: no threads" = crl_control(threads = 0) ~ control,
   "control: progress in words" = crl_control(progress = "yes") ~ control,
   "control: too many parents for a tensor" =
-    fit_crl(crowded, control = crl_control(interaction = "tensor")) ~ memory,
+    fit_crl(crowded,
+            control = crl_control(spline = spline_control(interaction = "tensor"))) ~ memory,
   "control: a tensor that no rows can fill" =
-    fit_crl(hopeless, control = crl_control(interaction = "tensor")) ~ memory,
+    fit_crl(hopeless,
+            control = crl_control(spline = spline_control(interaction = "tensor"))) ~ memory,
   "control: too little memory" = fit_crl(
     x, env, targets, dag, control = crl_control(max_memory = 1e-6)
   ) ~ memory
@@ -553,13 +572,15 @@ test_that("a setting changed in place is checked as the constructor checks it", 
   skip_on_cran()
   set.seed(1)
   s <- sim_crl(chain_dag(2), n = 40, p = 4)
-  quick <- crl_control(mechanisms = "linear", starts = 2, max_iter = 2)
-  wrong <- list(penalty = "lasso", knots = TRUE, mechanism_knots = 1:2, threads = -1,
-                update_mixing = "no", range = 3:1, noise = "t4", seed = -1, progress = 2,
+  quick <- crl_control(start = start_search(mechanisms = "linear", starts = 2), max_iter = 2)
+  wrong <- list(penalty = "lasso", knots = TRUE, prior = replace(prior_spline(), "knots", 1L),
+                threads = -1, update_mixing = "no", range = 3:1, seed = -1, progress = 2,
+                prior = replace(prior_spline(), "noise", "t4"), spline = list(solver = "cg"),
+                saem = replace(crl_control()$saem, "draws", 1), start = NULL, prior = "none",
                 max_memory = "all", lambda = NULL, colour = "red")
-  for (name in names(wrong)) {
+  for (k in seq_along(wrong)) {
     control <- quick
-    control[name] <- wrong[name]
+    control[names(wrong)[k]] <- wrong[k]
     expect_error(fit_crl(s, init = "pca", control = control), class = "ebcrl_error_control")
   }
   expect_error(crl_baselines(s, control = control), class = "ebcrl_error_control")
@@ -581,8 +602,8 @@ test_that("a fit changed by hand is refused where it is used", {
   skip_on_cran()
   set.seed(1)
   s <- sim_crl(chain_dag(2), n = 40, p = 4)
-  quick <- crl_control(mechanisms = "linear", starts = 2, max_iter = 2, burn_in = 2, iterations = 2,
-                       draws = 2, seed = 1)
+  quick <- crl_control(start = start_search(mechanisms = "linear", starts = 2), max_iter = 2,
+                       saem = saem_control(burn_in = 2, iterations = 2, draws = 2), seed = 1)
   f <- fit_crl(s, init = "pca", control = quick)
   g <- fit_crl(s, method = "g", init = "pca", control = quick)
   refused <- function(call) expect_error(call, "Fit again", class = "ebcrl_error_fit")

@@ -40,7 +40,7 @@ test_that("PCA has its own loadings and noise variance, and no EM", {
 
 test_that("each baseline has a start of its own, and so an A of its own, unless init gives one", {
   skip_on_cran()
-  control <- crl_control(mechanisms = "linear", max_iter = 3)
+  control <- crl_control(start = start_search(mechanisms = "linear"), max_iter = 3)
   learned <- crl_baselines(sim, control = control)
   alone <- function(dag = sim$dag, targets = sim$targets) {
     fit_crl(sim$x, env = sim$env, targets = targets, dag = dag, control = control)$mixing

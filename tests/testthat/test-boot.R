@@ -79,7 +79,7 @@ test_that("the information is that of numDeriv", {
 
 test_that("fits of every kind and measurement model can be fitted again", {
   skip_on_cran()
-  quick <- crl_control(burn_in = 20, iterations = 20, draws = 10, seed = 1)
+  quick <- crl_control(saem = saem_control(burn_in = 20, iterations = 20, draws = 10), seed = 1)
   measured <- sim
   measured$x <- sweep(sim$x * rep(exp(seq(-1, 1, length.out = 15)), each = nrow(sim$x)), 2,
                       seq_len(15) * 3, "+")

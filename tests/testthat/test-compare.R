@@ -12,7 +12,7 @@ losses_of <- function(x, step, sigma2, eta = 1, scale = 1) {
 test_that("the loss of a row is |score|^2 / 2 + divergence in the space of x", {
   skip_on_cran()
   skip_if_not_installed("numDeriv")
-  fit <- oracle_fit(sim, reference = "none")
+  fit <- oracle_fit(sim, spline = spline_control(reference = "none"))
   rows <- c(1, 90, 200)
   x <- sim$x[rows, ]
   step <- estep(x, as.integer(sim$env)[rows], fit$data$targets, fit)
@@ -40,7 +40,9 @@ test_that("so it is where columns of A are correlated", {
   x <- sim$x[rows, ]
   for (reference in c("gaussian", "none")) {
     fit <- fit_crl(sim, init = list(mixing = mixing, sigma2 = 2),
-                   control = crl_control(mixing = "psd", reference = reference, max_iter = 0))
+                   control = crl_control(mixing = "psd",
+                                         spline = spline_control(reference = reference),
+                                         max_iter = 0))
     ours <- row_losses(x, estep(x, 1:3, fit$data$targets, fit), fit)
     slow <- vapply(1:3, function(i) {
       score_of <- function(y) {
@@ -176,7 +178,8 @@ test_that("the comparison is that of slow refits: learned and held A, weights, g
   )
   fits <- lapply(models, function(model) {
     fit_crl(data$x, data$env, data$targets, model$dag, weights = weights, init = model$init,
-            control = utils::modifyList(list(tol = 0, reference = "none"), model$control))
+            control = utils::modifyList(list(tol = 0, spline = list(reference = "none")),
+                                        model$control))
   })
   ours <- tidy(crl_compare(fits, folds = fold))
   slow <- lapply(models, function(model) {
@@ -262,7 +265,8 @@ test_that("the true graph and targets have the smallest loss where they matter m
                                        edge_weights = rbind(c(0, 0.95), 0),
                                        targets = list(none = integer(), a = 1, b = 2)))
   baselines <- crl_baselines(data, init = known(data),
-                             control = crl_control(mixing = "fixed", reference = "none"),
+                             control = crl_control(mixing = "fixed",
+                                                   spline = spline_control(reference = "none")),
                              methods = c("true", "empty", "pooled", "no_shrinkage"))
   compared <- crl_compare(baselines)
   expect_identical(compared$model, c("true graph", "empty graph", "pooled", "no shrinkage"))

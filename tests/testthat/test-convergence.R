@@ -7,8 +7,9 @@ conv_sim <- function(seed, n = 200, p = 12, nonlinearity = "bounded", d = 3) {
 }
 
 # Without a reference score the way to the limit is long, which these tests are about.
-conv_fit <- function(sim, ..., init = known(sim), mixing = "orthonormal", reference = "none") {
-  fit_crl(sim, init = init, control = crl_control(mixing = mixing, reference = reference, ...))
+conv_fit <- function(sim, ..., init = known(sim), mixing = "orthonormal", spline = list()) {
+  alone <- crl_control(mixing = mixing, spline = spline_control(reference = "none"), ...)
+  fit_crl(sim, init = init, control = update(alone, spline = spline))
 }
 
 distance <- function(a, b) sqrt(sum((a - b)^2) / sum(b^2))
@@ -19,7 +20,7 @@ distance_of_fits <- function(a, b) {
 }
 
 sim <- conv_sim(2)
-limit <- conv_fit(sim, acceleration = "none", tol = 1e-9, max_iter = 3000)
+limit <- conv_fit(sim, spline = spline_control(acceleration = "none"), tol = 1e-9, max_iter = 3000)
 
 test_that("the accelerated iteration is the reference's", {
   skip_on_cran()
@@ -52,7 +53,8 @@ test_that("the accelerated EM ends where the plain one does, sooner", {
 
 test_that("so it does from principal components, over a long way", {
   skip_on_cran()
-  plain <- conv_fit(sim, init = "pca", acceleration = "none", tol = 1e-8, max_iter = 3000)
+  plain <- conv_fit(sim, init = "pca", spline = spline_control(acceleration = "none"), tol = 1e-8,
+                    max_iter = 3000)
   fit <- conv_fit(sim, init = "pca", tol = 1e-8)
   expect_true(plain$converged)
   expect_gt(distance(plain$mixing, pca_start(plain$data)$orthonormal), 0.3)
@@ -62,14 +64,14 @@ test_that("so it does from principal components, over a long way", {
 
 test_that("so it does with a reference score, and the accelerated iteration is the reference's", {
   skip_on_cran()
-  plain <- conv_fit(sim, reference = "gaussian", acceleration = "none", tol = 1e-8,
-                    max_iter = 3000)
-  fit <- conv_fit(sim, reference = "gaussian", tol = 1e-8)
+  plain <- conv_fit(sim, spline = spline_control(reference = "gaussian", acceleration = "none"),
+                    tol = 1e-8, max_iter = 3000)
+  fit <- conv_fit(sim, spline = spline_control(reference = "gaussian"), tol = 1e-8)
   expect_true(plain$converged && fit$converged)
   expect_lt(max(distance_of_fits(fit, plain)), 1e-6)
   expect_lt(fit$iterations, plain$iterations)
-  settings <- list(max_iter = 10, tol = 0, knots = 5, sigma2 = "learned", reference = "gaussian",
-                   mixing = "orthonormal")
+  settings <- list(max_iter = 10, tol = 0, knots = 5, sigma2 = "learned",
+                   spline = list(reference = "gaussian"), mixing = "orthonormal")
   fit <- do.call(conv_fit, c(list(sim), settings))
   slow <- ref_fit(sim$x, as.integer(sim$env), sim$targets, unclass(sim$dag), init = known(sim),
                   control = settings)
@@ -79,7 +81,8 @@ test_that("so it does with a reference score, and the accelerated iteration is t
 
 test_that("so it does where only sigma2 moves", {
   fits <- lapply(c("none", "anderson"), function(acceleration) {
-    conv_fit(sim, init = "pca", mixing = "fixed", tol = 1e-10, acceleration = acceleration)
+    conv_fit(sim, init = "pca", mixing = "fixed", tol = 1e-10,
+             spline = spline_control(acceleration = acceleration))
   })
   expect_lt(max(distance_of_fits(fits[[2]], fits[[1]])), 1e-9)
   expect_identical(fits[[2]]$mixing, fits[[1]]$mixing)
@@ -90,12 +93,13 @@ test_that("tol is the distance to the limit that is left", {
   skip_on_cran()
   for (acceleration in c("none", "anderson")) {
     for (tol in c(1e-3, 1e-5)) {
-      fit <- conv_fit(sim, acceleration = acceleration, tol = tol, max_iter = 3000)
+      fit <- conv_fit(sim, spline = spline_control(acceleration = acceleration), tol = tol,
+                      max_iter = 3000)
       expect_true(fit$converged)
       expect_lt(max(distance_of_fits(fit, limit)), 3 * tol)
     }
   }
-  slow <- conv_fit(sim, acceleration = "none", tol = 1e-3, max_iter = 3000)
+  slow <- conv_fit(sim, spline = spline_control(acceleration = "none"), tol = 1e-3, max_iter = 3000)
   # a rule that looks at one change would have stopped long before
   expect_lt(max(slow$diagnosis$change), 1e-3 / 20)
   expect_equal(slow$diagnosis$remaining, distance_of_fits(slow, limit)[["mixing"]],
@@ -103,7 +107,7 @@ test_that("tol is the distance to the limit that is left", {
 })
 
 test_that("one small change, or one small distance, does not end the iterations", {
-  fit <- conv_fit(sim, acceleration = "none", tol = 1e-3, max_iter = 3000)
+  fit <- conv_fit(sim, spline = spline_control(acceleration = "none"), tol = 1e-3, max_iter = 3000)
   below <- fit$trace$remaining < 1e-3
   expect_identical(utils::tail(below, 3), c(FALSE, TRUE, TRUE))
 })
@@ -131,26 +135,27 @@ test_that("the trace has the relative change of sigma2", {
 })
 
 test_that("preset \"paper\" is not accelerated", {
-  expect_identical(crl_control(preset = "paper")$acceleration, "none")
-  expect_identical(crl_control(preset = "paper", acceleration = "anderson")$acceleration,
+  expect_identical(crl_control(preset = "paper")$spline$acceleration, "none")
+  expect_identical(crl_control(preset = "paper",
+                               spline = list(acceleration = "anderson"))$spline$acceleration,
                    "anderson")
-  expect_identical(crl_control()$acceleration, "anderson")
+  expect_identical(crl_control()$spline$acceleration, "anderson")
 })
 
 # Diagnosis ----------------------------------------------------------------------------------------
 
 test_that("the diagnosis foresees the iterations that are needed", {
-  fit <- conv_fit(sim, acceleration = "none", max_iter = 200)
+  fit <- conv_fit(sim, spline = spline_control(acceleration = "none"), max_iter = 200)
   expect_identical(fit$diagnosis$state, "converging")
-  whole_way <- conv_fit(sim, acceleration = "none", max_iter = 3000)
+  whole_way <- conv_fit(sim, spline = spline_control(acceleration = "none"), max_iter = 3000)
   expect_equal(fit$iterations + fit$diagnosis$iterations_needed, whole_way$iterations,
                tolerance = 0.1)
   expect_equal(fit$diagnosis$remaining, distance(fit$mixing, limit$mixing), tolerance = 0.5)
 })
 
 test_that("the diagnosis names what moves", {
-  none <- conv_fit(sim, max_iter = 20, acceleration = "none")
-  one <- conv_fit(sim, max_iter = 21, acceleration = "none")
+  none <- conv_fit(sim, max_iter = 20, spline = spline_control(acceleration = "none"))
+  one <- conv_fit(sim, max_iter = 21, spline = spline_control(acceleration = "none"))
   turn <- crossprod(none$mixing, one$mixing)
   skew <- (turn - t(turn)) / 2
   pair <- which(abs(skew) == max(abs(skew)), arr.ind = TRUE)[1, ]
@@ -178,7 +183,7 @@ test_that("the diagnosis names what moves", {
 
 test_that("a fit that has not converged says how it stands", {
   expect_snapshot(writeLines(describe_convergence(conv_fit(sim, max_iter = 3))))
-  slow <- conv_fit(sim, acceleration = "none", max_iter = 100)
+  slow <- conv_fit(sim, spline = spline_control(acceleration = "none"), max_iter = 100)
   slow$diagnosis$state <- "converging"
   slow$diagnosis[c("rate", "remaining", "iterations_needed")] <- c(0.98765, 0.01234, 567)
   slow$diagnosis$angle <- 0.0123
@@ -219,10 +224,11 @@ without <- function(fit) {
 
 test_that("iterations in two goes are those in one", {
   skip_on_cran()
-  goes <- list(list(), list(mixing = "diagonal"), list(solver = "cg", cg_tol = 1e-12),
+  goes <- list(list(), list(mixing = "diagonal"),
+               list(spline = list(solver = "cg", cg_tol = 1e-12)),
                list(lambda = "auto", eta = "auto"))
   for (settings in goes) {
-    settings <- utils::modifyList(settings, list(tol = 0, acceleration = "none"))
+    settings <- utils::modifyList(settings, list(tol = 0, spline = list(acceleration = "none")))
     fit <- function(k) do.call(conv_fit, c(list(sim, max_iter = k), settings))
     # smoothing is chosen anew at iterations 1, 2 and 4, before which the last E-step knew another
     for (k in list(c(0, 7), c(2, 5), c(4, 3), c(7, 0))) {
@@ -231,17 +237,19 @@ test_that("iterations in two goes are those in one", {
     }
   }
   # signs are turned at the end of each go
-  turned <- function(k) conv_fit(sim, init = "pca", max_iter = k, tol = 0, acceleration = "none")
+  turned <- function(k) conv_fit(sim, init = "pca", max_iter = k, tol = 0,
+                                 spline = spline_control(acceleration = "none"))
   expect_equal(without(update(turned(5), max_iter = 6)), without(turned(11)), tolerance = 1e-8)
   # nothing is added to bits where no sign is turned
-  plain <- function(k) conv_fit(sim, max_iter = k, acceleration = "none", tol = 0)
+  plain <- function(k) conv_fit(sim, max_iter = k, spline = spline_control(acceleration = "none"),
+                                tol = 0)
   expect_identical(update(plain(4), max_iter = 5)$mixing, plain(9)$mixing)
 })
 
 test_that("a fit that goes on stops where one go would have", {
   skip_on_cran()
-  whole_way <- conv_fit(sim, acceleration = "none", tol = 1e-4)
-  part <- conv_fit(sim, acceleration = "none", tol = 1e-4, max_iter = 50)
+  whole_way <- conv_fit(sim, spline = spline_control(acceleration = "none"), tol = 1e-4)
+  part <- conv_fit(sim, spline = spline_control(acceleration = "none"), tol = 1e-4, max_iter = 50)
   expect_false(part$converged)
   on <- update(part, max_iter = 950)
   expect_equal(without(on), without(whole_way), tolerance = 1e-10)
@@ -266,7 +274,8 @@ test_that("update() changes settings that leave the model alone", {
   expect_lt(max(distance_of_fits(finer, limit)), 1e-7)
   expect_identical(finer$call, fit$call)
   expect_identical(finer$learned, fit$learned)
-  plain <- update(conv_fit(sim, max_iter = 10), max_iter = 20, acceleration = "none", tol = 0)
+  plain <- update(conv_fit(sim, max_iter = 10), max_iter = 20,
+                  spline = spline_control(acceleration = "none"), tol = 0)
   expect_setequal(plain$trace$step[11:30], "plain")
 })
 

@@ -141,7 +141,7 @@ test_that("frame_to_matrix() converts numbers and keeps names", {
 
 test_that("the call of a fit can be evaluated again, however x came", {
   sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 30, p = 4))
-  quick <- crl_control(max_iter = 1, mechanisms = "linear")
+  quick <- crl_control(max_iter = 1, start = start_search(mechanisms = "linear"))
   rows <- lapply(split(seq_len(60), sim$env), function(at) sim$x[at, ])
   fits <- list(
     fit_crl(sim$x, sim$env, targets = sim$targets, dag = sim$dag, control = quick),
@@ -278,8 +278,10 @@ test_that("a fit with constant features is that without them, of all features", 
   put <- function(m, fill) rbind(m[1:2, ], fill, m[3:5, ])
   wide <- cbind(sim$x[, 1:2], 3, sim$x[, 3:5])
   controls <- list(
-    list("f", crl_control(max_iter = 3, mechanisms = "linear", interaction = "additive")),
-    list("g", crl_control(burn_in = 5, iterations = 4, draws = 10, chains = 2, seed = 1)),
+    list("f", crl_control(max_iter = 3, start = start_search(mechanisms = "linear"),
+                          spline = spline_control(interaction = "additive"))),
+    list("g", crl_control(saem = saem_control(burn_in = 5, iterations = 4, draws = 10, chains = 2),
+                          seed = 1)),
     list("g", crl_control(prior = "linear", max_iter = 3))
   )
   for (one in controls) {

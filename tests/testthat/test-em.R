@@ -19,7 +19,8 @@ em_data <- function(n_env = c(143, 101, 128, 117), p = 7, d = 3, parents_of_3 = 
 
 fit_em <- function(s, ..., weights = NULL, init = s$start) {
   settings <- utils::modifyList(
-    list(tol = 0, max_iter = 20, knots = 4, mixing = "orthonormal", reference = "none"), list(...)
+    list(tol = 0, max_iter = 20, knots = 4, mixing = "orthonormal",
+         spline = list(reference = "none")), list(...)
   )
   fit_crl(s$x,
     env = s$env, targets = s$targets, dag = s$dag, weights = weights, init = init,
@@ -88,7 +89,7 @@ test_that("20 iterations agree with the reference by conjugate gradients", {
   s <- em_data()
   for (penalty in c("ridge", "difference")) {
     reference <- reference_em(s, penalty = penalty)
-    fit <- fit_em(s, penalty = penalty, solver = "cg", cg_tol = 1e-13)
+    fit <- fit_em(s, penalty = penalty, spline = spline_control(solver = "cg", cg_tol = 1e-13))
     expect_fit_close(fit, reference)
     expect_true(all(fit$cells$solver == "cg"))
   }
@@ -208,7 +209,7 @@ test_that("every thread count gives the same bits", {
   fields <- c("latents", "latents_sd", "mixing", "sigma2", "iterations", "trace", "score", "counts")
   for (solver in c("cholesky", "cg")) {
     fits <- lapply(1:3, function(threads) {
-      fit_em(s, max_iter = 2, solver = solver, threads = threads)[fields]
+      fit_em(s, max_iter = 2, spline = spline_control(solver = solver), threads = threads)[fields]
     })
     expect_identical(fits[[2]], fits[[1]])
     expect_identical(fits[[3]], fits[[1]])
@@ -236,8 +237,9 @@ test_that("singular normal equations are jittered, and counted", {
   s <- em_data()
   # ten basis functions over a range of which the data fill a third
   # noise so small that the score, which its rows hardly tell, moves latents by little
-  fit <- fit_em(s, max_iter = 2, lambda = 0, range = c(-40, 40), knots = 8, solver = "cholesky",
-                sigma2 = "fixed", init = utils::modifyList(s$start, list(sigma2 = 1e-3)))
+  fit <- fit_em(s, max_iter = 2, lambda = 0, range = c(-40, 40), knots = 8,
+                spline = spline_control(solver = "cholesky"), sigma2 = "fixed",
+                init = utils::modifyList(s$start, list(sigma2 = 1e-3)))
   expect_gt(fit$counts[["jittered"]], 0)
   expect_true(all(is.finite(fit$latents)))
   expect_identical(fit_em(s, max_iter = 2)$counts[["jittered"]], 0)
@@ -246,9 +248,10 @@ test_that("singular normal equations are jittered, and counted", {
 test_that("conjugate gradients that stop early are counted", {
   withr::local_seed(37)
   s <- em_data()
-  fit <- fit_em(s, max_iter = 2, solver = "cg", cg_max_iter = 2)
+  fit <- fit_em(s, max_iter = 2, spline = spline_control(solver = "cg", cg_max_iter = 2))
   expect_gt(fit$counts[["cg_unconverged"]], 0)
-  expect_identical(fit_em(s, max_iter = 2, solver = "cg")$counts[["cg_unconverged"]], 0)
+  expect_identical(fit_em(s, max_iter = 2,
+                          spline = spline_control(solver = "cg"))$counts[["cg_unconverged"]], 0)
 })
 
 test_that("latents shrunk past zero turn their column, and sigma2 still goes down", {
@@ -499,8 +502,8 @@ test_that("a fit with knots that are not symmetric is a fixed point, signs and a
   sim <- withr::with_seed(5, sim_crl(chain_dag(3), n = 200, p = 6))
   for (mixing in c("auto", "psd")) {
     fit <- fit_crl(sim, control = crl_control(range = c(-5, 15), mixing = mixing, tol = 1e-9,
-                                              mechanisms = "linear"))
-    more <- update(fit, max_iter = 20, tol = 0, acceleration = "none")
+                                              start = start_search(mechanisms = "linear")))
+    more <- update(fit, max_iter = 20, tol = 0, spline = spline_control(acceleration = "none"))
     expect_equal(more$sigma2, fit$sigma2, tolerance = 1e-8)
     expect_equal(more$latents, fit$latents, tolerance = 1e-8)
     expect_true(all(latent_signs(fit$mixing, fit$data, fit$control) == 1))

@@ -13,8 +13,8 @@ expect_exceeds <- function(says, ..., x = exceeding$x, sigma2 = 2) {
 
 test_that("a score that the rows hardly tell does not run away with the latents", {
   expect_exceeds("lambda", score = "markov", lambda = 0)
-  expect_exceeds("lambda", solver = "cg", lambda = 0)
-  expect_exceeds("smaller `sigma2`", sigma2 = 1e4, reference = "none")
+  expect_exceeds("lambda", spline = spline_control(solver = "cg"), lambda = 0)
+  expect_exceeds("smaller `sigma2`", sigma2 = 1e4, spline = spline_control(reference = "none"))
   expect_exceeds("sum of squares", score = "markov", lambda = 0, sigma2 = NULL)
 })
 
@@ -34,7 +34,8 @@ test_that("a range that does not reach the latents gives latents of the data's s
     fit <- tryCatch(
       fit_crl(5 * s$x, env = s$env, targets = s$targets, dag = s$dag,
               init = list(mixing = s$mixing, sigma2 = 50),
-              control = crl_control(range = c(-1e-3, 1e-3), score = score, reference = "none")),
+              control = crl_control(range = c(-1e-3, 1e-3), score = score,
+                                    spline = spline_control(reference = "none"))),
       ebcrl_error_numerical = function(error) {
         expect_match(conditionMessage(error), "`range` does not reach")
         NULL
@@ -77,7 +78,7 @@ test_that("columns of A that depend on each other are a classed error where they
 test_that("latents that far exceed new rows are a classed warning", {
   s <- exceeding
   fit <- fit_crl(s, init = list(mixing = s$mixing, sigma2 = 2),
-                 control = crl_control(max_iter = 0, reference = "none"))
+                 control = crl_control(max_iter = 0, spline = spline_control(reference = "none")))
   fit$score$theta <- lapply(fit$score$theta, lapply, `*`, -100)
   expect_warning(predict(fit, s$x[1:5, ], targets = c(0, 0, 0)), class = "ebcrl_warning_exceeds")
 })
@@ -94,7 +95,9 @@ test_that("conjugate gradients end where rounding rules, and say so", {
   skip_on_cran()
   sim <- withr::with_seed(1, sim_crl(complete_dag(4), n = 50, p = 6))
   fit <- fit_crl(sim, init = list(mixing = sim$mixing, sigma2 = 2),
-                 control = crl_control(score = "markov", interaction = "pairwise", solver = "cg",
-                                       knots = 4, lambda = 1e12, max_iter = 0))
+                 control = crl_control(score = "markov",
+                                       spline = spline_control(interaction = "pairwise",
+                                                               solver = "cg"), knots = 4,
+                                       lambda = 1e12, max_iter = 0))
   expect_gt(fit$counts[["cg_unconverged"]], 0)
 })

@@ -1,12 +1,12 @@
 # Small data, methods that take no time: what is tested is the grid, the files and the workers.
 tiny <- list(dag = chain_dag(2), n = 25, p = 6)
-few <- crl_control(max_iter = 2, starts = 2, mechanisms = "linear")
+few <- crl_control(max_iter = 2, start = start_search(starts = 2, mechanisms = "linear"))
 quick_methods <- list(
-  true = list(max_iter = 2, starts = 2, mechanisms = "linear"),
-  empty = list(baseline = "empty", max_iter = 2, starts = 2, mechanisms = "linear"),
+  true = list(max_iter = 2, start = few$start),
+  empty = list(baseline = "empty", max_iter = 2, start = few$start),
   oracle = list(init = "oracle"),
-  g = list(method = "g", burn_in = 2, iterations = 2, draws = 4, starts = 2,
-           mechanisms = "linear"),
+  g = list(method = "g", saem = saem_control(burn_in = 2, iterations = 2, draws = 4),
+           start = few$start),
   projection = function(sim) sim$x %*% sim$mixing
 )
 
@@ -34,8 +34,11 @@ test_that("a cell is what its parts give by hand", {
     oracle = oracle_fit(sim)
   )
   assign(".Random.seed", stream, globalenv())
-  by_hand$g <- fit_crl(sim, method = "g", control = crl_control(
-    burn_in = 2, iterations = 2, draws = 4, starts = 2, mechanisms = "linear"))
+  by_hand$g <- fit_crl(sim, method = "g",
+                       control = crl_control(saem = saem_control(burn_in = 2, iterations = 2,
+                                                                 draws = 4),
+                                             start = start_search(starts = 2,
+                                                                  mechanisms = "linear")))
   assign(".Random.seed", stream, globalenv())
   optimum <- bayes_latents(sim, draws = 100)
   projection <- sim$x %*% sim$mixing
@@ -354,7 +357,7 @@ test_that("a run that is killed goes on where it was", {
       Sys.sleep(0.15)
       sim$x %*% sim$mixing
     }
-    methods <- list(slow = slow, true = list(max_iter = 2, starts = 2, mechanisms = "linear"))
+    methods <- list(slow = slow, true = list(max_iter = 2, start = few$start))
     settings <- list(dag = chain_dag(2), n = 25, p = 6)
   })
   writeLines(c("library(ebcrl)", deparse(code), "writeLines(as.character(Sys.getpid()), pidfile)",

@@ -1,8 +1,8 @@
 # The plan of the figure at a size that takes no time
 small_figure <- function(versions = c("paper", "f", "f_splines", "g"), runs = 2) {
   plan <- figure_plan(runs, versions, "bounded", 3)
-  quick <- list(max_iter = 2, starts = 1, mechanisms = "linear", burn_in = 1, iterations = 1,
-                draws = 2, knots = 3)
+  quick <- list(max_iter = 2, start = list(starts = 1, mechanisms = "linear"),
+                saem = list(burn_in = 1, iterations = 1, draws = 2), knots = 3)
   experiments <- lapply(plan, function(part) {
     settings <- lapply(part$settings, function(s) {
       utils::modifyList(s, list(n = round(30 + s$n / 50), p = 9))
@@ -31,8 +31,8 @@ test_that("the plan has the data, methods and runs of the paper", {
   expect_false(any(startsWith(names(plan$methods$methods), "f_markov")))
   markov <- figure_plan(1, "f_markov_splines", "bounded", 1000)$methods$methods
   expect_identical(markov[["f_markov_splines/true"]],
-                   list(baseline = "true", score = "markov", interaction = "pairwise",
-                        reference = "none"))
+                   list(baseline = "true", score = "markov",
+                        spline = list(interaction = "pairwise", reference = "none")))
   expect_false("paper/pca/known" %in% names(plan$domains$methods))
   # cells that panels have in common have one key
   expect_identical(plan$methods$settings[[1]], plan$latents$settings[["d = 4, n = 2000"]])

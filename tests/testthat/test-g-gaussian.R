@@ -178,8 +178,9 @@ test_that("a linear fit goes on from another, and spline mechanisms from it", {
     line <- whole$gaussian$intercept[state + 1, j] + sum(whole$gaussian$slope[, state + 1, j] * z)
     expect_equal(ref_prior_mean(whole$prior, j, state, z, parents, 20), line)
   }
-  spline <- g(sim, init = whole, control = crl_control(burn_in = 2, iterations = 3, draws = 20,
-                                                       seed = 1))
+  spline <- g(sim, init = whole, control = crl_control(saem = saem_control(burn_in = 2,
+                                                                           iterations = 3,
+                                                                           draws = 20), seed = 1))
   expect_equal(spline$sigma2, whole$sigma2, tolerance = 0.05)
 })
 
@@ -266,7 +267,7 @@ test_that("within the principal components little is lost, and the fit says so",
   some <- ref_gaussian_posterior(sim$x, states, rep(1, 900), mixing, reduced$sigma2, reduced$prior)
   expect_close(reduced$loglik, some$loglik, 1e-11)
   wide <- withr::with_seed(3, sim_crl(chain_dag(3), n = 50, p = 1300, nonlinearity = "linear"))
-  fit <- g(wide, control = linear(max_iter = 3, starts = 2))
+  fit <- g(wide, control = linear(max_iter = 3, start = start_search(starts = 2)))
   expect_identical(fit$subspace, 12L)
   expect_output(print(fit), "12 leading principal components")
   # with A held, what is outside its columns has no say

@@ -71,7 +71,8 @@ test_that("turns of ten latents do not overshoot", {
   skip_on_cran()
   withr::local_seed(2)
   sim <- sim_crl(chain_dag(10), n = 200, p = 12, sigma2 = 0.5, nonlinearity = "linear")
-  control <- crl_control(burn_in = 60, iterations = 1, mixing = "orthonormal", chains = 1)
+  control <- crl_control(saem = saem_control(burn_in = 60, iterations = 1, chains = 1),
+                         mixing = "orthonormal")
   fit <- fit_crl(sim, method = "g", init = list(mixing = sim$mixing, sigma2 = 0.5),
                  control = control)
   expect_lt(frobenius_error(fit, sim), 0.05)

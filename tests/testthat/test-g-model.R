@@ -4,9 +4,15 @@ small_sim <- function(n = 150, seed = 1, ...) {
   withr::with_seed(seed, sim_crl(chain_dag(3), n = n, p = 12, sigma2 = 1, ...))
 }
 
-quick <- function(...) crl_control(burn_in = 20, iterations = 30, draws = 60, ...)
+quick <- function(..., saem = list()) {
+  few <- saem_control(burn_in = 20, iterations = 30, draws = 60)
+  update(crl_control(saem = few, ...), saem = saem)
+}
 
-quick_steps <- function(...) crl_control(burn_in = 5, draws = 4, seed = 3, mc_tol = 0, ...)
+quick_steps <- function(iterations, ..., saem = list()) {
+  few <- saem_control(burn_in = 5, draws = 4, mc_tol = 0, iterations = iterations)
+  update(crl_control(saem = few, seed = 3, ...), saem = saem)
+}
 
 test_that("a g fit is a crl_fit with its own fields", {
   sim <- small_sim()
@@ -53,7 +59,8 @@ test_that("the number of threads does not change a bit", {
   sim <- small_sim(n = 3000)
   run <- function(threads) {
     fit <- fit_crl(sim, method = "g", init = list(mixing = sim$mixing),
-                   control = crl_control(burn_in = 3, iterations = 2, draws = 4, seed = 3,
+                   control = crl_control(saem = saem_control(burn_in = 3, iterations = 2,
+                                                             draws = 4), seed = 3,
                                          mixing = "orthonormal", threads = threads))
     fit[c("latents", "latents_sd", "quantiles", "mixing", "sigma2", "prior", "chains", "mc_error")]
   }
@@ -80,8 +87,9 @@ test_that("with few rows noise variances are those of the exact EM", {
                      control = crl_control(prior = "linear", intervention = "perfect",
                                            tol = 1e-7, max_iter = 20000))
     fit <- fit_crl(sim, method = "g", init = init,
-                   control = crl_control(seed = 1, intervention = "perfect", draws = 4,
-                                         mechanism_lambda = 1e5, ...))
+                   control = crl_control(seed = 1, intervention = "perfect",
+                                         saem = saem_control(draws = 4),
+                                         prior = prior_spline(lambda = 1e5), ...))
     log(fit$latent_noise_var / exact$latent_noise_var)
   }
   # without short steps down to -5 for one of two seeds, with a fit that says converged
@@ -90,7 +98,7 @@ test_that("with few rows noise variances are those of the exact EM", {
                                           targets = list(o = character(), a = 1)))
     expect_lt(max(abs(log_ratio(sim, "interventional"))), 0.35)
     # two components share what one has
-    expect_lt(max(abs(log_ratio(sim, "interventional", noise = 2))), 0.7)
+    expect_lt(max(abs(log_ratio(sim, "interventional", prior = prior_spline(noise = 2)))), 0.7)
   }
   for (seed in c(1, 5)) {
     sim <- withr::with_seed(seed, sim_crl(chain_dag(4), n = 100, p = 20, nonlinearity = "linear"))
@@ -112,8 +120,8 @@ test_that("with columns of any lengths A is that of the exact EM", {
               control = crl_control(mixing = "diagonal", intervention = "perfect", ...))
     }
     exact <- run(sim$mixing, prior = "linear", tol = 1e-8, max_iter = 20000)
-    fit <- run(basis %*% turn %*% diag(lengths), seed = 1, mechanism_lambda = 1e5, burn_in = 1000,
-               draws = 4)
+    fit <- run(basis %*% turn %*% diag(lengths), seed = 1, prior = prior_spline(lambda = 1e5),
+               saem = saem_control(burn_in = 1000, draws = 4))
     sampling <- sqrt(sum(fit$mixing_mc_error^2)) / fit$mc_ratio[["mixing"]]
     # 1.35 where unequal columns are not turned
     expect_lt(sqrt(sum((fit$mixing - exact$mixing)^2)) / sampling, 0.4)
@@ -189,13 +197,16 @@ test_that("update() gives the bits of a longer run", {
     parts <- setdiff(names(b), c("elapsed", "call"))
     expect_identical(a[parts], b[parts])
   }
-  for (settings in list(list(mixing = "orthonormal"), list(mixing = "fixed", noise = 2),
-                        list(mixing = "psd"), list(mixing = "diagonal", noise = 2),
-                        list(mixing = "orthonormal", chains = 2, intervention = "perfect"))) {
+  for (settings in list(list(mixing = "orthonormal"),
+                        list(mixing = "fixed", prior = prior_spline(noise = 2)),
+                        list(mixing = "psd"),
+                        list(mixing = "diagonal", prior = prior_spline(noise = 2)),
+                        list(mixing = "orthonormal", saem = list(chains = 2),
+                             intervention = "perfect"))) {
     start <- sim$mixing
     if (settings$mixing == "diagonal") start <- start %*% diag(c(1, 2, 0.7))
     run <- function(iterations) {
-      control <- do.call(quick_steps, c(iterations = iterations, settings))
+      control <- do.call(quick_steps, c(iterations, settings))
       fit_crl(sim, method = "g", init = list(mixing = start), control = control)
     }
     short <- run(7)
@@ -208,7 +219,9 @@ test_that("update() gives the bits of a longer run", {
 
 test_that("update() stops where the fit is precise, and can ask for more", {
   sim <- small_sim()
-  fit <- fit_crl(sim, method = "g", control = crl_control(seed = 1, mc_tol = 0.9, draws = 10))
+  fit <- fit_crl(sim, method = "g", control = crl_control(seed = 1,
+                                                          saem = saem_control(mc_tol = 0.9,
+                                                                              draws = 10)))
   expect_true(fit$runs$precise)
   averaged <- fit$iterations - fit$runs$burn_in
   expect_lt(averaged, 500)
@@ -217,12 +230,15 @@ test_that("update() stops where the fit is precise, and can ask for more", {
   again <- update(fit, 100)
   expect_identical(again$iterations, fit$iterations)
   expect_identical(again$mixing, fit$mixing)
-  more <- update(fit, 100, mc_tol = 0)
+  more <- update(fit, 100, saem = saem_control(mc_tol = 0))
   expect_identical(more$iterations, fit$iterations + 100L)
   expect_false(more$converged)
   expect_output(print(more), "update\\(fit, iterations = 1000\\)")
-  expect_error(update(fit, 100, burn_in = 300), class = "ebcrl_error_control")
-  expect_identical(dim(update(fit, 0, draws = 20)$latents), dim(fit$latents))
+  expect_error(update(fit, 100, saem = list(burn_in = 200)), "saem\\$burn_in",
+               class = "ebcrl_error_control")
+  expect_error(update(fit, 100, mc_tol = 0), "saem_control\\(mc_tol = \\)",
+               class = "ebcrl_error_control")
+  expect_identical(dim(update(fit, 0, saem = saem_control(draws = 20))$latents), dim(fit$latents))
 })
 
 test_that("burn-in goes on while A moves, and the fit says if it ended before", {
@@ -230,15 +246,15 @@ test_that("burn-in goes on while A moves, and the fit says if it ended before", 
   away <- sim$mixing %*% rbind(c(cos(0.5), -sin(0.5), 0), c(sin(0.5), cos(0.5), 0), c(0, 0, 1))
   run <- function(mixing, ...) {
     fit_crl(sim, method = "g", init = list(mixing = mixing),
-            control = crl_control(seed = 1, draws = 10, mixing = "orthonormal", iterations = 5,
-                                  ...))
+            control = crl_control(seed = 1, saem = saem_control(draws = 10, iterations = 5),
+                                  mixing = "orthonormal", ...))
   }
   near <- run(sim$mixing)
-  far <- run(away, burn_in = 1000)
+  far <- run(away, saem = saem_control(burn_in = 1000))
   expect_gt(far$trace$shift[64], 1.5 * near$trace$shift[64])
   expect_gt(far$runs$burn_in, near$runs$burn_in)
   expect_true(far$runs$settled)
-  short <- run(away, burn_in = 64)
+  short <- run(away, saem = saem_control(burn_in = 64))
   expect_false(short$runs$settled)
   expect_false(short$converged)
   expect_output(print(short), "Not settled")
@@ -248,9 +264,11 @@ test_that("several chains: one a start, the best is kept, R-hat is that of the h
   skip_on_cran()
   sim <- small_sim()
   run <- function(chains, threads = 1, ...) {
-    fit_crl(sim, method = "g", control = crl_control(burn_in = 20, iterations = 20, draws = 10,
-                                                     seed = 4, mc_tol = 0, chains = chains,
-                                                     threads = threads, ...))
+    fit_crl(sim, method = "g", control = crl_control(saem = saem_control(burn_in = 20,
+                                                                         iterations = 20,
+                                                                         draws = 10, mc_tol = 0,
+                                                                         chains = chains),
+                                                     seed = 4, threads = threads, ...))
   }
   one <- run(1)
   fit <- run(3)
@@ -291,7 +309,9 @@ test_that("several chains: one a start, the best is kept, R-hat is that of the h
 test_that("chains in one optimum agree, whatever their signs", {
   skip_on_cran()
   sim <- small_sim(n = 400)
-  fit <- fit_crl(sim, method = "g", control = crl_control(seed = 1, chains = 2, draws = 10))
+  fit <- fit_crl(sim, method = "g", control = crl_control(seed = 1,
+                                                          saem = saem_control(chains = 2,
+                                                                              draws = 10)))
   expect_lt(max(fit$runs$distance), 1)
   expect_identical(min(fit$runs$distance), 0)
   expect_lt(fit$r_hat$sigma2, 1.2)
@@ -304,7 +324,7 @@ test_that("chains in one optimum agree, whatever their signs", {
   })
   expect_equal(ebcrl:::r_hat(runs[c(1, 3)], fit$data), ebcrl:::r_hat(runs[1:2], fit$data))
   held <- fit_crl(sim, method = "g", init = list(mixing = sim$mixing, sigma2 = 1),
-                  control = quick(seed = 1, chains = 2))
+                  control = quick(seed = 1, saem = saem_control(chains = 2)))
   expect_true(all(is.na(held$r_hat$mixing)))
   expect_true(is.na(held$r_hat$sigma2))
   expect_false(anyNA(held$r_hat$noise_var))
@@ -338,9 +358,11 @@ test_that("print, summary and glance speak of g-modeling", {
 test_that("noise in components follows skewed noise, which Gaussian noise cannot", {
   skip_on_cran()
   sim <- small_sim(n = 800, seed = 3, noise = "skewed")
-  run <- function(...) fit_crl(sim, method = "g", control = crl_control(seed = 1, draws = 100, ...))
+  run <- function(...) fit_crl(sim, method = "g",
+                               control = crl_control(seed = 1, saem = saem_control(draws = 100),
+                                                     ...))
   gaussian <- run()
-  fit <- run(noise = 2)
+  fit <- run(prior = prior_spline(noise = 2))
   expect_lt(rel_mse(fit, sim) / rel_mse(gaussian, sim), 0.95)
   expect_null(gaussian$noise)
   expect_output(print(summary(fit)), "noise of 2 Gaussians")
@@ -361,7 +383,8 @@ test_that("with noise in components threads, signs and going on are as without",
   sim <- small_sim(n = 3000)
   run <- function(threads, init = list(mixing = sim$mixing)) {
     fit_crl(sim, method = "g", init = init,
-            control = crl_control(burn_in = 3, iterations = 2, draws = 4, seed = 3, noise = 3,
+            control = crl_control(saem = saem_control(burn_in = 3, iterations = 2, draws = 4),
+                                  seed = 3, prior = prior_spline(noise = 3),
                                   mixing = "orthonormal", threads = threads))
   }
   parts <- c("latents", "latents_sd", "quantiles", "mixing", "sigma2", "prior", "noise")
@@ -376,7 +399,8 @@ test_that("with noise in components threads, signs and going on are as without",
 
 test_that("without averaging iterations a fit does not claim to have converged", {
   fit <- fit_crl(small_sim(), method = "g",
-                 control = crl_control(burn_in = 5, iterations = 0, draws = 10, seed = 1))
+                 control = crl_control(saem = saem_control(burn_in = 5, iterations = 0,
+                                                           draws = 10), seed = 1))
   expect_false(fit$converged)
   expect_true(all(is.infinite(fit$mixing_mc_error)))
   expect_output(print(fit), "5 burn-in and 0 averaging iterations\\.")
@@ -393,8 +417,8 @@ test_that("awkward data give finite fits, and what was floored is counted", {
   for (noise in list("gaussian", 2)) {
     run <- function(sim, ...) {
       fit_crl(sim, method = "g",
-              control = crl_control(burn_in = 10, iterations = 10, draws = 20, seed = 1,
-                                    noise = noise), ...)
+              control = crl_control(saem = saem_control(burn_in = 10, iterations = 10, draws = 20),
+                                    seed = 1, prior = prior_spline(noise = noise)), ...)
     }
     expect_true(finite(run(sim(one, n = 50, targets = rbind(c(a = 0), 1)))))
     expect_true(finite(run(sim(chain_dag(3), n = 12))))
@@ -418,25 +442,25 @@ test_that("what every chain keeps counts as memory", {
   bytes <- function(..., shears = FALSE) {
     control <- crl_control(...)
     .Call(ebcrl:::C_saem_bytes, data$n, data$p, data$n_domains, parent_list(data$dag),
-          c(ebcrl:::prior_control(control),
-            control[c("draws", "threads", "burn_in", "iterations", "chains")], shears = shears))
+          c(ebcrl:::prior_control(control), control["threads"],
+            control$saem[c("draws", "burn_in", "iterations", "chains")], shears = shears))
   }
   # derivatives of shears: 6, and at most 12 + 4 of the mechanisms
   expect_equal(bytes(shears = TRUE) - bytes(), 8 * 3 * 22 * (22 + 1 + 128))
   chain <- fit_crl(small_sim(), method = "g", control = quick(seed = 1))$saem$state[[1]]
   kept <- sum(lengths(chain[c("latents", "statistics", "average", "sum", "square")])) * 8
-  grown <- bytes(chains = 3) - bytes(chains = 2)
+  grown <- bytes(saem = saem_control(chains = 3)) - bytes(saem = saem_control(chains = 2))
   expect_gt(grown, kept)
   expect_lt(grown, kept + 8 * 800 * 11 + 1e4)
-  expect_equal(bytes(iterations = 1500) - bytes(iterations = 500), 8 * 1000 * 11)
+  longer <- bytes(saem = saem_control(iterations = 1500)) - bytes()
+  expect_equal(longer, 8 * 1000 * 11)
 })
 
 test_that("settings that a Gaussian prior does not read are refused, and it has no components", {
   sim <- small_sim()
   for (prior in c("linear", "normal")) {
     run <- function(...) fit_crl(sim, method = "g", control = crl_control(prior = prior, ...))
-    expect_error(run(noise = 2), "spline", class = "ebcrl_error_control")
-    expect_error(run(chains = 2), "exact", class = "ebcrl_error_control")
+    expect_error(run(saem = saem_control(chains = 2)), "exact", class = "ebcrl_error_control")
     fit <- run()
     expect_null(fit$noise)
     expect_true("noise" %in% names(fit))
@@ -447,7 +471,8 @@ test_that("components of the noise begin anew from a fit that has none", {
   sim <- small_sim()
   linear <- fit_crl(sim, method = "g", control = crl_control(prior = "linear"))
   for (init in list(linear, fit_crl(sim, method = "g", control = quick(seed = 1)))) {
-    fit <- fit_crl(sim, method = "g", init = init, control = quick(seed = 1, noise = 2))
+    fit <- fit_crl(sim, method = "g", init = init,
+                   control = quick(seed = 1, prior = prior_spline(noise = 2)))
     expect_identical(nrow(fit$noise), 12L)
   }
 })
@@ -455,10 +480,11 @@ test_that("components of the noise begin anew from a fit that has none", {
 test_that("chains are put in words where A is held, and where nothing is averaged", {
   sim <- small_sim()
   known <- list(mixing = sim$mixing, sigma2 = 1)
-  held <- fit_crl(sim, method = "g", init = known, control = quick(chains = 2, seed = 1))
+  held <- fit_crl(sim, method = "g", init = known,
+                  control = quick(saem = saem_control(chains = 2), seed = 1))
   short <- fit_crl(sim, method = "g",
-                   control = crl_control(burn_in = 5, iterations = 0, draws = 4, chains = 2,
-                                         seed = 1))
+                   control = crl_control(saem = saem_control(burn_in = 5, iterations = 0,
+                                                             draws = 4, chains = 2), seed = 1))
   expect_no_warning(words <- utils::capture.output(print(held)))
   expect_match(paste(words, collapse = " "), "R-hat: objective [0-9.]+, noise variances of")
   expect_no_match(words, "Inf|apart")
@@ -481,8 +507,9 @@ test_that("the first chain begins at the start with the largest of seeds", {
   sim <- small_sim()
   expect_error(crl_control(seed = 2^53), class = "ebcrl_error_control")
   fit <- fit_crl(sim, method = "g", init = list(mixing = sim$mixing, sigma2 = 1),
-                 control = crl_control(burn_in = 1, iterations = 0, draws = 4, chains = 2,
-                                       mixing = "orthonormal", seed = 2^53 - 100))
+                 control = crl_control(saem = saem_control(burn_in = 1, iterations = 0, draws = 4,
+                                                           chains = 2), mixing = "orthonormal",
+                                       seed = 2^53 - 100))
   expect_identical(fit$runs$seed - 2^53, c(-100, -99))
   # the other's is turned
   change <- function(chain) sqrt(sum((fit$saem$state[[chain]]$mixing - sim$mixing)^2))

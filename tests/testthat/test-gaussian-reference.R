@@ -24,7 +24,8 @@ fit_gaussian <- function(s, ..., weights = NULL, init = s$start) {
 
 expect_em_close <- function(s, ..., weights = NULL, tolerance = 1e-7) {
   fit <- fit_gaussian(s, ..., weights = weights)
-  settings <- utils::modifyList(list(knots = 4, max_iter = 4, reference = "gaussian"), list(...))
+  settings <- utils::modifyList(list(knots = 4, max_iter = 4,
+                                     spline = list(reference = "gaussian")), list(...))
   slow <- ref_fit(s$x, s$env, s$targets, s$dag, weights, s$start, settings)
   for (part in c("mixing", "sigma2", "scale", "latents", "latents_sd", "iterations")) {
     expect_close(fit[[part]], slow[[part]], tolerance)
@@ -60,7 +61,7 @@ test_that("the EM with a reference agrees with plain R: perfect, damping, cg, ra
   expect_em_close(s, intervention = "perfect")
   expect_em_close(s, eta = 0.5)
   expect_em_close(s, penalty = "ridge", range = c(-15, 15))
-  expect_em_close(s, solver = "cg", cg_tol = 1e-14)
+  expect_em_close(s, spline = spline_control(solver = "cg", cg_tol = 1e-14))
   s$targets[4, ] <- s$targets[2, ] # one set of targets in two domains
   fit <- expect_em_close(s, weights = c(0.2, 0.5, 0.2, 0.1))
   expect_identical(fit$score$reference$group, c(1L, 2L, 3L, 2L))
@@ -182,8 +183,9 @@ test_that("with A known the regret on linear data is below 1 %, and below that w
     sim <- withr::with_seed(seed, sim_crl(chain_dag(4), n = 2000, p = 30, nonlinearity = "linear"))
     known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
     error <- function(reference) {
-      rel_mse(fit_crl(sim, init = known, control = crl_control(reference = reference,
-                                                               max_iter = 0)), sim)
+      rel_mse(fit_crl(sim, init = known,
+                      control = crl_control(spline = spline_control(reference = reference),
+                                            max_iter = 0)), sim)
     }
     best <- rel_mse(linear_posterior(sim, sim$x, sim$targets[sim$env, ]), sim)
     c(error("gaussian"), error("none")) / best
@@ -206,7 +208,8 @@ test_that("a combination of targets without rows has the exact posterior of line
   best <- linear_posterior(sim, other$x, matrix(hit, 1000, 4, TRUE))
   error <- function(reference) {
     fit <- fit_crl(sim, init = known,
-                   control = crl_control(reference = reference, max_iter = 0, lambda = 1e4))
+                   control = crl_control(spline = spline_control(reference = reference),
+                                         max_iter = 0, lambda = 1e4))
     found <- suppressWarnings(predict(fit, other$x, targets = hit))
     mean((found - best)^2) / mean((best - other$z)^2)
   }
@@ -279,13 +282,16 @@ test_that("crl_compare() scores the whole of the score; a refit from a fit; memo
   sim <- sim_crl(chain_dag(3), n = 300, p = 12, nonlinearity = "linear")
   known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
   fit <- function(...) fit_crl(sim, init = known, control = crl_control(...))
-  comparison <- crl_compare(with = fit(), without = fit(reference = "none"), folds = 3)
+  comparison <- crl_compare(with = fit(),
+                            without = fit(spline = spline_control(reference = "none")), folds = 3)
   expect_identical(comparison$model[1], "with")
   again <- fit_crl(sim, init = fit())
   expect_close(again$latents, fit()$latents, 1e-10)
-  expect_null(fit(reference = "none")$score$reference)
+  expect_null(fit(spline = spline_control(reference = "none"))$score$reference)
   expect_null(fit(preset = "paper", mixing = "fixed", max_iter = 1)$score$reference)
   data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
-  bytes <- function(...) fit_plan(data, crl_control(..., interaction = "tensor"))$bytes
-  expect_gte(bytes(), bytes(reference = "none") + 8 * 900 * 3)
+  bytes <- function(...) {
+    fit_plan(data, update(crl_control(...), spline = spline_control(interaction = "tensor")))$bytes
+  }
+  expect_gte(bytes(), bytes(spline = spline_control(reference = "none")) + 8 * 900 * 3)
 })

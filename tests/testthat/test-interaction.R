@@ -141,7 +141,9 @@ sum_data <- function(d, n_env, p) {
 
 fit_sum <- function(s, ...) {
   fit_crl(s$x, env = s$env, targets = s$targets, dag = s$dag, init = s$start,
-          control = do.call(crl_control, utils::modifyList(list(reference = "none"), list(...))))
+          control = do.call(crl_control, utils::modifyList(
+            list(spline = list(reference = "none")), list(...)
+          )))
 }
 
 test_that("the EM with sums agrees with the reference, and predicts", {
@@ -149,8 +151,8 @@ test_that("the EM with sums agrees with the reference, and predicts", {
   withr::local_seed(6)
   s <- sum_data(4, 203, 7)
   for (score in c("causal", "markov")) {
-    fit <- fit_sum(s, score = score, interaction = "additive", knots = 4, max_iter = 4, tol = 0,
-                   mixing = "orthonormal")
+    fit <- fit_sum(s, score = score, spline = spline_control(interaction = "additive"), knots = 4,
+                   max_iter = 4, tol = 0, mixing = "orthonormal")
     reference <- ref_fit(s$x, s$env, s$targets, s$dag, init = s$start, control = list(
       score = score, interaction = "additive", knots = 4L, max_iter = 4, reference = "none"
     ))
@@ -170,15 +172,16 @@ test_that("a latent may have many parents if they act one by one", {
   withr::local_seed(7)
   s <- sum_data(14, 40, 15)
   settings <- list(knots = 2, max_iter = 1)
-  expect_error(do.call(fit_sum, c(list(s, interaction = "tensor"), settings)),
+  expect_error(do.call(fit_sum, c(list(s, spline = list(interaction = "tensor")), settings)),
                class = "ebcrl_error_memory")
   for (score in c("causal", "markov")) {
-    fit <- do.call(fit_sum, c(list(s, interaction = "additive", score = score), settings))
+    fit <- do.call(fit_sum, c(list(s, spline = list(interaction = "additive"), score = score), settings))
     expect_identical(max(fit$cells$coefficients), 13 * 4^2)
     expect_true(all(is.finite(fit$latents)))
   }
   s$start$sigma2 <- 1e-6 # so few rows do not tell the score
-  pairs <- fit_sum(s, interaction = "pairwise", knots = 2, max_iter = 0, solver = "cg")
+  pairs <- fit_sum(s, spline = spline_control(interaction = "pairwise", solver = "cg"), knots = 2,
+                   max_iter = 0)
   expect_identical(max(pairs$cells$coefficients), choose(13, 2) * 4^3)
 })
 
@@ -198,7 +201,7 @@ sizes_of <- function(dag, n, ...) {
 
 test_that("the interaction is chosen by coefficients against rows", {
   chosen <- function(dag, n, ...) {
-    suppressMessages(resolved_interaction(crl_control(...), sizes_of(dag, n)))$interaction
+    suppressMessages(resolved_interaction(crl_control(...), sizes_of(dag, n)))
   }
   expect_identical(chosen(chain_dag(6), 10), "tensor")
   expect_identical(chosen(complete_dag(3), 50), "tensor")
@@ -210,7 +213,8 @@ test_that("the interaction is chosen by coefficients against rows", {
   expect_identical(chosen(collider(5), 1e6), "pairwise") # and not a million coefficients
   expect_identical(chosen(collider(6), 1e6), "additive")
   expect_identical(chosen(complete_dag(3), 20, knots = 4), "tensor")
-  expect_identical(chosen(complete_dag(6), 10, interaction = "pairwise"), "pairwise")
+  expect_identical(chosen(complete_dag(6), 10, spline = spline_control(interaction = "pairwise")),
+                   "pairwise")
   expect_identical(chosen(complete_dag(6), 10, preset = "paper"), "tensor")
   # where an intervention cuts the parents off, its rows do not have to tell them
   expect_identical(chosen(complete_dag(3), 30, intervention = "perfect"), "tensor")
@@ -221,7 +225,7 @@ test_that("coefficients are counted as the C core has them", {
   sim <- sim_crl(complete_dag(5), n = 40, p = 6)
   data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
   for (kind in c("tensor", "pairwise", "additive")) {
-    control <- crl_control(interaction = kind, knots = 3)
+    control <- crl_control(spline = spline_control(interaction = kind), knots = 3)
     cells <- spline_cells(kind, data, control)
     expect_identical(cells$node, rep(paste0("z", 3:5), each = 2))
     expect_identical(cells$coefficients, fit_plan(data, control)$coefficients[5:10])
@@ -236,9 +240,9 @@ test_that("what was chosen is said once, kept on the fit and used by all that fo
   fit <- function(...) fit_crl(sim, init = known, control = crl_control(...))
   expect_message(auto <- fit(), "additive.*z4.*10,000 coefficients for 40 rows",
                  class = "ebcrl_message_interaction")
-  expect_identical(auto$control$interaction, "additive")
+  expect_identical(auto$control$spline$interaction, "additive")
   expect_printed(auto, "Score: causal, additive in the parents \\(chosen\\)")
-  expect_silent(additive <- fit(interaction = "additive"))
+  expect_silent(additive <- fit(spline = spline_control(interaction = "additive")))
   expect_printed(additive, "additive in the parents, ")
   expect_identical(auto$latents, additive$latents)
   expect_silent(again <- predict(auto, sim$x, env = sim$env))
@@ -252,7 +256,8 @@ test_that("a tensor that no rows can fill is refused with the figure, unless it 
   withr::local_seed(10)
   sim <- sim_crl(complete_dag(7), n = 30, p = 8)
   known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
-  expect_error(fit_crl(sim, init = known, control = crl_control(interaction = "tensor")),
+  expect_error(fit_crl(sim, init = known,
+                       control = crl_control(spline = spline_control(interaction = "tensor"))),
                "10,000,000 coefficients for 30 rows", class = "ebcrl_error_memory")
   refused <- crl_baselines(sim, dag = chain_dag(7), methods = c("true", "complete"), init = known,
                            control = crl_control(preset = "paper", mixing = "fixed"))

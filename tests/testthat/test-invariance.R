@@ -66,7 +66,7 @@ test_that("the start without draws: nothing of these matters", {
   for (nonlinearity in c("bounded", "strong")) {
     sim <- invariant_sim(nonlinearity = nonlinearity)
     start <- function(x = sim$x, env = sim$env, targets = unclass(sim$targets)) {
-      control <- crl_control(mechanisms = "spline", max_iter = 0, starts = 5)
+      control <- crl_control(start = start_search(mechanisms = "spline", starts = 5), max_iter = 0)
       fit_crl(x, env, targets, sim$dag, control = control)$mixing
     }
     first <- start()
@@ -85,10 +85,10 @@ test_that("g from a given start: unit, rotation and domains do not matter up to 
   turn <- rotation_of(12)
   start <- list(mixing = sim$mixing, sigma2 = 1.3)
   g <- function(x, init, targets = unclass(sim$targets)) {
-    fit_crl(x, sim$env, targets, sim$dag, method = "g", init = init, control = crl_control(
-      mixing = "orthonormal", sigma2 = "learned", burn_in = 20, iterations = 20, draws = 20,
-      seed = 1
-    ))
+    fit_crl(x, sim$env, targets, sim$dag, method = "g", init = init,
+            control = crl_control(mixing = "orthonormal", sigma2 = "learned",
+                                  saem = saem_control(burn_in = 20, iterations = 20, draws = 20),
+                                  seed = 1))
   }
   fit <- g(sim$x, start)
   expect_gt(distance(fit$mixing, sim$mixing), 0.01)
@@ -128,7 +128,8 @@ test_that("one, two and three threads give the same bits, from the start on", {
   sim <- withr::with_seed(4, sim_crl(chain_dag(3), n = 2800, p = 6, sigma2 = 1))
   expect_gt(nrow(sim$x), 2 * 4096)
   run <- function(threads, ...) {
-    fit <- fit_crl(sim, control = crl_control(threads = threads, starts = 2, max_iter = 3, ...))
+    fit <- fit_crl(sim, control = crl_control(threads = threads, start = start_search(starts = 2),
+                                              max_iter = 3, ...))
     fit[c("mixing", "sigma2", "latents", "latents_sd", "optima", "sampling", "score")]
   }
   for (mixing in c("auto", "psd")) {

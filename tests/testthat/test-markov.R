@@ -83,7 +83,7 @@ density_fit <- function(...) {
   fit <- fit_crl(s$y,
     env = s$env, targets = s$targets, dag = dag, init = list(mixing = diag(3), sigma2 = 1),
     control = crl_control(score = "markov", mixing = "fixed", max_iter = 0, knots = 4,
-                          reference = "none", ...)
+                          spline = spline_control(reference = "none"), ...)
   )
   list(fit = fit, y = s$y, targets = s$targets[s$env, ], control = list(knots = 4L, ...))
 }
@@ -258,7 +258,7 @@ test_that("a log-density may correct a Gaussian reference score", {
   skip_on_cran()
   withr::local_seed(15)
   s <- markov_data()
-  fit <- fit_markov(s, knots = 4, max_iter = 3, reference = "gaussian")
+  fit <- fit_markov(s, knots = 4, max_iter = 3, spline = spline_control(reference = "gaussian"))
   reference <- ref_fit(s$x, s$env, s$targets, s$dag, init = s$start, control = list(
     score = "markov", reference = "gaussian", knots = 4L, max_iter = 3
   ))
@@ -274,13 +274,14 @@ test_that("from the truth the Markov score stays, where the causal one drifts", 
   sim <- sim_crl(chain_dag(3), n = 700, p = 20)
   drift <- vapply(c("causal", "markov"), function(score) {
     fit <- fit_crl(sim, init = list(mixing = sim$mixing, sigma2 = sim$sigma2),
-                   control = crl_control(score = score, mixing = "orthonormal", reference = "none",
+                   control = crl_control(score = score, mixing = "orthonormal",
+                                         spline = spline_control(reference = "none"),
                                          max_iter = 60, tol = 0))
     rel_mse(fit, sim)
   }, 0)
   held <- fit_crl(sim, init = list(mixing = sim$mixing, sigma2 = sim$sigma2),
                   control = crl_control(score = "markov", mixing = "fixed", max_iter = 0,
-                                        reference = "none"))
+                                        spline = spline_control(reference = "none")))
   expect_lt(drift[["markov"]], 1.1 * rel_mse(held, sim))
   expect_gt(drift[["causal"]], 1.15 * rel_mse(held, sim))
 })
@@ -288,11 +289,13 @@ test_that("from the truth the Markov score stays, where the causal one drifts", 
 test_that("conjugate gradients and blocks agree over iterations, and early stops are counted", {
   withr::local_seed(12)
   s <- markov_data()
-  blocks <- fit_markov(s, knots = 5, max_iter = 3, solver = "cholesky")
-  cg <- fit_markov(s, knots = 5, max_iter = 3, solver = "cg", cg_tol = 1e-12)
+  blocks <- fit_markov(s, knots = 5, max_iter = 3, spline = spline_control(solver = "cholesky"))
+  cg <- fit_markov(s, knots = 5, max_iter = 3,
+                   spline = spline_control(solver = "cg", cg_tol = 1e-12))
   expect_close(cg$latents, blocks$latents, 1e-7)
   expect_true(all(cg$cells$cg_iterations > 0) && all(blocks$cells$cg_iterations == 0))
-  early <- fit_markov(s, knots = 5, max_iter = 1, solver = "cg", cg_max_iter = 2)
+  early <- fit_markov(s, knots = 5, max_iter = 1,
+                      spline = spline_control(solver = "cg", cg_max_iter = 2))
   expect_gt(early$counts[["cg_unconverged"]], 0)
 })
 
@@ -301,9 +304,10 @@ test_that("the default cg_tol leaves latents within what tol asks of the EM", {
   sim <- withr::with_seed(7, sim_crl("z1 -> z3; z2 -> z3; z3 -> z4", n = 60, p = 20))
   fit <- function(...) {
     fit_crl(sim, init = list(mixing = sim$mixing),
-            control = crl_control(score = "markov", solver = "cg", ...))
+            control = update(crl_control(score = "markov", ...),
+                             spline = spline_control(solver = "cg")))
   }
-  gap <- fit()$latents - fit(cg_tol = 1e-10, cg_max_iter = 10000)$latents
+  gap <- fit()$latents - fit(spline = spline_control(cg_tol = 1e-10, cg_max_iter = 10000))$latents
   expect_lt(sqrt(mean(gap^2)), 5e-6)
 })
 
@@ -351,14 +355,15 @@ test_that("pairs of coordinates are factored together, larger terms one by one",
   solver <- function(dag, ...) {
     sim <- sim_crl(dag, n = 60, p = 6)
     data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
-    control <- crl_control(score = "markov", interaction = "pairwise", knots = 4, ...)
+    control <- crl_control(score = "markov", spline = spline_control(interaction = "pairwise"),
+                           knots = 4, ...)
     unique(fit_plan(data, control)$solver[-1])
   }
   collider <- as_dag("z1 -> z4; z2 -> z4; z3 -> z4", nodes = paste0("z", 1:4))
   expect_identical(solver(chain_dag(4)), 1L)
   expect_identical(solver(collider), 2L)
-  expect_identical(solver(chain_dag(4), solver = "cg"), 2L)
-  expect_identical(solver(collider, solver = "cholesky"), 1L)
+  expect_identical(solver(chain_dag(4), spline = spline_control(solver = "cg")), 2L)
+  expect_identical(solver(collider, spline = spline_control(solver = "cholesky")), 1L)
 })
 
 test_that("a term too large for a band is iterated as if it were uniform", {

@@ -181,10 +181,11 @@ measured_sim <- function(case, seed = 1, n = 250) {
 sims <- lapply(stats::setNames(names(CASES), names(CASES)), measured_sim)
 engines <- list(
   spline = list(),
-  linear = list(control = crl_control(mechanisms = "linear")),
+  linear = list(control = crl_control(start = start_search(mechanisms = "linear"))),
   em = list(method = "g", control = crl_control(prior = "linear")),
   saem = list(method = "g",
-              control = crl_control(burn_in = 20, iterations = 20, draws = 20, seed = 1))
+              control = crl_control(saem = saem_control(burn_in = 20, iterations = 20, draws = 20),
+                                    seed = 1))
 )
 
 measured_fit <- function(sim, engine = "linear", ...) {
@@ -296,7 +297,8 @@ test_that("going on with a measured fit is as one fit of more iterations, bit fo
   sim <- sims$nuisance
   longer <- function(iterations, method) {
     measured_fit(sim, "saem", nuisance = 1,
-                 control = crl_control(burn_in = 10, iterations = iterations, draws = 10, seed = 1))
+                 control = crl_control(saem = saem_control(burn_in = 10, iterations = iterations,
+                                                           draws = 10), seed = 1))
   }
   going <- update(longer(5), iterations = 5)
   whole <- longer(10)
@@ -316,7 +318,9 @@ test_that("going on with a measured fit is as one fit of more iterations, bit fo
 
 test_that("fitting again by update() keeps the measurement model that was asked for", {
   sim <- sims$nuisance
-  fit <- suppressMessages(fit_crl(sim, nuisance = 1, control = crl_control(mechanisms = "linear")))
+  fit <- suppressMessages(fit_crl(sim, nuisance = 1, control = crl_control(
+    start = start_search(mechanisms = "linear")
+  )))
   again <- suppressMessages(update(fit, lambda = 20))
   expect_identical(again$measurement, fit$measurement)
   plain <- suppressMessages(update(fit, center = FALSE, noise = "equal", nuisance = 0))
@@ -339,7 +343,7 @@ test_that("features with one value only stand aside of means and noise", {
   sim$mixing <- NULL
   suppressMessages({
     fit <- fit_crl(sim$x, sim$env, sim$targets, sim$dag, nuisance = 1,
-                   control = crl_control(mechanisms = "linear"))
+                   control = crl_control(start = start_search(mechanisms = "linear")))
     by_g <- fit_crl(sim$x, sim$env, sim$targets, sim$dag, nuisance = 1, method = "g",
                     control = crl_control(prior = "linear"))
   })
@@ -362,7 +366,7 @@ test_that("invariances: constants added, units of features, of x, order of featu
   fit <- fit_of("linear")
   fitted_to <- function(x, env = sim$env) {
     suppressMessages(fit_crl(x, env, sim$targets, sim$dag, nuisance = 1,
-                             control = crl_control(mechanisms = "linear")))
+                             control = crl_control(start = start_search(mechanisms = "linear"))))
   }
   moved <- fitted_to(sim$x + rep(100 * sin(1:14), each = 750))
   expect_close(moved$latents, fit$latents, 1e-6)
@@ -413,7 +417,7 @@ test_that("the paper's data leave the paper's path, with the same bits", {
     same <- setdiff(names(auto), c("elapsed", "call", "data"))
     expect_identical(unclass(auto)[same], unclass(plain)[same])
   }
-  expect_silent(fit_crl(sim, control = crl_control(mechanisms = "linear")))
+  expect_silent(fit_crl(sim, control = crl_control(start = start_search(mechanisms = "linear"))))
   paper <- fit_crl(sims$means, control = crl_control(preset = "paper", max_iter = 2))
   expect_null(paper$measurement)
 })
@@ -422,7 +426,8 @@ test_that("the same bits for any number of threads; fits survive being saved", {
   sim <- measured_sim("nuisance", n = 700) # two shards of rows
   for (method in c("f", "g")) {
     fits <- lapply(1:2, function(threads) {
-      control <- crl_control(mechanisms = "linear", burn_in = 3, iterations = 3, draws = 5, seed = 1,
+      control <- crl_control(start = start_search(mechanisms = "linear"),
+                             saem = saem_control(burn_in = 3, iterations = 3, draws = 5), seed = 1,
                              threads = threads)
       measured_fit(sim, method = method, nuisance = 1, control = control)
     })

@@ -3,7 +3,8 @@
 dag <- matrix(c(0, 0, 0, 1, 0, 0, 1, 1, 0), 3)
 sim <- withr::with_seed(1, sim_crl(dag, n = 200, p = 12, sigma2 = 1))
 fit <- fit_crl(sim, method = "g",
-               control = crl_control(burn_in = 20, iterations = 30, draws = 100, seed = 1))
+               control = crl_control(saem = saem_control(burn_in = 20, iterations = 30,
+                                                         draws = 100), seed = 1))
 parents <- list(integer(), 1L, 1:2)
 
 test_that("curves are the prior's means", {
@@ -91,9 +92,11 @@ test_that("plots of a g fit", {
 })
 
 test_that("chains have colours of their own, and long subtitles are broken", {
-  chains <- fit_crl(sim, method = "g", control = crl_control(
-    burn_in = 4, iterations = 4, draws = 4, seed = 1, chains = 2
-  ))
+  chains <- fit_crl(sim, method = "g", control = crl_control(saem = saem_control(burn_in = 4,
+                                                                                 iterations = 4,
+                                                                                 draws = 4,
+                                                                                 chains = 2),
+                                                             seed = 1))
   drawn <- ggplot2::layer_data(autoplot(chains, type = "convergence"), 2L)
   expect_setequal(drawn$colour, okabe_ito(c("blue", "vermillion")))
   expect_identical(length(unique(scale_colour_chain(9L)$palette(9L))), 9L)
@@ -110,7 +113,9 @@ test_that("names that the locale cannot write are kept", {
     for (prior in c("spline", "linear")) {
       g <- expect_no_warning(fit_crl(
         sim$x, sim$env, named, sim$dag, method = "g",
-        control = crl_control(prior = prior, burn_in = 2, iterations = 2, draws = 2, max_iter = 2)
+        control = crl_control(prior = prior,
+                              saem = saem_control(burn_in = 2, iterations = 2, draws = 2),
+                              max_iter = 2)
       ))
       expect_true(paste0("noise_var_", latents[1], "_state0") %in% names(g$trace))
       expect_true(paste0(".fitted_", latents[1]) %in% names(expect_no_warning(augment(g))))
@@ -131,7 +136,8 @@ test_that("what only one method has is refused for the other", {
 test_that("states without training rows are refused", {
   one <- fit_crl(sim$x[1:400, ], env = sim$env[1:400], targets = sim$targets[1:2, ],
                  dag = sim$dag, method = "g", init = list(mixing = sim$mixing),
-                 control = crl_control(burn_in = 5, iterations = 5, draws = 10, seed = 1))
+                 control = crl_control(saem = saem_control(burn_in = 5, iterations = 5,
+                                                           draws = 10), seed = 1))
   expect_true(is.na(one$latent_noise_var[["z3", "state1"]]))
   expect_error(simulate_domain(one, "z3", 5), class = "ebcrl_error_unseen_state")
   expect_error(predict(one, sim$x[1:2, ], targets = "z3"), class = "ebcrl_error_unseen_state")

@@ -34,7 +34,8 @@ test_that("print says what the start leaves open", {
 
   start <- function(targets) {
     sim <- small_sim(3, targets = targets)
-    fit_crl(sim, init = "interventional", control = crl_control(max_iter = 0, starts = 3))
+    fit_crl(sim, init = "interventional",
+            control = crl_control(max_iter = 0, start = start_search(starts = 3)))
   }
   told <- start(NULL)
   expect_identical(start_notes(told), character())

@@ -11,7 +11,8 @@ bayes <- rel_mse(withr::with_seed(1, bayes_latents(sim, draws = 400)), sim, rati
 
 test_that("the interventional start is the principal component, with every stage", {
   for (mechanisms in c("linear", "spline", "sampled")) {
-    fit <- fit_crl(sim, control = crl_control(mechanisms = mechanisms, max_iter = 0))
+    fit <- fit_crl(sim, control = crl_control(start = start_search(mechanisms = mechanisms),
+                                              max_iter = 0))
     expect_equal(as.vector(fit$mixing), principal)
     expect_equal(fit$sigma2, mean(components$values[-1]) / 300)
     expect_identical(nrow(fit$optima), 1L)
@@ -40,7 +41,8 @@ test_that("an f fit is near the Bayes optimum, with every score and mixing", {
 
 test_that("so is a g fit, whose posterior is exact", {
   skip_on_cran()
-  quick <- function(...) crl_control(burn_in = 60, iterations = 60, draws = 20, seed = 1, ...)
+  quick <- function(...) crl_control(saem = saem_control(burn_in = 60, iterations = 60,
+                                                         draws = 20), seed = 1, ...)
   for (mixing in c("orthonormal", "psd")) {
     fit <- fit_crl(sim, method = "g", control = quick(mixing = mixing))
     expect_lt(rel_mse(fit, sim, ratio = "pooled"), 1.05 * bayes)

@@ -97,7 +97,7 @@ test_that("few rows leave at least one a domain, many take them all", {
 
 test_that("score curves are the fitted score at the parents' medians, within the data", {
   skip_on_cran()
-  fit <- oracle_fit(sim, reference = "none")
+  fit <- oracle_fit(sim, spline = spline_control(reference = "none"))
   curves <- autoplot(fit, type = "scores")$data
   y <- sim$x %*% fit$orthonormal
   for (state in 0:1) {

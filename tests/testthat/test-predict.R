@@ -25,7 +25,7 @@ test_that("latents, score and x are tied by Tweedie's formula and the mixing mat
 })
 
 test_that("an unseen combination of targets is composed from the fitted components", {
-  fit <- oracle_fit(sim, reference = "none")
+  fit <- oracle_fit(sim, spline = spline_control(reference = "none"))
   both <- predict(fit, rows, targets = "z1+z3")
   first <- predict(fit, rows, env = "do(z1)")
   third <- predict(fit, rows, env = "do(z3)")
@@ -195,7 +195,7 @@ test_that("floored variances give intervals without length, and a warning", {
 
 test_that("floored variances of the training rows are warned of, too", {
   rough <- fit_crl(small_sim(4), init = known(small_sim(4)),
-                   control = crl_control(reference = "none", lambda = 0.1))
+                   control = crl_control(spline = spline_control(reference = "none"), lambda = 0.1))
   count <- rough$counts[["variance_floored"]]
   expect_gt(count, 0)
   message <- paste("In", count, "of")
@@ -220,7 +220,8 @@ test_that("for Gaussian latents intervals are those of the posterior, and cover 
   targets <- rbind(c(0, 0), c(1, 1))
   gauss <- fit_crl(truth$x, env, targets, empty_dag(2),
                    init = list(mixing = truth$mixing, sigma2 = 2),
-                   control = crl_control(mixing = "fixed", reference = "none", max_iter = 0))
+                   control = crl_control(mixing = "fixed",
+                                         spline = spline_control(reference = "none"), max_iter = 0))
   gauss <- linear_score(gauss, -1 / (v + 2))
   intervals <- predict(gauss, truth$x, env = as.character(env), interval = "credible")
   gain <- (v / (v + 2))[env, ]

@@ -4,8 +4,8 @@ test_that("steps that C reports reach the bar at hand, and the one before is put
   counted <- 0
   expect_null(.Call(C_set_heartbeat, function(done) counted <<- counted + done))
   sim <- small_sim(dag = chain_dag(3), n = 30, p = 5)
-  fit_crl(sim, control = crl_control(mechanisms = "linear", starts = 7, max_iter = 1,
-                                     progress = FALSE))
+  fit_crl(sim, control = crl_control(start = start_search(mechanisms = "linear", starts = 7),
+                                     max_iter = 1, progress = FALSE))
   expect_identical(counted, 7)
   inner <- try(with_progress(TRUE, "inside", function(tick) stop("jumps out")), silent = TRUE)
   expect_s3_class(inner, "try-error")
@@ -32,7 +32,8 @@ test_that("every stage has a bar", {
                          tracer = bquote(.(record)(name))))
   withr::defer(suppressMessages(untrace("with_progress", where = namespace)))
   sim <- small_sim(dag = chain_dag(3), n = 60, p = 5, nonlinearity = "strong")
-  settings <- crl_control(max_iter = 2, burn_in = 5, iterations = 5, draws = 10, seed = 1)
+  settings <- crl_control(max_iter = 2, saem = saem_control(burn_in = 5, iterations = 5,
+                                                            draws = 10), seed = 1)
   fit_crl(sim, control = settings)
   fit_crl(sim, method = "g", control = settings)
   fits <- crl_baselines(sim, methods = c("true", "empty"), control = settings, init = known(sim))

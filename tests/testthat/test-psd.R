@@ -56,8 +56,8 @@ test_that("the EM agrees with the reference: psd and fixed, reference score, wei
         slow <- reference_psd(s, mixing = mixing, reference = reference, weights = weights,
                               max_iter = 2, learn_sigma2 = mixing == "psd")
         for (threads in 1:2) {
-          fit <- fit_psd(s, mixing = mixing, reference = reference, weights = weights,
-                         threads = threads, max_iter = 2)
+          fit <- fit_psd(s, mixing = mixing, spline = spline_control(reference = reference),
+                         weights = weights, threads = threads, max_iter = 2)
           expect_psd_close(fit, slow)
         }
       }
@@ -79,7 +79,8 @@ test_that("the EM agrees with the reference: damping, perfect interventions, lea
   }
   expect_psd_close(fit_psd(s, mixing = "fixed", sigma2 = "learned"),
                    reference_psd(s, mixing = "fixed"))
-  expect_psd_close(fit_psd(s, solver = "cg", cg_tol = 1e-14), reference_psd(s), 1e-8)
+  expect_psd_close(fit_psd(s, spline = spline_control(solver = "cg", cg_tol = 1e-14)),
+                   reference_psd(s), 1e-8)
 })
 
 test_that("the same bits for every thread count and, signs aside, rows in any order", {
@@ -100,8 +101,9 @@ test_that("with Lambda = I and no reference it is the orthonormal model", {
   withr::local_seed(34)
   s <- psd_data(cosine = 0)
   init <- list(mixing = ref_polar(s$start$mixing), sigma2 = 0.7)
-  psd <- fit_psd(s, reference = "none", init = init, max_iter = 0)
-  plain <- fit_psd(s, mixing = "orthonormal", reference = "none", init = init, max_iter = 0)
+  psd <- fit_psd(s, spline = spline_control(reference = "none"), init = init, max_iter = 0)
+  plain <- fit_psd(s, mixing = "orthonormal", spline = spline_control(reference = "none"),
+                   init = init, max_iter = 0)
   expect_close(psd$latents, plain$latents, 1e-10)
   kept <- plain$latents_sd > 0
   rows <- rowSums(kept) == 3 # a floored eigenvalue is not a floored variance
@@ -198,7 +200,8 @@ test_that("methods: coef, fitted, residuals, predict, summary, plot, a refit fro
   expect_s3_class(ggplot2::autoplot(fit, "scores"), "ggplot")
   held <- fit_psd(s, init = fit, mixing = "fixed", max_iter = 0)
   expect_close(held$latents, fit$latents, 1e-10)
-  compared <- crl_compare(fit, wrong = fit_psd(s, mixing = "orthonormal", reference = "none"),
+  compared <- crl_compare(fit, wrong = fit_psd(s, mixing = "orthonormal",
+                                               spline = spline_control(reference = "none")),
                           folds = 2)
   expect_identical(compared$model[1], "fit")
   expect_gt(compared$difference[2], 2 * compared$se_difference[2])
@@ -238,7 +241,8 @@ test_that("A is held from every start but principal components, and updated wher
   expect_identical(held()$sigma2, s$start$sigma2)
   # a fit goes on with A held
   part <- fit_psd(s, update_mixing = "auto", init = "interventional", max_iter = 3)
-  expect_equal(update(part, max_iter = 2, acceleration = "none")$mixing, part$mixing)
+  expect_equal(update(part, max_iter = 2, spline = spline_control(acceleration = "none"))$mixing,
+               part$mixing)
 })
 
 test_that("lambda is larger by default, which a value of its own overrides", {
@@ -311,7 +315,7 @@ test_that("learned correlated columns come close to the Bayes optimum, whatever 
   skip_on_cran()
   error <- function(sim, mechanisms) {
     fit <- fit_crl(sim, control = crl_control(mixing = "psd", intervention = "perfect",
-                                              mechanisms = mechanisms))
+                                              start = start_search(mechanisms = mechanisms)))
     expect_true(fit$converged)
     expect_equal(fit$counts[["start_floored"]], 0)
     rel_mse(fit, sim) / rel_mse(withr::with_seed(1, bayes_latents(sim, min_ess = 2)), sim)
@@ -361,8 +365,8 @@ test_that("the start is an optimum of the likelihood, and the same in every run"
   skip_on_cran()
   sim <- correlated_sim(4)
   data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
-  control <- crl_control(mixing = "psd", intervention = "perfect", mechanisms = "linear",
-                         starts = 5, seed = 1)
+  control <- crl_control(mixing = "psd", intervention = "perfect",
+                         start = start_search(mechanisms = "linear", starts = 5), seed = 1)
   start <- unmixing_start(data, control)
   expect_identical(unmixing_start(data, control), start)
   pca <- pca_start(data)
@@ -378,7 +382,7 @@ test_that("what imperfect interventions leave open is said, in words", {
   fit <- function(intervention, targets = sim$targets) {
     fit_crl(sim$x, sim$env, targets, sim$dag, init = "interventional",
             control = crl_control(mixing = "psd", intervention = intervention, max_iter = 0,
-                                  mechanisms = "linear"))
+                                  start = start_search(mechanisms = "linear")))
   }
   expect_output(print(fit("imperfect")), "z3 + c z2", fixed = TRUE)
   expect_false(any(grepl("multiple of a parent", fit_notes(fit("perfect")))))
@@ -412,6 +416,7 @@ test_that("memory is planned for", {
   withr::local_seed(43)
   s <- psd_data()
   data <- crl_data(s$x, s$env, s$targets, s$dag)
-  bytes <- function(mixing) fit_plan(data, crl_control(mixing = mixing, interaction = "tensor"))$bytes
+  tensor <- spline_control(interaction = "tensor")
+  bytes <- function(mixing) fit_plan(data, crl_control(mixing = mixing, spline = tensor))$bytes
   expect_gt(bytes("psd"), bytes("orthonormal") + 8 * 3 * 9 * 128)
 })

@@ -32,7 +32,7 @@ test_that("steep mechanisms: errors near the Bayes optimum, where splines alone 
     sim <- sampled_sim(seed, d = 4, n = 1000, p = 60, nonlinearity = "strong")
     bayes <- withr::with_seed(1, rel_mse(bayes_latents(sim, draws = 2000), sim))
     sampled <- start_of(sim, max_iter = 100)
-    spline <- start_of(sim, max_iter = 100, mechanisms = "spline")
+    spline <- start_of(sim, max_iter = 100, start = start_search(mechanisms = "spline"))
     expect_lt(rel_mse(sampled, sim) / bayes, 1.15)
     expect_gt(rel_mse(spline, sim) / bayes, 1.4)
     expect_lt(over_floor(sampled, sim), 4)
@@ -158,13 +158,13 @@ test_that("the fit says what the stage did, and where it could not go on", {
   expect_output(print(summary(fit)),
                 "then [0-9]+ iterations of SAEM in 4 runs, the last\\s+with 450 rows")
   expect_identical(fit$counts[["start_stopped"]], 0)
-  expect_null(start_of(sim, mechanisms = "spline")$sampling)
+  expect_null(start_of(sim, start = start_search(mechanisms = "spline"))$sampling)
   failing <- function(...) NULL
   stopped <- with_internal("sampling_run", failing, start_of(sim))
   expect_equal(stopped$counts[["start_stopped"]], 4)
   expect_null(stopped$sampling)
   spline <- with_internal("REFINEMENT", replace(REFINEMENT, "max_sweeps", 3L),
-                          start_of(sim, mechanisms = "spline"))
+                          start_of(sim, start = start_search(mechanisms = "spline")))
   expect_equal(stopped$mixing, spline$mixing)
   expect_output(print(summary(stopped)), "SAEM could not go on")
 })
@@ -200,7 +200,8 @@ test_that("an optimum that draws prefer is said to be theirs; g begins there, to
   expect_gt(which.min(fit$optima$refined), 1L)
   expect_match(describe_search(fit$optima), ", chosen by draws$")
   g <- fit_crl(sim, method = "g",
-               control = crl_control(seed = 1, burn_in = 1, iterations = 1, draws = 2))
+               control = crl_control(seed = 1,
+                                     saem = saem_control(burn_in = 1, iterations = 1, draws = 2)))
   expect_equal(which.min(g$optima$risk), 1L)
   expect_lt(frobenius_error(g$optima$mixing[[1L]], sim), 0.4)
   expect_gt(frobenius_error(without_choice(start_of(sim))$mixing, sim), 0.8)

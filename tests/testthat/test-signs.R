@@ -38,7 +38,7 @@ tied_sim <- function() {
 test_that("signs do not change with the order of the rows, where the largest loadings tie", {
   sim <- tied_sim()
   rows <- withr::with_seed(2, sample(450))
-  control <- crl_control(mechanisms = "linear", starts = 5, max_iter = 20)
+  control <- crl_control(start = start_search(mechanisms = "linear", starts = 5), max_iter = 20)
   for (method in c("f", "g")) {
     control$prior <- "linear"
     fit <- fit_crl(sim, method = method, control = control)
@@ -58,10 +58,11 @@ test_that("a latent is higher where it is targeted, or lower if so wanted, in ev
     }, 0)
   }
   fit <- function(signs, method = "f", init = NULL, ...) {
-    fit_crl(sim, method = method, init = init, control = crl_control(
-      mechanisms = "linear", starts = 2, max_iter = 10, burn_in = 5, iterations = 5, draws = 5,
-      signs = signs, seed = 1, ...
-    ))
+    fit_crl(sim, method = method, init = init,
+            control = crl_control(start = start_search(mechanisms = "linear", starts = 2),
+                                  max_iter = 10,
+                                  saem = saem_control(burn_in = 5, iterations = 5, draws = 5),
+                                  signs = signs, seed = 1, ...))
   }
   for (method in c("f", "g")) {
     expect_identical(shifts(fit("up", method)), c(1, 1, 1))

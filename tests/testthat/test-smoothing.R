@@ -15,7 +15,7 @@ smoothing_data <- function(seed, parents_of_3 = 2, n_env = c(143, 101, 128, 117)
 }
 
 choose <- function(s, ..., scale = rep(1, 3), interaction = "tensor") {
-  control <- crl_control(knots = 4, ..., interaction = interaction)
+  control <- crl_control(knots = 4, ..., spline = spline_control(interaction = interaction))
   found <- .Call(C_smoothing_fit, s$y, s$env, s$targets, s$parents, s$omega, scale,
                  engine_control(control, 3))
   expect_identical(found$status, 0L)
@@ -158,7 +158,7 @@ test_that("eta minimises the held-out squared error", {
 
 test_that("a fit has what was chosen, predicts with it, and says so", {
   sim <- small_sim()
-  fit <- oracle_fit(sim, lambda = "auto", eta = "auto", reference = "none")
+  fit <- oracle_fit(sim, lambda = "auto", eta = "auto", spline = spline_control(reference = "none"))
   data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
   chosen <- .Call(C_smoothing_fit, sim$x %*% sim$mixing, data$env, data$targets,
                   parent_list(data$dag), row_weights(data), rep(1, data$d),
@@ -176,10 +176,12 @@ test_that("a fit has what was chosen, predicts with it, and says so", {
 
 test_that("a given weight and a chosen one of the same size give the same fit", {
   sim <- small_sim(seed = 2)
-  fit <- oracle_fit(sim, lambda = "auto", penalty = "ridge", reference = "none")
+  fit <- oracle_fit(sim, lambda = "auto", penalty = "ridge",
+                    spline = spline_control(reference = "none"))
   lambda <- unique(fit$cells$lambda)
   expect_length(lambda, 1L)
-  again <- oracle_fit(sim, lambda = lambda, penalty = "ridge", reference = "none")
+  again <- oracle_fit(sim, lambda = lambda, penalty = "ridge",
+                      spline = spline_control(reference = "none"))
   expect_close(again$latents, fit$latents, 1e-12)
 })
 
@@ -188,7 +190,7 @@ test_that("with A held the choice is made once, else at iterations 1, 2, 4, 8, .
   sim <- small_sim()
   chosen <- function(iterations, mixing) {
     control <- crl_control(lambda = "auto", penalty = "ridge", mixing = mixing, tol = 0,
-                           reference = "none", max_iter = iterations)
+                           spline = spline_control(reference = "none"), max_iter = iterations)
     fit_crl(sim, init = "pca", control = control)$cells$lambda
   }
   moving <- lapply(c(0, 1, 2, 3, 4, 7, 8), chosen, "orthonormal")
@@ -204,7 +206,9 @@ test_that("memory plans and baselines know of it", {
   skip_on_cran()
   sim <- small_sim()
   data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
-  bytes <- function(...) fit_plan(data, crl_control(..., interaction = "tensor"))$bytes
+  bytes <- function(...) {
+    fit_plan(data, update(crl_control(...), spline = spline_control(interaction = "tensor")))$bytes
+  }
   expect_gt(bytes(lambda = "auto"), bytes() + 4 * data$n)
   expect_equal(bytes(eta = "auto"), bytes(lambda = "auto"))
   baselines <- crl_baselines(sim, methods = c("true", "no_shrinkage"),

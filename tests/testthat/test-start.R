@@ -80,7 +80,8 @@ test_that("no small turn improves on an optimum", {
 
 # The principal subspace bounds what a rotation within it can do.
 expect_near_floor <- function(sim) {
-  fit <- fit_crl(sim, init = "interventional", control = crl_control(mechanisms = "linear"))
+  fit <- fit_crl(sim, init = "interventional",
+                 control = crl_control(start = start_search(mechanisms = "linear")))
   expect_lt(over_floor(fit, sim), 2)
 }
 
@@ -97,7 +98,7 @@ test_that("spline mechanisms mend the rotation of a nonlinear SCM", {
   for (seed in 1:2) {
     sim <- start_sim(seed, d = 3, n = 1000, nonlinearity = "strong")
     error <- vapply(c("linear", "spline"), function(mechanisms) {
-      control <- crl_control(mixing = "fixed", mechanisms = mechanisms)
+      control <- crl_control(mixing = "fixed", start = start_search(mechanisms = mechanisms))
       frobenius_error(fit_crl(sim, init = "interventional", control = control), sim)
     }, 0)
     expect_lt(error[["spline"]], 0.6 * error[["linear"]])
@@ -120,7 +121,8 @@ test_that("the start: the same bits for every thread count, R's random numbers l
 
 test_that("optima are distinct, sorted, and count every start", {
   fit <- fit_crl(start_sim(6, d = 4), init = "interventional",
-                 control = crl_control(mixing = "fixed", mechanisms = "linear", starts = 15))
+                 control = crl_control(mixing = "fixed",
+                                       start = start_search(mechanisms = "linear", starts = 15)))
   expect_identical(sum(fit$optima$starts), 15L)
   expect_false(is.unsorted(fit$optima$objective))
   expect_lt(fit$optima$distance[1], 1e-12)
@@ -259,7 +261,7 @@ test_that("the rise over a turn is that of regressions on the rows; flat pairs a
   }
   expect_gt(min(found$rise[, , 1][upper.tri(diag(3))]), 6)
 
-  linear <- crl_control(mechanisms = "linear", max_iter = 0)
+  linear <- crl_control(start = start_search(mechanisms = "linear"), max_iter = 0)
   told <- fit_crl(start_sim(1, d = 4, n = 100), control = linear)
   expect_identical(told$optima$untold[[1]], character())
   expect_null(flat_note(told$optima$untold[[1]]))
@@ -274,7 +276,7 @@ test_that("the rise over a turn is that of regressions on the rows; flat pairs a
 # stage that decides is not the one that sorts.
 test_that("the optimum that is used comes first, and is the one that print() counts", {
   sim <- start_sim(5, d = 2, nonlinearity = "bounded")
-  fit <- fit_crl(sim, control = crl_control(mechanisms = "spline"))
+  fit <- fit_crl(sim, control = crl_control(start = start_search(mechanisms = "spline")))
   optima <- fit$optima
   tried <- !is.na(optima$refined)
   expect_identical(which.min(optima$refined), 1L)
@@ -292,7 +294,7 @@ test_that("each optimum keeps its A, from which a fit may start", {
   skip_on_cran()
   sim <- start_sim(3, d = 4, n = 200)
   for (mechanisms in c("linear", "spline", "sampled")) {
-    fit <- fit_crl(sim, control = crl_control(mechanisms = mechanisms))
+    fit <- fit_crl(sim, control = crl_control(start = start_search(mechanisms = mechanisms)))
     expect_identical(dimnames(fit$optima$mixing[[1]]), dimnames(fit$mixing))
     expect_equal(fit$optima$mixing[[1]], fit$mixing, tolerance = 1e-12)
   }
@@ -307,7 +309,8 @@ test_that("refined objectives are of all rows, though some are thinned out", {
   skip_on_cran()
   sim <- start_sim(1, n = 1500, p = 8)
   refined <- vapply(c("spline", "sampled"), function(mechanisms) {
-    fit_crl(sim, control = crl_control(mechanisms = mechanisms, max_iter = 0))$optima$refined[1]
+    fit_crl(sim, control = crl_control(start = start_search(mechanisms = mechanisms),
+                                       max_iter = 0))$optima$refined[1]
   }, 0)
   expect_equal(refined[["sampled"]], refined[["spline"]], tolerance = 0.05)
 })
@@ -336,7 +339,8 @@ test_that("A is updated from a PCA start and held from every other, unless told 
   sim <- start_sim(3)
   known <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
   kind <- function(init, ...) {
-    fit_crl(sim, init = init, control = crl_control(max_iter = 1, starts = 2, ...))
+    fit_crl(sim, init = init, control = crl_control(max_iter = 1, start = start_search(starts = 2),
+                                                    ...))
   }
   expect_identical(kind("pca")$control$mixing, "orthonormal")
   expect_identical(kind(NULL)$init, "interventional")
@@ -378,7 +382,7 @@ test_that("the spline stage decides between contenders at its end", {
     withr::local_seed(seed)
     sim <- sim_crl(random_dag(4, 1.5, max_parents = 2), n = 200, p = 100, sigma2 = 0.5,
                    nonlinearity = "strong")
-    control <- crl_control(mechanisms = "spline", max_iter = 0, seed = 1)
+    control <- crl_control(start = start_search(mechanisms = "spline"), max_iter = 0, seed = 1)
     expect_lt(frobenius_error(fit_crl(sim, control = control), sim), 0.15)
   }
 })
@@ -387,7 +391,7 @@ test_that("the spline stage decides between contenders at its end", {
 # intervened latents are left out they do.
 test_that("optima of the search under perfect interventions are tried, too", {
   skip_on_cran()
-  spline <- crl_control(mechanisms = "spline", max_iter = 0, seed = 1)
+  spline <- crl_control(start = start_search(mechanisms = "spline"), max_iter = 0, seed = 1)
   for (setting in list(c(seed = 15, n = 1000, sigma2 = 0.5), c(seed = 18, n = 200, sigma2 = 2))) {
     withr::local_seed(setting[["seed"]])
     sim <- sim_crl(random_dag(4, 1.5, max_parents = 2), n = setting[["n"]], p = 100,
@@ -401,7 +405,8 @@ test_that("optima of the search under perfect interventions are tried, too", {
                                 "chosen by spline mechanisms"))
     }
   }
-  linear <- fit_crl(sim, control = crl_control(mechanisms = "linear", max_iter = 0))
+  linear <- fit_crl(sim, control = crl_control(start = start_search(mechanisms = "linear"),
+                                               max_iter = 0))
   expect_true(all(linear$optima$starts > 0))
 })
 
@@ -411,7 +416,8 @@ test_that("where the correction for noise breaks down, the stage of splines is l
   sim <- withr::with_seed(1, sim_crl(chain_dag(3), n = 200, p = 20, sigma2 = 20,
                                      nonlinearity = "linear"))
   fits <- lapply(c(linear = "linear", spline = "spline"), function(mechanisms) {
-    fit_crl(sim, control = crl_control(mechanisms = mechanisms, max_iter = 0, seed = 1))
+    fit_crl(sim, control = crl_control(start = start_search(mechanisms = mechanisms), max_iter = 0,
+                                       seed = 1))
   })
   expect_true(all(is.na(fits$spline$optima$refined)))
   expect_identical(fits$spline$mixing, fits$linear$mixing)

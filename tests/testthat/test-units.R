@@ -31,7 +31,8 @@ test_that("f in other units: scores, penalties, lambda given and chosen", {
   expect_same_in_units(given, score = "markov", penalty = "ridge")
   expect_same_in_units(c(given, sigma2 = 2), score = "markov", lambda = "auto", eta = "auto")
   expect_same_in_units(given, penalty = "ridge", range = c(-15, 15))
-  expect_same_in_units(given, score = "markov", solver = "cg", range = c(-15, 15))
+  expect_same_in_units(given, score = "markov", spline = spline_control(solver = "cg"),
+                       range = c(-15, 15))
 })
 
 test_that("f in other units: more settings", {
@@ -69,5 +70,6 @@ test_that("g in other units: linear and normal priors", {
 
 test_that("g in other units: spline prior", {
   skip_on_cran()
-  expect_same_in_units(given, method = "g", burn_in = 70, iterations = 20, draws = 20)
+  expect_same_in_units(given, method = "g",
+                       saem = saem_control(burn_in = 70, iterations = 20, draws = 20))
 })

@@ -1,7 +1,7 @@
 # update(): the changed call, evaluated. Going on with the iterations is in test-convergence.R.
 
 sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 30, p = 6))
-quick <- crl_control(max_iter = 2, starts = 2, mechanisms = "linear")
+quick <- crl_control(max_iter = 2, start = start_search(starts = 2, mechanisms = "linear"))
 fit <- fit_crl(sim$x, sim$env, sim$targets, sim$dag, control = quick)
 same_fit <- function(a, b) {
   expect_identical(a[c("latents", "mixing", "sigma2", "trace")],
@@ -33,16 +33,41 @@ test_that("update() takes what the call names as it is when called", {
 test_that("update() changes settings and keeps the others", {
   other <- update(fit, lambda = 20)
   expect_identical(other$control$lambda, 20)
-  expect_identical(other$control$starts, 2L)
+  expect_identical(other$control$start$starts, 2L)
   settings <- function(...) update(..., evaluate = FALSE)$control
   expect_identical(settings(fit, lambda = 20, knots = 6),
                    quote(replace(quick, c("lambda", "knots"), list(20, 6))))
-  spelled <- update(fit, control = crl_control(max_iter = 1, starts = 2, mechanisms = "linear"))
+  spelled <- update(fit, control = crl_control(max_iter = 1,
+                                               start = start_search(starts = 2,
+                                                                    mechanisms = "linear")))
   expect_identical(settings(spelled, max_iter = NULL, control = crl_control(max_iter = 1), tol = 1),
                    quote(crl_control(max_iter = 1, tol = 1)))
   expect_identical(settings(update(fit, control = NULL, evaluate = TRUE, max_iter = NULL,
-                                   starts = 2, mechanisms = "linear"), knots = 6),
-                   quote(crl_control(starts = 2, mechanisms = "linear", knots = 6)))
+                                   start = start_search(starts = 2, mechanisms = "linear")),
+                            knots = 6),
+                   quote(crl_control(start = start_search(starts = 2, mechanisms = "linear"),
+                                     knots = 6)))
+})
+
+test_that("update() changes some settings of a group and keeps its others", {
+  settings <- function(...) update(..., evaluate = FALSE)$control
+  expect_identical(settings(fit, start = start_search(starts = 3)),
+                   quote(utils::modifyList(quick, list(start = list(starts = 3)))))
+  more <- update(fit, start = start_search(starts = 3), tol = 0.1)
+  expect_identical(unclass(more$control$start), list(mechanisms = "linear", starts = 3L))
+  expect_identical(more$control$tol, 0.1)
+  spelled <- update(fit, control = crl_control(max_iter = 1, start = start_search(starts = 2)))
+  changed <- settings(spelled, start = list(mechanisms = "linear"), spline = list(solver = "cg"))
+  expect_identical(changed, quote(crl_control(
+    max_iter = 1, start = start_search(starts = 2, mechanisms = "linear"),
+    spline = list(solver = "cg")
+  )))
+  whole <- quick$start
+  expect_identical(settings(fit, start = whole), quote(replace(quick, "start", list(whole))))
+  same_fit(update(fit, start = whole), fit)
+  expect_identical(settings(spelled, prior = prior_linear()),
+                   quote(crl_control(max_iter = 1, start = start_search(starts = 2),
+                                     prior = prior_linear())))
 })
 
 test_that("a fit of a simulation takes other rows, and another simulation", {
@@ -61,7 +86,8 @@ test_that("the call of a fit holds no data, and update() finds them in the fit",
   expect_lt(length(deparse(made$call)), 8)
   expect_identical(made$call$x, as.name("<numeric 60 x 6 matrix>"))
   expect_identical(made$call$control,
-                   quote(crl_control(max_iter = 2L, mechanisms = "linear", starts = 2L)))
+                   quote(crl_control(max_iter = 2L,
+                                     start = start_search(mechanisms = "linear", starts = 2L))))
   same_fit(update(made), made)
   same_fit(update(made, dag = empty_dag(2)),
            do.call(fit_crl, replace(arguments, "dag", list(empty_dag(2)))))
