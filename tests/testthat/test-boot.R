@@ -85,18 +85,19 @@ test_that("fits of every kind and measurement model can be fitted again", {
                       seq_len(15) * 3, "+")
   factor <- withr::with_seed(8, rnorm(nrow(sim$x)))
   measured$x <- measured$x + outer(factor, 4 * cos(seq_len(15)))
+  lines <- update(quick, start = start_search(mechanisms = "linear"))
   fits <- suppressMessages(list(
     spline = fit_crl(sim, method = "g", control = quick),
     psd = fit_crl(sim, method = "g", control = replace(quick, "mixing", "psd")),
     diagonal = fit_crl(sim, method = "g", control = replace(quick, "mixing", "diagonal")),
-    noise = fit_crl(sim, method = "g", control = replace(quick, "noise", list(2))),
-    f = fit_crl(sim, control = replace(quick, "starts", 3)),
-    f_linear = fit_crl(sim, control = replace(quick, "mechanisms", "linear")),
-    f_spline = fit_crl(sim, control = replace(quick, "mechanisms", "spline")),
+    noise = fit_crl(sim, method = "g", control = update(quick, prior = prior_spline(noise = 2))),
+    f = fit_crl(sim, control = update(quick, start = start_search(starts = 3))),
+    f_linear = fit_crl(sim, control = lines),
+    f_spline = fit_crl(sim, control = update(quick, start = start_search(mechanisms = "spline"))),
     pca = fit_crl(sim, init = "pca", control = crl_control(max_iter = 5)),
     given = oracle_fit(sim),
     measured_g = fit_crl(measured, method = "g", nuisance = 1, control = quick),
-    measured_f = fit_crl(measured, nuisance = 1, control = replace(quick, "mechanisms", "linear")),
+    measured_f = fit_crl(measured, nuisance = 1, control = lines),
     measured_linear = fit_crl(measured, method = "g", nuisance = 1, control = linear)
   ))
   for (name in names(fits)) {

@@ -357,7 +357,7 @@ test_that("a run that is killed goes on where it was", {
       Sys.sleep(0.15)
       sim$x %*% sim$mixing
     }
-    methods <- list(slow = slow, true = list(max_iter = 2, start = few$start))
+    methods <- list(slow = slow, true = list(max_iter = 2, start = list(mechanisms = "linear")))
     settings <- list(dag = chain_dag(2), n = 25, p = 6)
   })
   writeLines(c("library(ebcrl)", deparse(code), "writeLines(as.character(Sys.getpid()), pidfile)",

@@ -82,14 +82,14 @@ test_that("the fit is close to the Bayes optimum, its intervals cover, its varia
 
 test_that("with few rows noise variances are those of the exact EM", {
   skip_on_cran()
-  log_ratio <- function(sim, init, ...) {
+  log_ratio <- function(sim, init, noise = "gaussian") {
     exact <- fit_crl(sim, method = "g", init = init,
                      control = crl_control(prior = "linear", intervention = "perfect",
                                            tol = 1e-7, max_iter = 20000))
     fit <- fit_crl(sim, method = "g", init = init,
                    control = crl_control(seed = 1, intervention = "perfect",
                                          saem = saem_control(draws = 4),
-                                         prior = prior_spline(lambda = 1e5), ...))
+                                         prior = prior_spline(lambda = 1e5, noise = noise)))
     log(fit$latent_noise_var / exact$latent_noise_var)
   }
   # without short steps down to -5 for one of two seeds, with a fit that says converged
@@ -98,7 +98,7 @@ test_that("with few rows noise variances are those of the exact EM", {
                                           targets = list(o = character(), a = 1)))
     expect_lt(max(abs(log_ratio(sim, "interventional"))), 0.35)
     # two components share what one has
-    expect_lt(max(abs(log_ratio(sim, "interventional", prior = prior_spline(noise = 2)))), 0.7)
+    expect_lt(max(abs(log_ratio(sim, "interventional", noise = 2))), 0.7)
   }
   for (seed in c(1, 5)) {
     sim <- withr::with_seed(seed, sim_crl(chain_dag(4), n = 100, p = 20, nonlinearity = "linear"))
@@ -244,17 +244,17 @@ test_that("update() stops where the fit is precise, and can ask for more", {
 test_that("burn-in goes on while A moves, and the fit says if it ended before", {
   sim <- small_sim(n = 400)
   away <- sim$mixing %*% rbind(c(cos(0.5), -sin(0.5), 0), c(sin(0.5), cos(0.5), 0), c(0, 0, 1))
-  run <- function(mixing, ...) {
+  run <- function(mixing, burn_in = 300) {
+    few <- saem_control(draws = 10, iterations = 5, burn_in = burn_in)
     fit_crl(sim, method = "g", init = list(mixing = mixing),
-            control = crl_control(seed = 1, saem = saem_control(draws = 10, iterations = 5),
-                                  mixing = "orthonormal", ...))
+            control = crl_control(seed = 1, saem = few, mixing = "orthonormal"))
   }
   near <- run(sim$mixing)
-  far <- run(away, saem = saem_control(burn_in = 1000))
+  far <- run(away, burn_in = 1000)
   expect_gt(far$trace$shift[64], 1.5 * near$trace$shift[64])
   expect_gt(far$runs$burn_in, near$runs$burn_in)
   expect_true(far$runs$settled)
-  short <- run(away, saem = saem_control(burn_in = 64))
+  short <- run(away, burn_in = 64)
   expect_false(short$runs$settled)
   expect_false(short$converged)
   expect_output(print(short), "Not settled")
@@ -264,11 +264,9 @@ test_that("several chains: one a start, the best is kept, R-hat is that of the h
   skip_on_cran()
   sim <- small_sim()
   run <- function(chains, threads = 1, ...) {
-    fit_crl(sim, method = "g", control = crl_control(saem = saem_control(burn_in = 20,
-                                                                         iterations = 20,
-                                                                         draws = 10, mc_tol = 0,
-                                                                         chains = chains),
-                                                     seed = 4, threads = threads, ...))
+    few <- saem_control(burn_in = 20, iterations = 20, draws = 10, mc_tol = 0, chains = chains)
+    fit_crl(sim, method = "g",
+            control = crl_control(saem = few, seed = 4, threads = threads, ...))
   }
   one <- run(1)
   fit <- run(3)
@@ -358,9 +356,10 @@ test_that("print, summary and glance speak of g-modeling", {
 test_that("noise in components follows skewed noise, which Gaussian noise cannot", {
   skip_on_cran()
   sim <- small_sim(n = 800, seed = 3, noise = "skewed")
-  run <- function(...) fit_crl(sim, method = "g",
-                               control = crl_control(seed = 1, saem = saem_control(draws = 100),
-                                                     ...))
+  run <- function(...) {
+    fit_crl(sim, method = "g",
+            control = crl_control(seed = 1, saem = saem_control(draws = 100), ...))
+  }
   gaussian <- run()
   fit <- run(prior = prior_spline(noise = 2))
   expect_lt(rel_mse(fit, sim) / rel_mse(gaussian, sim), 0.95)

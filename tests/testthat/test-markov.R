@@ -355,8 +355,8 @@ test_that("pairs of coordinates are factored together, larger terms one by one",
   solver <- function(dag, ...) {
     sim <- sim_crl(dag, n = 60, p = 6)
     data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
-    control <- crl_control(score = "markov", spline = spline_control(interaction = "pairwise"),
-                           knots = 4, ...)
+    control <- update(crl_control(score = "markov", knots = 4, ...),
+                      spline = spline_control(interaction = "pairwise"))
     unique(fit_plan(data, control)$solver[-1])
   }
   collider <- as_dag("z1 -> z4; z2 -> z4; z3 -> z4", nodes = paste0("z", 1:4))

@@ -14,8 +14,11 @@ smoothing_data <- function(seed, parents_of_3 = 2, n_env = c(143, 101, 128, 117)
   s
 }
 
-choose <- function(s, ..., scale = rep(1, 3), interaction = "tensor") {
-  control <- crl_control(knots = 4, ..., spline = spline_control(interaction = interaction))
+choose <- function(s, ..., scale = rep(1, 3), interaction = "tensor", solver = "auto",
+                   cg_tol = 1e-8, cg_max_iter = 2000) {
+  spline <- spline_control(interaction = interaction, solver = solver, cg_tol = cg_tol,
+                           cg_max_iter = cg_max_iter)
+  control <- crl_control(knots = 4, ..., spline = spline)
   found <- .Call(C_smoothing_fit, s$y, s$env, s$targets, s$parents, s$omega, scale,
                  engine_control(control, 3))
   expect_identical(found$status, 0L)
