@@ -158,7 +158,7 @@ discover_data <- function(rows, env, latents, call) {
   check_env(env, rows, "env", call)
   labels <- if (is.factor(env)) levels(droplevels(env)) else domain_labels(sort(unique(env)))
   targets <- new_targets(matrix(0L, length(labels), length(latents)), labels, latents)
-  crl_data(rows, env, targets, empty_dag(length(latents), latents), prior = "linear", call = call)
+  crl_data(rows, env, targets, empty_dag(length(latents), latents), prior = prior_linear(), call = call)
 }
 
 #' Names of the latents: those that something known has, or z1, ..., zd

@@ -35,7 +35,7 @@
 #' @examples
 #' set.seed(1)
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
-#' quick <- crl_control(burn_in = 30, iterations = 30, draws = 50)
+#' quick <- crl_control(saem = saem_control(burn_in = 30, iterations = 30, draws = 50))
 #' fit <- fit_crl(sim, method = "g", control = quick)
 #' both <- simulate_domain(fit, targets = "z1+z2", n = 100)
 #' colMeans(both$z)

@@ -264,6 +264,6 @@ test_that("a tensor that no rows can fill is refused with the figure, unless it 
   expect_match(attr(refused, "refused"), "10,000,000 coefficients")
   expect_message(fits <- crl_baselines(sim, dag = chain_dag(7), methods = c("true", "complete"),
                                        init = known), class = "ebcrl_message_interaction")
-  expect_identical(fits$true$control$interaction, "tensor")
-  expect_identical(fits$complete$control$interaction, "additive")
+  expect_identical(fits$true$control$spline$interaction, "tensor")
+  expect_identical(fits$complete$control$spline$interaction, "additive")
 })

@@ -53,8 +53,8 @@ test_that("bars show in a script that asks for them, and results are the same", 
     "set.seed(1)",
     "s <- sim_crl(chain_dag(2), n = 60, p = 5)",
     "fit <- function(progress) {",
-    "  fit_crl(s, control = crl_control(progress = progress, mechanisms = 'linear', tol = 0,",
-    "                                   max_iter = 5))$latents",
+    "  fit_crl(s, control = crl_control(progress = progress, tol = 0, max_iter = 5,",
+    "                                   start = list(mechanisms = 'linear')))$latents",
     "}",
     "cat(identical(fit(TRUE), fit(NULL)))"
   ), seconds = 300)

@@ -9,7 +9,7 @@ test_that("a fit in a forked process ends, with the same bits, after one with tw
     "set.seed(1)",
     "s <- sim_crl(chain_dag(2), n = 2100, p = 4)", # two shards of rows: two threads are used
     "fit <- function() {",
-    "  fit_crl(s, control = crl_control(mechanisms = 'linear', max_iter = 3))$sigma2",
+    "  fit_crl(s, control = crl_control(start = list(mechanisms = 'linear'), max_iter = 3))$sigma2",
     "}",
     "parent <- fit()",
     "job <- parallel::mcparallel(fit())",
