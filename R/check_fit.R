@@ -87,7 +87,8 @@ data_parts <- function(s) {
     "labels$sep" = of("text", 1, null = TRUE),
     mean_square = of("number", 1, min = 0),
     means = of("number", s$p),
-    variance = of("number", 1, min = 0)
+    variance = of("number", 1, min = 0),
+    missing = of("number", 1, min = 0)
   )
 }
 
@@ -257,7 +258,7 @@ check_data <- function(data, arg, rows, call) {
   check_acyclic(unclass(data$dag), call)
   if (rows) {
     if (!is.double(data$x)) abort_edited("data$x", "must be a double matrix", data$x, arg, call)
-    check_finite_matrix(data$x, paste0(arg, "$data$x"), call)
+    check_finite_matrix(data$x, paste0(arg, "$data$x"), data$missing > 0, call)
   }
   size
 }

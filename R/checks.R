@@ -181,8 +181,8 @@ check_numeric_matrix <- function(x, arg, nrow = NULL, ncol = NULL, class = NULL,
 #' @return The scan: `bad_row`, `bad_col`, `bad_kind`, `constant` (columns with one value only) and
 #'   `mean_square` (mean over rows of the squared norm).
 #' @noRd
-check_finite_matrix <- function(x, arg, call = rlang::caller_env()) {
-  scan_rows(matrix_rows(x), arg, call)
+check_finite_matrix <- function(x, arg, missing = FALSE, call = rlang::caller_env()) {
+  scan_rows(matrix_rows(x), arg, missing, call)
 }
 
 #' "Row 3, column 2 (\"raf\")", with the names the matrix has

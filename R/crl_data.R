@@ -14,22 +14,24 @@
 #'   functions, knots + 2.
 #' @param prior That of g-modeling, which does not read `knots`: 2 rows in a state tell a mean and a
 #'   variance, and a normal prior has no states. NULL: f-modeling.
+#' @param missing May x have missing entries?
 #' @return List of class `crl_data`: `x` (n x p double), `row_names`, `env` (integer codes 1..M), `env_names`,
 #'   `targets` (M x d integer), `dag` (`crl_dag`), `weights` (M, sum 1), `n_env` (M), `n`, `p`, `d`,
 #'   `labels` (how labels of targets are read, see label_rule()), `n_domains`, `latent_names`,
 #'   `feature_names` (or NULL), `constant` (columns of x with one value only, which the engines do
 #'   not see: varying_features()), `mean_square` (mean of |x_i|^2), `means` of the features (p),
-#'   `variance` (sum of their variances).
+#'   `variance` (sum of their variances), `missing` (entries that are NA) and `lacking` (p: of each
+#'   feature, if there are any).
 #' @noRd
 crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
-                     prior = NULL, call = rlang::caller_env()) {
+                     prior = NULL, missing = FALSE, call = rlang::caller_env()) {
   x <- crl_rows(x, call = call)
   dag <- as_dag(dag)
   targets <- targets_of_data(targets, env, x, dag, call)
   latents <- colnames(targets)
   dimnames(dag) <- list(latents, latents)
   check_dimensions(x, length(latents), if (is.null(prior)) knots + 2L, call)
-  scan <- scan_rows(x, "x", call)
+  scan <- scan_rows(x, "x", missing, call)
   check_variation(x, scan$constant, length(latents), call)
   check_size(scan$mean_square, call)
 
@@ -54,7 +56,8 @@ crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
     labels = attr(design$targets, "labels") %||% label_rule(),
     n = nrow(x), p = ncol(x), d = length(latents), n_domains = length(domains),
     latent_names = latents, feature_names = colnames(x), constant = scan$constant,
-    mean_square = scan$mean_square, means = scan$mean, variance = scan$variance
+    mean_square = scan$mean_square, means = scan$mean, variance = scan$variance,
+    missing = sum(scan$n - scan$seen), lacking = if (any(scan$seen < scan$n)) scan$n - scan$seen
   ), class = "crl_data")
 }
 
@@ -91,6 +94,7 @@ varying_features <- function(data) {
   data$p <- ncol(data$x)
   data$mean_square <- data$mean_square - sum(data$means[data$constant]^2)
   data$means <- data$means[-data$constant]
+  data$lacking <- data$lacking[-data$constant]
   data$constant <- integer()
   data
 }

@@ -29,19 +29,22 @@ block_place <- function(rows, k) {
 
 #' The first pass: entries are finite, and what each feature is like
 #'
+#' @param missing May entries be missing (NA)?
 #' @return list: `lo`, `hi`, `mean` (p), `spread` (p: sum of squares about the mean), `square` (p:
-#'   about 0), `n`; and what follows from these: `constant` (columns with one value only),
+#'   about 0), `seen` (p: entries that are there), `n`; and what follows from these: `constant` (columns with one value only),
 #'   `mean_square` (mean of |x_i|^2), `variance` (sum of the variances of the features)
 #' @noRd
-scan_rows <- function(rows, arg = "x", call = rlang::caller_env()) {
+scan_rows <- function(rows, arg = "x", missing = FALSE, call = rlang::caller_env()) {
   total <- pass(rows, function(x, place) {
-    scan <- .Call(C_scan_matrix, x)
-    if (scan$bad_row > 0) abort_not_finite(scan, rows, place, arg, call)
+    scan <- .Call(C_scan_matrix, x, missing)
+    if (scan$bad_row > 0) abort_not_finite(scan, rows, place, arg, missing, call)
     c(scan, n = nrow(x))
   }, add_scans, "Scan")
-  total$constant <- which(total$lo == total$hi)
-  total$mean_square <- sum(total$square) / total$n
-  total$variance <- sum(total$spread) / total$n
+  total$constant <- which(!(total$lo < total$hi))
+  complete <- all(total$seen == total$n)
+  mean_of <- function(sums) if (complete) sum(sums) / total$n else sum(sums / total$seen)
+  total$mean_square <- mean_of(total$square)
+  total$variance <- mean_of(total$spread)
   total
 }
 
@@ -51,22 +54,25 @@ add_scans <- function(total, scan) {
   if (is.null(total)) {
     return(scan)
   }
-  n <- total$n + scan$n
+  seen <- total$seen + scan$seen
+  share <- scan$seen / pmax(seen, 1)
   apart <- scan$mean - total$mean
-  total$mean <- total$mean + apart * (scan$n / n)
-  total$spread <- total$spread + scan$spread + apart^2 * (total$n * scan$n / n)
+  total$mean <- total$mean + apart * share
+  total$spread <- total$spread + scan$spread + apart^2 * (total$seen * share)
   total$square <- total$square + scan$square
   total$lo <- pmin(total$lo, scan$lo)
   total$hi <- pmax(total$hi, scan$hi)
-  total$n <- n
+  total$seen <- seen
+  total$n <- total$n + scan$n
   total
 }
 
 #' @noRd
-abort_not_finite <- function(scan, rows, place, arg, call) {
+abort_not_finite <- function(scan, rows, place, arg, missing, call) {
   where <- describe_cell(rows, place$from - 1 + scan$bad_row, scan$bad_col)
-  abort_input(c("{.arg {arg}} must hold finite numbers only.",
+  abort_input(c(paste("{.arg {arg}} must hold finite numbers", if (missing) "or {.val NA}." else
+                  "only."),
                 "x" = "{where} is {scan$bad_kind}.",
-                "i" = "Remove or impute such rows first; the model has no missing values."),
+                "i" = if (!missing) "Remove or impute such rows first."),
               "missing", call = call)
 }

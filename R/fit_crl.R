@@ -313,7 +313,7 @@ fit_crl <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights =
   if (inherits(init, "crl_fit")) init <- check_fit(init, "init")
   given <- given_rows(x, env, targets, dag, ...)
   data <- crl_data(given$rows, given$env, given$targets, given$dag, weights, control$knots,
-                   prior = if (method == "g") control$prior)
+                   prior = if (method == "g") control$prior, missing = TRUE)
   data$measure <- measurement_settings(center, noise, nuisance, control)
   engine <- if (method == "f") fit_data else fit_g
   fit <- engine(data, init, control)

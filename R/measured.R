@@ -37,6 +37,11 @@ measurement_of <- function(data, init, control, updates, call) {
     return(NULL)
   }
   settings <- resolved_measurement(settings, data, control, updates, init, call)
+  if (data$missing > 0) {
+    measured <- measure_missing(data, settings, control$threads, call)
+    tell_measurement(measured, settings)
+    return(measured)
+  }
   if (isFALSE(settings$center) && settings$noise == "equal" && identical(settings$nuisance, 0L)) {
     return(NULL)
   }
@@ -90,6 +95,13 @@ resolved_measurement <- function(settings, data, control, updates, init, call) {
   paper <- few || updates || inherits(control$prior, "prior_normal")
   if (!paper) {
     return(if (is.list(init)) given_measurement(settings, init) else settings)
+  }
+  if (data$missing > 0) {
+    abort_input(c("{.arg x} must have no missing entries here.",
+                  "x" = "{data$missing} {cli::qty(data$missing)}{?is/are} {.val NA}.",
+                  "i" = if (few) "{data$p} features do not tell them beside {data$d} latents." else
+                    "The EM updates A: {.code update_mixing = FALSE} holds it."), "missing",
+                call = call)
   }
   forced <- c(center = isTRUE(settings$center), noise = settings$noise == "by_feature",
               nuisance = !(settings$nuisance %in% list("auto", 0L)))
@@ -149,22 +161,30 @@ moments_times <- function(moments, v) {
 #'
 #' @return `crl_data` with x of D columns and `space`: list of `noise` (N), `whiten` (W), `lift`
 #'   (p x D: U W^-1, so that A = lift times the mixing of w), `sigma2` (c^2), `reduce` (p x D) and
-#'   `offset` (D): w = x reduce - offset
+#'   `offset` (D): w = x reduce - offset, of which `shift` beyond that of the feature means; `model`,
+#'   see missing_coordinates()
 #' @noRd
-reduced_data <- function(data, measured) {
+reduced_data <- function(data, measured, call = rlang::caller_env()) {
   spectrum <- eigen(measured$span_noise, symmetric = TRUE)
   power <- function(by) spectrum$vectors %*% (spectrum$values^by * t(spectrum$vectors))
   c2 <- mean(spectrum$values)
   space <- list(noise = measured$span_noise, whiten = sqrt(c2) * power(-1 / 2), sigma2 = c2,
                 lift = measured$span %*% power(1 / 2) / sqrt(c2),
-                reduce = (measured$span / measured$noise_var) %*% power(1 / 2) * sqrt(c2))
+                reduce = (measured$span / measured$noise_var) %*% power(1 / 2) * sqrt(c2),
+                model = list(span = measured$span, psi = measured$noise_var,
+                             mean = measured$center))
+  space$shift <- rep(0, ncol(space$whiten))
   space$offset <- drop(crossprod(space$reduce, measured$center %||% rep(0, data$p)))
   inner <- with_nuisance(data, measured$nuisance)
-  inner$x <- coordinates_of(data$x, space)
+  rows <- if (data$missing > 0) missing_coordinates(data$x, space$model, call)
+  inner[c("missing", "lacking")] <- list(0, NULL)
+  inner$row_noise <- rows$noise
+  inner$x <- coordinates_of(data$x, space, rows)
   if (!is.null(measured$center)) {
     shift <- control_mean(inner)
     space$offset <- space$offset + shift
-    inner$x <- coordinates_of(data$x, space)
+    space$shift <- shift
+    inner$x <- coordinates_of(data$x, space, rows)
   }
   inner$space <- space
   inner$p <- ncol(inner$x)
@@ -175,9 +195,13 @@ reduced_data <- function(data, measured) {
 }
 
 #' Rows of x (n x p) as coordinates (n x D)
+#' @param rows See missing_coordinates(); NULL where nothing is missing.
 #' @noRd
-coordinates_of <- function(x, space) {
-  x %*% space$reduce - rep(space$offset, each = nrow(x))
+coordinates_of <- function(x, space, rows = NULL) {
+  if (is.null(rows)) {
+    return(x %*% space$reduce - rep(space$offset, each = nrow(x)))
+  }
+  rows$coord %*% space$whiten - rep(space$shift, each = nrow(x))
 }
 
 #' Where the location of latents is open, their mean is 0 over the rows without targets, or over all
@@ -250,7 +274,7 @@ lifted_matrix <- function(mixing, data) {
 #' @noRd
 fit_measured <- function(engine, data, measured, init, control, call, error_call) {
   started <- proc.time()[["elapsed"]]
-  inner <- reduced_data(data, measured)
+  inner <- reduced_data(data, measured, error_call)
   if (is.list(init)) {
     mixing <- mixing_by_name(init$mixing, data, error_call)
     within <- crossprod(measured$span, unname(mixing))
@@ -258,7 +282,8 @@ fit_measured <- function(engine, data, measured, init, control, call, error_call
   } else {
     inner_init <- init
   }
-  fit <- lifted(engine(inner, inner_init, control, call, error_call), data, measured)
+  fit <- at_own_noise(engine(inner, inner_init, control, call, error_call), error_call)
+  fit <- lifted(fit, data, measured)
   fit$start <- reusable_start(init)
   fit$elapsed <- proc.time()[["elapsed"]] - started
   fit
@@ -321,14 +346,20 @@ inner_fit <- function(fit) {
 }
 
 #' Rows of x as the engine of a fit sees them
+#' @return list: `x`; `noise`, covariances of rows whose noise is their own, NULL if it is the
+#'   common one
 #' @noRd
-engine_rows <- function(fit, x) {
+engine_rows <- function(fit, x, call = rlang::caller_env()) {
   if (is.null(fit$inner)) {
-    return(x)
+    return(list(x = x))
   }
   constant <- fit$data$constant
-  coordinates_of(if (length(constant) > 0L) x[, -constant, drop = FALSE] else x,
-                 fit$inner$data$space)
+  space <- fit$inner$data$space
+  x <- if (length(constant) > 0L) x[, -constant, drop = FALSE] else x
+  rows <- if (fit$data$missing > 0 || anyNA(x)) {
+    missing_coordinates(x, space$model, call, "newdata")
+  }
+  list(x = coordinates_of(x, space, rows), noise = rows$noise)
 }
 
 #' Targets with those of nuisance factors, which nothing targets
@@ -371,8 +402,8 @@ nuisance_scores <- function(step) {
 #' Going on with the fit of the coordinates
 #' @noRd
 go_on_measured <- function(object, further, settings, call) {
-  fit <- lifted(go_on(inner_fit(object), further, settings, call), object$data,
-                object$measurement)
+  fit <- at_own_noise(go_on(inner_fit(object), further, settings, call), call)
+  fit <- lifted(fit, object$data, object$measurement)
   fit[c("start", "call")] <- object[c("start", "call")]
   fit
 }

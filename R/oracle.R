@@ -28,7 +28,8 @@ MAX_IMPORTANCE <- 5L
 #' Under linear mechanisms the latents of a domain are Gaussian, and the posterior is written down.
 #'
 #' Feature means, noise variances by feature, and the directions and standard deviation of nuisance
-#' factors are taken as known, too.
+#' factors are taken as known, too. Where entries are missing the posterior is that given the others
+#' of the row; rows then go by groups that have the same features, most often one by one.
 #'
 #' @param sim A [sim_crl()] object with positive `sigma2`.
 #' @param draws Draws per row. Default 2000: the Monte-Carlo error adds about 1/ESS to the RelMSE,
@@ -80,9 +81,20 @@ bayes_latents <- function(sim, draws = 2000, min_ess = 50, threads = 1,
                   "i" = "Their values are {.code x %*% A %*% solve(crossprod(A))}."), "range")
   }
   check_gaussian_noise(sim)
-  sim <- with_equal_noise(sim)
   sampler <- resolved_sampler(check_choice(sampler, c("auto", "exact", "importance", "chains"),
                                            "sampler"), sim)
+  posterior <- if (anyNA(sim$x)) {
+    bayes_by_pattern(sim, draws, threads, sampler)
+  } else {
+    bayes_complete(sim, draws, threads, sampler)
+  }
+  if (sampler == "importance") check_ess(posterior, draws, min_ess)
+  bayes_result(posterior, if (sampler == "exact") 0L else draws, sim)
+}
+
+#' @noRd
+bayes_complete <- function(sim, draws, threads, sampler) {
+  sim <- with_equal_noise(sim)
   seed <- as.double(sample.int(.Machine$integer.max, 2L))
   if (sampler == "exact") {
     return(bayes_exact(sim, threads))
@@ -91,11 +103,42 @@ bayes_latents <- function(sim, draws = 2000, min_ess = 50, threads = 1,
     return(bayes_chains(sim, draws, seed[1L], threads))
   }
   observed <- noisy_latents(sim)
-  posterior <- .Call(C_bayes_latents, observed$y, as.integer(sim$env), target_matrix(sim$targets),
-                     scm_for_c(sim), observed$variance, observed$coef, as.double(draws), seed,
-                     threads)
-  check_ess(posterior, draws, min_ess)
-  bayes_result(posterior, draws, sim)
+  .Call(C_bayes_latents, observed$y, as.integer(sim$env), target_matrix(sim$targets),
+        scm_for_c(sim), observed$variance, observed$coef, as.double(draws), seed, threads)
+}
+
+#' Rows with missing entries: those that have the same features are a simulation of these
+#' @noRd
+bayes_by_pattern <- function(sim, draws, threads, sampler) {
+  patterns <- apply(!is.na(sim$x), 1L, function(seen) paste(which(seen), collapse = " "))
+  latents <- latents_sd <- 0 * sim$z
+  ess <- numeric(nrow(sim$x))
+  error <- numeric(ncol(sim$z))
+  for (rows in split(seq_along(patterns), patterns)) {
+    seen <- !is.na(sim$x[rows[1L], ])
+    part <- bayes_complete(simulation_of(sim, rows, seen), draws, threads, sampler)
+    latents[rows, ] <- part$latents
+    latents_sd[rows, ] <- part$latents_sd
+    ess[rows] <- part$ess %||% NA
+    error <- error + length(rows) / nrow(sim$x) * (part$error %||% 0)^2
+  }
+  c(list(latents = latents, latents_sd = latents_sd), if (sampler == "importance") list(ess = ess),
+    if (sampler == "chains") list(error = sqrt(error)))
+}
+
+#' Some rows and features of a simulation
+#' @noRd
+simulation_of <- function(sim, rows, seen) {
+  sim$x <- sim$x[rows, seen, drop = FALSE]
+  sim$env <- sim$env[rows]
+  sim$z <- sim$z[rows, , drop = FALSE]
+  sim$mixing <- sim$mixing[seen, , drop = FALSE]
+  sim$center <- sim$center[seen]
+  sim$noise_var <- sim$noise_var[seen]
+  if (!is.null(sim$nuisance)) {
+    sim$nuisance$mixing <- sim$nuisance$mixing[seen, , drop = FALSE]
+  }
+  sim
 }
 
 #' @noRd
@@ -106,8 +149,6 @@ bayes_result <- function(posterior, draws, sim) {
 
 #' A simulation as one of the paper's model: without means and nuisance factors, features in units
 #' of their noise
-#'
-#' Missing entries are no part of it.
 #' @noRd
 with_equal_noise <- function(sim) {
   noise_var <- sim$noise_var
@@ -166,7 +207,7 @@ bayes_exact <- function(sim, threads) {
   posterior <- gaussian_posterior(model, sim$x, as.integer(sim$env), target_matrix(sim$targets),
                                   list(intervention = "imperfect", threads = threads))
   check_status(posterior$status)
-  bayes_result(posterior[c("latents", "latents_sd")], 0L, sim)
+  posterior[c("latents", "latents_sd")]
 }
 
 #' The same by Metropolis-within-Gibbs chains: src/g/posterior.c at the truth
@@ -180,7 +221,7 @@ bayes_chains <- function(sim, draws, seed, threads) {
                      list(rounds = WARM_UP, warm_up = WARM_UP, draws = draws, seed = seed,
                           threads = threads))
   names(posterior$error) <- colnames(sim$z)
-  bayes_result(posterior, draws, sim)
+  posterior
 }
 
 #' @noRd

@@ -128,17 +128,19 @@ check_level <- function(level, call = rlang::caller_env()) {
 #' The E-step for checked rows: a list as from estep(), with row_names
 #' @noRd
 posterior_of_rows <- function(object, newdata, targets, env, call = rlang::caller_env()) {
-  x <- check_newdata(newdata, object$data, call)
+  x <- check_newdata(newdata, object, call)
   design <- row_design(targets, env, x, object$data, call)
   check_seen_states(design$targets, object, call)
-  step <- engine_posterior(inner_fit(object), engine_rows(object, x), inner_design(design, object),
-                           call)
+  step <- engine_posterior(inner_fit(object), engine_rows(object, x, call),
+                           inner_design(design, object), call)
   c(outer_step(step, object), list(row_names = rownames(x)))
 }
 
 #' The same in the coordinates that the engine of the fit sees
+#' @param rows See engine_rows().
 #' @noRd
-engine_posterior <- function(object, x, design, call) {
+engine_posterior <- function(object, rows, design, call) {
+  x <- rows$x
   if (object$method == "g") {
     posterior <- posterior_of_new(object, x, design)
     warn_extrapolation(posterior$latents, apply(object$latents, 2L, range),
@@ -146,7 +148,7 @@ engine_posterior <- function(object, x, design, call) {
     return(posterior)
   }
   check_determined(design$targets, object, call)
-  step <- estep(x, design$codes, design$targets, object)
+  step <- rows_posterior(object, x, rows$noise, design$codes, design$targets, call)
   warn_extrapolation(step$y, object$score$range, ", where the score is continued linearly")
   warn_exceeding(step$latents, x, object)
   step
@@ -162,7 +164,7 @@ predict_training <- function(object, type, interval, level) {
   }
   inner <- inner_fit(object)
   data <- inner$data
-  step <- outer_step(estep(data$x, data$env, data$targets, inner), object)
+  step <- outer_step(rows_posterior(inner, data$x, data$row_noise, data$env, data$targets), object)
   pick_prediction(step, type, object, rownames(object$data$x))
 }
 
@@ -201,7 +203,8 @@ check_no_design <- function(targets, env, call = rlang::caller_env()) {
 
 #' Rows to predict as a finite double matrix with the p columns of the fit
 #' @noRd
-check_newdata <- function(newdata, data, call) {
+check_newdata <- function(newdata, object, call) {
+  data <- object$data
   if (!is.data.frame(newdata) && !(is.matrix(newdata) && is.numeric(newdata))) {
     abort_input(c("{.arg newdata} must be a numeric matrix or a data frame, rows = samples.",
                   "x" = "It is {describe(newdata)}.",
@@ -215,7 +218,7 @@ check_newdata <- function(newdata, data, call) {
   if (!is.double(x)) {
     storage.mode(x) <- "double"
   }
-  check_finite_matrix(x, "newdata", call = call)
+  check_finite_matrix(x, "newdata", !is.null(object$inner), call)
   x
 }
 

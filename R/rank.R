@@ -67,7 +67,7 @@ crl_rank <- function(x, d = NULL, noise = c("auto", "equal", "by_feature"), most
 #' @noRd
 rank_rows <- function(x, call) {
   x <- matrix_of_rows(crl_rows(x, call = call), "The number of factors", call = call)
-  scan <- check_finite_matrix(x, "x", call)
+  scan <- check_finite_matrix(x, "x", call = call)
   if (length(scan$constant) > 0L) {
     report_constant(x, scan$constant)
     x <- x[, -scan$constant, drop = FALSE]

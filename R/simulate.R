@@ -61,6 +61,7 @@
 #'   place of `sigma2`. NULL (the default): the root of `sigma2`.
 #' @param nuisance,nuisance_sd Number of factors that move x and are no latents (such as batches), in
 #'   random directions, and the standard deviation of their scores. Default: none.
+#' @param missing Share of the entries of x that are `NA`, at random. Default: none.
 #' @param noise Distribution of u, and of a targeted latent, around its mean: `"gaussian"` (default,
 #'   as in the paper), `"t4"` (Student's t with 4 degrees of freedom: heavy tails) or `"skewed"`
 #'   (exponential); all scaled to the variances that are asked for.
@@ -106,14 +107,18 @@ sim_crl <- function(dag = chain_dag(4), n = 2000, p = 100, sigma2 = 2, targets =
                     intervention = c("perfect", "imperfect"), parent_effect = 0.5, noise_var = 4,
                     intervention_mean = 10, intervention_sd = 1, edge_weights = NULL,
                     mixing = NULL, noise = c("gaussian", "t4", "skewed"), center = NULL,
-                    noise_sd = NULL, nuisance = 0, nuisance_sd = 6) {
+                    noise_sd = NULL, nuisance = 0, nuisance_sd = 6, missing = 0) {
   dag <- as_dag(dag)
   targets <- sim_targets(targets, dag)
   latents <- colnames(targets)
   dimnames(dag) <- list(latents, latents)
   n <- sim_rows(n, rownames(targets))
   sigma2 <- check_number(sigma2, "sigma2", min = 0)
-  p <- if (missing(p) && !is.null(mixing)) nrow(mixing) else check_number(p, "p", 1, integer = TRUE)
+  p <- if (base::missing(p) && !is.null(mixing)) {
+    nrow(mixing)
+  } else {
+    check_number(p, "p", 1, integer = TRUE)
+  }
   intervention <- check_choice(intervention, c("perfect", "imperfect"), "intervention")
   parent_effect <- check_number(parent_effect, "parent_effect")
   scm <- list(
@@ -132,6 +137,7 @@ sim_crl <- function(dag = chain_dag(4), n = 2000, p = 100, sigma2 = 2, targets =
   noise_sd <- per_feature(noise_sd, "noise_sd", p, min = 0)
   nuisance <- check_number(nuisance, "nuisance", min = 0, max = p, integer = TRUE)
   nuisance_sd <- check_number(nuisance_sd, "nuisance_sd", min = 0)
+  missing <- check_number(missing, "missing", min = 0, max = 1, open = "max")
 
   env <- factor(rep(rownames(targets), n), levels = rownames(targets))
   z <- draw_latents(dag, unclass(targets)[env, , drop = FALSE], scm)
@@ -140,6 +146,7 @@ sim_crl <- function(dag = chain_dag(4), n = 2000, p = 100, sigma2 = 2, targets =
   factors <- if (nuisance > 0) draw_nuisance(nrow(z), p, nuisance, nuisance_sd)
   if (!is.null(factors)) x <- x + tcrossprod(factors$scores, factors$mixing)
   if (!is.null(center)) x <- x + rep(center, each = nrow(x))
+  if (missing > 0) x[stats::runif(length(x)) < missing] <- NA
   structure(
     list(x = x, env = env, targets = targets, dag = dag, z = z, mixing = mixing,
          sigma2 = if (is.null(noise_sd)) sigma2 else mean(noise_sd^2), center = center,

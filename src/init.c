@@ -9,7 +9,7 @@
 
 /* clang-format off: a line each, for the sake of merges */
 static const R_CallMethodDef call_entries[] = {
-    CALLDEF(scan_matrix, 1),
+    CALLDEF(scan_matrix, 2),
     CALLDEF(reduce_matrix, 6),
     CALLDEF(fit_plan, 6),
     CALLDEF(em_fit, 8),
@@ -50,6 +50,11 @@ static const R_CallMethodDef call_entries[] = {
     CALLDEF(discover_marginal, 5),
     CALLDEF(discover_value, 6),
     CALLDEF(random_rotation, 3),
+    CALLDEF(factor_missing_model, 5),
+    CALLDEF(row_noise_coordinates, 4),
+    CALLDEF(row_noise_turned, 2),
+    CALLDEF(row_noise_step, 6),
+    CALLDEF(row_noise_posterior, 6),
     CALLDEF(set_heartbeat, 1),
     {NULL, NULL, 0},
 };

@@ -74,3 +74,25 @@ size_t scan_sparse_column(const double *x, size_t n_stored, size_t n, feature_sc
   out->spread += zeros * out->mean * out->mean;
   return n_stored;
 }
+
+size_t scan_incomplete_column(const double *x, size_t n, feature_scan *out, double *seen) {
+  double count = 0, sum = 0;
+  *out = (feature_scan){.lo = INFINITY, .hi = -INFINITY};
+  for (size_t i = 0; i < n; i++) {
+    if (isnan(x[i]))
+      continue;
+    if (isinf(x[i]))
+      return i;
+    out->lo = fmin(out->lo, x[i]);
+    out->hi = fmax(out->hi, x[i]);
+    sum += x[i];
+    out->square += x[i] * x[i];
+    count++;
+  }
+  out->mean = count > 0 ? sum / count : 0;
+  for (size_t i = 0; i < n; i++)
+    if (!isnan(x[i]))
+      out->spread += (x[i] - out->mean) * (x[i] - out->mean);
+  *seen = count;
+  return n;
+}

@@ -17,4 +17,8 @@ size_t scan_column(const double *x, size_t n, feature_scan *out);
  * of the first stored entry that is not finite, or n_stored. */
 size_t scan_sparse_column(const double *x, size_t n_stored, size_t n, feature_scan *out);
 
+/* The same of the entries that are not NaN, *seen of them. Returns the row of the first infinite entry,
+ * or n. */
+size_t scan_incomplete_column(const double *x, size_t n, feature_scan *out, double *seen);
+
 #endif

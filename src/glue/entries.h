@@ -6,7 +6,7 @@
 #include <Rinternals.h>
 
 /* r_rows.c: the passes over the rows */
-SEXP scan_matrix(SEXP x);
+SEXP scan_matrix(SEXP x, SEXP missing);
 SEXP reduce_matrix(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset, SEXP threads);
 
 /* r_fit.c: the fit and what is read off it */
@@ -77,6 +77,11 @@ SEXP factor_fit_model(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP second, SEXP
                       SEXP settings);
 SEXP leading_moments(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP second, SEXP scale,
                      SEXP settings);
+SEXP factor_missing_model(SEXP x, SEXP env, SEXP omega, SEXP start, SEXP settings);
+SEXP row_noise_coordinates(SEXP x, SEXP mean, SEXP psi, SEXP span);
+SEXP row_noise_turned(SEXP noise, SEXP turn);
+SEXP row_noise_step(SEXP y, SEXP noise, SEXP common, SEXP score, SEXP dscore, SEXP at);
+SEXP row_noise_posterior(SEXP y, SEXP noise, SEXP common, SEXP score, SEXP dscore, SEXP eta);
 
 /* r_discover.c: graphs and targets that are not known */
 SEXP discover_profile(SEXP summary, SEXP dags, SEXP targets, SEXP columns, SEXP settings);

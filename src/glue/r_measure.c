@@ -1,6 +1,8 @@
 /* Glue: the measurement model of x, from its second moments. */
 #include "entries.h"
 #include "factor.h"
+#include "factor_missing.h"
+#include "packed.h"
 #include "r_util.h"
 
 #include <R_ext/Utils.h>
@@ -110,6 +112,122 @@ SEXP leading_moments(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP second, SEXP 
   memcpy(new_numbers(out, 1, (size_t)rows.p, (size_t)q), eigen.vector,
          (size_t)rows.p * (size_t)q * sizeof(double));
   SET_VECTOR_ELT(out, 2, Rf_ScalarInteger(status));
+  UNPROTECT(1);
+  return out;
+}
+
+/* Rows with missing entries ----------------------------------------------------------------------
+ */
+
+static SEXP missing_results(const factor_missing *f, int status) {
+  const char *fields[] = {"loadings",  "psi",     "mean",   "loglik", "iterations",
+                          "converged", "floored", "status", ""};
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  size_t p = (size_t)f->rows->p, q = (size_t)f->q;
+  memcpy(new_numbers(out, 0, p, q), f->loadings, p * q * sizeof(double));
+  memcpy(new_numbers(out, 1, p, 1), f->psi, p * sizeof(double));
+  memcpy(new_numbers(out, 2, p, 1), f->mean, p * sizeof(double));
+  SET_VECTOR_ELT(out, 3, Rf_ScalarReal(f->loglik));
+  SET_VECTOR_ELT(out, 4, Rf_ScalarInteger(f->iterations));
+  SET_VECTOR_ELT(out, 5, Rf_ScalarLogical(f->converged));
+  SET_VECTOR_ELT(out, 6, Rf_ScalarInteger(f->floored));
+  SET_VECTOR_ELT(out, 7, Rf_ScalarInteger(status));
+  UNPROTECT(1);
+  return out;
+}
+
+/* start: list of loadings (p x q), psi and mean (p). */
+SEXP factor_missing_model(SEXP x, SEXP env, SEXP omega, SEXP start, SEXP settings) {
+  weighted_rows rows = rows_from(x, env, omega, R_NilValue, list_int(settings, "threads"));
+  int q = list_int(settings, "q");
+  if (q < 1 || q > PACKED_MOST || q >= rows.p)
+    Rf_error("internal error: factors do not fit the columns of x");
+  factor_missing f = factor_missing_new(&rows, q, r_allocator);
+  size_t p = (size_t)rows.p;
+  memcpy(f.loadings, list_doubles(start, "loadings", p * (size_t)q), p * (size_t)q * sizeof(double));
+  memcpy(f.psi, list_doubles(start, "psi", p), p * sizeof(double));
+  memcpy(f.mean, list_doubles(start, "mean", p), p * sizeof(double));
+  f.equal = list_int(settings, "equal");
+  f.centered = list_int(settings, "centered");
+  f.poll = poll_user;
+  return missing_results(&f, factor_missing_fit(&f));
+}
+
+/* Coordinates of rows in the span (p x q), with the covariance of the noise of each. */
+SEXP row_noise_coordinates(SEXP x, SEXP mean, SEXP psi, SEXP span) {
+  assert_double_matrix(x, "x");
+  assert_double_matrix(span, "span");
+  int q = Rf_ncols(span);
+  weighted_rows rows = {.x = REAL(x), .n = (size_t)Rf_nrows(x), .p = Rf_ncols(x)};
+  if (q > PACKED_MOST || Rf_nrows(span) != rows.p || XLENGTH(mean) != rows.p ||
+      XLENGTH(psi) != rows.p)
+    Rf_error("internal error: mean, psi or span do not fit the columns of x");
+  noise_model m = {.p = rows.p, .mean = REAL(mean), .psi = REAL(psi)};
+  const char *fields[] = {"coord", "noise", "precision", ""};
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  row_coordinates to = {.row = (double *)R_alloc((size_t)rows.p, sizeof(double))};
+  to.coord = new_numbers(out, 0, rows.n, (size_t)q);
+  to.noise = new_numbers(out, 1, rows.n, packed_size(q));
+  to.precision = new_numbers(out, 2, (size_t)q, (size_t)q);
+  row_noise_project(&m, &rows, REAL(span), q, &to);
+  UNPROTECT(1);
+  return out;
+}
+
+/* Covariances of rows (packed) in the coordinates turn y. */
+SEXP row_noise_turned(SEXP noise, SEXP turn) {
+  assert_double_matrix(noise, "noise");
+  assert_double_matrix(turn, "turn");
+  int d = Rf_nrows(turn), q = Rf_ncols(turn);
+  size_t n = (size_t)Rf_nrows(noise);
+  if (q > PACKED_MOST || d > PACKED_MOST || (size_t)Rf_ncols(noise) != packed_size(q))
+    Rf_error("internal error: noise and turn do not fit");
+  SEXP out = PROTECT(Rf_allocMatrix(REALSXP, (int)n, (int)packed_size(d)));
+  row_noise_turn(REAL(noise), REAL(turn), n, q, d, REAL(out));
+  UNPROTECT(1);
+  return out;
+}
+
+static noisy_rows noisy_rows_from(SEXP y, SEXP noise, SEXP common, SEXP score, SEXP dscore) {
+  noisy_rows r = {.y = REAL(y), .n = (size_t)Rf_nrows(y), .d = Rf_ncols(y)};
+  SEXP like[] = {noise, score, dscore};
+  assert_double_matrix(y, "y");
+  for (int k = 0; k < 3; k++) {
+    assert_double_matrix(like[k], "noise, score and dscore");
+    size_t columns = k == 0 ? packed_size(r.d) : (size_t)r.d;
+    if ((size_t)Rf_nrows(like[k]) != r.n || (size_t)Rf_ncols(like[k]) != columns)
+      Rf_error("internal error: noise, score and dscore do not fit y");
+  }
+  assert_double_matrix(common, "common");
+  if (Rf_nrows(common) != r.d || Rf_ncols(common) != r.d || r.d > PACKED_MOST)
+    Rf_error("internal error: common must be d x d");
+  r.noise = REAL(noise);
+  r.common = REAL(common);
+  r.score = REAL(score);
+  r.dscore = REAL(dscore);
+  return r;
+}
+
+/* `at` after a step towards the rows as they would be at the common noise. */
+SEXP row_noise_step(SEXP y, SEXP noise, SEXP common, SEXP score, SEXP dscore, SEXP at) {
+  noisy_rows r = noisy_rows_from(y, noise, common, score, dscore);
+  assert_double_matrix(at, "at");
+  if (XLENGTH(at) != XLENGTH(y))
+    Rf_error("internal error: at must be n x d");
+  SEXP out = PROTECT(Rf_duplicate(at));
+  row_noise_newton(&r, REAL(out));
+  UNPROTECT(1);
+  return out;
+}
+
+SEXP row_noise_posterior(SEXP y, SEXP noise, SEXP common, SEXP score, SEXP dscore, SEXP eta) {
+  noisy_rows r = noisy_rows_from(y, noise, common, score, dscore);
+  const char *fields[] = {"latents", "variance", "floored", ""};
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  double *mean = new_numbers(out, 0, r.n, (size_t)r.d),
+         *variance = new_numbers(out, 1, r.n, (size_t)r.d);
+  size_t floored = row_noise_moments(&r, Rf_asReal(eta), mean, variance);
+  SET_VECTOR_ELT(out, 2, Rf_ScalarReal((double)floored));
   UNPROTECT(1);
   return out;
 }

@@ -5,14 +5,25 @@
 #include "scan.h"
 
 /* What the scan of the columns of x finds: the first entry that is not finite (0: none), else of
- * each feature its least, largest, mean, and sums of squares about the mean and about 0. */
-enum { SCAN_ROW, SCAN_COLUMN, SCAN_KIND, SCAN_LO, SCAN_HI, SCAN_MEAN, SCAN_SPREAD, SCAN_SQUARE };
-static const char *scan_fields[] = {"bad_row", "bad_col", "bad_kind", "lo",
-                                    "hi",      "mean",    "spread",   "square", ""};
+ * each feature its least, largest, mean, sums of squares about the mean and about 0, and how many
+ * entries are there. */
+enum {
+  SCAN_ROW,
+  SCAN_COLUMN,
+  SCAN_KIND,
+  SCAN_LO,
+  SCAN_HI,
+  SCAN_MEAN,
+  SCAN_SPREAD,
+  SCAN_SQUARE,
+  SCAN_SEEN
+};
+static const char *scan_fields[] = {"bad_row", "bad_col", "bad_kind", "lo",   "hi",
+                                    "mean",    "spread",  "square",   "seen", ""};
 
 typedef struct {
   SEXP out;
-  double *lo, *hi, *mean, *spread, *square;
+  double *lo, *hi, *mean, *spread, *square, *seen;
 } scan_result;
 
 /* Unprotected. */
@@ -21,8 +32,8 @@ static scan_result scan_result_new(size_t p) {
   SET_VECTOR_ELT(r.out, SCAN_ROW, Rf_ScalarReal(0));
   SET_VECTOR_ELT(r.out, SCAN_COLUMN, Rf_ScalarReal(0));
   SET_VECTOR_ELT(r.out, SCAN_KIND, Rf_mkString(""));
-  double **part[] = {&r.lo, &r.hi, &r.mean, &r.spread, &r.square};
-  for (int k = 0; k < 5; k++) {
+  double **part[] = {&r.lo, &r.hi, &r.mean, &r.spread, &r.square, &r.seen};
+  for (int k = 0; k < 6; k++) {
     SET_VECTOR_ELT(r.out, SCAN_LO + k, Rf_allocVector(REALSXP, (R_xlen_t)p));
     *part[k] = REAL(VECTOR_ELT(r.out, SCAN_LO + k));
   }
@@ -47,16 +58,21 @@ static void keep_bad(scan_result *r, size_t row, size_t column, double value) {
   SET_VECTOR_ELT(r->out, SCAN_KIND, Rf_mkString(kind));
 }
 
-SEXP scan_matrix(SEXP x) {
+/* missing: may entries be NaN? */
+SEXP scan_matrix(SEXP x, SEXP missing) {
   assert_double_matrix(x, "x");
   size_t n = (size_t)Rf_nrows(x), p = (size_t)Rf_ncols(x), bad = n;
   scan_result r = scan_result_new(p);
   PROTECT(r.out);
   for (size_t j = 0; j < p && bad == n; j++) {
+    const double *column = REAL(x) + j * n;
     feature_scan found = {0};
-    bad = scan_column(REAL(x) + j * n, n, &found);
+    r.seen[j] = (double)n;
+    bad = scan_column(column, n, &found);
+    if (bad < n && Rf_asLogical(missing))
+      bad = scan_incomplete_column(column, n, &found, &r.seen[j]);
     if (bad < n)
-      keep_bad(&r, bad, j, REAL(x)[j * n + bad]);
+      keep_bad(&r, bad, j, column[bad]);
     else
       keep_scan(&r, j, &found);
     poll_user();
