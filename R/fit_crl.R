@@ -79,7 +79,7 @@
 #' @param x Observations: a numeric matrix (n x p, rows are samples), a data frame of numbers, a
 #'   list with one matrix for each domain, a simulation ([sim_crl()]), which brings the other
 #'   arguments, a discovery ([crl_discover()]), which brings graph and targets, or what else
-#'   [crl_rows()] takes.
+#'   [crl_rows()] takes. Entries may be missing (`NA`), see below.
 #' @param env Domain of each row (length n): names, a factor, or positions in `targets`. `NULL`
 #'   where `targets` goes by row, or `x` is a list.
 #' @param targets Intervention targets of each domain (M x d, 0/1, domain names as row names), or
@@ -250,6 +250,16 @@
 #' with a message of class `ebcrl_message_constant`, and has loadings of 0; \eqn{\sigma^2} is that
 #' of the others. All results keep the p columns of `x`. For the fit the other columns are copied.
 #'
+#' @section Missing entries:
+#' Entries that are `NA` are taken to be missing at random. The factor model of the measurement is then
+#' fitted by full-information maximum likelihood (Rubin and Thayer 1982): every row counts with the
+#' features it has. `"auto"` goes by likelihood ratio (`center`) and BIC (`noise`, `nuisance`). Each
+#' row has coordinates, and noise of these, of its own. The score is that at the common noise; with
+#' `method = "f"` each row then has the posterior of its own noise (exactly so for normal latents, to
+#' first order for others), `method = "g"` takes the common noise for all. Features with fewer than 2
+#' (d + 2) entries and rows whose entries tell too little are errors that name them; updates of A by
+#' the EM need complete rows.
+#'
 #' @section Errors:
 #' Bad input stops with a condition of class `ebcrl_error`, and of a class for its kind, such as
 #' `ebcrl_error_missing`, `ebcrl_error_dag_cycle` or `ebcrl_error_memory`. A fit that cannot go on,
@@ -265,6 +275,9 @@
 #'
 #'   Jöreskog, K. G. (1967). Some contributions to maximum likelihood factor analysis.
 #'   *Psychometrika*, 32, 443-482. \doi{10.1007/BF02289658}
+#'
+#'   Rubin, D. B. and Thayer, D. T. (1982). EM algorithms for ML factor analysis. *Psychometrika*, 47,
+#'   69-76. \doi{10.1007/BF02293851}
 #'
 #'   Johnstone, I. M. (2001). On the distribution of the largest eigenvalue in principal components
 #'   analysis. *Annals of Statistics*, 29, 295-327. \doi{10.1214/aos/1009210544}
