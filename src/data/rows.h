@@ -8,9 +8,9 @@
 typedef struct {
   const double *y; /* n x d */
   size_t n;
-  int d, n_domains;
+  int d, n_domains, n_states;
   const int *env;      /* n: domain of a row, from 1 */
-  const int *targets;  /* n_domains x d: 0 or 1 */
+  const int *targets;  /* n_domains x d: state of a node, from 0 */
   const double *omega; /* n_domains: row weight n w_e / N_e (Appendix C) */
   /* n x d: a score known beforehand, which the score model corrects; or NULL */
   const double *reference;
@@ -18,6 +18,11 @@ typedef struct {
 
 static inline int row_state(const latent_sample *s, size_t row, int node) {
   return s->targets[s->env[row] - 1 + (size_t)node * s->n_domains];
+}
+
+/* The node in its state, as graph_cell() numbers them. */
+static inline int row_cell(const latent_sample *s, size_t row, int node) {
+  return node * s->n_states + row_state(s, row, node);
 }
 
 static inline double row_weight(const latent_sample *s, size_t row) {

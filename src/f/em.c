@@ -140,7 +140,7 @@ static int update_model(em_state *em, double *change_mixing, double *change_sigm
 static double record(em_state *em, step_kind step, double change_mixing, double change_sigma2,
                      double sigma2) {
   double loss = 0;
-  for (int c = 0; c < 2 * em->e.rows.d; c++)
+  for (int c = 0; c < em->e.score->n_cells; c++)
     loss += em->e.sums.loss[c];
   const double line[TRACE_COLUMNS] = {[TRACE_SIGMA2] = sigma2,
                                       [TRACE_LOSS] = loss / (double)em->e.rows.n,

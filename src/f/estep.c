@@ -12,14 +12,14 @@ static size_t tall(const estep_state *e) {
 static posterior_sums sums_new(const estep_state *e, allocator alloc) {
   posterior_sums s = {.cross = alloc(tall(e), sizeof(double)),
                       .second = alloc(measurement_second_size(e->model), sizeof(double)),
-                      .loss = alloc(2 * (size_t)e->rows.d, sizeof(double))};
+                      .loss = alloc((size_t)e->score->n_cells, sizeof(double))};
   return s;
 }
 
 static void sums_clear(const estep_state *e, posterior_sums *s) {
   memset(s->cross, 0, tall(e) * sizeof(double));
   memset(s->second, 0, measurement_second_size(e->model) * sizeof(double));
-  memset(s->loss, 0, 2 * (size_t)e->rows.d * sizeof(double));
+  memset(s->loss, 0, (size_t)e->score->n_cells * sizeof(double));
   s->moved = s->norm = 0;
   s->floored = s->outside = 0;
 }
@@ -29,7 +29,7 @@ static void sums_add(const estep_state *e, posterior_sums *total, const posterio
     total->cross[g] += s->cross[g];
   for (size_t g = 0; g < measurement_second_size(e->model); g++)
     total->second[g] += s->second[g];
-  for (int c = 0; c < 2 * e->rows.d; c++)
+  for (int c = 0; c < e->score->n_cells; c++)
     total->loss[c] += s->loss[c];
   total->moved += s->moved;
   total->norm += s->norm;
@@ -199,7 +199,7 @@ void estep_moments(estep_state *e, int first) {
   sums_clear(e, &e->sums);
   for (int k = 0; k < m->shards.n_shards; k++)
     sums_add(e, &e->sums, &e->task[k].sums);
-  for (int c = 0; c < 2 * e->rows.d; c++)
+  for (int c = 0; c < e->score->n_cells; c++)
     m->cell[c].loss = e->sums.loss[c];
 }
 

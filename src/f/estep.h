@@ -22,7 +22,7 @@ typedef struct {
 
 typedef struct {
   double *cross, *second;
-  double *loss;       /* 2 d: by cell */
+  double *loss;       /* by cell */
   double moved, norm; /* squared change of the latents and their squared norm before */
   size_t floored, outside;
 } posterior_sums;

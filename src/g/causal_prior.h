@@ -3,18 +3,17 @@
 #ifndef EBCRL_CAUSAL_PRIOR_H
 #define EBCRL_CAUSAL_PRIOR_H
 
-#include "causal_graph.h"
+#include "graph.h"
 #include "noise.h"
 
-/* Cells, here as elsewhere: node j in target state c at 2 j + c. */
 typedef struct {
   causal_graph graph;
   /* out[i] = effect of the edge's parent at z[i], its child being in state[i] */
   void (*effect)(const void *context, int edge, const int *state, const double *z, int rows,
                  double *out);
   const void *context;
-  const double *constant, *variance; /* 2 d */
-  const int *listens;                /* 2 d: do parents have an effect on the cell? */
+  const double *constant, *variance; /* by cell */
+  const int *listens;                /* by cell: do parents have an effect on it? */
   const noise_mixture *noise;        /* NULL: Gaussian with `variance` */
 } causal_prior;
 

@@ -55,9 +55,13 @@ void group_moments_of(const double *y, int q, const latent_sample *rows, const i
 
 /* ---- set-up -------------------------------------------------------------------------------- */
 
+static size_t n_cells(const gaussian_em *s) {
+  return (size_t)graph_cells(&s->prior->graph);
+}
+
 static size_t n_parameters(const gaussian_em *s) {
   size_t d = (size_t)s->prior->d;
-  return (size_t)s->data->q * d + 2 * d * (d + 2) + 1;
+  return (size_t)s->data->q * d + n_cells(s) * (d + 2) + 1;
 }
 
 double gaussian_em_bytes(double q, double d, double n_groups) {
@@ -225,14 +229,14 @@ static int m_step(gaussian_em *s) {
 
 /* All parameters in one vector: A, slopes, intercepts, variances. */
 static void pack(const gaussian_em *s, double *to) {
-  size_t d = (size_t)s->prior->d, tall = (size_t)s->data->q * d;
+  size_t d = (size_t)s->prior->d, tall = (size_t)s->data->q * d, cells = n_cells(s);
   memcpy(to, s->model->mixing, tall * sizeof(double));
-  memcpy(to + tall, s->prior->slope, 2 * d * d * sizeof(double));
-  memcpy(to + tall + 2 * d * d, s->prior->intercept, 2 * d * sizeof(double));
-  to += tall + 2 * d * (d + 1);
-  for (size_t c = 0; c < 2 * d; c++)
+  memcpy(to + tall, s->prior->slope, cells * d * sizeof(double));
+  memcpy(to + tall + cells * d, s->prior->intercept, cells * sizeof(double));
+  to += tall + cells * (d + 1);
+  for (size_t c = 0; c < cells; c++)
     to[c] = s->prior->variance[c];
-  to[2 * d] = s->model->noise.value;
+  to[cells] = s->model->noise.value;
 }
 
 /* |after - before| / |after|; 0 where both are 0. */
@@ -247,11 +251,11 @@ static double relative_change(const double *before, const double *after, size_t 
 
 /* Slopes and intercepts as those of latents of mean square 1. */
 static void standardise_prior(const gaussian_em *s, double *packed) {
-  size_t d = (size_t)s->prior->d;
-  double *slope = packed + (size_t)s->data->q * d, *intercept = slope + 2 * d * d;
+  size_t d = (size_t)s->prior->d, states = (size_t)s->prior->graph.n_states;
+  double *slope = packed + (size_t)s->data->q * d, *intercept = slope + n_cells(s) * d;
   for (size_t j = 0; j < d; j++) {
     double size = sqrt(s->moments.second[j + j * d] / s->data->rows);
-    for (size_t c = 2 * j; c < 2 * j + 2; c++) {
+    for (size_t c = j * states; c < (j + 1) * states; c++) {
       intercept[c] /= size;
       for (size_t k = 0; k < d; k++)
         slope[k + c * d] *= sqrt(s->moments.second[k + k * d] / s->data->rows) / size;
@@ -262,7 +266,7 @@ static void standardise_prior(const gaussian_em *s, double *packed) {
 /* The largest change among A, slopes and intercepts, and the variances, each relative. In no units:
  * slopes and intercepts are standardised in place. */
 static double change_of(const gaussian_em *s, double *before, double *after) {
-  size_t d = (size_t)s->prior->d, tall = (size_t)s->data->q * d, prior = 2 * d * (d + 1);
+  size_t d = (size_t)s->prior->d, tall = (size_t)s->data->q * d, prior = n_cells(s) * (d + 1);
   standardise_prior(s, before);
   standardise_prior(s, after);
   double change = fmax(relative_change(before, after, tall),
@@ -275,11 +279,10 @@ static double change_of(const gaussian_em *s, double *before, double *after) {
 /* The prior of the start: regressions among the latents under a flat one. */
 static int start_prior(gaussian_em *s) {
   linear_prior *prior = s->prior;
-  size_t d = (size_t)prior->d;
-  for (size_t c = 0; c < 2 * d; c++)
+  for (size_t c = 0; c < n_cells(s); c++)
     prior->variance[c] = INFINITY;
   int status = find_moments(s);
-  for (size_t c = 0; c < 2 * d; c++)
+  for (size_t c = 0; c < n_cells(s); c++)
     prior->variance[c] = 1; /* where there are no rows */
   if (status == STATUS_OK)
     status = linear_prior_fit(prior, s->moments.latents, s->data->n_groups, &s->regression);
@@ -292,8 +295,8 @@ static void record(gaussian_em *s) {
   s->trace[GAUSSIAN_SIGMA2 * rows + row] = s->model->noise.value;
   s->trace[GAUSSIAN_LOGLIK * rows + row] = s->loglik;
   s->trace[GAUSSIAN_CHANGE * rows + row] = s->change;
-  for (int c = 0; c < 2 * s->prior->d; c++)
-    s->trace[(size_t)(GAUSSIAN_VARIANCES + c) * rows + row] = s->prior->variance[c];
+  for (size_t c = 0; c < n_cells(s); c++)
+    s->trace[(GAUSSIAN_VARIANCES + c) * rows + row] = s->prior->variance[c];
 }
 
 int gaussian_em_run(gaussian_em *s) {

@@ -42,7 +42,7 @@ typedef struct {
   void *ctx;
 } gaussian_em_settings;
 
-/* Columns of the trace; the variances of the 2 d cells follow. */
+/* Columns of the trace; the variances of the cells follow. */
 enum { GAUSSIAN_SIGMA2, GAUSSIAN_LOGLIK, GAUSSIAN_CHANGE, GAUSSIAN_VARIANCES };
 
 /* Their names, in their order. */
@@ -67,7 +67,7 @@ typedef struct {
   measurement *model; /* A in the coordinates of y */
   linear_prior *prior;
   int prior_given;
-  double *trace; /* max_iter x (GAUSSIAN_VARIANCES + 2 d) */
+  double *trace; /* max_iter x (GAUSSIAN_VARIANCES + cells) */
   double loglik, change;
   int iterations, converged;
   /* by gaussian_em_prepare() */

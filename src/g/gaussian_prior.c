@@ -4,10 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-int linear_prior_parents(const linear_prior *m, int node, int state) {
-  return m->perfect && state == 1 ? 0 : m->n_coord[node] - 1;
-}
-
 gaussian_posterior gaussian_posterior_new(int d, allocator alloc) {
   size_t square = (size_t)d * (size_t)d;
   gaussian_posterior g = {.shift = alloc((size_t)d, sizeof(double)),
@@ -18,8 +14,9 @@ gaussian_posterior gaussian_posterior_new(int d, allocator alloc) {
 
 /* root += r r' / v and shift += r b / v, r the unit vector of the node less its slopes. */
 static void add_node(const linear_prior *m, int node, int state, gaussian_posterior *out) {
-  int cell = 2 * node + state, d = m->d, size = 1 + linear_prior_parents(m, node, state);
-  const int *coord = m->coord[node];
+  int cell = graph_cell(&m->graph, node, state), d = m->d;
+  int size = 1 + graph_acting(&m->graph, node, state);
+  const int *coord = m->graph.family[node];
   const double *slope = m->slope + (size_t)cell * (size_t)d;
   double v = m->variance[cell], b = m->intercept[cell];
   for (int k = 0; k < size; k++) {
@@ -66,7 +63,7 @@ regression_work regression_work_new(int d, allocator alloc) {
  * returns their weight. */
 static double pool_family(const linear_prior *m, int node, int state, int size,
                           const latent_moments *group, int n_groups, regression_work *w) {
-  const int *coord = m->coord[node];
+  const int *coord = m->graph.family[node];
   double weight = 0;
   memset(w->mean, 0, (size_t)size * sizeof(double));
   memset(w->cov, 0, (size_t)(size * size) * sizeof(double));
@@ -89,7 +86,7 @@ static double pool_family(const linear_prior *m, int node, int state, int size,
 
 /* Regression of the first variable of the pooled family on the others. */
 static int fit_cell(linear_prior *m, int node, int state, int size, regression_work *w) {
-  int cell = 2 * node + state, parents = size - 1, one = 1, info = 0;
+  int cell = graph_cell(&m->graph, node, state), parents = size - 1, one = 1, info = 0;
   double *slope = m->slope + (size_t)cell * (size_t)m->d;
   for (int k = 0; k < parents; k++) {
     w->slopes[k] = w->cov[k + 1];
@@ -105,7 +102,7 @@ static int fit_cell(linear_prior *m, int node, int state, int size, regression_w
   for (int k = 0; k < parents; k++) {
     v -= w->slopes[k] * w->cov[k + 1];
     b -= w->slopes[k] * w->mean[k + 1];
-    slope[m->coord[node][k + 1]] = w->slopes[k];
+    slope[m->graph.family[node][k + 1]] = w->slopes[k];
   }
   m->floored += !(v > m->variance_floor);
   m->variance[cell] = v > m->variance_floor ? v : m->variance_floor;
@@ -115,8 +112,9 @@ static int fit_cell(linear_prior *m, int node, int state, int size, regression_w
 
 int linear_prior_fit(linear_prior *m, const latent_moments *group, int n_groups,
                      regression_work *w) {
-  for (int cell = 0; cell < 2 * m->d; cell++) {
-    int node = cell / 2, state = cell % 2, size = 1 + linear_prior_parents(m, node, state);
+  for (int cell = 0; cell < graph_cells(&m->graph); cell++) {
+    int node = graph_node(&m->graph, cell), state = graph_state(&m->graph, cell);
+    int size = 1 + graph_acting(&m->graph, node, state);
     if (pool_family(m, node, state, size, group, n_groups, w) == 0)
       continue;
     int status = fit_cell(m, node, state, size, w);

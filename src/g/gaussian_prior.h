@@ -6,26 +6,20 @@
  * Lambda m = sum_j r_j b_j / v_j, where r_j is the unit vector of j less the slopes of j and b_j
  * its intercept: no order of the nodes is needed. A standard normal prior is the case without
  * parents, intercepts 0 and variances 1.
- *
- * Cells, here as elsewhere: node j in target state c at 2 j + c.
  */
 #ifndef EBCRL_GAUSSIAN_PRIOR_H
 #define EBCRL_GAUSSIAN_PRIOR_H
 
-#include "workspace.h"
+#include "graph.h"
 
 typedef struct {
-  int d, perfect;               /* perfect: no parents in state 1 */
-  const int *const *coord;      /* d: the node and then its parents, from 0 */
-  const int *n_coord;           /* d */
-  double *intercept, *variance; /* 2 d */
-  double *slope;                /* 2 d x d, those of a cell together; 0 where there is no edge */
+  causal_graph graph;
+  int d;
+  double *intercept, *variance; /* by cell */
+  double *slope;                /* cells x d, those of a cell together; 0 where there is no edge */
   double variance_floor;
   int floored; /* variances held at the floor, added to */
 } linear_prior;
-
-/* Parents of a cell. */
-int linear_prior_parents(const linear_prior *m, int node, int state);
 
 /* The posterior N(K (Lambda m + A'x / sigma2), K), K = (Lambda + A'A / sigma2)^-1, for one
  * combination of targets. */

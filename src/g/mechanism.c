@@ -18,10 +18,15 @@ static size_t curve_size(int knots) {
   return (size_t)(knots - 1 + CURVE_INTERVALS_BEYOND) * ORDER;
 }
 
+/* The polynomials of an edge in a state of its child. */
+static double *curve_of(const mechanisms *m, int edge, int state) {
+  return m->curve + (size_t)(edge * m->graph.n_states + state) * curve_size(m->table.knots);
+}
+
 static void count_weights(const latent_sample *s, mechanism_cell *cell) {
   for (size_t i = 0; i < s->n; i++)
     for (int j = 0; j < s->d; j++)
-      cell[2 * j + row_state(s, i, j)].weight += row_weight(s, i);
+      cell[row_cell(s, i, j)].weight += row_weight(s, i);
 }
 
 static size_t sums_of(const mechanism_cell *cell) {
@@ -29,39 +34,39 @@ static size_t sums_of(const mechanism_cell *cell) {
   return m * m + m + 1;
 }
 
-double mechanism_stats_count(const int *n_coord, int d, int knots, int components) {
+double mechanism_stats_count(const causal_graph *g, int knots, int components) {
   double total = 0;
-  for (int j = 0; j < d; j++) {
-    double m = n_coord[j] > 1 ? (n_coord[j] - 1.0) * (knots + 2) : 1;
-    total += 2 * (m * m + m + 1);
+  for (int j = 0; j < g->d; j++) {
+    double m = fmax(1, graph_parents(g, j) * (knots + 2.0));
+    total += g->n_states * (m * m + m + 1);
   }
   return total * components;
 }
 
 mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, mechanism_settings set,
                           allocator alloc) {
-  size_t d = (size_t)g->d, largest = 1, components = (size_t)set.components;
-  size_t curves = (size_t)g->n_edges * 2;
+  size_t d = (size_t)g->d, cells = (size_t)graph_cells(g), largest = 1,
+         components = (size_t)set.components;
+  size_t curves = (size_t)(g->n_edges * g->n_states);
   int knots = set.knots;
   mechanisms m = {.graph = *g,
                   .penalty = penalty_new(PENALTY_DIFFERENCE, 2, knots, alloc),
                   .learn_lambda = set.learn_lambda,
-                  .cell = alloc(2 * d, sizeof(mechanism_cell)),
-                  .constant = alloc(2 * d, sizeof(double)),
-                  .variance = alloc(2 * d, sizeof(double)),
-                  .listens = alloc(2 * d, sizeof(int)),
+                  .cell = alloc(cells, sizeof(mechanism_cell)),
+                  .constant = alloc(cells, sizeof(double)),
+                  .variance = alloc(cells, sizeof(double)),
+                  .listens = alloc(cells, sizeof(int)),
                   .range = alloc(2 * d, sizeof(double)),
                   .curve_range = alloc(2 * d, sizeof(double)),
                   .curve = alloc(curves * curve_size(knots) + 1, sizeof(double)), /* not NULL */
-                  .noise = noise_mixture_new(set.components, 2 * g->d, alloc),
+                  .noise = noise_mixture_new(set.components, graph_cells(g), alloc),
                   .variance_floor = set.variance_floor,
                   .variance_step = 1};
   m.table = bspline_table_fill(knots, alloc((size_t)bspline_table_size(knots), sizeof(double)));
-  memset(m.cell, 0, 2 * d * sizeof(mechanism_cell));
-  for (int c = 0; c < 2 * g->d; c++) {
+  memset(m.cell, 0, cells * sizeof(mechanism_cell));
+  for (int c = 0; c < graph_cells(g); c++) {
     mechanism_cell *cell = &m.cell[c];
-    int j = c / 2, cut = set.perfect && c % 2 == 1;
-    cell->parents = cut ? 0 : g->first_in[j + 1] - g->first_in[j];
+    cell->parents = graph_acting(g, graph_node(g, c), graph_state(g, c));
     cell->n_coef = cell->parents ? cell->parents * m.table.n_basis : 1;
     cell->at = m.n_stats;
     cell->theta = alloc((size_t)cell->n_coef, sizeof(double));
@@ -130,7 +135,7 @@ void mechanism_gradient(const mechanisms *m, const latent_block *b, double *grad
     const double *range = m->curve_range + 2 * g->parent[edge];
     for (int i = 0; i < b->rows; i++)
       b->trial[i] = b->precision[at + i] * (b->z[at + i] - b->mean[at + i]);
-    add_slopes(m->curve + (size_t)edge * 2 * size, (int)size, knots, range[0],
+    add_slopes(curve_of(m, edge, 0), (int)size, knots, range[0],
                (knots - 1) / (range[1] - range[0]), b->state + at, b->z + from, b->trial, b->rows,
                gradient + from);
   }
@@ -142,7 +147,7 @@ static void spline_effect(const void *context, int edge, const int *state, const
   int knots = m->table.knots, parent = m->graph.parent[edge];
   const double *range = m->curve_range + 2 * parent;
   size_t size = curve_size(knots);
-  curve_values(m->curve + (size_t)edge * 2 * size, (int)size, knots, range[0],
+  curve_values(curve_of(m, edge, 0), (int)size, knots, range[0],
                (knots - 1) / (range[1] - range[0]), state, z, rows, out);
 }
 
@@ -175,15 +180,13 @@ static void fill_curve(const bspline_table *t, const double *theta, double *curv
 }
 
 void mechanism_curves(mechanisms *m) {
-  size_t size = curve_size(m->table.knots);
   memcpy(m->curve_range, m->range, 2 * (size_t)m->graph.d * sizeof(double));
   for (int edge = 0; edge < m->graph.n_edges; edge++) {
     int j = m->graph.child[edge], k = edge - m->graph.first_in[j];
-    for (int state = 0; state < 2; state++) {
-      const mechanism_cell *cell = &m->cell[2 * j + state];
+    for (int state = 0; state < m->graph.n_states; state++) {
+      const mechanism_cell *cell = &m->cell[graph_cell(&m->graph, j, state)];
       if (cell->parents > 0)
-        fill_curve(&m->table, cell->theta + k * m->table.n_basis,
-                   m->curve + (2 * (size_t)edge + (size_t)state) * size);
+        fill_curve(&m->table, cell->theta + k * m->table.n_basis, curve_of(m, edge, state));
     }
   }
 }
@@ -235,7 +238,7 @@ void mechanism_add(const mechanisms *m, const mechanism_basis *w, const latent_s
       fill_basis(m, w, b, k);
   for (int j = 0; j < g->d; j++)
     for (int i = 0; i < b->rows; i++) {
-      const mechanism_cell *cell = &m->cell[2 * j + b->state[j * BLOCK_ROWS + i]];
+      const mechanism_cell *cell = &m->cell[graph_cell(g, j, b->state[j * BLOCK_ROWS + i])];
       size_t size = (size_t)cell->n_coef;
       double z = b->z[j * BLOCK_ROWS + i], weight = s->omega[b->domain[i]];
       double *gram = stats + cell->at + (size_t)b->label[j * BLOCK_ROWS + i] * sums_of(cell);
@@ -447,7 +450,7 @@ static int fit_mixture_cell(mechanisms *m, int c, const double *stats) {
 
 int mechanism_fit(mechanisms *m, const double *stats) {
   int status = STATUS_OK;
-  for (int c = 0; c < 2 * m->graph.d && status == STATUS_OK; c++)
+  for (int c = 0; c < graph_cells(&m->graph) && status == STATUS_OK; c++)
     if (m->cell[c].weight > 0)
       status = m->noise.n > 1 ? fit_mixture_cell(m, c, stats) : fit_cell(m, c, stats, 0);
   mechanism_curves(m);
@@ -456,9 +459,9 @@ int mechanism_fit(mechanisms *m, const double *stats) {
 
 int mechanism_start(mechanisms *m, const double *stats, const double *error) {
   int status = STATUS_OK;
-  for (int c = 0; c < 2 * m->graph.d && status == STATUS_OK; c++)
+  for (int c = 0; c < graph_cells(&m->graph) && status == STATUS_OK; c++)
     if (m->cell[c].weight > 0) {
-      status = fit_cell(m, c, stats, error[c / 2]);
+      status = fit_cell(m, c, stats, error[graph_node(&m->graph, c)]);
       noise_split(&m->noise, c, m->variance[c]);
     }
   mechanism_curves(m);

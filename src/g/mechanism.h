@@ -1,5 +1,5 @@
 /* Additive spline mechanisms: E[z_j | parents] in state c is sum_k f_kjc(z_k), or a constant where
- * j has no parents or a perfect intervention cut them off.
+ * j has no parents or its state cuts them off.
  *
  * Given the latents, coefficients and variance of a cell (node, state) are a penalised regression
  *   theta = (G + sum_k lambda_k P + jitter I)^-1 r,  v = (s - 2 theta'r + theta'G theta) / w,
@@ -42,13 +42,13 @@ typedef struct {
   bspline_table table;
   penalty penalty;
   int learn_lambda;            /* by generalised Fellner-Schall steps, else held */
-  mechanism_cell *cell;        /* 2 d */
-  double *constant, *variance; /* 2 d */
+  mechanism_cell *cell;        /* by cell */
+  double *constant, *variance; /* by cell */
   noise_mixture noise;
-  int *listens;        /* 2 d */
+  int *listens;        /* by cell */
   double *range;       /* 2 x d: knots of the statistics */
   double *curve_range; /* 2 x d: knots of the curves */
-  double *curve;       /* n_edges x 2 x (knots + 1) x ORDER: polynomials by interval */
+  double *curve;       /* n_edges x n_states x (knots + 1) x ORDER: polynomials by interval */
   double variance_floor;
   double variance_step;  /* the least, see stepped() in noise.h; 1: variances are what fits */
   int floored, jittered; /* cells, counted over the fits */
@@ -57,7 +57,6 @@ typedef struct {
 } mechanisms;
 
 typedef struct {
-  int perfect; /* parents do not act on a targeted node */
   int knots;
   double lambda;
   int learn_lambda;
@@ -68,8 +67,8 @@ typedef struct {
 mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, mechanism_settings set,
                           allocator alloc);
 
-/* Doubles of the statistics, as if all parents acted in both states. */
-double mechanism_stats_count(const int *n_coord, int d, int knots, int components);
+/* Doubles of the statistics, as if all parents acted in all states. */
+double mechanism_stats_count(const causal_graph *g, int knots, int components);
 
 /* The prior that the mechanisms make, for as long as `m` stays where it is. */
 causal_prior mechanism_prior(const mechanisms *m);

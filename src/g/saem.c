@@ -367,7 +367,7 @@ static void record(saem_state *s, double change, double acceptance, double shift
   s->trace[SAEM_ACCEPTANCE * rows + row] = acceptance;
   s->trace[SAEM_OBJECTIVE * rows + row] = saem_objective(s);
   s->trace[SAEM_SHIFT * rows + row] = shift;
-  for (int c = 0; c < 2 * s->rows->d; c++)
+  for (int c = 0; c < graph_cells(&s->mech->graph); c++)
     s->trace[(size_t)(SAEM_VARIANCES + c) * rows + row] = s->mech->variance[c];
 }
 

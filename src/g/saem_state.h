@@ -19,7 +19,7 @@ typedef struct {
   void *ctx;
 } saem_settings;
 
-/* Columns of the trace; the variances of the 2 d cells follow. objective: log density of x and the
+/* Columns of the trace; the variances of the cells follow. objective: log density of x and the
  * draws, a row, at its maximum in sigma2 and variances, up to a constant. shift: saem_shift(). */
 enum { SAEM_SIGMA2, SAEM_CHANGE, SAEM_ACCEPTANCE, SAEM_OBJECTIVE, SAEM_SHIFT, SAEM_VARIANCES };
 
@@ -71,7 +71,7 @@ typedef struct {
   latent_sampler sampler;
   saem_chains chain;
   saem_place at;
-  double *trace; /* (burn_in + iterations) x (SAEM_VARIANCES + 2 d) */
+  double *trace; /* (burn_in + iterations) x (SAEM_VARIANCES + cells) */
   /* by saem_prepare() */
   saem_statistics stats;
   saem_record record;

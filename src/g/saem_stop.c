@@ -10,7 +10,7 @@ static size_t tall(const saem_state *s) {
 }
 
 size_t saem_fitted_length(const saem_state *s) {
-  return tall(s) + 2 + 2 * (size_t)s->rows->d;
+  return tall(s) + 2 + (size_t)graph_cells(&s->mech->graph);
 }
 
 /* Groups of what is watched: log sigma2; log variances of the cells; A'A of start and present;
@@ -24,11 +24,11 @@ static size_t group_size(const saem_state *s, int group) {
   case GROUP_SIGMA2:
     return 1;
   case GROUP_VARIANCES:
-    return 2 * d;
+    return (size_t)graph_cells(&s->mech->graph);
   case GROUP_MIXING:
     return d * d;
   default:
-    return 2 * PROBES * (size_t)s->mech->graph.n_edges;
+    return PROBES * (size_t)(s->mech->graph.n_states * s->mech->graph.n_edges);
   }
 }
 
@@ -41,7 +41,7 @@ size_t saem_watched_length(const saem_state *s) {
 
 double saem_objective(const saem_state *s) {
   double n = (double)s->rows->n, sum = s->model->p * log(s->model->noise.value);
-  for (int c = 0; c < 2 * s->rows->d; c++)
+  for (int c = 0; c < graph_cells(&s->mech->graph); c++)
     if (s->mech->cell[c].weight > 0)
       sum += s->mech->cell[c].weight / n * log(s->mech->variance[c]);
   return -0.5 * sum;
@@ -56,7 +56,7 @@ void saem_watch(saem_state *s) {
   size_t p = (size_t)s->model->p;
   double *v = s->record.values;
   *v++ = log(s->model->noise.value);
-  for (int c = 0; c < 2 * d; c++)
+  for (int c = 0; c < graph_cells(&s->mech->graph); c++)
     *v++ = log_variance(s, c);
   for (int j = 0; j < d; j++)
     for (int k = 0; k < d; k++) {
@@ -67,7 +67,7 @@ void saem_watch(saem_state *s) {
     }
   const causal_prior *prior = &s->sampler.prior;
   for (int edge = 0; edge < prior->graph.n_edges; edge++)
-    for (int state = 0; state < 2; state++, v += PROBES) {
+    for (int state = 0; state < prior->graph.n_states; state++, v += PROBES) {
       const int states[PROBES] = {state, state, state};
       const double *at = s->record.probe + PROBES * prior->graph.parent[edge];
       prior->effect(prior->context, edge, states, at, PROBES, v);
@@ -84,7 +84,7 @@ void saem_keep(saem_state *s) {
     *v++ = s->model->mixing[g];
   *v++ = s->model->noise.value;
   *v++ = saem_objective(s);
-  for (int c = 0; c < 2 * s->rows->d; c++)
+  for (int c = 0; c < graph_cells(&s->mech->graph); c++)
     *v++ = log_variance(s, c);
   batch_means_add(&s->record.fitted, s->record.values);
 }
@@ -138,10 +138,11 @@ static double mixing_sampling(const saem_state *s) {
 static double variance_sampling(const saem_state *s) {
   int d = s->rows->d;
   double sum = 0;
-  for (int c = 0; c < 2 * d; c++)
+  for (int c = 0; c < graph_cells(&s->mech->graph); c++)
     if (s->mech->cell[c].weight > 0) {
       double ratio =
-          1 + s->model->noise.value / (s->model->gram[c / 2 * (d + 1)] * s->mech->variance[c]);
+          1 + s->model->noise.value /
+                  (s->model->gram[graph_node(&s->mech->graph, c) * (d + 1)] * s->mech->variance[c]);
       sum += 2 / s->mech->cell[c].weight * ratio * ratio;
     }
   return sum;
@@ -155,7 +156,7 @@ void saem_precision(const saem_state *s, double ratio[2]) {
   ratio[0] = sqrt(sum / mixing_sampling(s));
   squared += 2;
   sum = 0;
-  for (int c = 0; c < 2 * s->rows->d; c++)
+  for (int c = 0; c < graph_cells(&s->mech->graph); c++)
     sum += squared[c];
   ratio[1] = sqrt(sum / variance_sampling(s));
 }

@@ -14,7 +14,7 @@ void sampler_load(const latent_sampler *s, latent_block *b, size_t start, int ro
   for (int i = 0; i < rows; i++)
     b->domain[i] = s->rows->env[start + (size_t)i] - 1;
   for (int j = 0; j < s->prior.graph.d; j++) {
-    const double *variance = s->prior.variance + 2 * j;
+    const double *variance = s->prior.variance + graph_cell(&s->prior.graph, j, 0);
     int at = j * BLOCK_ROWS;
     memcpy(b->z + at, z + (size_t)j * n + start, bytes);
     memcpy(b->projected + at, projected + (size_t)j * n + start, bytes);
@@ -34,8 +34,9 @@ void sampler_refresh(const latent_sampler *s, latent_block *b) {
   for (int j = 0; j < g->d; j++) {
     double *mean = b->mean + j * BLOCK_ROWS;
     const int *state = b->state + j * BLOCK_ROWS;
+    const double *constant = s->prior.constant + graph_cell(g, j, 0);
     for (int i = 0; i < b->rows; i++)
-      mean[i] = s->prior.constant[2 * j + state[i]];
+      mean[i] = constant[state[i]];
     for (int e = g->first_in[j]; e < g->first_in[j + 1]; e++) {
       s->prior.effect(s->prior.context, e, state, b->z + g->parent[e] * BLOCK_ROWS, b->rows,
                       b->change);
@@ -171,7 +172,7 @@ static void draw_labels(const latent_sampler *s, latent_block *b, uint32_t sweep
   for (int j = 0; j < d; j++) {
     rng_units(s->seed, sweep, (uint32_t)(d + j), b->start, b->rows, b->trial);
     for (int i = 0, at = j * BLOCK_ROWS; i < b->rows; i++, at++) {
-      int c = 2 * j + b->state[at];
+      int c = graph_cell(&s->prior.graph, j, b->state[at]);
       double centre = b->mean[at] - b->shift[at];
       b->label[at] = noise_label(noise, c, b->z[at] - centre, b->trial[i]);
       int g = noise->n * c + b->label[at];

@@ -15,8 +15,7 @@ static const double RIDGE = 1e-6;
 enum { CHEAP = 64, ROWS_EACH = 20 };
 
 static int slopes(const mechanisms *m, int cell) {
-  int j = cell / 2;
-  return m->listens[cell] ? m->graph.first_in[j + 1] - m->graph.first_in[j] : 0;
+  return m->listens[cell] ? graph_parents(&m->graph, graph_node(&m->graph, cell)) : 0;
 }
 
 shear_plan shear_plan_new(const mechanisms *m, const int *tied, size_t n) {
@@ -25,7 +24,7 @@ shear_plan shear_plan_new(const mechanisms *m, const int *tied, size_t n) {
   for (int g = 0; g < d * d; g++)
     s.n_shears += g % (d + 1) && !tied[g];
   s.count = s.n_shears;
-  for (int cell = 0; cell < 2 * d; cell++)
+  for (int cell = 0; cell < graph_cells(&m->graph); cell++)
     s.count += slopes(m, cell) + 2;
   size_t wanted = (size_t)s.count / CHEAP, most = n / (ROWS_EACH * (size_t)s.count);
   if (wanted > 1 && most > 1)
@@ -72,8 +71,9 @@ static void variance_column(const latent_block *b, int j, int state, double *out
 }
 
 static void mechanism_columns(const mechanisms *m, const latent_block *b, double *wide) {
-  for (int cell = 0; cell < 2 * m->graph.d; cell++) {
-    int j = cell / 2, state = cell % 2, n_slopes = slopes(m, cell);
+  for (int cell = 0; cell < graph_cells(&m->graph); cell++) {
+    int j = graph_node(&m->graph, cell), state = graph_state(&m->graph, cell);
+    int n_slopes = slopes(m, cell);
     for (int k = 0; k < n_slopes; k++, wide += BLOCK_ROWS)
       mean_column(b, j, state, b->z + m->graph.parent[m->graph.first_in[j] + k] * BLOCK_ROWS, wide);
     mean_column(b, j, state, NULL, wide);

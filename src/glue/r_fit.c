@@ -11,14 +11,15 @@ SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features,
   latent_sample s = sample_from(env, targets, omega);
   const char *fields[] = {"rows", "coefficients", "solver", "bytes", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SEXP rows = Rf_allocVector(REALSXP, 2 * s.d);
+  int cells = s.d * s.n_states;
+  SEXP rows = Rf_allocVector(REALSXP, cells);
   SET_VECTOR_ELT(out, 0, rows);
-  SEXP coefficients = Rf_allocVector(REALSXP, 2 * s.d);
+  SEXP coefficients = Rf_allocVector(REALSXP, cells);
   SET_VECTOR_ELT(out, 1, coefficients);
-  SEXP solver = Rf_allocVector(INTSXP, 2 * s.d);
+  SEXP solver = Rf_allocVector(INTSXP, cells);
   SET_VECTOR_ELT(out, 2, solver);
   const score_model *m = score_plan_from(&s, parents, control);
-  for (int c = 0; c < 2 * s.d; c++) {
+  for (int c = 0; c < cells; c++) {
     REAL(rows)[c] = (double)m->cell[c].n_rows;
     REAL(coefficients)[c] = (double)cell_coefficients(&m->cell[c]);
     INTEGER(solver)[c] = (int)m->cell[c].solver;
@@ -29,9 +30,9 @@ SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features,
                              list_number(control, "max_iter") * TRACE_COLUMNS) *
                                 sizeof(double);
   if (list_int(control, "gaussian"))
-    bytes += reference_doubles(n, d, s.n_domains) * sizeof(double);
+    bytes += reference_doubles(n, d, s.n_states, s.n_domains) * sizeof(double);
   if (m->set.cross_validate)
-    bytes += smoothing_bytes(n, d, s.n_domains);
+    bytes += smoothing_bytes(n, d, cells, s.n_domains);
   SET_VECTOR_ELT(out, 3, Rf_ScalarReal(bytes));
   UNPROTECT(1);
   return out;
@@ -67,8 +68,7 @@ static estep_state estep_from(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP
 
 /* An empty reference for `least` target sets or more. group: that of each domain, from 0; NULL for
  * no reference. */
-static gaussian_reference *reference_from(const estep_state *e, SEXP group, int least,
-                                          SEXP parents) {
+static gaussian_reference *reference_from(const estep_state *e, SEXP group, int least) {
   if (Rf_isNull(group))
     return NULL;
   int n_groups = least, most = least + e->rows.n_domains;
@@ -79,9 +79,8 @@ static gaussian_reference *reference_from(const estep_state *e, SEXP group, int 
       Rf_error("internal error: a group is out of range");
   for (int k = 0; k < Rf_length(group); k++)
     n_groups = INTEGER(group)[k] >= n_groups ? INTEGER(group)[k] + 1 : n_groups;
-  family_coords families = family_coords_from(parents, e->rows.d);
-  return reference_new(&e->rows, INTEGER(group), n_groups, families.coord, families.n_coord,
-                       e->score->set.perfect, e->score->shards.n_shards, r_allocator);
+  return reference_new(&e->rows, INTEGER(group), n_groups, &e->score->graph,
+                       e->score->shards.n_shards, r_allocator);
 }
 
 /* The parts of a reference that the fit keeps, in the order of reference_fields. */
@@ -97,15 +96,15 @@ static void reference_parts(const gaussian_reference *r, double *parts[REFERENCE
 static SEXP reference_list(const gaussian_reference *r) {
   if (!r)
     return R_NilValue;
-  int d = r->d;
+  int d = r->d, states = r->scm.graph.n_states;
   double *part[REFERENCE_PARTS];
   reference_parts(r, part);
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, reference_fields));
   SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, d, r->n_groups));
   SET_VECTOR_ELT(out, 1, Rf_alloc3DArray(REALSXP, d, d, r->n_groups));
-  SET_VECTOR_ELT(out, 2, Rf_allocMatrix(REALSXP, 2, d));
-  SET_VECTOR_ELT(out, 3, Rf_allocMatrix(REALSXP, 2, d));
-  SET_VECTOR_ELT(out, 4, Rf_alloc3DArray(REALSXP, d, 2, d));
+  SET_VECTOR_ELT(out, 2, Rf_allocMatrix(REALSXP, states, d));
+  SET_VECTOR_ELT(out, 3, Rf_allocMatrix(REALSXP, states, d));
+  SET_VECTOR_ELT(out, 4, Rf_alloc3DArray(REALSXP, d, states, d));
   for (int k = 0; k < REFERENCE_PARTS; k++) {
     SEXP value = VECTOR_ELT(out, k);
     memcpy(REAL(value), part[k], (size_t)XLENGTH(value) * sizeof(double));
@@ -118,15 +117,15 @@ static SEXP reference_list(const gaussian_reference *r) {
 /* The reference of a fit (or NULL) for other rows: `fitted` has its parts and the group of each
  * domain, numbers from the fit's number of target sets on standing for sets that it has not seen.
  */
-static int use_reference(estep_state *e, SEXP fitted, SEXP parents) {
+static int use_reference(estep_state *e, SEXP fitted) {
   if (Rf_isNull(fitted))
     return STATUS_OK;
   int n_known = Rf_ncols(list_element(fitted, "mean"));
-  e->reference = reference_from(e, list_element(fitted, "group"), n_known, parents);
+  e->reference = reference_from(e, list_element(fitted, "group"), n_known);
   double *part[REFERENCE_PARTS];
   reference_parts(e->reference, part);
-  size_t d = (size_t)e->rows.d, known = (size_t)n_known;
-  const size_t length[REFERENCE_PARTS] = {d * known, d * d * known, 2 * d, 2 * d, 2 * d * d};
+  size_t d = (size_t)e->rows.d, known = (size_t)n_known, cells = (size_t)e->score->n_cells;
+  const size_t length[REFERENCE_PARTS] = {d * known, d * d * known, cells, cells, cells * d};
   for (int k = 0; k < REFERENCE_PARTS; k++)
     memcpy(part[k], list_doubles(fitted, reference_fields[k], length[k]),
            length[k] * sizeof(double));
@@ -139,8 +138,8 @@ static const char *const cell_fields[CELL_VALUES] = {"lambda", "loss", "cg_itera
                                                      "unconverged"};
 
 static SEXP cell_values(const score_model *m, int what) {
-  SEXP out = PROTECT(Rf_allocVector(REALSXP, 2 * m->d));
-  for (int c = 0; c < 2 * m->d; c++) {
+  SEXP out = PROTECT(Rf_allocVector(REALSXP, m->n_cells));
+  for (int c = 0; c < m->n_cells; c++) {
     const score_cell *cell = &m->cell[c];
     const double value[] = {cell->lambda, cell->loss, cell->cg_iterations, cell->jittered,
                             cell->unconverged};
@@ -167,16 +166,17 @@ static SEXP floored_by_domain(const estep_state *e) {
 static void load_theta(score_model *m, SEXP theta) {
   if (!Rf_isNewList(theta) || Rf_length(theta) != m->d)
     Rf_error("internal error: one list of coefficients a node is needed");
-  for (int c = 0; c < 2 * m->d; c++) {
-    SEXP node = VECTOR_ELT(theta, c / 2);
-    if (!Rf_isNewList(node) || Rf_length(node) != 2)
-      Rf_error("internal error: node %d has no two states", c / 2 + 1);
-    SEXP value = VECTOR_ELT(node, c % 2);
+  for (int c = 0; c < m->n_cells; c++) {
+    int state = graph_state(&m->graph, c), j = graph_node(&m->graph, c);
+    SEXP node = VECTOR_ELT(theta, j);
+    if (!Rf_isNewList(node) || Rf_length(node) != m->graph.n_states)
+      Rf_error("internal error: node %d has another number of states", j + 1);
+    SEXP value = VECTOR_ELT(node, state);
     if (m->cell[c].n_rows == 0)
       continue;
     size_t n_coef = cell_coefficients(&m->cell[c]);
     if (!Rf_isReal(value) || (size_t)XLENGTH(value) != n_coef)
-      Rf_error("internal error: node %d has no coefficients for state %d", c / 2 + 1, c % 2);
+      Rf_error("internal error: node %d has no coefficients for state %d", j + 1, state);
     memcpy(m->cell[c].theta, REAL(value), n_coef * sizeof(double));
   }
 }
@@ -203,8 +203,8 @@ static void resume(em_state *em, SEXP earlier) {
   em->trace.iterations = (int)done;
   em->change_latents = list_number(earlier, "change_latents");
   em->e.eta = list_number(earlier, "eta");
-  const double *lambda = list_doubles(earlier, "lambda", 2 * (size_t)em->e.rows.d);
-  for (int c = 0; c < 2 * em->e.rows.d; c++)
+  const double *lambda = list_doubles(earlier, "lambda", (size_t)em->e.score->n_cells);
+  for (int c = 0; c < em->e.score->n_cells; c++)
     em->e.score->cell[c].lambda = lambda[c];
   load_theta(em->e.score, list_element(earlier, "theta"));
 }
@@ -271,7 +271,7 @@ SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init,
   e->model->scale = put_copy(out, "scale", list_element(init, "scale"));
   e->y = (double *)r_allocator(n * d, sizeof(double));
   e->rows.y = e->y;
-  e->reference = reference_from(e, list_element(control, "reference"), 0, parents);
+  e->reference = reference_from(e, list_element(control, "reference"), 0);
   em.smoothing = smoothing_from(&e->rows, control);
   em.trace.value = trace_into(out, em.trace.max_iter);
   resume(&em, list_element(init, "resume"));
@@ -313,7 +313,7 @@ SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP contro
     Rf_error("internal error: the scale matrix has no eigenvalues");
 
   estep_project(&e);
-  int status = use_reference(&e, list_element(model, "reference"), parents);
+  int status = use_reference(&e, list_element(model, "reference"));
   if (status == STATUS_OK)
     estep_moments(&e, 1);
 

@@ -7,14 +7,14 @@
 
 /* prior: intercept (2 x d), slope (d x 2 x d: parent, state, node), variance (2 x d). The vectors
  * are the list's own. */
-static linear_prior prior_from(SEXP prior, const family_coords *families, int d, SEXP control) {
-  linear_prior m = {.d = d,
-                    .perfect = list_int(control, "perfect"),
-                    .coord = families->coord,
-                    .n_coord = families->n_coord,
-                    .intercept = list_doubles(prior, "intercept", 2 * (size_t)d),
-                    .slope = list_doubles(prior, "slope", 2 * (size_t)d * (size_t)d),
-                    .variance = list_doubles(prior, "variance", 2 * (size_t)d),
+static linear_prior prior_from(SEXP prior, SEXP parents, int d, SEXP control) {
+  causal_graph graph = graph_from(parents, d, list_int(control, "perfect"));
+  size_t cells = (size_t)graph_cells(&graph);
+  linear_prior m = {.graph = graph,
+                    .d = d,
+                    .intercept = list_doubles(prior, "intercept", cells),
+                    .slope = list_doubles(prior, "slope", cells * (size_t)d),
+                    .variance = list_doubles(prior, "variance", cells),
                     .variance_floor = list_number(control, "variance_floor")};
   return m;
 }
@@ -79,12 +79,11 @@ SEXP gaussian_fit(SEXP moments, SEXP targets, SEXP parents, SEXP init, SEXP cont
                           "converged", "change", "counts", "status", ""};
   int d = Rf_ncols(targets), max_iter = list_int(control, "max_iter");
   set_moments data = moments_from(moments, targets, list_number(control, "p"));
-  family_coords families = family_coords_from(parents, d);
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   double *mixing = put_copy(out, "mixing", list_element(init, "mixing"));
   SEXP own = PROTECT(prior_copy(list_element(init, "prior")));
   put(out, "prior", own);
-  linear_prior prior = prior_from(own, &families, d, control);
+  linear_prior prior = prior_from(own, parents, d, control);
   gaussian_em s = {
       .data = &data,
       .set = {.max_iter = max_iter,
@@ -94,7 +93,8 @@ SEXP gaussian_fit(SEXP moments, SEXP targets, SEXP parents, SEXP init, SEXP cont
       .model = plain_measurement_from(mixing, list_number(init, "sigma2"), control, data.q, d),
       .prior = &prior,
       .prior_given = list_int(init, "given"),
-      .trace = put_matrix(out, "trace", (size_t)max_iter, GAUSSIAN_VARIANCES + 2 * (size_t)d)};
+      .trace = put_matrix(out, "trace", (size_t)max_iter,
+                          GAUSSIAN_VARIANCES + (size_t)graph_cells(&prior.graph))};
   name_columns(list_element(out, "trace"), gaussian_columns, GAUSSIAN_VARIANCES);
   gaussian_em_prepare(&s, r_allocator);
 
@@ -126,8 +126,7 @@ SEXP gaussian_rows(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEX
   if ((size_t)Rf_nrows(x) != rows.n)
     Rf_error("internal error: x and env have different numbers of rows");
   const double *mixing = list_doubles(model, "mixing", (size_t)Rf_ncols(x) * (size_t)rows.d);
-  family_coords families = family_coords_from(parents, rows.d);
-  linear_prior prior = prior_from(list_element(model, "prior"), &families, rows.d, control);
+  linear_prior prior = prior_from(list_element(model, "prior"), parents, rows.d, control);
   SEXP deviate = list_element(control, "deviate");
   gaussian_latents post = {.n_probs = Rf_length(deviate),
                            .deviate = REAL(deviate),

@@ -42,8 +42,8 @@ SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP co
   double *score = (double *)R_alloc(d * BLOCK_ROWS, sizeof(double));
   double *dscore = (double *)R_alloc(d * BLOCK_ROWS, sizeof(double));
   double *jacobian = (double *)R_alloc(d * d * BLOCK_ROWS, sizeof(double));
-  double *loss = (double *)r_allocator(2 * d, sizeof(double)), total = 0;
-  memset(loss, 0, 2 * d * sizeof(double));
+  double *loss = (double *)r_allocator((size_t)m->n_cells, sizeof(double)), total = 0;
+  memset(loss, 0, (size_t)m->n_cells * sizeof(double));
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, (int)n, s.d));
   SET_VECTOR_ELT(out, 2, Rf_allocMatrix(REALSXP, (int)n, s.d));
@@ -65,7 +65,7 @@ SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP co
       memcpy(REAL(VECTOR_ELT(out, 2)) + j * n + start, dscore + j * BLOCK_ROWS, bytes);
     }
   }
-  for (size_t c = 0; c < 2 * d; c++)
+  for (int c = 0; c < m->n_cells; c++)
     total += loss[c];
   SET_VECTOR_ELT(out, 0, theta_list(m));
   memcpy(REAL(VECTOR_ELT(out, 3)), m->range, 2 * d * sizeof(double));
@@ -89,16 +89,16 @@ SEXP smoothing_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEX
   double eta = list_number(control, "eta");
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   SET_VECTOR_ELT(out, 0, Rf_allocVector(INTSXP, (R_xlen_t)s.n));
-  SET_VECTOR_ELT(out, 1, Rf_alloc3DArray(REALSXP, 2 * s.d, N_WEIGHTS, N_FOLDS));
-  SET_VECTOR_ELT(out, 2, Rf_allocVector(REALSXP, 2 * s.d));
+  SET_VECTOR_ELT(out, 1, Rf_alloc3DArray(REALSXP, m->n_cells, N_WEIGHTS, N_FOLDS));
+  SET_VECTOR_ELT(out, 2, Rf_allocVector(REALSXP, m->n_cells));
   int status = smoothing_choose(c, m, &s, NULL, REAL(scale), &eta);
   for (size_t i = 0; i < s.n; i++)
     INTEGER(VECTOR_ELT(out, 0))[i] = (c->env[i] - 1) / s.n_domains + 1;
-  size_t size = 2 * (size_t)s.d * N_WEIGHTS;
+  size_t size = (size_t)m->n_cells * N_WEIGHTS;
   for (size_t v = 0; v < N_FOLDS; v++)
     for (size_t g = 0; g < size; g++)
       REAL(VECTOR_ELT(out, 1))[v * size + g] = c->sum[v].square[g] / 2 + c->sum[v].slope[g];
-  for (int cell = 0; cell < 2 * s.d; cell++)
+  for (int cell = 0; cell < m->n_cells; cell++)
     REAL(VECTOR_ELT(out, 2))[cell] = m->cell[cell].lambda;
   SET_VECTOR_ELT(out, 3, Rf_ScalarReal(eta));
   SET_VECTOR_ELT(out, 4, Rf_ScalarInteger(status));

@@ -9,10 +9,8 @@
 #include <string.h>
 
 static mechanisms mechanisms_from(const latent_sample *s, SEXP parents, SEXP control) {
-  family_coords families = family_coords_from(parents, s->d);
-  causal_graph graph = causal_graph_new(families.coord, families.n_coord, s->d, r_allocator);
-  mechanism_settings set = {.perfect = list_int(control, "perfect"),
-                            .knots = list_count(control, "knots", 2),
+  causal_graph graph = graph_from(parents, s->d, list_int(control, "perfect"));
+  mechanism_settings set = {.knots = list_count(control, "knots", 2),
                             .lambda = list_number(control, "lambda"),
                             .learn_lambda = list_int(control, "learn_lambda"),
                             .variance_floor = list_number(control, "variance_floor"),
@@ -25,7 +23,7 @@ static mechanisms mechanisms_from(const latent_sample *s, SEXP parents, SEXP con
 static SEXP noise_list(const mechanisms *m) {
   const char *fields[] = {"weight", "mean", "variance", ""};
   const double *part[] = {m->noise.weight, m->noise.mean, m->noise.variance};
-  size_t components = (size_t)m->noise.n, cells = 2 * (size_t)m->graph.d;
+  size_t components = (size_t)m->noise.n, cells = (size_t)graph_cells(&m->graph);
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   for (int k = 0; k < 3; k++) {
     double *to = put_matrix(out, fields[k], components, cells);
@@ -39,7 +37,7 @@ static SEXP noise_list(const mechanisms *m) {
 static void load_noise(mechanisms *m, SEXP noise) {
   const char *fields[] = {"weight", "mean", "variance"};
   double *part[] = {m->noise.weight, m->noise.mean, m->noise.variance};
-  size_t cells = 2 * (size_t)m->graph.d, size = (size_t)m->noise.n * cells;
+  size_t cells = (size_t)graph_cells(&m->graph), size = (size_t)m->noise.n * cells;
   for (int k = 0; k < 3; k++) {
     memcpy(part[k], list_doubles(noise, fields[k], size), size * sizeof(double));
   }
@@ -48,19 +46,19 @@ static void load_noise(mechanisms *m, SEXP noise) {
 }
 
 static SEXP prior_list(const mechanisms *m) {
-  size_t d = (size_t)m->graph.d;
+  size_t d = (size_t)m->graph.d, states = (size_t)m->graph.n_states, cells = d * states;
   const char *fields[] = {"theta", "lambda", "df", "constant", "variance", "range", "noise", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SEXP theta = PROTECT(Rf_allocVector(VECSXP, (R_xlen_t)(2 * d)));
-  SEXP lambda = PROTECT(Rf_allocVector(VECSXP, (R_xlen_t)(2 * d)));
+  SEXP theta = PROTECT(Rf_allocVector(VECSXP, (R_xlen_t)cells));
+  SEXP lambda = PROTECT(Rf_allocVector(VECSXP, (R_xlen_t)cells));
   put(out, "theta", theta);
   put(out, "lambda", lambda);
-  double *df = put_matrix(out, "df", 2, d), *constant = put_matrix(out, "constant", 2, d);
-  double *variance = put_matrix(out, "variance", 2, d);
+  double *df = put_matrix(out, "df", states, d), *constant = put_matrix(out, "constant", states, d);
+  double *variance = put_matrix(out, "variance", states, d);
   if (m->noise.n > 1)
     put(out, "noise", noise_list(m));
   memcpy(put_matrix(out, "range", 2, d), m->curve_range, 2 * d * sizeof(double));
-  for (size_t c = 0; c < 2 * d; c++) {
+  for (size_t c = 0; c < cells; c++) {
     const mechanism_cell *cell = &m->cell[c];
     int seen = cell->weight > 0;
     df[c] = !seen ? NA_REAL : cell->parents > 0 ? cell->df : 1;
@@ -80,23 +78,24 @@ static SEXP prior_list(const mechanisms *m) {
 }
 
 static void load_prior(mechanisms *m, SEXP prior) {
-  size_t d = (size_t)m->graph.d;
+  size_t d = (size_t)m->graph.d, cells = (size_t)graph_cells(&m->graph);
   SEXP theta = list_element(prior, "theta"), lambda = list_element(prior, "lambda");
-  if (!Rf_isNewList(theta) || !Rf_isNewList(lambda) || (size_t)XLENGTH(theta) != 2 * d ||
-      (size_t)XLENGTH(lambda) != 2 * d)
+  if (!Rf_isNewList(theta) || !Rf_isNewList(lambda) || (size_t)XLENGTH(theta) != cells ||
+      (size_t)XLENGTH(lambda) != cells)
     Rf_error("internal error: the prior has the wrong number of cells");
-  memcpy(m->constant, list_doubles(prior, "constant", 2 * d), 2 * d * sizeof(double));
-  memcpy(m->variance, list_doubles(prior, "variance", 2 * d), 2 * d * sizeof(double));
+  memcpy(m->constant, list_doubles(prior, "constant", cells), cells * sizeof(double));
+  memcpy(m->variance, list_doubles(prior, "variance", cells), cells * sizeof(double));
   memcpy(m->range, list_doubles(prior, "range", 2 * d), 2 * d * sizeof(double));
   if (m->noise.n > 1)
     load_noise(m, list_element(prior, "noise"));
-  for (size_t c = 0; c < 2 * d; c++) {
+  for (size_t c = 0; c < cells; c++) {
     SEXP value = VECTOR_ELT(theta, (R_xlen_t)c), weight = VECTOR_ELT(lambda, (R_xlen_t)c);
     if (m->cell[c].parents == 0 || Rf_isNull(value))
       continue;
     if (!Rf_isReal(value) || XLENGTH(value) != m->cell[c].n_coef || !Rf_isReal(weight) ||
         XLENGTH(weight) != m->cell[c].parents)
-      Rf_error("internal error: node %d has the wrong number of coefficients", (int)(c / 2) + 1);
+      Rf_error("internal error: node %d has the wrong number of coefficients",
+               graph_node(&m->graph, (int)c) + 1);
     memcpy(m->cell[c].theta, REAL(value), (size_t)m->cell[c].n_coef * sizeof(double));
     memcpy(m->cell[c].lambda, REAL(weight), (size_t)m->cell[c].parents * sizeof(double));
   }
@@ -203,8 +202,8 @@ static saem_state saem_from(SEXP x, const latent_sample *rows, mechanisms *mech,
   s.chain.walk_scale = put_copy(state, "walk_scale", list_element(init, "walk_scale"));
   s.chain.acceptance = put_matrix(out, "acceptance", d, domains);
   s.chain.projected = (double *)r_allocator(rows->n * d, sizeof(double));
-  s.trace =
-      put_matrix(out, "trace", (size_t)(s.set.burn_in + s.set.iterations), SAEM_VARIANCES + 2 * d);
+  s.trace = put_matrix(out, "trace", (size_t)(s.set.burn_in + s.set.iterations),
+                       SAEM_VARIANCES + (size_t)graph_cells(&mech->graph));
   name_columns(list_element(out, "trace"), saem_columns, SAEM_VARIANCES);
   return s;
 }
@@ -255,21 +254,19 @@ SEXP saem_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP ini
 /* Bytes that a fit takes beside x, the results and one copy of the latents included. */
 SEXP saem_bytes(SEXP n_rows, SEXP n_features, SEXP n_domains, SEXP parents, SEXP control) {
   double n = Rf_asReal(n_rows), p = Rf_asReal(n_features), d = Rf_length(parents);
-  double domains = Rf_asReal(n_domains), edges = 0;
-  family_coords families = family_coords_from(parents, Rf_length(parents));
+  double domains = Rf_asReal(n_domains);
+  causal_graph graph = graph_from(parents, Rf_length(parents), list_int(control, "perfect"));
   double draws = list_number(control, "draws"), threads = list_threads(control);
-  double stats = mechanism_stats_count(families.n_coord, Rf_length(parents),
-                                       list_int(control, "knots"), list_int(control, "components"));
-  for (int j = 0; j < (int)d; j++)
-    edges += families.n_coord[j] - 1;
+  double stats =
+      mechanism_stats_count(&graph, list_int(control, "knots"), list_int(control, "components"));
   int shears = list_int(control, "shears") && d <= MAX_SHEARED; /* as many as there can be */
-  double derivatives = shears ? d * (d - 1) + 4 * d + 2 * edges : 0;
+  double derivatives = shears ? d * (d - 1) + 4 * d + 2 * graph.n_edges : 0;
   double rows = 8 * n * d * sizeof(double); /* latents, chains, projections, sds, quantiles */
   double steps = list_number(control, "burn_in") + list_number(control, "iterations");
   double kept =
       sizeof(double) * (n * d + 2 * (stats + p * d + d * d) + d * d + steps * (2 * d + 5)) +
       batch_means_bytes(p * d + 2 * d + 2); /* what a chain goes on from, its trace */
-  return Rf_ScalarReal(saem_work_bytes(n, p, d, domains, edges, stats, derivatives) + rows +
+  return Rf_ScalarReal(saem_work_bytes(n, p, d, domains, graph.n_edges, stats, derivatives) + rows +
                        list_number(control, "chains") * kept +
                        posterior_bytes(n, d, domains, draws, threads));
 }

@@ -149,27 +149,28 @@ static void scm_effect(const void *context, int edge, const int *state, const do
 
 /* The structural causal model as the sampler's prior: edges are numbered alike. */
 static causal_prior prior_of_scm(const struct scm_spec *scm) {
-  size_t d = (size_t)scm->d;
-  const int **coord = (const int **)R_alloc(d, sizeof(int *));
-  int *n_coord = (int *)R_alloc(d, sizeof(int)), *listens = (int *)R_alloc(2 * d, sizeof(int));
-  double *constant = (double *)R_alloc(2 * d, sizeof(double));
-  double *variance = (double *)R_alloc(2 * d, sizeof(double));
+  const int cut[N_STATES] = {0, scm->parent_effect == 0};
+  size_t d = (size_t)scm->d, cells = N_STATES * d;
+  const int **families = (const int **)R_alloc(d, sizeof(int *));
+  int *size = (int *)R_alloc(d, sizeof(int)), *listens = (int *)R_alloc(cells, sizeof(int));
+  double *constant = (double *)R_alloc(cells, sizeof(double));
+  double *variance = (double *)R_alloc(cells, sizeof(double));
   for (int j = 0; j < scm->d; j++) {
-    int parents = scm->offset[j + 1] - scm->offset[j];
-    int *family = (int *)R_alloc((size_t)parents + 1, sizeof(int));
-    family[0] = j;
-    for (int k = 0; k < parents; k++)
-      family[k + 1] = scm->parent[scm->offset[j] + k];
-    coord[j] = family;
-    n_coord[j] = parents + 1;
-    constant[2 * j] = 0;
-    constant[2 * j + 1] = scm->int_mean[j];
-    variance[2 * j] = scm->noise_var[j];
-    variance[2 * j + 1] = scm->int_sd[j] * scm->int_sd[j];
-    listens[2 * j] = parents > 0;
-    listens[2 * j + 1] = parents > 0 && scm->parent_effect != 0;
+    size[j] = scm->offset[j + 1] - scm->offset[j] + 1;
+    int *own = (int *)R_alloc((size_t)size[j], sizeof(int));
+    own[0] = j;
+    for (int k = 1; k < size[j]; k++)
+      own[k] = scm->parent[scm->offset[j] + k - 1];
+    families[j] = own;
   }
-  causal_prior prior = {.graph = causal_graph_new(coord, n_coord, scm->d, r_allocator),
+  causal_graph graph = graph_new(families, size, scm->d, cut, N_STATES, r_allocator);
+  for (int c = 0; c < graph_cells(&graph); c++) {
+    int j = graph_node(&graph, c), state = graph_state(&graph, c);
+    constant[c] = state ? scm->int_mean[j] : 0;
+    variance[c] = state ? scm->int_sd[j] * scm->int_sd[j] : scm->noise_var[j];
+    listens[c] = graph_acting(&graph, j, state) > 0;
+  }
+  causal_prior prior = {.graph = graph,
                         .effect = scm_effect,
                         .context = scm,
                         .constant = constant,

@@ -189,7 +189,7 @@ SEXP unmixing_value(SEXP cov, SEXP weight, SEXP coord, SEXP noise, SEXP variance
 static int noise_from(SEXP settings, SEXP rotation, const refinement *f) {
   SEXP noise = list_element(settings, "noise");
   const double one = 1, zero = 0, *r = REAL(rotation);
-  int d = f->d;
+  int d = f->graph.d;
   if (XLENGTH(noise) == 1) {
     for (int g = 0; g < d * d; g++)
       f->noise[g] = g % (d + 1) == 0 ? Rf_asReal(noise) : 0;
@@ -213,29 +213,23 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
   size_t n = s.n, d = (size_t)s.d;
   if ((size_t)XLENGTH(y) != n * d || (size_t)XLENGTH(rotation) != d * d)
     Rf_error("internal error: y or the rotation does not fit env");
-  int knots = list_count(settings, "knots", 2), max_coord = 1;
-  family_coords families = family_coords_from(parents, s.d);
-  for (int j = 0; j < s.d; j++)
-    max_coord = families.n_coord[j] > max_coord ? families.n_coord[j] : max_coord;
+  int knots = list_count(settings, "knots", 2);
   refinement f = {
       .rows = &s,
-      .d = s.d,
-      .coord = families.coord,
-      .n_coord = families.n_coord,
+      .graph = graph_from(parents, s.d, list_int(settings, "perfect")),
       .table = bspline_table_fill(
           knots, (double *)r_allocator((size_t)bspline_table_size(knots), sizeof(double))),
       .penalty = penalty_new(PENALTY_DIFFERENCE, 2, knots, r_allocator),
       .lambda = list_number(settings, "lambda"),
       .noise = (double *)r_allocator(d * d, sizeof(double)),
       .trial = (double *)r_allocator(d * d, sizeof(double)),
-      .perfect = list_int(settings, "perfect"),
       .variance_floor = list_number(settings, "variance_floor"),
       .threads = list_threads(settings),
       .z = (double *)r_allocator(n * d, sizeof(double)),
       .turned = (double *)r_allocator(2 * n, sizeof(double)),
       .value = (double *)r_allocator(d, sizeof(double)),
-      .count = (refine_count *)r_allocator(d, sizeof(refine_count)),
-      .node_size = refine_node_size(max_coord, knots + 2)};
+      .count = (refine_count *)r_allocator(d, sizeof(refine_count))};
+  f.node_size = refine_node_size(&f.graph, knots + 2);
   memset(f.count, 0, d * sizeof(refine_count));
   f.isotropic = noise_from(settings, rotation, &f);
   f.work = (double *)r_allocator(d * f.node_size, sizeof(double));

@@ -211,11 +211,12 @@ latent_sample sample_from(SEXP env, SEXP targets, SEXP omega) {
   int n_domains = Rf_nrows(targets);
   assert_codes(env, n_domains);
   for (R_xlen_t i = 0; i < XLENGTH(targets); i++)
-    if (INTEGER(targets)[i] != 0 && INTEGER(targets)[i] != 1)
-      Rf_error("internal error: targets are not 0 or 1");
+    if (INTEGER(targets)[i] < 0 || INTEGER(targets)[i] >= N_STATES)
+      Rf_error("internal error: targets are not below %d", (int)N_STATES);
   latent_sample s = {.n = (size_t)XLENGTH(env),
                      .d = Rf_ncols(targets),
                      .n_domains = n_domains,
+                     .n_states = N_STATES,
                      .env = INTEGER(env),
                      .targets = INTEGER(targets),
                      .omega = REAL(omega)};
@@ -259,7 +260,6 @@ score_settings score_settings_from(SEXP control) {
       .kind = score_class_named(list_string(control, "score")),
       .interaction = (interaction_kind)list_named(control, "interaction", interactions),
       .knots = list_count(control, "knots", 2),
-      .perfect = list_int(control, "perfect"),
       .penalty_kind = (penalty_kind)list_named(control, "penalty", penalties),
       .lambda = list_number(control, "lambda"),
       .solver = (solver_kind)list_named(control, "solver", solvers),
@@ -273,44 +273,46 @@ score_settings score_settings_from(SEXP control) {
   return set;
 }
 
-family_coords family_coords_from(SEXP parents, int d) {
+const char *const state_names[N_STATES] = {"state0", "state1"};
+
+causal_graph graph_from(SEXP parents, int d, int perfect) {
+  const int cut[N_STATES] = {0, perfect};
   if (!Rf_isNewList(parents) || Rf_length(parents) != d)
     Rf_error("internal error: one vector of parents a latent is needed");
-  const int **coord = (const int **)R_alloc((size_t)d, sizeof(int *));
-  int *n_coord = (int *)R_alloc((size_t)d, sizeof(int));
+  const int **families = (const int **)R_alloc((size_t)d, sizeof(int *));
+  int *size = (int *)R_alloc((size_t)d, sizeof(int));
   for (int j = 0; j < d; j++) {
     SEXP pa = VECTOR_ELT(parents, j);
     if (!Rf_isInteger(pa))
       Rf_error("internal error: parents are not integers");
-    n_coord[j] = 1 + Rf_length(pa);
-    if (n_coord[j] > MAX_FAMILY)
+    size[j] = 1 + Rf_length(pa);
+    if (size[j] > MAX_FAMILY)
       Rf_error("internal error: a family has more than %d coordinates", (int)MAX_FAMILY);
-    int *family = (int *)R_alloc((size_t)n_coord[j], sizeof(int));
-    family[0] = j;
-    for (int k = 1; k < n_coord[j]; k++) {
-      family[k] = INTEGER(pa)[k - 1] - 1;
-      if (family[k] < 0 || family[k] >= d || family[k] == j)
+    int *own = (int *)R_alloc((size_t)size[j], sizeof(int));
+    own[0] = j;
+    for (int k = 1; k < size[j]; k++) {
+      own[k] = INTEGER(pa)[k - 1] - 1;
+      if (own[k] < 0 || own[k] >= d || own[k] == j)
         Rf_error("internal error: a parent is no other latent");
     }
-    coord[j] = family;
+    families[j] = own;
   }
-  family_coords families = {coord, n_coord};
-  return families;
+  return graph_new(families, size, d, cut, N_STATES, r_allocator);
 }
 
-typedef score_model *(*model_maker)(const latent_sample *, const int *const *, const int *,
-                                    const double *, const score_settings *, allocator);
+typedef score_model *(*model_maker)(const latent_sample *, const causal_graph *, const double *,
+                                    const score_settings *, allocator);
 
 static score_model *make_model(model_maker make, const latent_sample *s, SEXP parents,
                                SEXP control) {
-  family_coords families = family_coords_from(parents, s->d);
+  causal_graph graph = graph_from(parents, s->d, list_int(control, "perfect"));
   int given = !Rf_isNull(list_element(control, "range"));
   const double *range = given ? list_doubles(control, "range", 2 * (size_t)s->d) : NULL;
   score_settings set = score_settings_from(control);
   for (int j = 0; j < s->d; j++)
-    if (term_size(set.interaction, families.n_coord[j]) > MAX_COORD)
+    if (term_size(set.interaction, 1 + graph_parents(&graph, j)) > MAX_COORD)
       Rf_error("internal error: a term has more than %d coordinates", (int)MAX_COORD);
-  return make(s, families.coord, families.n_coord, range, &set, r_allocator);
+  return make(s, &graph, range, &set, r_allocator);
 }
 
 score_model *score_plan_from(const latent_sample *s, SEXP parents, SEXP control) {
@@ -328,13 +330,16 @@ smoothing *smoothing_from(const latent_sample *s, SEXP control) {
 }
 
 SEXP theta_list(const score_model *m) {
-  const char *states[] = {"state0", "state1", ""};
+  const char *states[N_STATES + 1];
+  for (int c = 0; c < N_STATES; c++)
+    states[c] = state_names[c];
+  states[N_STATES] = "";
   SEXP out = PROTECT(Rf_allocVector(VECSXP, m->d));
   for (int j = 0; j < m->d; j++) {
     SEXP node = Rf_mkNamed(VECSXP, states);
     SET_VECTOR_ELT(out, j, node);
-    for (int c = 0; c < 2; c++) {
-      const score_cell *cell = &m->cell[2 * j + c];
+    for (int c = 0; c < N_STATES; c++) {
+      const score_cell *cell = &m->cell[graph_cell(&m->graph, j, c)];
       if (cell->solver == SOLVER_NONE)
         continue;
       size_t n_coef = cell_coefficients(cell);

@@ -70,16 +70,15 @@ void name_columns(SEXP matrix, const char *const *names, int n);
 /* Domains, targets and weights of n rows; y is set by the caller. */
 latent_sample sample_from(SEXP env, SEXP targets, SEXP omega);
 
-/* The families of d latents, from a list of parents (from 1, ascending). */
-typedef struct {
-  const int *const *coord; /* d: the node and then its parents, from 0 */
-  const int *n_coord;      /* d */
-} family_coords;
+/* States of a node, and what R calls them. */
+enum { N_STATES = 2 };
+extern const char *const state_names[N_STATES];
 
-family_coords family_coords_from(SEXP parents, int d);
+/* The graph of d latents, from a list of parents (from 1, ascending). perfect: interventions cut a
+ * node off its parents. */
+causal_graph graph_from(SEXP parents, int d, int perfect);
 
-/* Score model for the families `parents` (a list of parents, from 1, ascending), or what it will
- * take. */
+/* Score model for a graph (graph_from(), perfect in control), or what it will take. */
 score_model *score_plan_from(const latent_sample *s, SEXP parents, SEXP control);
 score_model *score_model_from(const latent_sample *s, SEXP parents, SEXP control);
 

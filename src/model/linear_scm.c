@@ -7,54 +7,30 @@
  * it is left out. */
 static const double COLLINEAR = 0.05;
 
-/* Parents before children, of several possible orders the one by number. */
-static void causal_order(const int *const *coord, const int *n_coord, int d, int *order) {
-  for (int placed = 0, at = 0; placed < d; at = (at + 1) % d) {
-    int waits = 0;
-    for (int q = 0; q < n_coord[at]; q++) { /* for its parents, or it has been placed */
-      int found = 0;
-      for (int k = 0; k < placed; k++)
-        found |= order[k] == coord[at][q];
-      waits |= q == 0 ? found : !found;
-    }
-    if (!waits)
-      order[placed++] = at;
-  }
-}
-
-linear_scm linear_scm_new(int d, int perfect, const int *const *coord, const int *n_coord,
-                          allocator alloc) {
-  size_t cells = 2 * (size_t)d, coef = cells * (size_t)d;
-  linear_scm m = {.d = d,
-                  .perfect = perfect,
-                  .coord = coord,
-                  .n_coord = n_coord,
-                  .order = alloc((size_t)d, sizeof(int)),
+linear_scm linear_scm_new(const causal_graph *g, allocator alloc) {
+  size_t d = (size_t)g->d, cells = (size_t)graph_cells(g), coef = cells * d;
+  linear_scm m = {.graph = *g,
                   .intercept = alloc(cells, sizeof(double)),
                   .variance = alloc(cells, sizeof(double)),
                   .coef = alloc(coef, sizeof(double)),
-                  .moments = alloc(2 * MAX_FAMILY * MAX_FAMILY, sizeof(double))};
-  causal_order(coord, n_coord, d, m.order);
+                  .moments = alloc(d * (d + 3), sizeof(double))};
   for (size_t c = 0; c < cells; c++)
     m.intercept[c] = m.variance[c] = NAN; /* a state without rows */
   memset(m.coef, 0, coef * sizeof(double));
   return m;
 }
 
-double linear_scm_doubles(double d) {
-  return 2 * d * d + 5 * d + 2 * MAX_FAMILY * MAX_FAMILY;
-}
-
-static int family_size(const linear_scm *m, int node, int state) {
-  return m->perfect && state == 1 ? 1 : m->n_coord[node];
+double linear_scm_doubles(double d, double n_states) {
+  return n_states * d * (d + 2) + d * (d + 3);
 }
 
 /* Mean and covariance (q x q) of a family over the target sets in which its node has the state,
  * less the noise; returns their weight. */
 static double family_moments(const linear_scm *m, const group_moments *y, const double *noise,
                              double sigma2, int node, int state, double *mean, double *cov) {
-  size_t d = (size_t)m->d, q = (size_t)family_size(m, node, state);
-  const int *coord = m->coord[node];
+  const causal_graph *graph = &m->graph;
+  size_t d = (size_t)graph->d, q = 1 + (size_t)graph_acting(graph, node, state);
+  const int *coord = graph->family[node];
   double weight = 0;
   memset(mean, 0, q * sizeof(double));
   memset(cov, 0, q * q * sizeof(double));
@@ -108,10 +84,11 @@ static double regress(double *cov, size_t q, const double *least, double *coef) 
 
 static void fit_cell(linear_scm *m, const group_moments *y, const double *noise, double sigma2,
                      int node, int state) {
-  size_t d = (size_t)m->d, q = (size_t)family_size(m, node, state);
-  size_t at = (size_t)state + 2 * (size_t)node;
-  const int *coord = m->coord[node];
-  double *mean = m->moments, *cov = mean + MAX_FAMILY, least[MAX_FAMILY], coef[MAX_FAMILY];
+  const causal_graph *graph = &m->graph;
+  size_t d = (size_t)graph->d, q = 1 + (size_t)graph_acting(graph, node, state);
+  size_t at = (size_t)graph_cell(graph, node, state);
+  const int *coord = graph->family[node];
+  double *mean = m->moments, *least = mean + d, *coef = least + d, *cov = coef + d;
   double weight = family_moments(m, y, noise, sigma2, node, state, mean, cov);
   if (!(weight > 0))
     return;
@@ -131,25 +108,27 @@ static void fit_cell(linear_scm *m, const group_moments *y, const double *noise,
 
 void linear_scm_fit(linear_scm *m, const group_moments *y, const double *noise, double sigma2) {
   m->floored = 0;
-  for (int j = 0; j < m->d; j++)
-    for (int c = 0; c < 2; c++)
+  for (int j = 0; j < m->graph.d; j++)
+    for (int c = 0; c < m->graph.n_states; c++)
       fit_cell(m, y, noise, sigma2, j, c);
 }
 
 void linear_scm_moments(const linear_scm *m, const int *targets, int stride, double *mean,
                         double *cov) {
-  size_t d = (size_t)m->d;
+  const causal_graph *graph = &m->graph;
+  size_t d = (size_t)graph->d;
   for (size_t at = 0; at < d; at++) {
-    size_t j = (size_t)m->order[at], cell = (size_t)targets[j * (size_t)stride] + 2 * j;
-    int q = family_size(m, (int)j, (int)(cell % 2));
-    const int *coord = m->coord[j];
+    size_t j = (size_t)graph->order[at];
+    int state = targets[j * (size_t)stride], q = 1 + graph_acting(graph, (int)j, state);
+    size_t cell = (size_t)graph_cell(graph, (int)j, state);
+    const int *coord = graph->family[j];
     const double *coef = m->coef + d * cell;
     mean[j] = m->intercept[cell];
     for (int a = 1; a < q; a++)
       mean[j] += coef[coord[a]] * mean[coord[a]];
     double variance = m->variance[cell];
     for (size_t before = 0; before < at; before++) {
-      size_t k = (size_t)m->order[before];
+      size_t k = (size_t)graph->order[before];
       double sum = 0;
       for (int a = 1; a < q; a++)
         sum += coef[coord[a]] * cov[(size_t)coord[a] + k * d];

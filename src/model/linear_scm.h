@@ -6,29 +6,25 @@
  * variance (which removes the errors-in-variables bias), as the interventional start has them. The
  * nodes of any combination of targets, seen or not, then have a mean and a covariance.
  *
- *   intercept  2 x d      row c, column j
- *   variance   2 x d
- *   coef       d x 2 x d  of parent k at [k + d (c + 2 j)]; 0 for other latents
+ *   intercept  n_states x d      row c, column j
+ *   variance   n_states x d
+ *   coef       d x n_states x d  of parent k at [k + d cell]; 0 for other latents
  */
 #ifndef EBCRL_LINEAR_SCM_H
 #define EBCRL_LINEAR_SCM_H
 
-#include "family.h"
+#include "graph.h"
 
 typedef struct {
-  int d, perfect;
-  const int *const *coord; /* d: the node, then its parents */
-  const int *n_coord;      /* d */
-  int *order;              /* d: parents before children */
+  causal_graph graph;
   double *intercept, *variance, *coef;
   double *moments; /* scratch of one family: mean, then covariance */
   int floored;     /* residual variances kept at 0 at the last fit */
 } linear_scm;
 
-linear_scm linear_scm_new(int d, int perfect, const int *const *coord, const int *n_coord,
-                          allocator alloc);
+linear_scm linear_scm_new(const causal_graph *g, allocator alloc);
 
-double linear_scm_doubles(double d);
+double linear_scm_doubles(double d, double n_states);
 
 /* Weighted moments of the pseudo-latents by target set: weight, mean and mean of yy'. */
 typedef struct {

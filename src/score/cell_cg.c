@@ -119,11 +119,12 @@ static void gram_times(const cell_rows *c, const double *v, double *out) {
   reduce_shards(out, c->w->sum, m, c->shards.n_shards, c->threads);
 }
 
-static size_t gather_rows(score_model *m, const latent_sample *s, int node, int state) {
+static size_t gather_rows(score_model *m, const latent_sample *s, int c) {
+  int node = graph_node(&m->graph, c);
   cg_work *w = m->cg;
   size_t count = 0;
   for (size_t i = 0; i < s->n; i++)
-    if (row_state(s, i, node) == state)
+    if (row_cell(s, i, node) == c)
       w->row[count++] = (int)i;
   return count;
 }
@@ -209,12 +210,12 @@ static void equations_precondition(void *system, const double *r, double *out) {
   }
 }
 
-int cell_cg_fit(score_model *m, const latent_sample *s, int node, int state) {
-  score_cell *cell = &m->cell[2 * node + state];
+int cell_cg_fit(score_model *m, const latent_sample *s, int c) {
+  score_cell *cell = &m->cell[c];
   const family *f = cell->term;
   cg_work *w = m->cg;
   cell_equations system = {
-      m, {f, w, shard_rows(gather_rows(m, s, node, state)), m->set.threads}, cell->lambda, 0};
+      m, {f, w, shard_rows(gather_rows(m, s, c)), m->set.threads}, cell->lambda, 0};
 
   double scale = fill_rows(m, s, &system.rows);
   for (size_t g = 0; g < f->n_coef; g++)
@@ -244,7 +245,7 @@ static void sum_held_out(score_model *m, const latent_sample *test, int cell, do
                          double *slope) {
   const family *f = m->cell[cell].term;
   const double *theta = m->cell[cell].theta;
-  cell_rows rows = {f, m->cg, shard_rows(gather_rows(m, test, cell / 2, cell % 2)), m->set.threads};
+  cell_rows rows = {f, m->cg, shard_rows(gather_rows(m, test, cell)), m->set.threads};
   fill_rows(m, test, &rows);
   gram_times(&rows, theta, m->cg->scaled);
   *square = dot(theta, m->cg->scaled, f->n_coef);
@@ -259,9 +260,9 @@ void cell_cg_held_out(score_model *m, const latent_sample *train, const latent_s
   memcpy(m->trial, before.theta, n_coef * sizeof(double));
   m->set = rough_settings(set);
   for (int k = n_weights - 1; k >= 0; k--) {
-    size_t at = (size_t)k * 2 * (size_t)m->d + (size_t)cell;
+    size_t at = (size_t)k * (size_t)m->n_cells + (size_t)cell;
     m->cell[cell].lambda = lambda[at];
-    int status = cell_cg_fit(m, train, cell / 2, cell % 2);
+    int status = cell_cg_fit(m, train, cell);
     sum_held_out(m, test, cell, &sums->square[at], &sums->slope[at]);
     if (status != STATUS_OK) {
       sums->square[at] = INFINITY;

@@ -21,8 +21,8 @@ struct cg_work {
 cg_work *cell_cg_new(size_t max_rows, size_t max_coef, int max_coord, allocator alloc);
 double cell_cg_bytes(double max_rows, double max_coef, int max_coord);
 
-/* Fits node's coefficients in one state by conjugate gradients, warm-started at cell->theta. */
-int cell_cg_fit(score_model *m, const latent_sample *s, int node, int state);
+/* Fits a cell's coefficients by conjugate gradients, warm-started at its theta. */
+int cell_cg_fit(score_model *m, const latent_sample *s, int c);
 
 /* held_out() for a cell that is solved by conjugate gradients, from the largest weight
  * down, each warm-started at the last, to a rough solution. */

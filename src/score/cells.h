@@ -8,6 +8,7 @@
 #include "band.h"
 #include "bspline.h"
 #include "family.h"
+#include "graph.h"
 #include "pairs.h"
 #include "penalty.h"
 #include "rows.h"
@@ -22,7 +23,6 @@ typedef struct {
   const score_class *kind;
   interaction_kind interaction;
   int knots;
-  int perfect; /* interventions cut a node off its parents */
   penalty_kind penalty_kind;
   double lambda;      /* every cell's, unless chosen from the data: smoothing.h */
   solver_kind solver; /* AUTO: by cost, cell by cell */
@@ -69,11 +69,13 @@ typedef struct cg_work cg_work;
 typedef struct term_system term_system;
 
 typedef struct {
-  int d, data_range; /* data_range: lo and hi follow the pseudo-latents at every fit */
+  causal_graph graph;
+  int d, n_cells;
+  int data_range; /* lo and hi follow the pseudo-latents at every fit */
   score_settings set;
   bspline_table table;
   penalty penalty;
-  score_cell *cell;       /* 2 d: node j in state c at [2 j + c] */
+  score_cell *cell;       /* n_cells */
   double *range;          /* 2 x d: lo, hi */
   double *penalty_weight; /* d, of a log-density (penalty.h); else NULL */
   row_shards shards;
@@ -86,11 +88,6 @@ typedef struct {
   term_system **system; /* n_system: cells of several terms, or all cells of a Markov score */
   double bytes;         /* of all this */
 } score_model;
-
-/* Coordinates of a node's family in a target state, n_coord of them without an intervention. */
-static inline int cell_coords(const score_settings *set, int n_coord, int state) {
-  return set->perfect && state == 1 ? 1 : n_coord;
-}
 
 /* Coefficients of a cell: its terms have equally many. */
 static inline size_t cell_coefficients(const score_cell *cell) {

@@ -27,8 +27,7 @@ static void describe_groups(gaussian_reference *r, const latent_sample *s) {
 }
 
 gaussian_reference *reference_new(const latent_sample *s, const int *group, int n_groups,
-                                  const int *const *coord, const int *n_coord, int perfect,
-                                  int n_shards, allocator alloc) {
+                                  const causal_graph *graph, int n_shards, allocator alloc) {
   size_t d = (size_t)s->d, groups = (size_t)n_groups, shards = (size_t)n_shards;
   gaussian_reference *r = alloc(1, sizeof *r);
   memset(r, 0, sizeof *r);
@@ -37,7 +36,7 @@ gaussian_reference *reference_new(const latent_sample *s, const int *group, int 
   r->n_shards = n_shards;
   r->group = group;
   r->targets = alloc(groups * d, sizeof(int));
-  r->scm = linear_scm_new(s->d, perfect, coord, n_coord, alloc);
+  r->scm = linear_scm_new(graph, alloc);
   r->mean = alloc(groups * d, sizeof(double));
   r->precision = alloc(groups * d * d, sizeof(double));
   r->score = alloc(s->n * d, sizeof(double));
@@ -55,10 +54,10 @@ gaussian_reference *reference_new(const latent_sample *s, const int *group, int 
   return r;
 }
 
-double reference_doubles(double n, double d, double n_groups) {
+double reference_doubles(double n, double d, double n_states, double n_groups) {
   double shards = fmin(MAX_SHARDS, ceil(n / SHARD_ROWS));
   return n * d + n_groups * ((2 + shards) * d * (d + 1) + 3 * d + 2) + 2 * shards * d + d * d +
-         spectral_work_doubles(d) + linear_scm_doubles(d);
+         spectral_work_doubles(d) + linear_scm_doubles(d, n_states);
 }
 
 static size_t row_group(const gaussian_reference *r, const latent_sample *s, size_t row) {
@@ -312,7 +311,7 @@ void reference_add(const gaussian_reference *r, const latent_sample *s, size_t s
       double before = score[at];
       score[at] += known[i];
       dscore[at] -= precision[j];
-      loss[2 * j + (size_t)row_state(s, row, (int)j)] +=
+      loss[row_cell(s, row, (int)j)] +=
           row_weight(s, row) * (0.5 * (score[at] * score[at] - before * before) - precision[j]);
       if (jacobian)
         for (size_t k = 0; k < d; k++)

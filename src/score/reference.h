@@ -43,13 +43,12 @@ typedef struct {
   int floored; /* eigenvalues kept at sigma2, variances at 0 */
 } gaussian_reference;
 
-/* group: n_domains codes from 0; coord, n_coord: as score_model_new has them. */
+/* group: n_domains codes from 0. */
 gaussian_reference *reference_new(const latent_sample *s, const int *group, int n_groups,
-                                  const int *const *coord, const int *n_coord, int perfect,
-                                  int n_shards, allocator alloc);
+                                  const causal_graph *graph, int n_shards, allocator alloc);
 
 /* Doubles that reference_new allocates. */
-double reference_doubles(double n, double d, double n_groups);
+double reference_doubles(double n, double d, double n_states, double n_groups);
 
 /* m_a and P_a from the pseudo-latents, and the score at every row. */
 int reference_fit(gaussian_reference *r, const latent_sample *s, const row_shards *shards,

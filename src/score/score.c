@@ -48,40 +48,41 @@ static int in_system(const score_model *m, const score_cell *cell) {
 static double task_bytes(const score_model *m) {
   double tasks = m->shards.n_shards + m->d, functions = m->set.kind->curved ? 3 : 2;
   double block = (double)m->d * BLOCK_ROWS * (functions * ORDER * sizeof(double) + sizeof(int));
-  double local = 2.25 * pow(ORDER, m->max_coord), pairs = (double)pair_sums_size(m->set.knots);
+  double local = 2.25 * pow(ORDER, m->max_coord),
+         pairs = (double)pair_sums_size(m->set.knots) * m->graph.n_states;
   double terms = m->n_system > 0 ? term_work_bytes(m->d, m->max_coord) : 0;
   return tasks * (block + (local + pairs) * sizeof(double) + terms);
 }
 
 /* Families, rows and terms of the cells. */
-static void list_cells(score_model *m, const latent_sample *s, const int *const *coord,
-                       const int *n_coord, allocator alloc) {
-  m->cell = alloc(2 * (size_t)m->d, sizeof(score_cell));
-  memset(m->cell, 0, 2 * (size_t)m->d * sizeof(score_cell));
-  for (int c = 0; c < 2 * m->d; c++) {
+static void list_cells(score_model *m, const latent_sample *s, allocator alloc) {
+  const causal_graph *g = &m->graph;
+  m->cell = alloc((size_t)m->n_cells, sizeof(score_cell));
+  memset(m->cell, 0, (size_t)m->n_cells * sizeof(score_cell));
+  for (int c = 0; c < m->n_cells; c++) {
     score_cell *cell = &m->cell[c];
-    int q = cell_coords(&m->set, n_coord[c / 2], c % 2);
+    int node = graph_node(g, c), q = 1 + graph_acting(g, node, graph_state(g, c));
     int size = term_size(m->set.interaction, q);
     cell->n_term = term_count(m->set.interaction, q);
-    cell->term = terms_new(m->set.interaction, coord[c / 2], q, m->table.n_basis, alloc);
+    cell->term = terms_new(m->set.interaction, g->family[node], q, m->table.n_basis, alloc);
     cell->lambda = m->set.lambda;
     m->max_coord = size > m->max_coord ? size : m->max_coord;
   }
   for (size_t i = 0; i < s->n; i++)
     for (int j = 0; j < m->d; j++)
-      m->cell[2 * j + row_state(s, i, j)].n_rows++;
+      m->cell[row_cell(s, i, j)].n_rows++;
 }
 
 /* One system over all cells for the Markov score, else one a cell of several terms. */
 static void plan_systems(score_model *m, const latent_sample *s, allocator alloc) {
-  size_t n_cell = 2 * (size_t)m->d;
+  size_t n_cell = (size_t)m->n_cells;
   int *cell = alloc(n_cell, sizeof(int)), joint = m->set.kind->joint;
   m->system = alloc(n_cell, sizeof(term_system *));
-  for (int c = 0; c < 2 * m->d; c++)
+  for (int c = 0; c < m->n_cells; c++)
     cell[c] = c;
   if (joint)
-    m->system[m->n_system++] = term_system_plan(m, s, DESIGN_GRADIENT, cell, 2 * m->d, alloc);
-  for (int c = 0; c < 2 * m->d && !joint; c++)
+    m->system[m->n_system++] = term_system_plan(m, s, DESIGN_GRADIENT, cell, m->n_cells, alloc);
+  for (int c = 0; c < m->n_cells && !joint; c++)
     if (m->cell[c].n_rows > 0 && in_system(m, &m->cell[c]))
       m->system[m->n_system++] = term_system_plan(m, s, DESIGN_VALUE, &cell[c], 1, alloc);
 }
@@ -89,7 +90,7 @@ static void plan_systems(score_model *m, const latent_sample *s, allocator alloc
 static void plan_solvers(score_model *m, const latent_sample *s, allocator alloc) {
   double shared = 0;
   plan_systems(m, s, alloc);
-  for (int c = 0; c < 2 * m->d; c++) {
+  for (int c = 0; c < m->n_cells; c++) {
     score_cell *cell = &m->cell[c];
     if (cell->n_rows == 0) {
       cell->solver = SOLVER_NONE;
@@ -109,12 +110,14 @@ static void plan_solvers(score_model *m, const latent_sample *s, allocator alloc
   m->bytes += shared + task_bytes(m);
 }
 
-score_model *score_model_plan(const latent_sample *s, const int *const *coord, const int *n_coord,
-                              const double *range, const score_settings *set, allocator alloc) {
+score_model *score_model_plan(const latent_sample *s, const causal_graph *g, const double *range,
+                              const score_settings *set, allocator alloc) {
   size_t d = (size_t)s->d;
   score_model *m = alloc(1, sizeof *m);
   memset(m, 0, sizeof *m);
   m->d = s->d;
+  m->graph = *g;
+  m->n_cells = graph_cells(g);
   m->set = *set;
   m->shards = shard_rows(s->n);
   m->set.threads = set->threads < m->shards.n_shards ? set->threads : m->shards.n_shards;
@@ -127,7 +130,7 @@ score_model *score_model_plan(const latent_sample *s, const int *const *coord, c
   m->data_range = range == NULL;
   if (range)
     memcpy(m->range, range, 2 * d * sizeof(double));
-  list_cells(m, s, coord, n_coord, alloc);
+  list_cells(m, s, alloc);
   plan_solvers(m, s, alloc);
   return m;
 }
@@ -149,7 +152,7 @@ static void allocate_cell(score_model *m, int c, allocator alloc) {
 static void allocate_cells(score_model *m, allocator alloc) {
   size_t cg_rows = 0, cg_coef = 0, factor = 0, most = 0;
   int cg_coord = 0;
-  for (int c = 0; c < 2 * m->d; c++) {
+  for (int c = 0; c < m->n_cells; c++) {
     score_cell *cell = &m->cell[c];
     const family *f = cell->term;
     if (cell->solver == SOLVER_NONE || in_system(m, cell))
@@ -174,7 +177,7 @@ static void allocate_systems(score_model *m, allocator alloc) {
   for (int k = 0; k < m->n_system; k++) {
     term_system *t = m->system[k];
     term_system_allocate(t, m, alloc);
-    for (int c = 0; c < 2 * m->d; c++)
+    for (int c = 0; c < m->n_cells; c++)
       if (t->first_term[c] >= 0)
         m->cell[c].theta = t->theta + t->start[t->first_term[c]];
   }
@@ -192,15 +195,15 @@ static void allocate_tasks(score_model *m, allocator alloc) {
     t->product = alloc(runs, sizeof(double));
     t->phi = alloc(runs * ORDER, sizeof(double));
     t->dphi = alloc(runs * ORDER, sizeof(double));
-    t->pair = aligned_doubles(pair_sums_size(m->set.knots), alloc);
+    t->pair = aligned_doubles(pair_sums_size(m->set.knots) * (size_t)m->graph.n_states, alloc);
     if (m->n_system > 0)
       t->terms = term_work_new(m->d, m->max_coord, alloc);
   }
 }
 
-score_model *score_model_new(const latent_sample *s, const int *const *coord, const int *n_coord,
-                             const double *range, const score_settings *set, allocator alloc) {
-  score_model *m = score_model_plan(s, coord, n_coord, range, set, alloc);
+score_model *score_model_new(const latent_sample *s, const causal_graph *g, const double *range,
+                             const score_settings *set, allocator alloc) {
+  score_model *m = score_model_plan(s, g, range, set, alloc);
   allocate_cells(m, alloc);
   allocate_systems(m, alloc);
   allocate_tasks(m, alloc);

@@ -5,14 +5,13 @@
 #include "score_class.h"
 
 /* What a fit will take: families, rows, coefficients and solver of each cell, and bytes, but no
- * memory for coefficients and normal equations. coord: d pointers to n_coord[j] coordinates from 0,
- * the node and then its parents, ascending. range: 2 x d, or NULL for the data's. */
-score_model *score_model_plan(const latent_sample *s, const int *const *coord, const int *n_coord,
-                              const double *range, const score_settings *set, allocator alloc);
+ * memory for coefficients and normal equations. range: 2 x d, or NULL for the data's. */
+score_model *score_model_plan(const latent_sample *s, const causal_graph *g, const double *range,
+                              const score_settings *set, allocator alloc);
 
 /* The same with all that a fit needs. */
-score_model *score_model_new(const latent_sample *s, const int *const *coord, const int *n_coord,
-                             const double *range, const score_settings *set, allocator alloc);
+score_model *score_model_new(const latent_sample *s, const causal_graph *g, const double *range,
+                             const score_settings *set, allocator alloc);
 
 /* The kind of score of this name, or NULL. */
 const score_class *score_class_named(const char *name);

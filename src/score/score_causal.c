@@ -65,11 +65,11 @@ static int goes_by_pairs(const score_model *m, int cell) {
 WIDE_VECTORS static void accumulate_features(const score_model *m, const latent_sample *s, int node,
                                              const int *wanted, int copy, const task_work *t,
                                              size_t start, int rows) {
-  band_shape shape[2];
-  for (int state = 0; state < 2; state++)
-    shape[state] = band_of(m->cell[2 * node + state].term, m->table.n_basis);
+  band_shape shape[MAX_STATES];
+  for (int state = 0; state < m->graph.n_states; state++)
+    shape[state] = band_of(m->cell[graph_cell(&m->graph, node, state)].term, m->table.n_basis);
   for (int i = 0; i < rows; i++) {
-    int state = row_state(s, start + (size_t)i, node), c = 2 * node + state;
+    int state = row_state(s, start + (size_t)i, node), c = graph_cell(&m->graph, node, state);
     if (!wanted[state])
       continue;
     const family *f = m->cell[c].term;
@@ -87,9 +87,9 @@ WIDE_VECTORS static void accumulate_features(const score_model *m, const latent_
 WIDE_VECTORS static void accumulate_pairs(const score_model *m, const latent_sample *s, int node,
                                           const int *wanted, const task_work *t, size_t start,
                                           int rows) {
-  const family *f = m->cell[2 * node].term;
+  const family *f = m->cell[graph_cell(&m->graph, node, 0)].term;
   const basis_block *b = &t->block;
-  size_t state_size = pair_sums_size(m->set.knots) / 2;
+  size_t state_size = pair_sums_size(m->set.knots);
   for (int i = 0; i < rows; i++) {
     size_t row = start + (size_t)i, own = family_basis_at(f, 0, i), pa = family_basis_at(f, 1, i);
     int state = row_state(s, row, node);
@@ -103,9 +103,9 @@ WIDE_VECTORS static void accumulate_pairs(const score_model *m, const latent_sam
 static void spread_pairs(const score_model *m, int cell, int copy, const task_work *t) {
   const family *f = m->cell[cell].term;
   band_shape shape = band_of(f, m->table.n_basis);
-  size_t state_size = pair_sums_size(m->set.knots) / 2;
+  size_t state_size = pair_sums_size(m->set.knots);
   double *rhs = m->cell[cell].gram + shape.total * (size_t)copy;
-  pair_sums_spread(t->pair + (size_t)(cell % 2) * state_size, m->set.knots, f,
+  pair_sums_spread(t->pair + (size_t)graph_state(&m->graph, cell) * state_size, m->set.knots, f,
                    rhs + f->n_coef + BAND_PADDING, shape.ld, rhs);
 }
 
@@ -123,29 +123,34 @@ static void add_reference(const latent_sample *s, int node, basis_block *b, size
 /* Rows [from, to) into one copy of the normal equations of a node's wanted cells. */
 static void accumulate_node(const score_model *m, const latent_sample *s, task_work *t, int copy,
                             int node, const int *wanted, size_t from, size_t to) {
-  const family *f = m->cell[2 * node].term; /* has the coordinates of both states' bands */
-  int by_pairs[2], by_features[2];
-  for (int c = 0; c < 2; c++) {
-    by_pairs[c] = wanted[c] && goes_by_pairs(m, 2 * node + c);
+  const causal_graph *g = &m->graph;
+  const int *family = g->family[node];
+  int n_family = 0, by_pairs[MAX_STATES], by_features[MAX_STATES], pairs = 0, features = 0;
+  for (int c = 0; c < g->n_states; c++) {
+    by_pairs[c] = wanted[c] && goes_by_pairs(m, graph_cell(g, node, c));
     by_features[c] = wanted[c] && !by_pairs[c];
+    if (wanted[c] && m->cell[graph_cell(g, node, c)].term->n_coord > n_family)
+      n_family = m->cell[graph_cell(g, node, c)].term->n_coord;
+    pairs |= by_pairs[c];
+    features |= by_features[c];
   }
-  if (by_pairs[0] || by_pairs[1])
-    memset(t->pair, 0, pair_sums_size(m->set.knots) * sizeof(double));
+  if (pairs)
+    memset(t->pair, 0, pair_sums_size(m->set.knots) * (size_t)g->n_states * sizeof(double));
   for (size_t start = from; start < to; start += BLOCK_ROWS) {
     int rows = to - start < BLOCK_ROWS ? (int)(to - start) : BLOCK_ROWS;
-    for (int k = 0; k < f->n_coord; k++)
-      basis_block_fill(&t->block, &m->table, m->range + 2 * f->coord[k], s->y, s->n, f->coord[k],
-                       start, rows);
+    for (int k = 0; k < n_family; k++)
+      basis_block_fill(&t->block, &m->table, m->range + 2 * family[k], s->y, s->n, family[k], start,
+                       rows);
     if (s->reference)
       add_reference(s, node, &t->block, start, rows);
-    if (by_pairs[0] || by_pairs[1])
+    if (pairs)
       accumulate_pairs(m, s, node, by_pairs, t, start, rows);
-    if (by_features[0] || by_features[1])
+    if (features)
       accumulate_features(m, s, node, by_features, copy, t, start, rows);
   }
-  for (int c = 0; c < 2; c++)
+  for (int c = 0; c < g->n_states; c++)
     if (by_pairs[c])
-      spread_pairs(m, 2 * node + c, copy, t);
+      spread_pairs(m, graph_cell(g, node, c), copy, t);
 }
 
 /* Does task k (a shard, then a node) accumulate this cell? Shards take small bands, nodes large. */
@@ -154,12 +159,12 @@ static int in_task(const score_model *m, int cell, int k) {
   if (!m->cell[cell].gram)
     return 0;
   int sharded = cell_band_copies(m, cell) == n_shards;
-  return k < n_shards ? sharded : !sharded && k - n_shards == cell / 2;
+  return k < n_shards ? sharded : !sharded && k - n_shards == graph_node(&m->graph, cell);
 }
 
 /* Sums the copies of every band cell's normal equations into the first. */
 static void add_copies(score_model *m) {
-  for (int c = 0; c < 2 * m->d; c++) {
+  for (int c = 0; c < m->n_cells; c++) {
     if (!m->cell[c].gram)
       continue;
     double *gram = m->cell[c].gram;
@@ -174,7 +179,7 @@ static void add_copies(score_model *m) {
  * bands, one a node for large. */
 static void accumulate(score_model *m, const latent_sample *s) {
   int n_shards = m->shards.n_shards;
-  for (int c = 0; c < 2 * m->d; c++)
+  for (int c = 0; c < m->n_cells; c++)
     if (m->cell[c].gram) {
       size_t total = band_of(m->cell[c].term, m->table.n_basis).total;
       memset(m->cell[c].gram, 0, total * (size_t)cell_band_copies(m, c) * sizeof(double));
@@ -186,8 +191,10 @@ static void accumulate(score_model *m, const latent_sample *s) {
     size_t from = k < n_shards ? shard_start(&m->shards, k) : 0;
     size_t to = k < n_shards ? shard_start(&m->shards, k + 1) : s->n;
     for (int j = 0; j < m->d; j++) {
-      const int wanted[] = {in_task(m, 2 * j, k), in_task(m, 2 * j + 1, k)};
-      if (wanted[0] || wanted[1])
+      int wanted[MAX_STATES], any = 0;
+      for (int c = 0; c < m->graph.n_states; c++)
+        any |= wanted[c] = in_task(m, graph_cell(&m->graph, j, c), k);
+      if (any)
         accumulate_node(m, s, &m->task[k], k < n_shards ? k : 0, j, wanted, from, to);
     }
   }
@@ -210,12 +217,11 @@ static int causal_fit(score_model *m, const latent_sample *s) {
   if (ranged != STATUS_OK)
     return ranged;
   accumulate(m, s);
-  for (int c = 0; c < 2 * m->d; c++) {
+  for (int c = 0; c < m->n_cells; c++) {
     score_cell *cell = &m->cell[c];
     if (cell->solver == SOLVER_NONE || cell->n_term > 1)
       continue;
-    int status =
-        cell->solver == SOLVER_CHOLESKY ? solve_band_cell(m, c) : cell_cg_fit(m, s, c / 2, c % 2);
+    int status = cell->solver == SOLVER_CHOLESKY ? solve_band_cell(m, c) : cell_cg_fit(m, s, c);
     if (status != STATUS_OK)
       return status;
     if (!all_finite(cell->theta, m->cell[c].term->n_coef))
@@ -235,7 +241,7 @@ static void held_out_band(score_model *m, int c, const double *lambda, int n_wei
   double *band = cell->gram + f->n_coef + BAND_PADDING, *theta = m->trial, added = 0;
   const double *test = cell->test_gram + f->n_coef + BAND_PADDING;
   for (int k = 0; k < n_weights; k++) {
-    size_t at = (size_t)k * 2 * (size_t)m->d + (size_t)c;
+    size_t at = (size_t)k * (size_t)m->n_cells + (size_t)c;
     int jittered;
     penalty_add_band(&m->penalty, lambda[at] - added, f, band, shape.ld);
     added = lambda[at];
@@ -253,19 +259,19 @@ static void held_out_band(score_model *m, int c, const double *lambda, int n_wei
 static void causal_held_out(score_model *m, const latent_sample *train, const latent_sample *test,
                             const double *lambda, int n_weights, held_out_sums *sums) {
   accumulate(m, test);
-  for (int c = 0; c < 2 * m->d; c++)
+  for (int c = 0; c < m->n_cells; c++)
     if (m->cell[c].gram)
       memcpy(m->cell[c].test_gram, m->cell[c].gram,
              band_of(m->cell[c].term, m->table.n_basis).total * sizeof(double));
   accumulate(m, train);
-  for (int c = 0; c < 2 * m->d; c++) {
+  for (int c = 0; c < m->n_cells; c++) {
     if (m->cell[c].gram)
       held_out_band(m, c, lambda, n_weights, sums);
     else if (m->cell[c].solver == SOLVER_CG && m->cell[c].n_term == 1)
       cell_cg_held_out(m, train, test, c, lambda, n_weights, sums);
     else
       for (int k = 0; k < n_weights; k++)
-        sums->square[k * 2 * m->d + c] = sums->slope[k * 2 * m->d + c] = 0;
+        sums->square[k * m->n_cells + c] = sums->slope[k * m->n_cells + c] = 0;
     if (m->set.poll)
       m->set.poll();
   }
@@ -335,7 +341,7 @@ WIDE_VECTORS static void causal_jacobian(const score_model *m, const latent_samp
   for (size_t l = 0; l < d; l++)
     memset(out + l * d * BLOCK_ROWS, 0, (size_t)rows * sizeof(double));
   for (int i = 0; i < rows; i++) {
-    int c = 2 * j + row_state(s, start + (size_t)i, j);
+    int c = row_cell(s, start + (size_t)i, j);
     out[(size_t)j * d * BLOCK_ROWS + (size_t)i] = dscore[(size_t)j * BLOCK_ROWS + (size_t)i];
     for (int a = 0; a < m->cell[c].n_term; a++) {
       const family *f = &m->cell[c].term[a];
@@ -353,7 +359,7 @@ WIDE_VECTORS static void causal_evaluate(const score_model *m, const latent_samp
   for (int j = 0; j < m->d; j++) {
     for (int i = 0; i < rows; i++) {
       size_t at = (size_t)j * BLOCK_ROWS + (size_t)i, row = start + (size_t)i;
-      int c = 2 * j + row_state(s, row, j);
+      int c = row_cell(s, row, j);
       const score_cell *cell = &m->cell[c];
       score[at] = dscore[at] = 0;
       for (int a = 0; a < cell->n_term; a++)

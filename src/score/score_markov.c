@@ -54,11 +54,11 @@ static void markov_evaluate(const score_model *m, const latent_sample *s, task_w
   for (int i = 0; i < rows; i++) {
     size_t row = start + (size_t)i;
     for (int j = 0; j < m->d; j++)
-      add_cell(&m->cell[2 * j + row_state(s, row, j)], d, t, i, jacobian != NULL, score + i,
-               dscore + i, jacobian ? jacobian + i : NULL);
+      add_cell(&m->cell[row_cell(s, row, j)], d, t, i, jacobian != NULL, score + i, dscore + i,
+               jacobian ? jacobian + i : NULL);
     for (size_t k = 0; k < d; k++) {
       double sk = score[k * BLOCK_ROWS + (size_t)i], dk = dscore[k * BLOCK_ROWS + (size_t)i];
-      loss[2 * k + (size_t)row_state(s, row, (int)k)] += row_weight(s, row) * (0.5 * sk * sk + dk);
+      loss[row_cell(s, row, (int)k)] += row_weight(s, row) * (0.5 * sk * sk + dk);
     }
   }
 }

@@ -11,7 +11,8 @@ static const double DEPARTURE = 3;
 
 smoothing *smoothing_new(const latent_sample *s, int choose_lambda, int choose_eta, uint64_t seed,
                          allocator alloc) {
-  size_t d = (size_t)s->d, domains = (size_t)s->n_domains, grid = 2 * d * N_WEIGHTS;
+  size_t d = (size_t)s->d, domains = (size_t)s->n_domains, cells = d * (size_t)s->n_states,
+         grid = cells * N_WEIGHTS;
   smoothing *c = alloc(1, sizeof *c);
   c->choose_lambda = choose_lambda;
   c->choose_eta = choose_eta;
@@ -28,7 +29,7 @@ smoothing *smoothing_new(const latent_sample *s, int choose_lambda, int choose_e
   c->train = alloc(N_FOLDS * domains, sizeof(double));
   c->test = alloc(N_FOLDS * domains, sizeof(double));
   c->lambda = alloc(grid, sizeof(double));
-  c->departed = alloc(2 * d, sizeof(int));
+  c->departed = alloc(cells, sizeof(int));
   c->known = alloc(2 * d, sizeof(double));
   c->sum = alloc(N_FOLDS, sizeof(held_out_sums));
   for (int v = 0; v < N_FOLDS; v++) {
@@ -38,9 +39,9 @@ smoothing *smoothing_new(const latent_sample *s, int choose_lambda, int choose_e
   return c;
 }
 
-double smoothing_bytes(double n, double d, double n_domains) {
-  return (n + N_FOLDS * n_domains * d + 2 * d) * sizeof(int) +
-         (2 * N_FOLDS * n_domains + (2 * N_FOLDS + 1) * 2 * d * N_WEIGHTS + 2 * d) *
+double smoothing_bytes(double n, double d, double n_cells, double n_domains) {
+  return (n + N_FOLDS * n_domains * d + n_cells) * sizeof(int) +
+         (2 * N_FOLDS * n_domains + (2 * N_FOLDS + 1) * n_cells * N_WEIGHTS + 2 * d) *
              sizeof(double) +
          (n + n_domains + 1) * sizeof(size_t);
 }
@@ -158,7 +159,7 @@ static void let_cells_depart(smoothing *c, int n_cells) {
 /* Weights stay together where cells are fitted jointly, and the loss of one
  * says nothing of its own weight while the others have theirs. */
 static void choose_weights(smoothing *c, score_model *m) {
-  int n_cells = 2 * m->d;
+  int n_cells = m->n_cells;
   double loss[N_WEIGHTS];
   memset(c->departed, 0, (size_t)n_cells * sizeof(int));
   if (!m->set.kind->joint)
@@ -173,12 +174,12 @@ static void choose_weights(smoothing *c, score_model *m) {
 }
 
 /* Sums over folds and cells of c->sum under a single weight, in the units of the latents. */
-static void total_sums(const smoothing *c, int n_cells, const double *scale, double *square,
-                       double *slope) {
+static void total_sums(const smoothing *c, const causal_graph *g, const double *scale,
+                       double *square, double *slope) {
   *square = *slope = 0;
   for (int v = 0; v < N_FOLDS; v++)
-    for (int cell = 0; cell < n_cells; cell++) {
-      double share = 1 / (scale[cell / 2] * scale[cell / 2]);
+    for (int cell = 0; cell < graph_cells(g); cell++) {
+      double own = scale[graph_node(g, cell)], share = 1 / (own * own);
       *square += share * c->sum[v].square[cell];
       *slope += share * c->sum[v].slope[cell];
     }
@@ -191,11 +192,11 @@ static int choose_damping(smoothing *c, score_model *m, const latent_sample *s,
                           const gaussian_reference *r, const double *scale, double *eta) {
   double square, slope, ignored;
   int status = cross_validate(c, m, s, s->reference, 1), d = m->d;
-  total_sums(c, 2 * d, scale, &square, &slope);
+  total_sums(c, &m->graph, scale, &square, &slope);
   if (r && status == STATUS_OK) {
     double with = slope;
     status = cross_validate(c, m, s, NULL, 1);
-    total_sums(c, 2 * d, scale, &ignored, &slope);
+    total_sums(c, &m->graph, scale, &ignored, &slope);
     square += 2 * (with - slope);
     reference_sums(r, s, c->known, c->known + d);
     for (int j = 0; j < d; j++) {
@@ -210,7 +211,7 @@ static int choose_damping(smoothing *c, score_model *m, const latent_sample *s,
 
 int smoothing_choose(smoothing *c, score_model *m, const latent_sample *s,
                      const gaussian_reference *r, const double *scale, double *eta) {
-  int n_cells = 2 * m->d, status = cells_update_range(m, s);
+  int n_cells = m->n_cells, status = cells_update_range(m, s);
   if (status == STATUS_OK && c->choose_lambda) {
     for (int k = 0; k < N_WEIGHTS; k++)
       for (int cell = 0; cell < n_cells; cell++)

@@ -37,16 +37,16 @@ typedef struct {
   int *targets;       /* N_FOLDS n_domains x d */
   double *train;      /* N_FOLDS n_domains: weights that leave a fold out */
   double *test;       /* N_FOLDS n_domains: weights of the fold alone */
-  double *lambda;     /* 2 d x N_WEIGHTS */
-  int *departed;      /* 2 d: has the cell a weight of its own? */
+  double *lambda;     /* n_cells x N_WEIGHTS */
+  int *departed;      /* n_cells: has the cell a weight of its own? */
   double *known;      /* 2 x d: sums of omega g^2 and omega dg */
-  held_out_sums *sum; /* N_FOLDS, each 2 d x N_WEIGHTS */
+  held_out_sums *sum; /* N_FOLDS, each n_cells x N_WEIGHTS */
 } smoothing;
 
 smoothing *smoothing_new(const latent_sample *s, int choose_lambda, int choose_eta, uint64_t seed,
                          allocator alloc);
 
-double smoothing_bytes(double n, double d, double n_domains);
+double smoothing_bytes(double n, double d, double n_cells, double n_domains);
 
 /* Chooses the cells' lambda and *eta, as far as they are to be chosen, for the present
  * pseudo-latents. r: the reference in s, or NULL; scale: D. */

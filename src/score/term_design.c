@@ -50,8 +50,8 @@ static int gather_block(const score_model *m, const latent_sample *s, system_ter
                         task_work *t, size_t *next) {
   int rows = 0;
   for (; *next < s->n && rows < BLOCK_ROWS; ++*next)
-    if (row_state(s, *next, a.cell / 2) == a.cell % 2 &&
-        row_state(s, *next, b.cell / 2) == b.cell % 2)
+    if (row_cell(s, *next, graph_node(&m->graph, a.cell)) == a.cell &&
+        row_cell(s, *next, graph_node(&m->graph, b.cell)) == b.cell)
       t->terms.row[rows++] = (int)*next;
   fill_coordinates(m, s, a.f, t, rows);
   if (b.f != a.f)
@@ -283,7 +283,7 @@ static void gram_times_block(const score_model *m, const latent_sample *s, const
     memset(u, 0, (size_t)m->d * sizeof(double));
     for (int back = 0; back < 2; back++)
       for (int j = 0; j < m->d; j++) {
-        int c = 2 * j + row_state(s, start + (size_t)i, j), first = t->first_term[c];
+        int c = row_cell(s, start + (size_t)i, j), first = t->first_term[c];
         if (first < 0)
           continue;
         if (back)
@@ -326,9 +326,9 @@ static void list_terms(const score_model *m, term_system *t, const int *cell, in
     count += m->cell[cell[c]].n_rows > 0 ? (size_t)m->cell[cell[c]].n_term : 0;
   t->term = alloc(count, sizeof(system_term));
   t->start = alloc(count + 1, sizeof(size_t));
-  t->first_term = alloc(2 * (size_t)m->d, sizeof(int));
+  t->first_term = alloc((size_t)m->n_cells, sizeof(int));
   t->start[0] = 0;
-  for (int c = 0; c < 2 * m->d; c++)
+  for (int c = 0; c < m->n_cells; c++)
     t->first_term[c] = -1;
   for (int c = 0; c < n_cell; c++) {
     const score_cell *from = &m->cell[cell[c]];
@@ -356,11 +356,12 @@ term_system *term_design_new(const score_model *m, design_kind design, const int
 /* Rows that two cells have in common. */
 static double common_rows(const latent_sample *s, const size_t *domain_rows, int a, int b) {
   size_t n_domains = (size_t)s->n_domains;
-  const int *ta = s->targets + (size_t)(a / 2) * n_domains;
-  const int *tb = s->targets + (size_t)(b / 2) * n_domains;
+  int states = s->n_states;
+  const int *ta = s->targets + (size_t)(a / states) * n_domains;
+  const int *tb = s->targets + (size_t)(b / states) * n_domains;
   double rows = 0;
   for (size_t e = 0; e < n_domains; e++)
-    rows += ta[e] == a % 2 && tb[e] == b % 2 ? (double)domain_rows[e] : 0;
+    rows += ta[e] == a % states && tb[e] == b % states ? (double)domain_rows[e] : 0;
   return rows;
 }
 

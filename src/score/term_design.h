@@ -45,7 +45,7 @@ struct term_system {
   int n_term, max_coord;
   system_term *term;
   size_t *start;       /* n_term + 1: first coefficient of a term */
-  int *first_term;     /* 2 d: first term of a cell, its others follow; -1: not in the system */
+  int *first_term;     /* n_cells: first term of a cell, its others follow; -1: not in the system */
   double *theta, *rhs; /* start[n_term]; theta is kept between fits */
   double *trace;       /* n_term x max_coord: of the diagonal blocks, by output */
   double ridge;        /* added to the equations */

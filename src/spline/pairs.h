@@ -23,10 +23,10 @@ enum {
 /* With more knots the sums would not stay in cache; rows then go to the band directly. */
 enum { MAX_PAIR_KNOTS = 24 };
 
-/* Doubles for all interval pairs of the two states; 0 with too many knots. */
+/* Doubles for all interval pairs of a state; 0 with too many knots. */
 static inline size_t pair_sums_size(int knots) {
   size_t intervals = (size_t)knots - 1;
-  return knots <= MAX_PAIR_KNOTS ? 2 * intervals * intervals * PAIR_SUMS : 0;
+  return knots <= MAX_PAIR_KNOTS ? intervals * intervals * PAIR_SUMS : 0;
 }
 
 /* Adds one row: value, slope and interval of node and parent, weight w. sums: of the row's state.

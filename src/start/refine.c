@@ -8,19 +8,21 @@
 
 enum { STEPS = 10 };
 
-int refine_coefficients(int n_coord, int n_basis) {
-  return (n_coord - 1) * n_basis;
+int refine_coefficients(int n_parents, int n_basis) {
+  return n_parents * n_basis;
 }
 
-/* Normal equations of the two states: matrix, right-hand side, and the node's own sums. */
+/* Normal equations of a state: matrix, right-hand side, and the node's own sums. */
 typedef struct {
   double *gram, *rhs, weight, sum, square;
 } state_sums;
 
-size_t refine_node_size(int max_coord, int n_basis) {
-  size_t m = (size_t)refine_coefficients(max_coord, n_basis);
-  return 2 * (m * m + 2 * m) + 4 * (size_t)max_coord * ORDER +
-         (size_t)max_coord * (size_t)max_coord;
+size_t refine_node_size(const causal_graph *g, int n_basis) {
+  size_t most = 0;
+  for (int j = 0; j < g->d; j++)
+    most = (size_t)graph_parents(g, j) > most ? (size_t)graph_parents(g, j) : most;
+  size_t m = most * (size_t)n_basis;
+  return (size_t)g->n_states * (m * m + m) + m + 4 * most * ORDER + most * most;
 }
 
 /* The basis of a row's parents, four values each: functions of the noisy parents, and what stands
@@ -52,8 +54,8 @@ typedef struct {
 } family_noise;
 
 static family_noise noise_of_family(const refinement *f, int node, double *among) {
-  size_t d = (size_t)f->d, many = (size_t)f->n_coord[node] - 1;
-  const int *coord = f->coord[node] + 1;
+  size_t d = (size_t)f->graph.d, many = (size_t)graph_parents(&f->graph, node);
+  const int *coord = f->graph.family[node] + 1;
   const double *own = f->trial + (size_t)node * d;
   family_noise e = {.own = own[node], .among = f->isotropic ? NULL : among};
   for (size_t k = 0; k < many; k++) {
@@ -159,11 +161,10 @@ static double residual_variance(const refinement *f, state_sums *s, int m, doubl
   return (s->square - explained) / s->weight;
 }
 
-/* Sums of a node's two states over the rows. Targeted rows have no parents under perfect
- * interventions. */
+/* Sums of a node's states over the rows, those of parents where they act. */
 WIDE_VECTORS static void sum_states(const refinement *f, int node, int a, int b, double *work,
                                     state_sums *s) {
-  int n_parents = f->n_coord[node] - 1, n_basis = f->table.n_basis;
+  int n_parents = graph_parents(&f->graph, node), n_basis = f->table.n_basis;
   int m = n_parents * n_basis, stride = n_parents * ORDER;
   parent_basis basis = {.value = work,
                         .slope = work + stride,
@@ -174,12 +175,12 @@ WIDE_VECTORS static void sum_states(const refinement *f, int node, int a, int b,
   const double *own = column(f, node, a, b), *parent[MAX_FAMILY];
   for (int k = 0; k < n_parents; k++) {
     double hi;
-    parent[k] = column(f, f->coord[node][k + 1], a, b);
+    parent[k] = column(f, f->graph.family[node][k + 1], a, b);
     least_and_most(parent[k], f->rows->n, &lo[k], &hi);
     scale[k] = (f->table.knots - 1) / (hi - lo[k]);
   }
   for (size_t i = 0; i < f->rows->n; i++) {
-    int c = row_state(f->rows, i, node), parents = c && f->perfect ? 0 : n_parents;
+    int c = row_state(f->rows, i, node), parents = graph_acting(&f->graph, node, c);
     fill_parents(f, parents, parent, i, lo, scale, &noise, &basis);
     add_row(&s[c], m, parents, n_basis, &basis, &noise, own[i], row_weight(f->rows, i));
   }
@@ -187,25 +188,30 @@ WIDE_VECTORS static void sum_states(const refinement *f, int node, int a, int b,
 
 /* A node's part of F, with columns a and b on trial (-1: none). */
 static double node_value(const refinement *f, int node, int a, int b, double *work) {
-  int m = refine_coefficients(f->n_coord[node], f->table.n_basis);
-  size_t square = (size_t)m * (size_t)m;
-  state_sums s[2] = {{work, work + square, 0, 0, 0},
-                     {work + square + m, work + 2 * square + m, 0, 0, 0}};
-  double *theta = work + 2 * (square + (size_t)m), total = 0;
-  memset(work, 0, 2 * (square + (size_t)m) * sizeof(double));
-  sum_states(f, node, a, b, theta + 2 * m, s);
-  for (int c = 0; c < 2; c++)
+  const causal_graph *g = &f->graph;
+  int n_basis = f->table.n_basis, m = refine_coefficients(graph_parents(g, node), n_basis);
+  size_t square = (size_t)m * (size_t)m, size = square + (size_t)m;
+  state_sums s[MAX_STATES];
+  double *theta = work + (size_t)g->n_states * size, total = 0;
+  for (int c = 0; c < g->n_states; c++) {
+    state_sums empty = {work + (size_t)c * size, work + (size_t)c * size + square, 0, 0, 0};
+    s[c] = empty;
+  }
+  memset(work, 0, (size_t)g->n_states * size * sizeof(double));
+  sum_states(f, node, a, b, theta + m, s);
+  for (int c = 0; c < g->n_states; c++)
     if (s[c].weight > 0) {
-      double v = residual_variance(f, &s[c], c && f->perfect ? 0 : m, theta, &f->count[node]);
-      v -= f->trial[(size_t)node * ((size_t)f->d + 1)];
+      int acting = refine_coefficients(graph_acting(g, node, c), n_basis);
+      double v = residual_variance(f, &s[c], acting, theta, &f->count[node]);
+      v -= f->trial[(size_t)node * ((size_t)f->graph.d + 1)];
       total += s[c].weight / 2 * log(v > f->variance_floor ? v : f->variance_floor);
     }
   return total;
 }
 
 static int in_family(const refinement *f, int node, int a, int b) {
-  for (int k = 0; k < f->n_coord[node]; k++)
-    if (f->coord[node][k] == a || f->coord[node][k] == b)
+  for (int k = 0; k <= graph_parents(&f->graph, node); k++)
+    if (f->graph.family[node][k] == a || f->graph.family[node][k] == b)
       return 1;
   return 0;
 }
@@ -215,11 +221,11 @@ static double affected_value(refinement *f, int a, int b) {
 #ifdef _OPENMP
 #pragma omp parallel for schedule(dynamic) num_threads(f->threads)
 #endif
-  for (int j = 0; j < f->d; j++)
+  for (int j = 0; j < f->graph.d; j++)
     f->value[j] =
         in_family(f, j, a, b) ? node_value(f, j, a, b, f->work + (size_t)j * f->node_size) : 0;
   double sum = 0;
-  for (int j = 0; j < f->d; j++)
+  for (int j = 0; j < f->graph.d; j++)
     sum += f->value[j];
   return sum;
 }
@@ -241,7 +247,7 @@ static void turn_pair(double *m, size_t rows, int a, int b, double angle) {
 
 /* Covariance of the noise, R'N R, under a turn of coordinates a and b. */
 static void turn_noise(const refinement *f, int a, int b, double angle, double *out) {
-  size_t d = (size_t)f->d;
+  size_t d = (size_t)f->graph.d;
   memcpy(out, f->noise, d * d * sizeof(double));
   if (f->isotropic)
     return;
@@ -299,25 +305,25 @@ static double step_in_plane(refinement *f, int a, int b, double width, double *g
 
 static double total_value(refinement *f) {
   double value = 0;
-  for (int j = 0; j < f->d; j++)
+  for (int j = 0; j < f->graph.d; j++)
     value += node_value(f, j, -1, -1, f->work);
   return value;
 }
 
 double refine_rotation(refinement *f, double *r, double width, double tol, int first_sweep,
                        int max_sweeps, void (*poll)(void)) {
-  memcpy(f->trial, f->noise, (size_t)(f->d * f->d) * sizeof(double));
+  memcpy(f->trial, f->noise, (size_t)(f->graph.d * f->graph.d) * sizeof(double));
   double value = total_value(f);
   for (int sweep = first_sweep; sweep < max_sweeps; sweep++) {
     double gain = 0, reach = ldexp(width, -sweep);
-    for (int a = 0; a < f->d; a++)
-      for (int b = a + 1; b < f->d; b++) {
+    for (int a = 0; a < f->graph.d; a++)
+      for (int b = a + 1; b < f->graph.d; b++) {
         double here, angle = sweep == 0 ? search_plane(f, a, b, reach, &here)
                                         : step_in_plane(f, a, b, reach, &here);
         turn_noise(f, a, b, angle, f->trial);
-        memcpy(f->noise, f->trial, (size_t)(f->d * f->d) * sizeof(double));
+        memcpy(f->noise, f->trial, (size_t)(f->graph.d * f->graph.d) * sizeof(double));
         turn_pair(f->z, f->rows->n, a, b, angle);
-        turn_pair(r, (size_t)f->d, a, b, angle);
+        turn_pair(r, (size_t)f->graph.d, a, b, angle);
         gain += here;
         poll();
       }

@@ -11,6 +11,7 @@
 #define EBCRL_REFINE_H
 
 #include "bspline.h"
+#include "graph.h"
 #include "penalty.h"
 #include "rows.h"
 
@@ -22,16 +23,13 @@ typedef struct {
 
 typedef struct {
   const latent_sample *rows; /* domains, targets, weights; its y is not read */
-  int d;
-  const int *const *coord; /* d: the node, then its parents */
-  const int *n_coord;
+  causal_graph graph;
   bspline_table table;
   penalty penalty;
   double lambda; /* its weight */
   double *noise; /* d x d: covariance of the noise in the present coordinates, turned in place */
   double *trial; /* d x d: the same under a trial angle */
   int isotropic; /* it is sigma2 I */
-  int perfect;   /* a targeted node has no parents */
   double variance_floor;
   int threads;
   double *z;           /* n x d */
@@ -42,11 +40,11 @@ typedef struct {
   size_t node_size;
 } refinement;
 
-/* Coefficients of the additive model of a node with n_coord - 1 parents. */
-int refine_coefficients(int n_coord, int n_basis);
+/* Coefficients of the additive model of a node. */
+int refine_coefficients(int n_parents, int n_basis);
 
 /* Doubles of scratch a node needs. */
-size_t refine_node_size(int max_coord, int n_basis);
+size_t refine_node_size(const causal_graph *g, int n_basis);
 
 /* Turns z and r (d x d) plane by plane: in sweep 0 by golden section within `width`, in later ones
  * by parabolas of half the reach of the sweep before, until a sweep gains less than tol |F|. Sweeps

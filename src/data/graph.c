@@ -1,4 +1,4 @@
-#include "causal_graph.h"
+#include "graph.h"
 
 #include <string.h>
 
@@ -17,20 +17,22 @@ static void topological_order(const causal_graph *g, int *order, int *placed) {
     }
 }
 
-causal_graph causal_graph_new(const int *const *coord, const int *n_coord, int d, allocator alloc) {
-  causal_graph g = {.d = d};
+causal_graph graph_new(const int *const *family, const int *n_family, int d, const int *cut,
+                       int n_states, allocator alloc) {
+  causal_graph g = {.d = d, .n_states = n_states, .family = family};
+  memcpy(g.cut, cut, (size_t)n_states * sizeof(int));
   int *first_in = alloc((size_t)d + 1, sizeof(int)), *first_out = alloc((size_t)d + 1, sizeof(int));
   first_in[0] = 0;
   for (int j = 0; j < d; j++)
-    first_in[j + 1] = first_in[j] + n_coord[j] - 1;
+    first_in[j + 1] = first_in[j] + n_family[j] - 1;
   g.n_edges = first_in[d];
   size_t edges = (size_t)g.n_edges;
   int *parent = alloc(edges, sizeof(int)), *child = alloc(edges, sizeof(int));
   int *out = alloc(edges, sizeof(int)), *order = alloc((size_t)d, sizeof(int));
   int *placed = alloc((size_t)d, sizeof(int)), n_out = 0;
   for (int j = 0; j < d; j++)
-    for (int k = 1; k < n_coord[j]; k++) {
-      parent[first_in[j] + k - 1] = coord[j][k];
+    for (int k = 1; k < n_family[j]; k++) {
+      parent[first_in[j] + k - 1] = family[j][k];
       child[first_in[j] + k - 1] = j;
     }
   for (int k = 0; k < d; k++) {
