@@ -6,6 +6,9 @@
 # Newton steps to the row that would be expected at the common noise: three leave 1e-6 of the way.
 NOISE_STEPS <- 4L
 
+# The EM ends where an iteration gains less log-likelihood.
+LOGLIK_TOL <- 1e-3
+
 # A row whose coordinates have this many times the noise variance of others', on average over them,
 # tells too little to be taken for one of theirs.
 MOST_NOISE <- 25
@@ -20,8 +23,8 @@ measure_missing <- function(data, settings, threads, call) {
   nuisance <- missing_nuisance(moments, data, settings, threads, call)
   q <- data$d + nuisance
   check_factors(data$p, q, settings$noise, call)
-  fit <- function(centered, equal, start = NULL) {
-    missing_fit(data, moments, q, centered, equal, start, threads, call)
+  fit <- function(centered, equal, start = NULL, tol = LOGLIK_TOL) {
+    missing_fit(data, moments, q, centered, equal, start, threads, call, tol)
   }
   chosen <- missing_choice(fit, moments, data, q, settings)
   model <- chosen$model
@@ -66,7 +69,8 @@ filled_moments <- function(data, threads) {
 }
 
 #' @noRd
-missing_fit <- function(data, moments, q, centered, equal, start, threads, call) {
+missing_fit <- function(data, moments, q, centered, equal, start, threads, call,
+                        tol = LOGLIK_TOL) {
   if (is.null(start)) {
     start <- factor_analysis(moments, q, equal, call = call)
     start$mean <- if (centered) moments$mean else rep(0, data$p)
@@ -74,7 +78,7 @@ missing_fit <- function(data, moments, q, centered, equal, start, threads, call)
   fit <- .Call(C_factor_missing_model, data$x, data$env, row_weights(data),
                list(loadings = start$loadings, psi = as.double(start$psi),
                     mean = as.double(if (centered) start$mean else 0 * start$mean)),
-               list(q = q, equal = equal, centered = centered, threads = threads))
+               list(q = q, equal = equal, centered = centered, tol = tol, threads = threads))
   check_status(fit$status, call)
   p <- data$p
   c(lapply(fit[c("psi", "mean")], drop), fit[c("loadings", "loglik", "converged", "floored")],
@@ -102,11 +106,11 @@ missing_choice <- function(fit, moments, data, q, settings) {
   if (!identical(settings$center, "auto")) {
     return(c(kind(settings$center), list(centered = settings$center)))
   }
-  without <- kind(FALSE)
-  with <- list(model = fit(TRUE, without$equal, without$model), equal = without$equal)
-  test <- missing_mean_test(without$model, with$model, data, q)
-  chosen <- if (test$p_value < CENTER_LEVEL) kind(TRUE) else without
-  c(chosen, list(centered = test$p_value < CENTER_LEVEL, tests = list(center = test)))
+  with <- kind(TRUE)
+  without <- fit(FALSE, with$equal, with$model, tol = 0.1) # far from converged where means are large
+  test <- missing_mean_test(without, with$model, data, q)
+  centered <- test$p_value < CENTER_LEVEL
+  c(if (centered) with else kind(FALSE), list(centered = centered, tests = list(center = test)))
 }
 
 #' Are feature means in the span of the loadings? By likelihood
@@ -118,24 +122,31 @@ missing_mean_test <- function(without, with, data, q) {
        p_value = stats::pchisq(statistic, df, lower.tail = FALSE))
 }
 
-#' Nuisance factors, where they are not given: more as long as BIC is better
+#' Nuisance factors, where they are not given: more as long as one more gains what noise alone would
+#' not
+#'
+#' Of n rows of p features of noise the leading factor takes the largest eigenvalue l, and gains n / 2
+#' (l - 1 - log l) in log-likelihood; l is below noise_edge() in all but one of a thousand samples. Of
+#' rows with missing entries as many count as there are entries for.
 #' @noRd
 missing_nuisance <- function(moments, data, settings, threads, call) {
   if (!identical(settings$nuisance, "auto")) {
     return(settings$nuisance)
   }
-  bic <- function(many) {
+  loglik <- function(many) {
     q <- data$d + many
     equal <- settings$noise == "equal" || factor_freedom(data$p, q) < 0
-    model <- missing_fit(data, moments, q, TRUE, equal, NULL, threads, call)
-    2 * model$loglik - model$parameters * log(data$n)
+    missing_fit(data, moments, q, TRUE, equal, NULL, threads, call)$loglik
   }
+  rows <- data$n * (1 - data$missing / (data$n * data$p))
   many <- 0L
-  best <- bic(0L)
-  while (many < MOST_NUISANCE && data$d + many + 1L < data$p) {
-    further <- bic(many + 1L)
-    if (further <= best) break
-    best <- further
+  present <- loglik(0L)
+  while (many < MOST_NUISANCE && data$d + many + 2L < data$p) {
+    q <- data$d + many
+    edge <- noise_edge(rows - q, data$p - q)
+    further <- loglik(many + 1L)
+    if (further - present <= rows / 2 * (edge - 1 - log(edge))) break
+    present <- further
     many <- many + 1L
   }
   many

@@ -149,6 +149,7 @@ SEXP factor_missing_model(SEXP x, SEXP env, SEXP omega, SEXP start, SEXP setting
   memcpy(f.mean, list_doubles(start, "mean", p), p * sizeof(double));
   f.equal = list_int(settings, "equal");
   f.centered = list_int(settings, "centered");
+  f.tol = list_number(settings, "tol");
   f.poll = poll_user;
   return missing_results(&f, factor_missing_fit(&f));
 }

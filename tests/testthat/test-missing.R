@@ -28,7 +28,7 @@ em_of <- function(x, q, centered = TRUE, equal = FALSE, threads = 1L, env = rep(
   start <- list(loadings = qr.Q(qr(outer(seq_len(p), seq_len(q), function(j, k) sin(j * k)))),
                 psi = rep(1, p), mean = if (centered) colMeans(x, na.rm = TRUE) else rep(0, p))
   .Call(C_factor_missing_model, x, env, omega, start,
-        list(q = q, equal = equal, centered = centered, threads = threads))
+        list(q = q, equal = equal, centered = centered, tol = 1e-3, threads = threads))
 }
 
 test_that("the EM of incomplete rows finds the maximum of their likelihood", {
