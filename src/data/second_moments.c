@@ -134,3 +134,29 @@ void second_moments_matrix(const weighted_rows *r, double *out, double *scratch)
       }
   }
 }
+
+void second_moments_by_domain(const double *y, size_t n, int q, const int *env, int n_domains,
+                              double *count, double *mean, double *second) {
+  size_t d = (size_t)q;
+  memset(count, 0, (size_t)n_domains * sizeof(double));
+  memset(mean, 0, (size_t)n_domains * d * sizeof(double));
+  memset(second, 0, (size_t)n_domains * d * d * sizeof(double));
+  for (size_t i = 0; i < n; i++) {
+    size_t e = (size_t)env[i] - 1;
+    count[e] += 1;
+    for (size_t j = 0; j < d; j++) {
+      double v = y[i + j * n];
+      mean[j + e * d] += v;
+      for (size_t k = j; k < d; k++)
+        second[k + j * d + e * d * d] += v * y[i + k * n];
+    }
+  }
+  for (size_t e = 0; e < (size_t)n_domains; e++)
+    for (size_t j = 0; j < d; j++) {
+      mean[j + e * d] /= count[e];
+      for (size_t k = j; k < d; k++) {
+        second[k + j * d + e * d * d] /= count[e];
+        second[j + k * d + e * d * d] = second[k + j * d + e * d * d];
+      }
+    }
+}

@@ -38,4 +38,8 @@ void second_moments_times(const weighted_rows *r, const double *v, int k, double
 enum { MOMENT_COLUMNS = 16 };
 void second_moments_matrix(const weighted_rows *r, double *out, double *scratch);
 
+/* Rows, mean (q) and mean of yy' (q x q) of each domain of y (n x q), unweighted; env: from 1. */
+void second_moments_by_domain(const double *y, size_t n, int q, const int *env, int n_domains,
+                              double *count, double *mean, double *second);
+
 #endif

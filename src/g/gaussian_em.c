@@ -60,7 +60,7 @@ static size_t n_cells(const gaussian_em *s) {
 }
 
 static size_t n_parameters(const gaussian_em *s) {
-  size_t d = (size_t)s->prior->d;
+  size_t d = (size_t)s->prior->graph.d;
   return (size_t)s->data->q * d + n_cells(s) * (d + 2) + 1;
 }
 
@@ -71,23 +71,17 @@ double gaussian_em_bytes(double q, double d, double n_groups) {
 
 static expected_moments moments_new(const gaussian_em *s, allocator alloc) {
   const set_moments *m = s->data;
-  size_t d = (size_t)s->prior->d, q = (size_t)m->q, groups = (size_t)m->n_groups;
+  size_t d = (size_t)s->prior->graph.d, q = (size_t)m->q, groups = (size_t)m->n_groups;
   expected_moments z = {.cross = alloc(q * d, sizeof(double)),
                         .second = alloc(d * d, sizeof(double)),
                         .group_mean = alloc(groups * d, sizeof(double)),
-                        .group_second = alloc(groups * d * d, sizeof(double)),
-                        .latents = alloc(groups, sizeof(latent_moments))};
-  for (size_t g = 0; g < groups; g++) {
-    latent_moments of = {m->targets + g, m->n_groups, m->weight[g], z.group_mean + g * d,
-                         z.group_second + g * d * d};
-    z.latents[g] = of;
-  }
+                        .group_second = alloc(groups * d * d, sizeof(double))};
   return z;
 }
 
 void gaussian_em_prepare(gaussian_em *s, allocator alloc) {
   const set_moments *m = s->data;
-  size_t d = (size_t)s->prior->d, q = (size_t)m->q;
+  size_t d = (size_t)s->prior->graph.d, q = (size_t)m->q;
   noise_level *noise = &s->model->noise;
   *noise = measurement_noise_level(noise->value, noise->learned, m->sum_sq, m->rows * m->p);
   s->moments = moments_new(s, alloc);
@@ -98,7 +92,6 @@ void gaussian_em_prepare(gaussian_em *s, allocator alloc) {
   s->work.middle = alloc(d * d, sizeof(double));
   s->before = alloc(n_parameters(s), sizeof(double));
   s->after = alloc(n_parameters(s), sizeof(double));
-  s->regression = regression_work_new((int)d, alloc);
 }
 
 /* ---- E-step -------------------------------------------------------------------------------- */
@@ -109,7 +102,7 @@ static void group_projection(gaussian_em *s, int g) {
   const set_moments *m = s->data;
   const double one = 1, zero = 0;
   const int step = 1;
-  int d = s->prior->d, q = m->q;
+  int d = s->prior->graph.d, q = m->q;
   double *h = s->moments.group_mean + (size_t)g * (size_t)d, *shift = s->posterior.shift;
   F77_CALL(dsymm)
   ("L", "L", &q, &d, &one, m->second + (size_t)g * (size_t)q * (size_t)q, &q, s->model->mixing, &q,
@@ -139,7 +132,7 @@ static void small_product(const double *a, const double *b, int d, double *out) 
 static void add_group(gaussian_em *s, int g) {
   const set_moments *m = s->data;
   const double one = 1, weight = m->weight[g];
-  int d = s->prior->d, q = m->q;
+  int d = s->prior->graph.d, q = m->q;
   const double *k = s->posterior.covariance;
   double *mean = s->moments.group_mean + (size_t)g * (size_t)d, trace = 0;
   double *second = s->moments.group_second + (size_t)g * (size_t)d * (size_t)d;
@@ -171,7 +164,7 @@ static void add_group(gaussian_em *s, int g) {
 /* Moments of the latents, and the log-likelihood, at the present parameters. */
 static int find_moments(gaussian_em *s) {
   const set_moments *m = s->data;
-  size_t d = (size_t)s->prior->d;
+  size_t d = (size_t)s->prior->graph.d;
   memset(s->moments.cross, 0, (size_t)m->q * d * sizeof(double));
   memset(s->moments.second, 0, d * d * sizeof(double));
   s->loglik = -m->rows * m->p / 2 * log(2 * M_PI * s->model->noise.value) -
@@ -194,10 +187,21 @@ static int e_step(gaussian_em *s) {
 
 /* ---- M-step -------------------------------------------------------------------------------- */
 
+/* In each cell the regression of the node on its parents, over the groups in its state: what
+ * maximises the expected log-likelihood. */
+static int fit_prior(gaussian_em *s) {
+  const set_moments *m = s->data;
+  const group_moments z = {s->prior->graph.d, m->n_groups,           m->targets,
+                           m->weight,         s->moments.group_mean, s->moments.group_second};
+  s->prior->left_out = 0;
+  linear_scm_fit(s->prior, &z, NULL, 0);
+  return s->prior->left_out ? STATUS_DEPENDENT : STATUS_OK;
+}
+
 /* Moments of the latents after latent j is multiplied by length[j]. */
 static void scale_latents(gaussian_em *s, const double *length) {
   expected_moments *z = &s->moments;
-  size_t d = (size_t)s->prior->d, q = (size_t)s->data->q, groups = (size_t)s->data->n_groups;
+  size_t d = (size_t)s->prior->graph.d, q = (size_t)s->data->q, groups = (size_t)s->data->n_groups;
   for (size_t j = 0; j < d; j++) {
     for (size_t g = 0; g < groups; g++) {
       z->group_mean[j + g * d] *= length[j];
@@ -219,7 +223,7 @@ static int m_step(gaussian_em *s) {
   if (status == STATUS_OK && kind->rescales)
     scale_latents(s, m->scale);
   if (status == STATUS_OK)
-    status = linear_prior_fit(s->prior, s->moments.latents, s->data->n_groups, &s->regression);
+    status = fit_prior(s);
   if (status == STATUS_OK)
     measurement_update_noise(m, s->moments.cross, s->moments.second);
   return status;
@@ -229,7 +233,7 @@ static int m_step(gaussian_em *s) {
 
 /* All parameters in one vector: A, slopes, intercepts, variances. */
 static void pack(const gaussian_em *s, double *to) {
-  size_t d = (size_t)s->prior->d, tall = (size_t)s->data->q * d, cells = n_cells(s);
+  size_t d = (size_t)s->prior->graph.d, tall = (size_t)s->data->q * d, cells = n_cells(s);
   memcpy(to, s->model->mixing, tall * sizeof(double));
   memcpy(to + tall, s->prior->slope, cells * d * sizeof(double));
   memcpy(to + tall + cells * d, s->prior->intercept, cells * sizeof(double));
@@ -251,7 +255,7 @@ static double relative_change(const double *before, const double *after, size_t 
 
 /* Slopes and intercepts as those of latents of mean square 1. */
 static void standardise_prior(const gaussian_em *s, double *packed) {
-  size_t d = (size_t)s->prior->d, states = (size_t)s->prior->graph.n_states;
+  size_t d = (size_t)s->prior->graph.d, states = (size_t)s->prior->graph.n_states;
   double *slope = packed + (size_t)s->data->q * d, *intercept = slope + n_cells(s) * d;
   for (size_t j = 0; j < d; j++) {
     double size = sqrt(s->moments.second[j + j * d] / s->data->rows);
@@ -266,7 +270,7 @@ static void standardise_prior(const gaussian_em *s, double *packed) {
 /* The largest change among A, slopes and intercepts, and the variances, each relative. In no units:
  * slopes and intercepts are standardised in place. */
 static double change_of(const gaussian_em *s, double *before, double *after) {
-  size_t d = (size_t)s->prior->d, tall = (size_t)s->data->q * d, prior = n_cells(s) * (d + 1);
+  size_t d = (size_t)s->prior->graph.d, tall = (size_t)s->data->q * d, prior = n_cells(s) * (d + 1);
   standardise_prior(s, before);
   standardise_prior(s, after);
   double change = fmax(relative_change(before, after, tall),
@@ -278,14 +282,14 @@ static double change_of(const gaussian_em *s, double *before, double *after) {
 
 /* The prior of the start: regressions among the latents under a flat one. */
 static int start_prior(gaussian_em *s) {
-  linear_prior *prior = s->prior;
+  linear_scm *prior = s->prior;
   for (size_t c = 0; c < n_cells(s); c++)
     prior->variance[c] = INFINITY;
   int status = find_moments(s);
   for (size_t c = 0; c < n_cells(s); c++)
     prior->variance[c] = 1; /* where there are no rows */
   if (status == STATUS_OK)
-    status = linear_prior_fit(prior, s->moments.latents, s->data->n_groups, &s->regression);
+    status = fit_prior(s);
   prior->floored = 0;
   return status;
 }
@@ -300,7 +304,7 @@ static void record(gaussian_em *s) {
 }
 
 int gaussian_em_run(gaussian_em *s) {
-  int d = s->prior->d, status;
+  int d = s->prior->graph.d, status;
   s->model->kind->refresh(s->model);
   for (int j = 0; j < d; j++)
     s->model->scale[j] = sqrt(s->model->gram[j + j * d]);
@@ -331,9 +335,9 @@ typedef struct {
   double *sd;      /* d */
 } affine_posterior;
 
-static int affine_of(const linear_prior *m, const latent_sample *rows, int e, const double *gram,
+static int affine_of(const linear_scm *m, const latent_sample *rows, int e, const double *gram,
                      double sigma2, affine_posterior *to, allocator alloc) {
-  int d = m->d;
+  int d = m->graph.d;
   to->posterior = gaussian_posterior_new(d, alloc);
   to->weights = alloc((size_t)(d * d), sizeof(double));
   to->offset = alloc((size_t)d, sizeof(double));
@@ -388,10 +392,10 @@ static void write_block(const affine_posterior *domain, const latent_sample *row
   }
 }
 
-int gaussian_latents_of(const linear_prior *m, const double *x, int p, const latent_sample *rows,
+int gaussian_latents_of(const linear_scm *m, const double *x, int p, const latent_sample *rows,
                         const double *mixing, double sigma2, const gaussian_latents *out,
                         allocator alloc) {
-  int d = m->d, status = STATUS_OK;
+  int d = m->graph.d, status = STATUS_OK;
   const double one = 1, zero = 0;
   row_shards shards = shard_rows(rows->n);
   size_t scratch = (size_t)d * (X_ROWS + 1);

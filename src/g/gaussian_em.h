@@ -1,4 +1,4 @@
-/* Exact EM for g-modeling with a linear-Gaussian prior (gaussian_prior.h), on moments.
+/* Exact EM for g-modeling with a linear-Gaussian prior (gaussian_posterior.h), on moments.
  *
  *   y         q-dimensional coordinates of x in which A is sought: x itself, or its part in a
  *             subspace; what lies outside only adds to sum_sq
@@ -15,7 +15,7 @@
 #ifndef EBCRL_GAUSSIAN_EM_H
 #define EBCRL_GAUSSIAN_EM_H
 
-#include "gaussian_prior.h"
+#include "gaussian_posterior.h"
 #include "measurement.h"
 #include "rows.h"
 
@@ -52,7 +52,6 @@ extern const char *const gaussian_columns[GAUSSIAN_VARIANCES];
 typedef struct {
   double *cross, *second;            /* q x d: sum omega y Ez'; d x d: sum omega E zz' */
   double *group_mean, *group_second; /* d x G, d x d x G: of z */
-  latent_moments *latents;           /* G */
 } expected_moments;
 
 /* Scratch of a group. */
@@ -65,7 +64,7 @@ typedef struct {
   const set_moments *data;
   gaussian_em_settings set;
   measurement *model; /* A in the coordinates of y */
-  linear_prior *prior;
+  linear_scm *prior;
   int prior_given;
   double *trace; /* max_iter x (GAUSSIAN_VARIANCES + cells) */
   double loglik, change;
@@ -75,7 +74,6 @@ typedef struct {
   gaussian_posterior posterior; /* of the present group */
   group_work work;
   double *before, *after; /* all parameters, before and after an iteration */
-  regression_work regression;
 } gaussian_em;
 
 void gaussian_em_prepare(gaussian_em *s, allocator alloc);
@@ -95,7 +93,7 @@ typedef struct {
 } gaussian_latents;
 
 /* Closed-form posterior of the latents of rows of x (n x p), A p x d. */
-int gaussian_latents_of(const linear_prior *m, const double *x, int p, const latent_sample *rows,
+int gaussian_latents_of(const linear_scm *m, const double *x, int p, const latent_sample *rows,
                         const double *mixing, double sigma2, const gaussian_latents *out,
                         allocator alloc);
 

@@ -89,7 +89,7 @@ static const char *reference_fields[] = {"mean",         "precision", "intercept
                                          "coefficients", "kappa",     ""};
 
 static void reference_parts(const gaussian_reference *r, double *parts[REFERENCE_PARTS]) {
-  double *found[] = {r->mean, r->precision, r->scm.intercept, r->scm.variance, r->scm.coef};
+  double *found[] = {r->mean, r->precision, r->scm.intercept, r->scm.variance, r->scm.slope};
   memcpy(parts, found, sizeof found);
 }
 

@@ -7,15 +7,15 @@
 
 /* prior: intercept (2 x d), slope (d x 2 x d: parent, state, node), variance (2 x d). The vectors
  * are the list's own. */
-static linear_prior prior_from(SEXP prior, SEXP parents, int d, SEXP control) {
+static linear_scm prior_from(SEXP prior, SEXP parents, int d, SEXP control) {
   causal_graph graph = graph_from(parents, d, list_int(control, "perfect"));
   size_t cells = (size_t)graph_cells(&graph);
-  linear_prior m = {.graph = graph,
-                    .d = d,
-                    .intercept = list_doubles(prior, "intercept", cells),
-                    .slope = list_doubles(prior, "slope", cells * (size_t)d),
-                    .variance = list_doubles(prior, "variance", cells),
-                    .variance_floor = list_number(control, "variance_floor")};
+  linear_scm m = {.graph = graph,
+                  .intercept = list_doubles(prior, "intercept", cells),
+                  .slope = list_doubles(prior, "slope", cells * (size_t)d),
+                  .variance = list_doubles(prior, "variance", cells),
+                  .variance_floor = list_number(control, "variance_floor"),
+                  .work = (double *)r_allocator(linear_scm_work(d), sizeof(double))};
   return m;
 }
 
@@ -83,7 +83,7 @@ SEXP gaussian_fit(SEXP moments, SEXP targets, SEXP parents, SEXP init, SEXP cont
   double *mixing = put_copy(out, "mixing", list_element(init, "mixing"));
   SEXP own = PROTECT(prior_copy(list_element(init, "prior")));
   put(out, "prior", own);
-  linear_prior prior = prior_from(own, parents, d, control);
+  linear_scm prior = prior_from(own, parents, d, control);
   gaussian_em s = {
       .data = &data,
       .set = {.max_iter = max_iter,
@@ -126,7 +126,7 @@ SEXP gaussian_rows(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEX
   if ((size_t)Rf_nrows(x) != rows.n)
     Rf_error("internal error: x and env have different numbers of rows");
   const double *mixing = list_doubles(model, "mixing", (size_t)Rf_ncols(x) * (size_t)rows.d);
-  linear_prior prior = prior_from(list_element(model, "prior"), parents, rows.d, control);
+  linear_scm prior = prior_from(list_element(model, "prior"), parents, rows.d, control);
   SEXP deviate = list_element(control, "deviate");
   gaussian_latents post = {.n_probs = Rf_length(deviate),
                            .deviate = REAL(deviate),

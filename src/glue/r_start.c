@@ -3,6 +3,7 @@
 #include "r_util.h"
 #include "refine.h"
 #include "rotation.h"
+#include "second_moments.h"
 #include "unmixing.h"
 
 #include <R_ext/BLAS.h>
@@ -21,29 +22,8 @@ SEXP domain_moments(SEXP y, SEXP env, SEXP n_domains) {
   SET_VECTOR_ELT(out, 0, Rf_allocVector(REALSXP, m));
   SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, (int)d, m));
   SET_VECTOR_ELT(out, 2, Rf_alloc3DArray(REALSXP, (int)d, (int)d, m));
-  double *count = REAL(VECTOR_ELT(out, 0)), *mean = REAL(VECTOR_ELT(out, 1));
-  double *second = REAL(VECTOR_ELT(out, 2));
-  memset(count, 0, (size_t)m * sizeof(double));
-  memset(mean, 0, (size_t)m * d * sizeof(double));
-  memset(second, 0, (size_t)m * d * d * sizeof(double));
-  for (size_t i = 0; i < n; i++) {
-    size_t e = (size_t)INTEGER(env)[i] - 1;
-    count[e] += 1;
-    for (size_t j = 0; j < d; j++) {
-      double v = REAL(y)[i + j * n];
-      mean[j + e * d] += v;
-      for (size_t k = j; k < d; k++)
-        second[k + j * d + e * d * d] += v * REAL(y)[i + k * n];
-    }
-  }
-  for (size_t e = 0; e < (size_t)m; e++)
-    for (size_t j = 0; j < d; j++) {
-      mean[j + e * d] /= count[e];
-      for (size_t k = j; k < d; k++) {
-        second[k + j * d + e * d * d] /= count[e];
-        second[j + k * d + e * d * d] = second[k + j * d + e * d * d];
-      }
-    }
+  second_moments_by_domain(REAL(y), n, (int)d, INTEGER(env), m, REAL(VECTOR_ELT(out, 0)),
+                           REAL(VECTOR_ELT(out, 1)), REAL(VECTOR_ELT(out, 2)));
   UNPROTECT(1);
   return out;
 }

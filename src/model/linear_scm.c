@@ -12,12 +12,16 @@ linear_scm linear_scm_new(const causal_graph *g, allocator alloc) {
   linear_scm m = {.graph = *g,
                   .intercept = alloc(cells, sizeof(double)),
                   .variance = alloc(cells, sizeof(double)),
-                  .coef = alloc(coef, sizeof(double)),
-                  .moments = alloc(d * (d + 3), sizeof(double))};
+                  .slope = alloc(coef, sizeof(double)),
+                  .work = alloc(linear_scm_work(g->d), sizeof(double))};
   for (size_t c = 0; c < cells; c++)
     m.intercept[c] = m.variance[c] = NAN; /* a state without rows */
-  memset(m.coef, 0, coef * sizeof(double));
+  memset(m.slope, 0, coef * sizeof(double));
   return m;
+}
+
+size_t linear_scm_work(int d) {
+  return (size_t)d * ((size_t)d + 3); /* mean, least, slopes, covariance */
 }
 
 double linear_scm_doubles(double d, double n_states) {
@@ -58,13 +62,14 @@ static double family_moments(const linear_scm *m, const group_moments *y, const 
 /* Regression of the first variable of a q x q covariance on the others, by Cholesky of theirs in
  * place; coef (q) from the second entry on. least: of a parent's residual variance. Returns the
  * residual variance of the first. */
-static double regress(double *cov, size_t q, const double *least, double *coef) {
+static double regress(double *cov, size_t q, const double *least, double *coef, int *left_out) {
   double rest = cov[0];
   for (size_t j = 1; j < q; j++) { /* column 0 becomes L^-1 cov(parents, node) */
     double pivot = cov[j + j * q];
     for (size_t l = 1; l < j; l++)
       pivot -= cov[j + l * q] * cov[j + l * q];
     double root = pivot > least[j] ? sqrt(pivot) : INFINITY;
+    *left_out += isinf(root);
     for (size_t i = j; i <= q; i++) { /* i = q stands for the node */
       double *entry = i == q ? cov + j : cov + i + j * q;
       for (size_t l = 1; l < j; l++)
@@ -88,7 +93,7 @@ static void fit_cell(linear_scm *m, const group_moments *y, const double *noise,
   size_t d = (size_t)graph->d, q = 1 + (size_t)graph_acting(graph, node, state);
   size_t at = (size_t)graph_cell(graph, node, state);
   const int *coord = graph->family[node];
-  double *mean = m->moments, *least = mean + d, *coef = least + d, *cov = coef + d;
+  double *mean = m->work, *least = mean + d, *coef = least + d, *cov = coef + d;
   double weight = family_moments(m, y, noise, sigma2, node, state, mean, cov);
   if (!(weight > 0))
     return;
@@ -96,18 +101,18 @@ static void fit_cell(linear_scm *m, const group_moments *y, const double *noise,
     size_t k = (size_t)coord[a];
     least[a] = COLLINEAR * sigma2 * (noise ? noise[k + k * d] : 1);
   }
-  double variance = regress(cov, q, least, coef);
-  m->floored += variance < 0;
-  m->variance[at] = fmax(variance, 0);
+  double variance = regress(cov, q, least, coef, &m->left_out);
+  int above = variance > m->variance_floor;
+  m->floored += !above;
+  m->variance[at] = above ? variance : m->variance_floor;
   m->intercept[at] = mean[0];
   for (size_t a = 1; a < q; a++) {
     m->intercept[at] -= coef[a] * mean[a];
-    m->coef[(size_t)coord[a] + d * at] = coef[a];
+    m->slope[(size_t)coord[a] + d * at] = coef[a];
   }
 }
 
 void linear_scm_fit(linear_scm *m, const group_moments *y, const double *noise, double sigma2) {
-  m->floored = 0;
   for (int j = 0; j < m->graph.d; j++)
     for (int c = 0; c < m->graph.n_states; c++)
       fit_cell(m, y, noise, sigma2, j, c);
@@ -122,20 +127,20 @@ void linear_scm_moments(const linear_scm *m, const int *targets, int stride, dou
     int state = targets[j * (size_t)stride], q = 1 + graph_acting(graph, (int)j, state);
     size_t cell = (size_t)graph_cell(graph, (int)j, state);
     const int *coord = graph->family[j];
-    const double *coef = m->coef + d * cell;
+    const double *slope = m->slope + d * cell;
     mean[j] = m->intercept[cell];
     for (int a = 1; a < q; a++)
-      mean[j] += coef[coord[a]] * mean[coord[a]];
+      mean[j] += slope[coord[a]] * mean[coord[a]];
     double variance = m->variance[cell];
     for (size_t before = 0; before < at; before++) {
       size_t k = (size_t)graph->order[before];
       double sum = 0;
       for (int a = 1; a < q; a++)
-        sum += coef[coord[a]] * cov[(size_t)coord[a] + k * d];
+        sum += slope[coord[a]] * cov[(size_t)coord[a] + k * d];
       cov[j + k * d] = cov[k + j * d] = sum;
     }
     for (int a = 1; a < q; a++)
-      variance += coef[coord[a]] * cov[(size_t)coord[a] + j * d];
+      variance += slope[coord[a]] * cov[(size_t)coord[a] + j * d];
     cov[j + j * d] = variance;
   }
 }

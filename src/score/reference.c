@@ -238,6 +238,7 @@ static int fit_gaussians(gaussian_reference *r, const projection_noise *noise) {
                              r->own.weight, r->own.mean, r->own.second};
   const shrinkage_problem problem = {r->d, r->n_groups, r->own.rows, r->own.spectrum, r->own.gap};
   int status = STATUS_OK;
+  r->scm.floored = 0;
   linear_scm_fit(&r->scm, &own, noise->shape, noise->sigma2);
   r->floored = r->scm.floored;
   for (size_t g = 0; g < groups && status == STATUS_OK; g++) {
