@@ -9,6 +9,9 @@
 # mechanisms are steep, less elsewhere.
 BOOT <- list(burn_in = 60L, iterations = 40L, draws = 4L)
 
+# What refits go on from.
+CARRIED <- c("method", "mixing", "prior", "chains", "walk_scale", "control", "parents")
+
 # Replicates between two writes to `file`, for each worker.
 BOOT_CHUNK <- 10L
 
@@ -96,13 +99,13 @@ boot_task <- function(fit, seed, call = rlang::caller_env()) {
   whole <- fit
   if (length(fit$data$constant) > 0L) fit <- without_constant(fit)
   direct <- refits_directly(fit)
-  engine <- if (fit$method == "f" && !direct) companion_fit(fit, call) else inner_fit(fit)
+  engine <- if (inherits(fit, "crl_fit_f") && !direct) companion_fit(fit, call) else inner_fit(fit)
   task <- list(
     way = boot_way(fit, direct), kind = fit_kind(fit), data = fit$data,
     measured = fit$measurement %||% given_measure(fit), measure = !is.null(fit$measurement),
     mixing = unname(cbind(fit$mixing, fit$nuisance$mixing)), sigma2 = fit$sigma2,
-    engine = engine[c("method", "mixing", "prior", "chains", "walk_scale", "control", "gaussian",
-                      "parents")],
+    class = class(engine),
+    engine = unclass(engine)[intersect(names(engine), CARRIED)],
     control = boot_control(fit, engine), learned = fit$learned, init = fit$init, seed = seed,
     own = fit[c("nuisance")]
   )
@@ -132,34 +135,35 @@ check_boot <- function(fit, call) {
 #' Fits of which A is updated in all of x, or whose features are too few to tell a space
 #' @noRd
 refits_directly <- function(fit) {
-  updates <- fit$method == "f" && fit$learned[["mixing"]]
+  updates <- isTRUE(fit$learned[["mixing"]])
   few <- fit$data$p <= fit$data$d + 1L
-  updates || few || fit$control$mixing == "diagonal" || fit_kind(fit) == "normal"
+  updates || few || fit$control$mixing == "diagonal" || !(inherits(fit, "crl_fit_f") || has_measurement(fit$control$prior))
 }
 
 #' How A is found again
 #' @noRd
 boot_way <- function(fit, direct) {
   given <- fit$init %in% c("given", "fit")
-  held <- given && (if (fit$method == "f") !fit$learned[["mixing"]] else fit$control$mixing == "fixed")
+  held <- given && !(fit$learned[["mixing"]] %||% (fit$control$mixing != "fixed"))
   if (direct) {
     return("direct")
   }
   if (held) {
     return("held")
   }
-  f_search <- fit$method == "f" && fit$control$start$mechanisms != "sampled" &&
+  f_search <- inherits(fit, "crl_fit_f") && fit$control$start$mechanisms != "sampled" &&
     fit$control$mixing != "psd"
-  if (f_search || fit_kind(fit) == "linear") "search" else "saem"
+  if (f_search || inherits(fit, "crl_fit_g_linear")) "search" else "saem"
 }
 
 #' Settings of a refit
 #' @noRd
 boot_control <- function(fit, engine) {
-  control <- if (fit$method == "f") companion_control(fit$control) else engine$control
+  of_f <- inherits(fit, "crl_fit_f")
+  control <- if (of_f) companion_control(fit$control) else engine$control
   control <- update.crl_control(control, saem = c(BOOT, list(chains = 1, mc_tol = 0)),
                                 sigma2 = "fixed", seed = 1, progress = FALSE)
-  if (fit$method == "f") {
+  if (of_f) {
     control <- update.crl_control(control, start = fit$control$start, mixing =
       if (fit$control$mixing == "psd") "psd" else "orthonormal")
   }
@@ -218,8 +222,7 @@ refit <- function(task, rows, call = NULL) {
   } else if (task$way == "held") {
     control$mixing <- "fixed"
   }
-  run <- if (task$kind == "linear") fit_gaussian else fit_g_rows
-  engine <- run(inner, start, control, NULL, call)
+  engine <- run_engine(control$prior, inner, start, control, NULL, call)
   if (task$way == "search" && task$kind == "f" || task$kind != "linear") {
     engine$control$mixing <- control$mixing
   }
@@ -242,7 +245,7 @@ carried_start <- function(task, inner, measured, rows) {
   start$sigma2 <- inner$space$sigma2
   start$chains <- start$chains[rows, , drop = FALSE]
   start$data <- inner
-  structure(start, class = "crl_fit")
+  structure(start, class = task$class)
 }
 
 #' The nearest optimum of the search for the rotation
@@ -273,13 +276,12 @@ refit_directly <- function(task, data, rows, call) {
     fit <- fit_rows(data, init, plan_f(task$engine$control, data, init), NULL, call)
     return(list(engine = companion_fit(fit, call), fit = fit))
   }
-  start <- structure(task$engine, class = "crl_fit")
+  start <- structure(task$engine, class = task$class)
   start[c("sigma2", "data")] <- list(task$sigma2, data)
   start$chains <- start$chains[rows, , drop = FALSE]
   control$sigma2 <- task$engine$control$sigma2
-  run <- if (task$kind == "spline") fit_g_rows else fit_gaussian
   if (task$kind == "normal") start <- NULL
-  fit <- run(data, start, control, NULL, call)
+  fit <- run_engine(control$prior, data, start, control, NULL, call)
   list(engine = fit, fit = fit)
 }
 

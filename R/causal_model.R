@@ -5,22 +5,16 @@
 # Draws of a row, and iterations of SAEM, where A is held and only mechanisms are fitted.
 COMPANION <- list(draws = 4L, burn_in = 80L, iterations = 80L)
 
-#' "f", "spline", "linear" or "normal"
-#' @noRd
-fit_kind <- function(fit) {
-  if (fit$method == "f") "f" else prior_name(fit$control$prior)
-}
-
 #' Mechanisms, mixing and noise of a fit
 #'
 #' @return A `crl_scm`: list of `kind`; `data`: `dag` (D x D), `targets` (M x D), `latent_names` (D),
 #'   `d`: with nuisance factors as latents that nothing targets; `control`: `intervention`,
-#'   `prior`; `method` "g"; `prior` (see spline_form()); `latent_noise_var` (D x 2);
+#'   `prior`; `method` "g"; `prior` (fitted mechanisms, see R/engine.R); `latent_noise_var` (D x 2);
 #'   `mixing` (p x D), `center` (p, or NULL), `noise_var` (p); `kept`, how many latents are none of the
 #'   nuisance; `names`, of features; `shifts`, those of fit_shifts()
 #' @noRd
 causal_model <- function(fit, call = rlang::caller_env()) {
-  engine <- if (fit_kind(fit) == "f") companion_fit(fit, call) else inner_fit(fit)
+  engine <- if (inherits(fit, "crl_fit_f")) companion_fit(fit, call) else inner_fit(fit)
   compact_model(engine, fit)
 }
 
@@ -35,7 +29,7 @@ compact_model <- function(engine, fit) {
     kind = fit_kind(fit), method = "g",
     data = data[c("dag", "targets", "latent_names", "d", "n_env", "env_names")],
     control = engine$control[c("intervention", "prior")],
-    prior = engine$prior[c("theta", "constant", "variance", "range", "noise")],
+    prior = replace(engine$prior, c("lambda", "df"), NULL),
     latent_noise_var = engine$latent_noise_var,
     mixing = cbind(fit$mixing, fit$nuisance$mixing), center = fit$center,
     noise_var = unname(noise), kept = fit$data$d,
@@ -85,7 +79,7 @@ given_measure <- function(fit) {
 #' A fit must have mechanisms to read, or be one for which they can be fitted
 #' @noRd
 check_causal <- function(fit, what, call = rlang::caller_env()) {
-  if (fit_kind(fit) == "normal") {
+  if (inherits(fit, "crl_fit_g_normal")) {
     abort_input(c(paste0("{.fn ", what, "} needs a fit with mechanisms."),
                   "x" = "This one has {.code prior = \"normal\"}: latents without causes.",
                   "i" = "Use {.code prior = \"linear\"} or {.code \"spline\"}, or {.code method = \"f\"}."),
@@ -98,16 +92,14 @@ check_causal <- function(fit, what, call = rlang::caller_env()) {
 #' @noRd
 active_parents <- function(model, node, state) {
   cell <- 2L * (node - 1L) + state + 1L
-  if (is.null(model$prior$theta[[cell]])) integer() else parents_of(model$data$dag, node)
+  if (acts_on(model$prior, cell)) parents_of(model$data$dag, node) else integer()
 }
 
 #' The model with other signs of its latents
 #' @noRd
 turned_model <- function(model, sign) {
-  turned <- turn_latents(list(prior = model$prior, mixing = model$mixing,
-                              chains = matrix(0, 0L, model$data$d)),
-                         parent_list(model$data$dag), sign)
-  model[c("prior", "mixing")] <- turned[c("prior", "mixing")]
+  model$prior <- turned(model$prior, parent_list(model$data$dag), sign)
+  model$mixing <- model$mixing * rep(sign, each = nrow(model$mixing))
   model$shifts <- model$shifts * rep(sign[seq_len(model$kept)], each = length(model$data$n_env))
   model
 }

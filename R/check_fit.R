@@ -159,18 +159,10 @@ g_parts <- function(s) {
   list(
     quantiles = of("number", s$n, s$d, 3, finite = FALSE),
     latent_noise_var = of("number", s$d, 2, finite = FALSE),
-    "prior$theta" = of("list", 2 * s$d),
-    "prior$lambda" = of("list", 2 * s$d),
-    "prior$df" = of("number", 2, s$d, finite = FALSE),
-    "prior$constant" = of("number", 2, s$d, finite = FALSE),
     "prior$variance" = of("number", 2, s$d, finite = FALSE),
     "prior$range" = of("number", 2, s$d),
-    "prior$noise" = of("list", 3, null = TRUE),
-    gram = of("number", s$d, s$d),
     mc_error = of("number", s$d, finite = FALSE),
     counts = of("number", names = "noise_floored"),
-    walk_scale = of("number", s$d, s$m, min = 0, open = TRUE),
-    chains = of("number", s$n, s$d),
     seed = of("number", 1, min = 0),
     "cells$df" = of("number", finite = FALSE),
     "cells$noise_var" = of("number", finite = FALSE)
@@ -180,9 +172,9 @@ g_parts <- function(s) {
 #' @noRd
 gaussian_parts <- function(s) {
   list(
-    "gaussian$intercept" = of("number", 2, s$d, finite = FALSE),
-    "gaussian$slope" = of("number", s$d, 2, s$d, finite = FALSE),
-    "gaussian$variance" = of("number", 2, s$d, finite = FALSE),
+    "prior$intercept" = of("number", 2, s$d, finite = FALSE),
+    "prior$slope" = of("number", s$d, 2, s$d, finite = FALSE),
+    "prior$family" = of("list", 2 * s$d),
     parents = of("list", s$d),
     loglik = of("number", 1),
     drift = of("number", 1, finite = FALSE),
@@ -193,6 +185,14 @@ gaussian_parts <- function(s) {
 #' @noRd
 spline_parts <- function(s) {
   list(
+    "prior$theta" = of("list", 2 * s$d),
+    "prior$lambda" = of("list", 2 * s$d),
+    "prior$df" = of("number", 2, s$d, finite = FALSE),
+    "prior$constant" = of("number", 2, s$d, finite = FALSE),
+    "prior$noise" = of("list", 3, null = TRUE),
+    gram = of("number", s$d, s$d),
+    walk_scale = of("number", s$d, s$m, min = 0, open = TRUE),
+    chains = of("number", s$n, s$d),
     mixing_mc_error = of("number", s$p, s$d, finite = FALSE),
     sigma2_mc_error = of("number", 1, finite = FALSE),
     latent_noise_var_mc_error = of("number", s$d, 2, finite = FALSE),
@@ -236,8 +236,10 @@ check_fit <- function(fit, arg = "object", rows = FALSE, call = rlang::caller_en
   if (!all(fit$cells$node %in% fit$data$latent_names)) {
     abort_edited("cells$node", "must name its latents", fit$cells$node, arg, call)
   }
-  if (fit$method == "f") check_f_parts(fit, size, arg, call) else
-    check_g_parts(fit, size, arg, call)
+  if (!identical(class(fit), fit_class(fit$method, fit$control$prior))) {
+    abort_edited("class", "must be that of its method and prior", class(fit), arg, call)
+  }
+  check_engine(fit, size, arg, call)
   invisible(fit)
 }
 
@@ -290,7 +292,7 @@ abort_edited <- function(name, expected, value, arg, call) {
 }
 
 #' @noRd
-check_f_parts <- function(fit, size, arg, call) {
+check_engine.crl_fit_f <- function(fit, size, arg, call) {
   check_parts(fit, f_parts(size), arg, call)
   check_engine_range(fit$control$range, size$d, call)
   check_families_of(fit$score$parents, fit, arg, "score$parents", call)
@@ -331,18 +333,6 @@ check_families_of <- function(parents, fit, arg, name, call) {
   if (!identical(unname(parents), unname(parent_list(fit$data$dag)))) {
     abort_edited(name, "must be the parents of its graph", parents, arg, call)
   }
-}
-
-#' @noRd
-check_g_parts <- function(fit, size, arg, call) {
-  check_parts(fit, g_parts(size), arg, call)
-  gaussian <- is_gaussian(fit)
-  check_parts(fit, if (gaussian) gaussian_parts(size) else spline_parts(size), arg, call)
-  if (gaussian && !is_normal(fit$control)) {
-    check_families_of(fit$parents, fit, arg, "parents", call)
-  }
-  check_prior(fit, size, arg, call)
-  if (!gaussian) check_chains(fit, size, arg, call)
 }
 
 #' What each chain of SAEM goes on from. (The C core checks the lengths of its statistics.)
@@ -387,7 +377,7 @@ check_chains <- function(fit, size, arg, call) {
 }
 
 #' @noRd
-check_prior <- function(fit, size, arg, call) {
+check_coefficients_g <- function(fit, size, arg, call) {
   prior <- fit$prior
   components <- prior_control(fit$control)$components
   if (is.null(prior$noise) != (components == 1L)) {
@@ -400,7 +390,7 @@ check_prior <- function(fit, size, arg, call) {
   }
   parents <- parent_list(fit$data$dag)
   per_parent <- prior_control(fit$control)$knots + 2L
-  for (cell in if (!is_gaussian(fit)) seq_len(2L * size$d)) {
+  for (cell in seq_len(2L * size$d)) {
     k <- length(parents[[(cell + 1L) %/% 2L]])
     check_parts(list(theta = prior$theta[[cell]], lambda = prior$lambda[[cell]]),
                 list(theta = of("number", k * per_parent, null = TRUE),

@@ -194,7 +194,7 @@ check_measured_alike <- function(fits, call = rlang::caller_env()) {
 check_comparable <- function(fits, call = rlang::caller_env()) {
   one <- fits[[1L]]$data
   for (name in names(fits)) {
-    if (identical(fits[[name]]$method, "g")) {
+    if (!inherits(fits[[name]], "crl_fit_f")) {
       abort_input(c("{.arg ...} must hold fits with a score, by {.code method = \"f\"}.",
                     "x" = "{.val {name}} has {.code method = \"g\"}."), "method", call = call)
     }

@@ -130,10 +130,7 @@ moving_parts <- function(change, skew, growth) {
 
 #' Whether the iterations converged, and if not, what to do: what print() says of it
 #' @noRd
-describe_verdict <- function(fit) {
-  if (fit$method == "g") {
-    return(if (is_gaussian(fit)) describe_gaussian_em(fit)[-2L] else saem_verdict(fit))
-  }
+describe_verdict.crl_fit_f <- function(fit) {
   done <- count_of(fit$iterations, "iteration")
   if (fit$iterations == 0L) {
     describe_convergence(fit)
@@ -148,10 +145,7 @@ describe_verdict <- function(fit) {
 
 #' Whether the iterations converged; if not, how they stand and what to do
 #' @noRd
-describe_convergence <- function(fit) {
-  if (fit$method == "g") {
-    return(if (is_gaussian(fit)) describe_gaussian_em(fit) else describe_saem(fit))
-  }
+describe_convergence.crl_fit_f <- function(fit) {
   if (fit$iterations == 0L) {
     return("No EM iteration was run (max_iter = 0): the mixing matrix is the start.")
   }

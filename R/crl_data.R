@@ -42,10 +42,11 @@ crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
   n_env <- tabulate(env, length(domains))
   check_domains(n_env, domains, call)
   targets <- matrix(as.integer(targets), length(domains), dimnames = list(domains, latents))
+  least <- if (!is.null(prior)) least_rows(prior)
   if (is.null(prior)) {
     check_cells(n_env, targets, knots + 2L, call)
-  } else if (!inherits(prior, "prior_normal")) {
-    check_cells(n_env, targets, 2L, call, paste("A mean and a variance are estimated in each: add",
+  } else if (!is.null(least)) {
+    check_cells(n_env, targets, least, call, paste("A mean and a variance are estimated in each: add",
                                                 "rows, or pool domains."))
   }
   report_constant(x, scan$constant)

@@ -70,7 +70,7 @@ summary.crl_fit <- function(object, ...) {
                  converged = object$converged, sigma2 = object$sigma2,
                  explained = explained_variance(object), effects = fit_shifts(object),
                  domains = domain_table(object), cells = object$cells,
-                 mechanisms = if (object$method == "g") mechanism_slopes(object),
+                 mechanisms = if (inherits(object, "crl_fit_g")) mechanism_slopes(object),
                  notes = fit_notes(object)),
             class = "summary.crl_fit")
 }
@@ -83,7 +83,7 @@ print.summary.crl_fit <- function(x, digits = 3L, ...) {
   print_shifts(x$effects, Inf)
   cat("\nDomains:\n")
   print_table(x$domains, digits)
-  part <- if (x$method == "g") "Mechanisms" else "Score components"
+  part <- if (is.null(x$mechanisms)) "Score components" else "Mechanisms"
   cat("\n", part, ", by node and target state:\n", sep = "")
   print_table(x$cells, digits)
   if (!is.null(x$mechanisms)) {
@@ -210,13 +210,12 @@ fit_size <- function(fit) {
 #' Score, penalty, mixing and start in two lines
 #' @noRd
 describe_model <- function(fit) {
-  model <- if (fit$method == "g") describe_prior(fit) else describe_score(fit)
   start <- fit$init
   if (start == "interventional") {
     start <- paste0(start, " (", describe_search(fit$optima), describe_sampling(fit), ")")
   }
-  held <- fit$method == "f" && !fit$learned[["mixing"]] && fit$control$mixing != "fixed"
-  c(model, describe_measurement(fit),
+  held <- isFALSE(fit$learned[["mixing"]]) && fit$control$mixing != "fixed"
+  c(describe_engine(fit), describe_measurement(fit),
     paste0("Mixing: ", fit$control$mixing, if (held) " (held)", ", start: ", start),
     describe_start_error(fit))
 }
@@ -255,7 +254,7 @@ describe_search <- function(optima) {
 }
 
 #' @noRd
-describe_score <- function(fit) {
+describe_engine.crl_fit_f <- function(fit) {
   control <- fit$control
   perfect <- if (control$intervention == "perfect") ", perfect interventions"
   chosen <- if (isTRUE(fit$chosen[["interaction"]])) " (chosen)"
@@ -297,11 +296,8 @@ describe_damping <- function(fit) {
 
 #' What a reader has to know: what the start leaves open, then the numerical events
 #' @noRd
-fit_notes <- function(fit) {
-  if (is_gaussian(fit)) {
-    return(c(gaussian_notes(fit), span_note(fit), count_notes(fit)))
-  }
-  c(start_notes(fit), span_note(fit), held_note(fit), drift_note(fit), count_notes(fit))
+fit_notes.crl_fit_f <- function(fit) {
+  c(start_notes(fit), span_note(fit), drift_note(fit), count_notes(fit))
 }
 
 #' @noRd
@@ -369,7 +365,7 @@ flat_note <- function(pairs) {
 #' Updates of A = O Lambda have no anchor within the column space
 #' @noRd
 drift_note <- function(fit) {
-  moved <- fit$method == "f" && fit$learned[["mixing"]] && fit$iterations > 0L
+  moved <- fit$learned[["mixing"]] && fit$iterations > 0L
   if (fit$control$mixing != "psd" || !moved) {
     return(NULL)
   }
@@ -382,7 +378,7 @@ drift_note <- function(fit) {
 #' Directions in which the updates of general columns by SAEM leave A at its start
 #' @noRd
 held_note <- function(fit) {
-  if (fit$method != "g" || fit$control$mixing != "psd") {
+  if (fit$control$mixing != "psd") {
     return(NULL)
   }
   pairs <- which(t(tied_latents(fit$data, fit$control)) == 1L, arr.ind = TRUE)
@@ -513,7 +509,7 @@ domain_table <- function(fit) {
     weight = data$weights,
     posterior_sd = unname(rowSums(rowsum(fit$latents_sd, data$env))) * per_pair
   )
-  if (fit$method == "f") {
+  if (inherits(fit, "crl_fit_f")) {
     by_sd <- function() rowSums(rowsum((fit$latents_sd == 0) + 0L, data$env))
     table$floored <- as.integer(fit$floored %||% by_sd())
   }

@@ -119,16 +119,16 @@ edge_evidence <- function(fit, call = rlang::caller_env()) {
 }
 
 #' Linear mechanisms under the A of a fit: its own, or fitted
-#' @return list: `gaussian`, `parents`
+#' @return list: `prior`, `parents`
 #' @noRd
 linear_mechanisms <- function(fit, call) {
-  if (fit_kind(fit) == "linear") {
-    return(inner_fit(fit)[c("gaussian", "parents")])
+  if (inherits(fit, "crl_fit_g_linear")) {
+    return(inner_fit(fit)[c("prior", "parents")])
   }
   at <- fit_coordinates(fit)
   init <- list(mixing = at$mixing, sigma2 = at$data$space$sigma2)
   plan <- plan_linear(linear_control(fit$control), at$data, init)
-  fit_linear(at$data, init, plan, call)[c("gaussian", "parents")]
+  fit_linear(at$data, init, plan, call)[c("prior", "parents")]
 }
 
 #' Settings of linear mechanisms with A held

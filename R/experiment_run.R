@@ -306,8 +306,8 @@ run_method <- function(method, sim) {
   }
   data <- crl_data(sim$x, sim$env, sim$targets, sim$dag, NULL, method$control$knots,
                    prior = if (method$method == "g") method$control$prior)
-  engine <- if (method$method == "f") fit_data else fit_g
-  fit <- fit_baseline(method$baseline, data, init, method$control, environment(), engine)
+  fit <- fit_baseline(method$baseline, data, init, method$control, environment(),
+                      engine_of(method$method))
   if (inherits(fit, "error")) stop(fit)
   fit
 }

@@ -216,15 +216,15 @@
 #' \item{gram, chains, walk_scale}{A'A, last draw of the latents and random-walk scales, from which
 #'   a fit with `init = fit` goes on}
 #'
-#' With a Gaussian prior (`crl_control(prior = "linear")` or `"normal"`) a g fit has the same
+#' With a Gaussian prior ([prior_linear()] or [prior_normal()]) a g fit has the same
 #' fields, `mc_error` being 0 and what SAEM adds absent, `drift` the last relative change,
 #' `converged` as in an f fit, and
 #' \item{loglik}{log-likelihood of x, read by [logLik()][logLik.crl_fit]; `trace` has it, too, and
 #'   `change`, the largest relative change of A, the mechanisms and the variances}
 #' \item{mechanism_coef}{tibble of the linear mechanisms: `node`, `state`, `term` (`"(Intercept)"`
 #'   or a parent), `estimate`}
-#' \item{gaussian, parents}{the same as arrays, `intercept` and `variance` (2 x d), `slope` (d x
-#'   2 x d: parent, state, node)}
+#' \item{prior, parents}{the same as arrays, `intercept` and `variance` (2 x d), `slope` (d x
+#'   2 x d: parent, state, node), and the parents of each node}
 #' \item{subspace}{NULL, or how many principal components A was sought within}
 #'
 #' The latents are those of the final A and \eqn{\sigma^2}.
@@ -328,7 +328,7 @@ fit_crl <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights =
   data <- crl_data(given$rows, given$env, given$targets, given$dag, weights, control$knots,
                    prior = if (method == "g") control$prior, missing = TRUE)
   data$measure <- measurement_settings(center, noise, nuisance, control)
-  engine <- if (method == "f") fit_data else fit_g
+  engine <- engine_of(method)
   fit <- engine(data, init, control)
   with_call(fit, match.call())
 }
@@ -376,6 +376,11 @@ check_fit_dots <- function(..., .call = rlang::caller_env()) {
 short_code <- function(expression) {
   code <- deparse(expression, width.cutoff = 60L)
   if (length(code) == 1L && nchar(code) <= 30L) code else "..."
+}
+
+#' @noRd
+engine_of <- function(method) {
+  switch(method, f = fit_data, g = fit_g)
 }
 
 #' The engine behind every entry point: Algorithm 1 on checked data
@@ -447,7 +452,7 @@ run_em <- function(data, start, plan, learned, error_call) {
     method = "f", data = data, control = control_of(plan), learned = learned, init = start$label,
     optima = start$optima, sampling = start$sampling,
     start_mc_error = named_error(start$mc_error, data)
-  )), class = "crl_fit")
+  )), class = fit_class("f"))
 }
 
 #' @noRd

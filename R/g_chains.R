@@ -166,29 +166,6 @@ dispersed_start <- function(start, model, plan, seed) {
   start
 }
 
-#' Go on with the chains of a g fit
-#' @noRd
-update_g <- function(object, max_iter, control, error_call) {
-  started <- proc.time()[["elapsed"]]
-  done <- max(object$runs$iterations - object$runs$burn_in)
-  plan <- new_plan(control, saem = list(iterations = done + max_iter), stages = character())
-  check_g_memory(object$data, plan, error_call)
-  model <- object$saem$model
-  runs <- tryCatch(
-    run_chains(object$saem$state, model, object$data, plan, error_call),
-    simpleError = function(e) {
-      if (!startsWith(conditionMessage(e), "internal error")) stop(e)
-      abort_edited("saem$state", "must be that of its chains", object$saem$state, "object",
-                   error_call)
-    }
-  )
-  fit <- g_results(runs, model, object$data, plan)
-  fit["start"] <- object["start"]
-  fit$call <- object$call
-  fit$elapsed <- object$elapsed + proc.time()[["elapsed"]] - started
-  fit
-}
-
 #' The traces of all chains as a tibble, with a column `chain` if there are several
 #' @noRd
 saem_trace <- function(runs, data) {
@@ -213,7 +190,7 @@ saem_trace <- function(runs, data) {
 
 #' Whether SAEM settled, its Monte-Carlo errors, and what to do if it did not
 #' @noRd
-describe_saem <- function(fit) {
+describe_convergence.crl_fit_g_spline <- function(fit) {
   c(
     describe_runs(fit),
     paste0("Monte-Carlo error: A ", ratio_of(fit, "mixing"), " of its sampling error (Frobenius ",
@@ -226,7 +203,7 @@ describe_saem <- function(fit) {
 
 #' The same in short: what print() says of it
 #' @noRd
-saem_verdict <- function(fit) {
+describe_verdict.crl_fit_g_spline <- function(fit) {
   c(describe_runs(fit), paste0("Monte-Carlo error of the latents: ", describe_draws(fit), "."),
     describe_r_hat(fit), describe_saem_advice(fit))
 }

@@ -23,7 +23,7 @@ fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_e
   if (length(data$constant) > 0L) {
     return(fit_varying(fit_g, data, init, control, call, error_call))
   }
-  engine <- if (inherits(control$prior, "prior_spline")) fit_g_rows else fit_gaussian
+  engine <- function(...) run_engine(control$prior, ...)
   measured <- measurement_of(data, init, control, FALSE, error_call)
   if (!is.null(measured)) {
     check_whitened_columns(measured, control, error_call)
@@ -76,6 +76,7 @@ g_results <- function(runs, model, data, plan) {
   table <- run_table(runs, model)
   best <- which.max(table$objective)
   result <- runs[[best]]
+  class(result$prior) <- "mechanisms_spline"
   result$chains <- result$state$latents
   if (turns_signs(plan, model$start$label)) {
     sign <- latent_signs(result$mixing, data, plan)
@@ -92,7 +93,7 @@ g_results <- function(runs, model, data, plan) {
     control = control_of(plan), init = model$start$label, optima = model$start$optima,
     seed = model$seed[1L],
     saem = list(state = Map(resumable, runs), model = model)
-  )), class = "crl_fit")
+  )), class = fit_class("g", plan$prior))
 }
 
 #' Which latents (columns) a latent (rows) is not to gain a multiple of (d x d, 0/1)
@@ -126,7 +127,7 @@ resolved_g_mixing <- function(mixing, init) {
     return(mixing)
   }
   if (inherits(init, "crl_fit")) {
-    return(if (init$method == "g") init$control$mixing else "orthonormal")
+    return(if (inherits(init, "crl_fit_g")) init$control$mixing else "orthonormal")
   }
   if (is.list(init)) "fixed" else "orthonormal"
 }
@@ -159,12 +160,6 @@ prior_control <- function(control) {
   list(perfect = control$intervention == "perfect", knots = prior$knots,
        lambda = if (learn) 10 else prior$lambda, learn_lambda = learn,
        components = if (prior$noise == "gaussian") 1L else prior$noise)
-}
-
-#' The spline mechanisms that draws of the start have under a prior
-#' @noRd
-start_prior <- function(prior) {
-  if (inherits(prior, "prior_spline")) prior else prior_spline()
 }
 
 #' A'A; what is 0 but for rounding is made 0
@@ -206,17 +201,15 @@ chain_start <- function(init, start, data, control) {
   latents <- unname(data$x %*% mixing %*% inverse_gram(crossprod(mixing)))
   begin <- list(mixing = unname(mixing), sigma2 = start$sigma2, latents = latents,
                 walk_scale = matrix(1, data$d, data$n_domains), prior = NULL, place = NULL)
-  if (continues(init, data, control)) {
-    begin[c("latents", "walk_scale", "prior")] <- init[c("chains", "walk_scale", "prior")]
-  }
-  begin
+  carried <- carried_chains(init, data, control)
+  replace(begin, names(carried), carried)
 }
 
-#' Can the chains of a fit go on in this one?
 #' @noRd
-continues <- function(init, data, control) {
-  inherits(init, "crl_fit") && identical(init$method, "g") && same_rows(init$data, data) &&
-    same_prior(init, control)
+carried_chains.crl_fit_g_spline <- function(fit, data, control) {
+  if (same_rows(fit$data, data) && same_prior(fit, control)) {
+    stats::setNames(fit[c("chains", "walk_scale", "prior")], c("latents", "walk_scale", "prior"))
+  }
 }
 
 #' Have two data sets as many rows and features, in the same domains with the same graph?
@@ -259,7 +252,14 @@ posterior_g <- function(model, projected, latents, env, targets, parents, contro
 #' Signs of the latents are ties: the result of SAEM with others
 #' @noRd
 turn_latents <- function(result, parents, sign) {
-  prior <- result$prior
+  result$prior <- turned(result$prior, parents, sign)
+  result$mixing <- result$mixing * rep(sign, each = nrow(result$mixing))
+  result$chains <- result$chains * rep(sign, each = nrow(result$chains))
+  result
+}
+
+#' @noRd
+turned.mechanisms_spline <- function(prior, parents, sign) {
   for (j in which(sign < 0)) {
     prior$range[, j] <- -rev(prior$range[, j])
   }
@@ -274,10 +274,7 @@ turn_latents <- function(result, parents, sign) {
   if (!is.null(prior$noise)) {
     prior$noise$mean <- prior$noise$mean * rep(sign, each = 2L * nrow(prior$noise$mean))
   }
-  result$prior <- prior
-  result$mixing <- result$mixing * rep(sign, each = nrow(result$mixing))
-  result$chains <- result$chains * rep(sign, each = nrow(result$chains))
-  result
+  prior
 }
 
 #' @noRd
@@ -304,7 +301,7 @@ named_g_results <- function(result, posterior, data, start) {
     acceptance = `dimnames<-`(result$acceptance, walks), walk_scale = result$walk_scale,
     chains = posterior$chains,
     counts = c(result$counts, start_counts(start)),
-    cells = g_cell_table(result, data), data = data
+    cells = spline_cells_table(result$prior, data), data = data
   ))
 }
 
@@ -339,35 +336,24 @@ noise_table <- function(noise, latents) {
 }
 
 #' @noRd
-g_cell_table <- function(result, data) {
+describe_noise <- function(noise) {
+  if (identical(noise, "gaussian")) "Gaussian noise" else paste("noise of", noise, "Gaussians")
+}
+
+#' @noRd
+spline_cells_table <- function(prior, data) {
+  cell_rows(data, coefficients = pmax(lengths(prior$theta), 1L), df = as.vector(prior$df),
+            noise_var = as.vector(prior$variance))
+}
+
+#' A table by (node, state), of those that have rows
+#' @noRd
+cell_rows <- function(data, ...) {
   rows <- as.vector(vapply(seq_len(data$d), function(j) {
     vapply(0:1, function(c) sum(data$n_env[data$targets[, j] == c]), 0)
   }, c(0, 0)))
   table <- tibble::tibble(
-    node = rep(data$latent_names, each = 2L), state = rep(0:1, data$d), rows = rows,
-    coefficients = pmax(lengths(result$prior$theta), 1L), df = as.vector(result$prior$df),
-    noise_var = as.vector(result$prior$variance)
+    node = rep(data$latent_names, each = 2L), state = rep(0:1, data$d), rows = rows, ...
   )
   table[rows > 0, ]
-}
-
-#' @noRd
-describe_prior <- function(fit) {
-  control <- fit$control
-  if (is_gaussian(fit)) {
-    return(describe_gaussian_prior(fit))
-  }
-  perfect <- if (control$intervention == "perfect") ", perfect interventions"
-  smoothing <- if (identical(control$prior$lambda, "auto")) {
-    "smoothed by marginal likelihood"
-  } else {
-    paste("lambda =", format(control$prior$lambda))
-  }
-  paste0("Prior: additive spline mechanisms, ", control$prior$knots, " knots, ", smoothing,
-         ", ", describe_noise(control$prior$noise), perfect)
-}
-
-#' @noRd
-describe_noise <- function(noise) {
-  if (identical(noise, "gaussian")) "Gaussian noise" else paste("noise of", noise, "Gaussians")
 }

@@ -57,8 +57,8 @@ confint.crl_fit <- function(object, parm, level = 0.95, ...) {
 
 #' @noRd
 check_information <- function(fit, call) {
-  if (fit_kind(fit) != "linear") {
-    kind <- if (fit$method == "f") "an f fit" else
+  if (!inherits(fit, "crl_fit_g_linear")) {
+    kind <- if (inherits(fit, "crl_fit_f")) "an f fit" else
       paste("a g fit with", setting_words(fit$control$prior))
     abort_input(c("Standard errors in closed form need {.code prior = \"linear\"}.",
                   "x" = "This is {kind}.",
@@ -96,7 +96,7 @@ information_problem <- function(fit, engine = inner_fit(fit)) {
   mixing <- coordinates$mixing
   moments <- .Call(C_domain_moments, inner$x, inner$env, inner$n_domains)
   cells <- expand.grid(state = 0:1, node = seq_len(inner$d))
-  cells <- cells[!is.na(engine$gaussian$variance[cbind(cells$state + 1L, cells$node)]), ]
+  cells <- cells[!is.na(engine$prior$variance[cbind(cells$state + 1L, cells$node)]), ]
   parents <- cell_parents(engine$parents, fit$control)
   names <- inner$latent_names
   map <- do.call(rbind, Map(function(node, state) {
@@ -109,7 +109,7 @@ information_problem <- function(fit, engine = inner_fit(fit)) {
                paste0("log var ", names[node], tag))
     )
   }, cells$node, cells$state))
-  gaussian <- engine$gaussian
+  gaussian <- engine$prior
   value <- mapply(function(kind, node, state, parent) {
     switch(kind, intercept = gaussian$intercept[state, node],
            slope = gaussian$slope[parent, state, node], variance = log(gaussian$variance[state, node]))

@@ -92,7 +92,7 @@ check_whitened_columns <- function(measured, control, call) {
 #' @noRd
 resolved_measurement <- function(settings, data, control, updates, init, call) {
   few <- data$p <= data$d + 1L
-  paper <- few || updates || inherits(control$prior, "prior_normal")
+  paper <- few || updates || !has_measurement(control$prior)
   if (!paper) {
     return(if (is.list(init)) given_measurement(settings, init) else settings)
   }

@@ -45,9 +45,10 @@ cell_curves <- function(fit, node, state, points) {
   curve <- function(parent, z, mean) {
     tibble::tibble(node = names[node], state = state, parent = parent, z = z, mean = mean)
   }
-  cell <- 2L * (node - 1L) + state + 1L
-  if (is.null(fit$prior$theta[[cell]])) {
-    return(curve(NA_character_, NA_real_, fit$prior$constant[cell]))
+  cell <- cell_of(node, state)
+  constant <- cell_constant(fit$prior, cell)
+  if (!acts_on(fit$prior, cell)) {
+    return(curve(NA_character_, NA_real_, constant))
   }
   parents <- parent_list(fit$data$dag)[[node]]
   rows <- fit$data$targets[fit$data$env, node] == state
@@ -57,42 +58,33 @@ cell_curves <- function(fit, node, state, points) {
   do.call(rbind, lapply(seq_along(parents), function(k) {
     ends <- range(fit$latents[rows, parents[k]])
     z <- seq(ends[1L], ends[2L], length.out = points)
-    curve(names[parents[k]], z, effect_of(fit, node, state, k, z) + sum(average[-k]))
+    curve(names[parents[k]], z, effect_of(fit, node, state, k, z) + sum(average[-k]) + constant)
   }))
 }
 
 #' Effect of the k-th parent of a node at values z of the parent
 #' @noRd
 effect_of <- function(fit, node, state, k, z) {
-  knots <- prior_control(fit$control)$knots
-  parent <- parent_list(fit$data$dag)[[node]][k]
-  theta <- fit$prior$theta[[2L * (node - 1L) + state + 1L]][(k - 1L) * (knots + 2L) +
-                                                              seq_len(knots + 2L)]
-  range <- as.double(fit$prior$range[, parent])
-  drop(.Call(C_bspline_basis, as.double(z), range, knots, 0L, FALSE) %*% theta)
+  parent_effect(fit$prior, cell_of(node, state), parents_of(fit$data$dag, node), k, as.double(z))
 }
 
 #' Mean of a node in a state given latents (rows x d)
 #' @noRd
 mean_of_node <- function(fit, node, state, latents) {
-  cell <- 2L * (node - 1L) + state + 1L
-  if (is.null(fit$prior$theta[[cell]])) {
-    return(rep(fit$prior$constant[cell], nrow(latents)))
+  cell <- cell_of(node, state)
+  constant <- rep(cell_constant(fit$prior, cell), nrow(latents))
+  if (!acts_on(fit$prior, cell)) {
+    return(constant)
   }
-  parents <- parent_list(fit$data$dag)[[node]]
+  parents <- parents_of(fit$data$dag, node)
   Reduce(`+`, lapply(seq_along(parents), function(k) {
     effect_of(fit, node, state, k, latents[, parents[k]])
-  }))
+  }), constant)
 }
 
-#' Intercepts and slopes of the mechanisms: the coefficients of linear ones, of splines the line
-#' closest to each effect over the rows of the state
+#' Of curves, the line closest to each effect over the rows of the state
 #' @noRd
-mechanism_slopes <- function(fit, call = rlang::caller_env()) {
-  check_method(fit, "g", "mechanisms", call)
-  if (is_gaussian(fit)) {
-    return(fit$mechanism_coef)
-  }
+mechanism_slopes.crl_fit_g <- function(fit, call = rlang::caller_env()) {
   cells <- expand.grid(state = 0:1, node = seq_len(fit$data$d))
   do.call(rbind, Map(function(node, state) cell_slopes(fit, node, state), cells$node, cells$state))
 }
@@ -103,10 +95,11 @@ cell_slopes <- function(fit, node, state) {
     return(NULL)
   }
   names <- fit$data$latent_names
-  cell <- 2L * (node - 1L) + state + 1L
-  if (is.null(fit$prior$theta[[cell]])) {
+  cell <- cell_of(node, state)
+  constant <- cell_constant(fit$prior, cell)
+  if (!acts_on(fit$prior, cell)) {
     return(tibble::tibble(node = names[node], state = state, term = "(Intercept)",
-                          estimate = fit$prior$constant[cell]))
+                          estimate = constant))
   }
   parents <- parent_list(fit$data$dag)[[node]]
   rows <- fit$data$targets[fit$data$env, node] == state
@@ -117,7 +110,7 @@ cell_slopes <- function(fit, node, state) {
     c(mean(effect) - slope * mean(z), slope)
   }, c(0, 0))
   tibble::tibble(node = names[node], state = state, term = c("(Intercept)", names[parents]),
-                 estimate = c(sum(lines[1L, ]), lines[2L, ]))
+                 estimate = c(sum(lines[1L, ]) + constant, lines[2L, ]))
 }
 
 #' @noRd
@@ -149,37 +142,6 @@ plot_mechanisms <- function(fit) {
     ggplot2::labs(title = "Fitted mechanisms", subtitle = "Points: posterior means of the rows",
                   x = "Parent", y = "Latent", colour = "The latent is") +
     theme_crl()
-}
-
-#' Traces of SAEM
-#' @noRd
-plot_saem <- function(fit) {
-  trace <- fit$trace
-  chain <- factor(if (nrow(fit$runs) > 1L) trace$chain else rep(1L, nrow(trace)))
-  panels <- c("Noise variance", "Noise variances of the latents", "Objective a row",
-              "Relative change of the mixing matrix, log10")
-  line <- function(panel, value, series = "") {
-    tibble::tibble(iteration = trace$iteration, value = value, series = paste(series, chain),
-                   chain = chain, panel = factor(panels[panel], panels))
-  }
-  change <- ifelse(trace$change_mixing > 0, trace$change_mixing, NA)
-  variances <- grep("^noise_var_", names(trace), value = TRUE)
-  lines <- do.call(rbind, c(
-    list(line(1L, trace$sigma2), line(3L, trace$objective), line(4L, log10(change))),
-    lapply(variances, function(name) line(2L, trace[[name]], name))
-  ))
-  plot <- ggplot2::ggplot(lines[!is.na(lines$value), ],
-                          ggplot2::aes(.data$iteration, .data$value, group = .data$series)) +
-    ggplot2::geom_vline(xintercept = fit$runs$burn_in, linetype = "dotted", colour = "grey20") +
-    ggplot2::facet_wrap(ggplot2::vars(.data$panel), ncol = 1L, scales = "free_y") +
-    ggplot2::scale_x_continuous(breaks = whole_breaks) +
-    ggplot2::labs(title = "Convergence", subtitle = in_lines(describe_runs(fit)), x = "Iteration",
-                  y = NULL, colour = "Chain") +
-    theme_crl()
-  if (nrow(fit$runs) == 1L) {
-    return(plot + ggplot2::geom_line(colour = "grey20"))
-  }
-  plot + ggplot2::geom_line(ggplot2::aes(colour = .data$chain)) + scale_colour_chain(nlevels(chain))
 }
 
 #' Colours of chains that readers with any colour vision can tell apart, as far as there are so many
@@ -232,7 +194,7 @@ simulate.crl_fit <- function(object, nsim = 1, seed = NULL, thin = 5, ...) {
   check_dots_empty(...)
   data <- object$data
   sweeps <- thin * (nsim + 1)
-  if (!is_gaussian(object) && sweeps > .Machine$integer.max) {
+  if (inherits(object, "crl_fit_g_spline") && sweeps > .Machine$integer.max) {
     abort_input(c("{.arg nsim} and {.arg thin} must ask for at most 2^31 - 1 sweeps.",
                   "x" = "They ask for {format(sweeps, digits = 3)}, {thin} before each draw.",
                   "i" = "A smaller {.arg thin} leaves draws more alike."), "range")
@@ -243,35 +205,4 @@ simulate.crl_fit <- function(object, nsim = 1, seed = NULL, thin = 5, ...) {
   draws <- array(posterior$draws, c(data$n, inner_fit(object)$data$d, nsim))
   `dimnames<-`(draws[, seq_len(data$d), , drop = FALSE],
                list(rownames(data$x), data$latent_names, NULL))
-}
-
-#' @noRd
-posterior_sample <- function(object, nsim, thin, seed) {
-  data <- object$data
-  if (is_gaussian(object)) {
-    return(gaussian_posterior(object, data$x, data$env, data$targets, object$control, keep = nsim,
-                              seed = seed))
-  }
-  posterior_g(object, data$x %*% object$mixing, object$chains, data$env, data$targets,
-              parent_list(data$dag), object$control, seed, stream = 0,
-              draws = max(2L, nsim * thin), warm_up = thin, probs = numeric(), keep = nsim)
-}
-
-#' Posterior of rows that have no chains: these begin at the least-squares latents
-#' @noRd
-posterior_of_new <- function(object, x, design) {
-  if (is_gaussian(object)) {
-    posterior <- gaussian_posterior(object, x, design$codes, target_matrix(design$targets),
-                                    object$control)
-    return(c(posterior[c("latents", "latents_sd")], list(floored = 0)))
-  }
-  projected <- x %*% object$mixing
-  scale <- exp(rowMeans(log(object$walk_scale)))
-  model <- object[c("gram", "sigma2", "prior")]
-  model$walk_scale <- matrix(scale, length(scale), nrow(design$targets))
-  posterior <- posterior_g(model, projected, projected %*% inverse_gram(object$gram), design$codes,
-                           target_matrix(design$targets), parent_list(object$data$dag),
-                           object$control, object$seed, stream = NEW_ROWS_STREAM,
-                           warm_up = WARM_UP, probs = numeric())
-  c(posterior[c("latents", "latents_sd")], list(floored = 0))
 }

@@ -202,7 +202,7 @@ bayes_exact <- function(sim, threads) {
                 variance = rbind(scm$noise_var, scm$intervention_sd^2),
                 slope = aperm(array(c(weights, scm$parent_effect * weights), c(d, d, 2L)),
                               c(1L, 3L, 2L)))
-  model <- list(mixing = sim$mixing, sigma2 = sim$sigma2, gaussian = prior,
+  model <- list(mixing = sim$mixing, sigma2 = sim$sigma2, prior = prior,
                 parents = unname(parent_list(sim$dag)))
   posterior <- gaussian_posterior(model, sim$x, as.integer(sim$env), target_matrix(sim$targets),
                                   list(intervention = "imperfect", threads = threads))

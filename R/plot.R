@@ -174,10 +174,7 @@ needs_truth <- function(truth, call = rlang::caller_env()) {
 # Convergence -------------------------------------------------------------------------------------
 
 #' @noRd
-plot_convergence <- function(fit) {
-  if (fit$method == "g") {
-    return(if (is_gaussian(fit)) plot_gaussian_em(fit) else plot_saem(fit))
-  }
+plot_convergence.crl_fit_f <- function(fit) {
   if (fit$iterations == 0L) {
     abort_input(c("There are no iterations to draw.", "x" = "The fit has {.code max_iter = 0}."),
                 "range", call = rlang::caller_env())

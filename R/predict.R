@@ -131,26 +131,17 @@ posterior_of_rows <- function(object, newdata, targets, env, call = rlang::calle
   x <- check_newdata(newdata, object, call)
   design <- row_design(targets, env, x, object$data, call)
   check_seen_states(design$targets, object, call)
-  step <- engine_posterior(inner_fit(object), engine_rows(object, x, call),
-                           inner_design(design, object), call)
+  step <- posterior_of(inner_fit(object), engine_rows(object, x, call),
+                       inner_design(design, object), call)
   c(outer_step(step, object), list(row_names = rownames(x)))
 }
 
-#' The same in the coordinates that the engine of the fit sees
-#' @param rows See engine_rows().
 #' @noRd
-engine_posterior <- function(object, rows, design, call) {
-  x <- rows$x
-  if (object$method == "g") {
-    posterior <- posterior_of_new(object, x, design)
-    warn_extrapolation(posterior$latents, apply(object$latents, 2L, range),
-                       if (!is_gaussian(object)) ", where mechanisms are continued linearly")
-    return(posterior)
-  }
-  check_determined(design$targets, object, call)
-  step <- rows_posterior(object, x, rows$noise, design$codes, design$targets, call)
-  warn_extrapolation(step$y, object$score$range, ", where the score is continued linearly")
-  warn_exceeding(step$latents, x, object)
+posterior_of.crl_fit_f <- function(fit, rows, design, call) {
+  check_determined(design$targets, fit, call)
+  step <- rows_posterior(fit, rows$x, rows$noise, design$codes, design$targets, call)
+  warn_extrapolation(step$y, fit$score$range, ", where the score is continued linearly")
+  warn_exceeding(step$latents, rows$x, fit)
   step
 }
 
@@ -414,16 +405,18 @@ check_seen_states <- function(targets, object, call, asking = "{.arg targets} (o
 
 #' Were there training rows with this node in this state?
 #' @noRd
-has_state <- function(object, node, state) {
-  if (object$method == "g") {
-    return(!is.na(object$latent_noise_var[node, state + 1L]))
-  }
-  !is.null(object$score$theta[[node]][[paste0("state", state)]])
+has_state.default <- function(fit, node, state) {
+  !is.na(fit$latent_noise_var[node, state + 1L])
+}
+
+#' @noRd
+has_state.crl_fit_f <- function(fit, node, state) {
+  !is.null(fit$score$theta[[node]][[paste0("state", state)]])
 }
 
 #' @noRd
 part_of_model <- function(object) {
-  if (object$method == "g") "mechanism" else "score component"
+  if (inherits(object, "crl_fit_f")) "score component" else "mechanism"
 }
 
 #' With a Markov score, every combination must be determined by those of the training domains
@@ -489,7 +482,7 @@ warn_exceeding <- function(latents, x, object) {
 #' The same for the training rows; a g fit has nothing to floor
 #' @noRd
 warn_floored_training <- function(object) {
-  if (object$method == "f") {
+  if (inherits(object, "crl_fit_f")) {
     warn_floored(list(floored = object$counts[["variance_floored"]], latents = object$latents),
                  object)
   }

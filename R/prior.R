@@ -1,12 +1,13 @@
-# Priors of g-modeling: what they are made by, and what a prior has to know how to do. A prior is one
-# file, R/prior_<name>.R, with its constructor prior_<name>() and its methods, and one entry here.
+# Priors of g-modeling: what they are made by. A prior is one file, R/prior_<name>.R, with its
+# constructor prior_<name>() and its methods of the generics in R/engine.R, and one entry here.
 
 PRIORS <- c("spline", "linear", "normal")
 
 #' A prior from its name and its checked settings
+#' @param family Name of a family of priors whose methods it has where it has none of its own.
 #' @noRd
-new_prior <- function(name, ...) {
-  structure(list(...), class = c(paste0("prior_", name), "crl_prior"))
+new_prior <- function(name, ..., family = NULL) {
+  structure(list(...), class = c(paste0("prior_", c(name, family)), "crl_prior"))
 }
 
 #' A prior from what a user passed as `prior`: made by a constructor (and perhaps edited), or a name

@@ -129,17 +129,14 @@ glance.crl_fit <- function(x, ...) {
     variance_explained = explained_variance(x),
     iterations = x$iterations, converged = x$converged, elapsed = x$elapsed
   )
-  own <- if (x$method == "f") {
-    tibble::tibble(loss = sum(x$cells$loss * x$cells$rows) / data$n,
-                   variance_floored = x$counts[["variance_floored"]], change = last_change(x),
-                   remaining = if (x$iterations > 0L) x$diagnosis$remaining else NA_real_)
-  } else if (is_gaussian(x)) {
-    tibble::tibble(loglik = x$loglik, noise_floored = x$counts[["noise_floored"]])
-  } else {
-    tibble::tibble(mixing_mc_error = sqrt(sum(x$mixing_mc_error^2)),
-                   mc_error = max(x$mc_error), noise_floored = x$counts[["noise_floored"]])
-  }
-  tibble::add_column(shared, own, .after = "variance_explained")
+  tibble::add_column(shared, engine_glance(x), .after = "variance_explained")
+}
+
+#' @noRd
+engine_glance.crl_fit_f <- function(fit) {
+  tibble::tibble(loss = sum(fit$cells$loss * fit$cells$rows) / fit$data$n,
+                 variance_floored = fit$counts[["variance_floored"]], change = last_change(fit),
+                 remaining = if (fit$iterations > 0L) fit$diagnosis$remaining else NA_real_)
 }
 
 #' @rdname crl_fit-tidiers

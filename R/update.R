@@ -86,29 +86,27 @@ go_on <- function(object, further, settings, call = rlang::caller_env()) {
     fit["start"] <- object["start"]
     return(with_constant(fit, object$data))
   }
-  started <- proc.time()[["elapsed"]]
   if (!is.null(object$inner)) {
     return(go_on_measured(object, further, settings, call))
   }
-  control <- continued_control(object$control, settings, call)
-  if (is_gaussian(object)) {
-    return(update_gaussian(object, further, control, call))
-  }
-  if (object$method == "g") {
-    return(update_g(object, further, control, call))
-  }
-  plan <- new_plan(control, max_iter = object$iterations + further, stages = character())
-  check_memory(object$data, plan, call)
-  fit <- run_em(object$data, resumed_start(object), plan, object$learned, call)
-  if (fit$iterations == object$iterations) {
-    fit$diagnosis <- object$diagnosis
+  continue_fit(object, further, continued_control(object$control, settings, call), call)
+}
+
+#' @noRd
+continue_fit.crl_fit_f <- function(fit, further, control, call) {
+  started <- proc.time()[["elapsed"]]
+  plan <- new_plan(control, max_iter = fit$iterations + further, stages = character())
+  check_memory(fit$data, plan, call)
+  more <- run_em(fit$data, resumed_start(fit), plan, fit$learned, call)
+  if (more$iterations == fit$iterations) {
+    more$diagnosis <- fit$diagnosis
   }
   summed <- c("sigma2_floored", "rank_deficient", "scale_floored", "steps_rejected")
-  fit$counts[summed] <- fit$counts[summed] + object$counts[summed]
-  fit[c("start", "chosen")] <- object[c("start", "chosen")]
-  fit$call <- object$call
-  fit$elapsed <- object$elapsed + proc.time()[["elapsed"]] - started
-  fit
+  more$counts[summed] <- more$counts[summed] + fit$counts[summed]
+  more[c("start", "chosen")] <- fit[c("start", "chosen")]
+  more$call <- fit$call
+  more$elapsed <- fit$elapsed + proc.time()[["elapsed"]] - started
+  more
 }
 
 #' The start, see starting_values(), by which run_em() takes up a fit

@@ -34,8 +34,8 @@ test_that("EM is that of the reference, by mixing and intervention", {
                                  perfect, kind, 6, learn_sigma2 = !("sigma2" %in% ...names()))
     expect_close(fit$mixing, reference$mixing, 1e-9)
     expect_close(fit$sigma2, reference$sigma2, 1e-9)
-    expect_close(fit$gaussian$intercept, reference$prior$intercept, 1e-9)
-    expect_close(fit$gaussian$slope, reference$prior$slope, 1e-9)
+    expect_close(fit$prior$intercept, reference$prior$intercept, 1e-9)
+    expect_close(fit$prior$slope, reference$prior$slope, 1e-9)
     expect_close(fit$latent_noise_var, t(reference$prior$variance), 1e-9)
     expect_close(fit$trace$loglik, reference$loglik, 1e-11)
     post <- ref_gaussian_posterior(sim$x, sim$targets[as.integer(sim$env), ], rep(1, 75),
@@ -55,8 +55,8 @@ test_that("EM is that of the reference, by mixing and intervention", {
 test_that("the log-likelihood never falls, and its gradient at the end is 0", {
   sim <- linear_sim(2, n = 60)
   parts <- function(fit) {
-    c(fit$mixing, log(fit$sigma2), fit$gaussian$intercept, fit$gaussian$slope,
-      log(fit$gaussian$variance))
+    c(fit$mixing, log(fit$sigma2), fit$prior$intercept, fit$prior$slope,
+      log(fit$prior$variance))
   }
   states <- sim$targets[as.integer(sim$env), ]
   loglik <- function(theta, fit) {
@@ -92,7 +92,7 @@ test_that("the log-likelihood never falls, and its gradient at the end is 0", {
 
 test_that("perfect interventions have no slopes", {
   fit <- g(linear_sim(3), control = linear(intervention = "perfect", max_iter = 5))
-  expect_identical(sum(fit$gaussian$slope[, 2, ] != 0), 0L)
+  expect_identical(sum(fit$prior$slope[, 2, ] != 0), 0L)
   expect_identical(fit$cells$coefficients, c(1L, 1L, 2L, 1L, 3L, 1L))
   expect_identical(nrow(fit$mechanism_coef), 9L)
 })
@@ -171,16 +171,16 @@ test_that("a linear fit goes on from another, and spline mechanisms from it", {
   rest <- g(sim, init = half, control = linear(max_iter = 10, tol = 0))
   whole <- g(sim, control = linear(max_iter = 20, tol = 0))
   expect_close(rest$mixing, whole$mixing, 1e-9)
-  expect_close(rest$gaussian$slope, whole$gaussian$slope, 1e-9)
-  # the prior in the form of splines
+  expect_close(rest$prior$slope, whole$prior$slope, 1e-9)
+  # SAEM goes on from it in the form of splines
+  splines <- ebcrl:::as_splines(whole$prior, ebcrl:::prior_control(crl_control()))
   z <- matrix(c(-30, 0.5, 40), 1)
   for (j in 2:3) for (state in 0:1) {
-    line <- whole$gaussian$intercept[state + 1, j] + sum(whole$gaussian$slope[, state + 1, j] * z)
-    expect_equal(ref_prior_mean(whole$prior, j, state, z, parents, 20), line)
+    line <- whole$prior$intercept[state + 1, j] + sum(whole$prior$slope[, state + 1, j] * z)
+    expect_equal(ref_prior_mean(splines, j, state, z, parents, 20), line)
   }
-  spline <- g(sim, init = whole, control = crl_control(saem = saem_control(burn_in = 2,
-                                                                           iterations = 3,
-                                                                           draws = 20), seed = 1))
+  few <- crl_control(saem = saem_control(burn_in = 2, iterations = 3, draws = 20), seed = 1)
+  spline <- g(sim, init = whole, control = few)
   expect_equal(spline$sigma2, whole$sigma2, tolerance = 0.05)
 })
 
@@ -222,7 +222,7 @@ test_that("predict() composes states, simulate() draws the posterior", {
   expect_equal(predict(fit, sim$x, env = sim$env), fit$latents)
   both <- predict(fit, sim$x[1:4, ], targets = "z1+z3")
   post <- ref_gaussian_posterior(sim$x[1:4, ], matrix(c(1, 0, 1), 4, 3, byrow = TRUE), rep(1, 4),
-                                 unname(fit$mixing), fit$sigma2, fit$gaussian)
+                                 unname(fit$mixing), fit$sigma2, fit$prior)
   expect_close(both, post$mean, 1e-9)
   sds <- predict(fit, sim$x[1:4, ], targets = "z1+z3", type = "sd")
   expect_close(sds, t(sqrt(vapply(post$cov, diag, numeric(3)))), 1e-9)
@@ -230,10 +230,10 @@ test_that("predict() composes states, simulate() draws the posterior", {
   expect_identical(dim(draws), c(450L, 3L, 4000L))
   expect_close(apply(draws[1:5, , ], 1:2, mean), fit$latents[1:5, ], 0.02)
   exact <- ref_gaussian_posterior(sim$x[1:2, ], sim$targets[c(1, 1), ], c(1, 1),
-                                  unname(fit$mixing), fit$sigma2, fit$gaussian)$cov[[1]]
+                                  unname(fit$mixing), fit$sigma2, fit$prior)$cov[[1]]
   expect_close(stats::cov(t(draws[1, , ])), exact, 0.06)
   domain <- withr::with_seed(1, simulate_domain(fit, "z1", 5000))
-  expect_equal(mean(domain$z[, 1]), fit$gaussian$intercept[2, 1], tolerance = 0.01)
+  expect_equal(mean(domain$z[, 1]), fit$prior$intercept[2, 1], tolerance = 0.01)
   expect_equal(fit$quantiles[, , 3], fit$latents + stats::qnorm(0.95) * fit$latents_sd)
 })
 
@@ -371,7 +371,7 @@ test_that("methods know of Gaussian priors", {
   expect_error(autoplot(pca, type = "convergence"), class = "ebcrl_error_range")
   expect_identical(mechanisms(pca)$mean, rep(0, 6))
   curve <- mechanisms(fit, points = 3)
-  slope <- fit$gaussian$slope[1, 1, 2]
+  slope <- fit$prior$slope[1, 1, 2]
   at <- curve[curve$node == "z2" & curve$state == 0, ]
   expect_equal(diff(at$mean), diff(at$z) * slope)
 })
