@@ -177,7 +177,7 @@ missing_coordinates <- function(x, model, call, arg = "x") {
 #' @noRd
 at_own_noise <- function(fit, call) {
   data <- fit$data
-  if (is.null(data$row_noise) || fit$method == "g") {
+  if (is.null(data$row_noise) || inherits(fit, "crl_fit_g")) {
     return(fit)
   }
   step <- rows_posterior(fit, data$x, data$row_noise, data$env, data$targets, call)
