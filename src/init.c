@@ -64,5 +64,5 @@ void R_init_ebcrl(DllInfo *dll) {
   R_registerRoutines(dll, NULL, call_entries, NULL, NULL);
   R_useDynamicSymbols(dll, FALSE);
   R_forceSymbols(dll, TRUE);
-  watch_forks();
+  threads_watch_forks();
 }

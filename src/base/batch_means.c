@@ -21,7 +21,7 @@ double batch_means_bytes(double length) {
   return 2 * MAX_BATCHES * length * sizeof(double);
 }
 
-int batches_complete(const batch_means *b) {
+int batch_means_complete(const batch_means *b) {
   return b->count / b->size;
 }
 
@@ -36,12 +36,12 @@ static void merge(double *v, size_t length) {
 }
 
 void batch_means_add(batch_means *b, const double *v) {
-  if (batches_complete(b) == MAX_BATCHES) {
+  if (batch_means_complete(b) == MAX_BATCHES) {
     merge(b->sum, b->length);
     merge(b->square, b->length);
     b->size *= 2;
   }
-  size_t at = (size_t)batches_complete(b) * b->length;
+  size_t at = (size_t)batch_means_complete(b) * b->length;
   for (size_t g = 0; g < b->length; g++) {
     b->sum[at + g] += v[g];
     b->square[at + g] += v[g] * v[g];
@@ -69,7 +69,7 @@ static double mean_of_run(const batch_means *b, size_t g, int first, int many, d
 /* (1 + r) / (1 - r), r the correlation of successive batches, freed from its bias of about -1 over
  * their number. */
 static double inflation(const batch_means *b, size_t from, size_t to) {
-  int many = batches_complete(b);
+  int many = batch_means_complete(b);
   double products = 0, squares = 0;
   for (size_t g = from; g < to; g++) {
     double mean = mean_of_run(b, g, 0, many, &squares);
@@ -81,8 +81,8 @@ static double inflation(const batch_means *b, size_t from, size_t to) {
   return (1 + r) / (1 - r);
 }
 
-void batch_errors(const batch_means *b, size_t from, size_t to, double *squared) {
-  int many = batches_complete(b);
+void batch_means_errors(const batch_means *b, size_t from, size_t to, double *squared) {
+  int many = batch_means_complete(b);
   double factor = many < 2 ? 0 : inflation(b, from, to) / (many * (many - 1.0));
   for (size_t g = from; g < to; g++) {
     double squares = 0;
@@ -91,8 +91,8 @@ void batch_errors(const batch_means *b, size_t from, size_t to, double *squared)
   }
 }
 
-double batch_spread(const batch_means *b, size_t g, int many) {
-  int end = batches_complete(b);
+double batch_means_spread(const batch_means *b, size_t g, int many) {
+  int end = batch_means_complete(b);
   double n = (double)many * b->size, sum = 0, square = 0;
   for (int k = end - many; k < end; k++) {
     sum += b->sum[(size_t)k * b->length + g];
@@ -102,8 +102,8 @@ double batch_spread(const batch_means *b, size_t g, int many) {
   return many > 0 && variance > ROUNDING * square / n ? variance : 0;
 }
 
-void batch_shift(const batch_means *b, size_t g, int many, double *squared, double *error) {
-  int end = batches_complete(b);
+void batch_means_shift(const batch_means *b, size_t g, int many, double *squared, double *error) {
+  int end = batch_means_complete(b);
   double squares = 0;
   double before = mean_of_run(b, g, end - 2 * many, many, &squares);
   double shift = mean_of_run(b, g, end - many, many, &squares) - before;

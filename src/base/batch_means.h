@@ -23,18 +23,18 @@ double batch_means_bytes(double length);
 void batch_means_add(batch_means *b, const double *v);
 
 /* Number of complete batches. */
-int batches_complete(const batch_means *b);
+int batch_means_complete(const batch_means *b);
 
 /* squared[g - from] = squared standard error of the mean of entry g = from, ..., to - 1 over the
  * complete batches; infinite for fewer than 2. Batches count as a first-order autoregression, whose
  * correlation is one for all these entries. */
-void batch_errors(const batch_means *b, size_t from, size_t to, double *squared);
+void batch_means_errors(const batch_means *b, size_t from, size_t to, double *squared);
 
 /* Variance of entry g over the vectors of the last `many` complete batches. */
-double batch_spread(const batch_means *b, size_t g, int many);
+double batch_means_spread(const batch_means *b, size_t g, int many);
 
 /* Difference of the means of entry g over the last two runs of `many` batches, squared, and the
  * squared standard error of the difference, from batches within runs. */
-void batch_shift(const batch_means *b, size_t g, int many, double *squared, double *error);
+void batch_means_shift(const batch_means *b, size_t g, int many, double *squared, double *error);
 
 #endif

@@ -57,8 +57,8 @@ static void eliminate(block_matrix *m, unsigned char *linked, int k, int block) 
   m->panel[k + 1] = m->panel[k] + rows * own;
 }
 
-block_matrix block_matrix_plan(int n, const size_t *start, const unsigned char *linked,
-                               allocator alloc) {
+block_matrix block_cholesky_plan(int n, const size_t *start, const unsigned char *linked,
+                                 allocator alloc) {
   size_t count = (size_t)n;
   block_matrix m = {.n = n,
                     .start = start,
@@ -78,16 +78,16 @@ block_matrix block_matrix_plan(int n, const size_t *start, const unsigned char *
   return m;
 }
 
-void block_matrix_allocate(block_matrix *m, allocator alloc) {
-  m->value = aligned_doubles(m->size, alloc);
+void block_cholesky_allocate(block_matrix *m, allocator alloc) {
+  m->value = workspace_doubles(m->size, alloc);
   m->work = alloc(m->start[m->n], sizeof(double));
 }
 
-int block_below(const block_matrix *m, int a, int b) {
+int block_cholesky_below(const block_matrix *m, int a, int b) {
   return m->position[a] >= m->position[b];
 }
 
-double *block_at(const block_matrix *m, int a, int b, size_t *ld) {
+double *block_cholesky_at(const block_matrix *m, int a, int b, size_t *ld) {
   size_t k = (size_t)m->position[b];
   *ld = m->rows[k];
   return m->value + m->panel[k] + m->offset[(size_t)a + k * (size_t)m->n];
@@ -96,7 +96,7 @@ double *block_at(const block_matrix *m, int a, int b, size_t *ld) {
 /* Takes L_a L_b' off block (a, b), for a below or equal to b, both in the panel of position k. */
 static void update_block(block_matrix *m, int k, int a, int b) {
   size_t n = (size_t)m->n, ld;
-  double *to = block_at(m, a, b, &ld), *panel = m->value + m->panel[k];
+  double *to = block_cholesky_at(m, a, b, &ld), *panel = m->value + m->panel[k];
   const double minus = -1, one = 1, *la = panel + m->offset[(size_t)a + (size_t)k * n];
   const double *lb = panel + m->offset[(size_t)b + (size_t)k * n];
   int ra = (int)block_size(m, a), rb = (int)block_size(m, b);
@@ -108,7 +108,7 @@ static void update_block(block_matrix *m, int k, int a, int b) {
                        &into FCONE FCONE);
 }
 
-int block_factor(block_matrix *m) {
+int block_cholesky_factor(block_matrix *m) {
   const double one = 1;
   for (int k = 0; k < m->n; k++) {
     double *panel = m->value + m->panel[k];
@@ -123,7 +123,7 @@ int block_factor(block_matrix *m) {
     for (int b = 0; b < m->n; b++)
       for (int a = 0; a < m->n; a++)
         if (offset[a] != ABSENT && offset[b] != ABSENT && m->position[b] > k &&
-            block_below(m, a, b))
+            block_cholesky_below(m, a, b))
           update_block(m, k, a, b);
   }
   return STATUS_OK;
@@ -141,7 +141,7 @@ static void move_below(const block_matrix *m, int k, double *v, int gather) {
     }
 }
 
-void block_solve(const block_matrix *m, double *v) {
+void block_cholesky_solve(const block_matrix *m, double *v) {
   const double minus = -1, one = 1;
   const int step = 1;
   for (int k = 0; k < m->n; k++) { /* L w = v */

@@ -22,21 +22,21 @@ typedef struct {
 } block_matrix;
 
 /* The pattern of the factor: linked, n x n, non-zero where the matrix has a block. */
-block_matrix block_matrix_plan(int n, const size_t *start, const unsigned char *linked,
-                               allocator alloc);
+block_matrix block_cholesky_plan(int n, const size_t *start, const unsigned char *linked,
+                                 allocator alloc);
 
-void block_matrix_allocate(block_matrix *m, allocator alloc);
+void block_cholesky_allocate(block_matrix *m, allocator alloc);
 
 /* Is block a below block b, so that (a, b) is the block that is stored? */
-int block_below(const block_matrix *m, int a, int b);
+int block_cholesky_below(const block_matrix *m, int a, int b);
 
 /* Block (a, b), a below or equal to b; entry (i, j) at [i + j * ld]. */
-double *block_at(const block_matrix *m, int a, int b, size_t *ld);
+double *block_cholesky_at(const block_matrix *m, int a, int b, size_t *ld);
 
 /* Replaces the lower triangle by its Cholesky factor; STATUS_SINGULAR if it is not positive. */
-int block_factor(block_matrix *m);
+int block_cholesky_factor(block_matrix *m);
 
 /* Solves for a right-hand side, in place. */
-void block_solve(const block_matrix *m, double *v);
+void block_cholesky_solve(const block_matrix *m, double *v);
 
 #endif

@@ -14,8 +14,8 @@ enum { POLL_EVERY = 8, PATIENCE = 2000 };
  * the residual of the recurrence falls on without the solution getting better. */
 static double rounding_floor(double *norm_a, double curvature, const double *direction,
                              const double *solution, size_t size) {
-  *norm_a = fmax(*norm_a, curvature / dot(direction, direction, size));
-  return DBL_EPSILON * *norm_a * sqrt(dot(solution, solution, size));
+  *norm_a = fmax(*norm_a, curvature / linalg_dot(direction, direction, size));
+  return DBL_EPSILON * *norm_a * sqrt(linalg_dot(solution, solution, size));
 }
 
 int conjugate_gradients(const cg_problem *problem, const double *rhs, double *solution,
@@ -26,10 +26,10 @@ int conjugate_gradients(const cg_problem *problem, const double *rhs, double *so
   for (size_t g = 0; g < size; g++)
     r[g] = rhs[g] - z[g];
   problem->precondition(problem->system, r, p);
-  double rz = dot(r, p, size);
+  double rz = linalg_dot(r, p, size);
   int iteration = 0, since = 0;
   double norm, least = INFINITY, norm_a = 0, floor = 0;
-  while ((norm = sqrt(dot(r, r, size))) > fmax(problem->goal, floor) &&
+  while ((norm = sqrt(linalg_dot(r, r, size))) > fmax(problem->goal, floor) &&
          iteration < problem->max_iter) {
     if (norm < least) {
       least = norm;
@@ -37,7 +37,7 @@ int conjugate_gradients(const cg_problem *problem, const double *rhs, double *so
     } else if (iteration - since >= PATIENCE)
       break;
     problem->times(problem->system, p, z);
-    double curvature = dot(p, z, size), alpha = rz / curvature;
+    double curvature = linalg_dot(p, z, size), alpha = rz / curvature;
     if (!isfinite(alpha))
       return STATUS_NOT_FINITE;
     for (size_t g = 0; g < size; g++) {
@@ -46,7 +46,7 @@ int conjugate_gradients(const cg_problem *problem, const double *rhs, double *so
     }
     floor = rounding_floor(&norm_a, curvature, p, solution, size);
     problem->precondition(problem->system, r, z);
-    double next = dot(r, z, size), beta = next / rz;
+    double next = linalg_dot(r, z, size), beta = next / rz;
     for (size_t g = 0; g < size; g++)
       p[g] = z[g] + beta * p[g];
     rz = next;

@@ -2,9 +2,6 @@
 
 #include "vectorize.h"
 
-#include <R_ext/BLAS.h>
-#include <R_ext/Lapack.h>
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -29,8 +26,8 @@ WIDE_VECTORS static void add_scaled(const double *restrict x, double b, int rows
   SIMD for (int i = 0; i < rows; i++) y[i] += b * x[i];
 }
 
-void rows_times(const double *x, size_t n, int p, size_t start, int rows, const double *b, int d,
-                double *out, size_t ld) {
+void linalg_rows_times(const double *x, size_t n, int p, size_t start, int rows, const double *b,
+                       int d, double *out, size_t ld) {
   int p4 = p - p % 4, d4 = d - d % 4;
   for (int j = 0; j < d; j++)
     memset(out + (size_t)j * ld, 0, (size_t)rows * sizeof(double));
@@ -91,8 +88,8 @@ WIDE_VECTORS static double product(const double *restrict x, const double *restr
   return a;
 }
 
-void rows_cross(const double *x, size_t n, int p, size_t start, int rows, const double *z, int d,
-                double *sum) {
+void linalg_rows_cross(const double *x, size_t n, int p, size_t start, int rows, const double *z,
+                       int d, double *sum) {
   int p2 = p - p % 2, d4 = d - d % 4;
   size_t ld = (size_t)p;
   for (int k = 0; k < p; k++) {
@@ -105,73 +102,16 @@ void rows_cross(const double *x, size_t n, int p, size_t start, int rows, const 
   }
 }
 
-double dot(const double *a, const double *b, size_t size) {
+double linalg_dot(const double *a, const double *b, size_t size) {
   double sum = 0;
   for (size_t i = 0; i < size; i++)
     sum += a[i] * b[i];
   return sum;
 }
 
-int all_finite(const double *v, size_t size) {
+int linalg_finite(const double *v, size_t size) {
   for (size_t i = 0; i < size; i++)
     if (!isfinite(v[i]))
       return 0;
   return 1;
-}
-
-/* LAPACK's dsyev: (NB + 2) d, with room for its block size. */
-enum { EIGEN_WORK = 66 };
-
-spectral_work spectral_work_new(int d, allocator alloc) {
-  size_t square = (size_t)d * (size_t)d;
-  spectral_work w = {.d = d,
-                     .lwork = EIGEN_WORK * d,
-                     .vectors = alloc(square, sizeof(double)),
-                     .square = alloc(square, sizeof(double)),
-                     .values = alloc((size_t)d, sizeof(double)),
-                     .work = alloc(EIGEN_WORK * (size_t)d, sizeof(double))};
-  return w;
-}
-
-double spectral_work_doubles(double d) {
-  return 2 * d * d + (EIGEN_WORK + 1) * d;
-}
-
-int spectral_decompose(spectral_work *w) {
-  int info;
-  F77_CALL(dsyev)
-  ("V", "L", &w->d, w->vectors, &w->d, w->values, w->work, &w->lwork, &info FCONE FCONE);
-  return info == 0 ? STATUS_OK : STATUS_SVD;
-}
-
-polar_work polar_work_new(int p, int d, allocator alloc) {
-  polar_work w = {.p = p, .d = d};
-  size_t tall = (size_t)p * (size_t)d;
-  double best;
-  int query = -1, info;
-  w.a = alloc(tall, sizeof(double));
-  w.u = alloc(tall, sizeof(double));
-  w.vt = alloc((size_t)d * (size_t)d, sizeof(double));
-  w.singular = alloc((size_t)d, sizeof(double));
-  w.iwork = alloc(8 * (size_t)d, sizeof(int));
-  F77_CALL(dgesdd)
-  ("S", &p, &d, w.a, &p, w.singular, w.u, &p, w.vt, &d, &best, &query, w.iwork, &info FCONE);
-  w.lwork = (int)best;
-  w.work = alloc((size_t)w.lwork, sizeof(double));
-  return w;
-}
-
-int polar_factor_of(const double *m, polar_work *w, double *out, int *rank_deficient) {
-  int p = w->p, d = w->d, info;
-  const double one = 1, zero = 0;
-  memcpy(w->a, m, (size_t)p * (size_t)d * sizeof(double));
-  F77_CALL(dgesdd)
-  ("S", &p, &d, w->a, &p, w->singular, w->u, &p, w->vt, &d, w->work, &w->lwork, w->iwork,
-   &info FCONE);
-  if (info != 0)
-    return STATUS_SVD;
-  *rank_deficient = w->singular[d - 1] <= p * DBL_EPSILON * w->singular[0];
-  F77_CALL(dgemm)
-  ("N", "N", &p, &d, &d, &one, w->u, &p, w->vt, &d, &zero, out, &p FCONE FCONE);
-  return STATUS_OK;
 }

@@ -2,8 +2,8 @@
 
 #include <math.h>
 
-double golden_section(double (*f)(double at, void *context), void *context, double lo, double hi,
-                      int steps, double *value) {
+double line_search_golden(double (*f)(double at, void *context), void *context, double lo,
+                          double hi, int steps, double *value) {
   const double ratio = (sqrt(5) - 1) / 2;
   double left = hi - ratio * (hi - lo), right = lo + ratio * (hi - lo);
   double f_left = f(left, context), f_right = f(right, context);

@@ -3,7 +3,7 @@
 #define EBCRL_LINE_SEARCH_H
 
 /* Returns the point; *value is the function there. */
-double golden_section(double (*f)(double at, void *context), void *context, double lo, double hi,
-                      int steps, double *value);
+double line_search_golden(double (*f)(double at, void *context), void *context, double lo,
+                          double hi, int steps, double *value);
 
 #endif

@@ -24,7 +24,7 @@ INLINE void philox_round(uint32_t x[4], uint32_t k0, uint32_t k1) {
   x[3] = (uint32_t)p0;
 }
 
-void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
+void rng_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
   uint32_t x[4] = {counter[0], counter[1], counter[2], counter[3]};
   uint32_t k0 = key[0], k1 = key[1];
   for (int round = 0; round < 10; round++) {
@@ -42,7 +42,7 @@ void rng_normals(uint64_t seed, uint32_t stream, uint64_t row, double *out, size
   uint32_t counter[4] = {0, stream, (uint32_t)row, (uint32_t)(row >> 32)};
   for (size_t i = 0; i < n; i += 2, counter[0]++) {
     uint32_t word[4];
-    philox4x32(counter, key, word);
+    rng_philox4x32(counter, key, word);
     const double radius = sqrt(-2.0 * log(rng_unit(word[0], word[1]))); /* Box-Muller */
     const double angle = two_pi * rng_unit(word[2], word[3]);
     out[i] = radius * cos(angle);

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 /* out[4] = Philox4x32-10 of counter[4] under key[2]. */
-void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+void rng_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
 /* 52 random bits as a number in the open interval (0, 1): neither end can be returned, so
  * logarithms are safe. */

@@ -9,7 +9,7 @@ static size_t random_below(size_t below, uint64_t seed, size_t at) {
   const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
   const uint32_t counter[4] = {0, 0, (uint32_t)at, (uint32_t)((uint64_t)at >> 32)};
   uint32_t word[4];
-  philox4x32(counter, key, word);
+  rng_philox4x32(counter, key, word);
   size_t draw = (size_t)(rng_unit(word[0], word[1]) * (double)below);
   return draw < below ? draw : below - 1;
 }

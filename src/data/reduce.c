@@ -24,7 +24,7 @@ static void reduce_shard(const weighted_rows *r, size_t start, size_t end, const
                          const double *offset, double *out, double *square) {
   for (; start < end; start += X_ROWS) {
     int rows = end - start < X_ROWS ? (int)(end - start) : X_ROWS;
-    rows_times(r->x, r->n, r->p, start, rows, v, k, out + start, r->n);
+    linalg_rows_times(r->x, r->n, r->p, start, rows, v, k, out + start, r->n);
     for (int c = 0; c < k; c++)
       for (int i = 0; i < rows; i++)
         out[(size_t)c * r->n + start + (size_t)i] -= offset[c];

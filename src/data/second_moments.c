@@ -69,13 +69,13 @@ static void times_shard(const weighted_rows *r, size_t start, size_t end, const 
   memset(sum, 0, (size_t)k * (size_t)r->p * sizeof(double));
   for (; start < end; start += X_ROWS) {
     int rows = rows_from(start, end);
-    rows_times(r->x, r->n, r->p, start, rows, v, k, block, X_ROWS);
+    linalg_rows_times(r->x, r->n, r->p, start, rows, v, k, block, X_ROWS);
     for (int c = 0; c < k; c++)
       for (int i = 0; i < rows; i++) {
         double *value = block + (size_t)c * X_ROWS + i;
         *value = (*value - shift[c]) * r->omega[r->env[start + (size_t)i] - 1];
       }
-    rows_cross(r->x, r->n, r->p, start, rows, block, k, sum);
+    linalg_rows_cross(r->x, r->n, r->p, start, rows, block, k, sum);
   }
 }
 
@@ -85,7 +85,7 @@ void second_moments_times(const weighted_rows *r, const double *v, int k, double
   row_shards shards = shard_rows(r->n);
   double *shift = scratch;
   for (int c = 0; c < k; c++)
-    shift[c] = r->mean ? dot(r->mean, v + (size_t)c * (size_t)r->p, (size_t)r->p) : 0;
+    shift[c] = r->mean ? linalg_dot(r->mean, v + (size_t)c * (size_t)r->p, (size_t)r->p) : 0;
 #ifdef _OPENMP
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
 #endif
@@ -109,7 +109,7 @@ static void matrix_shard(const weighted_rows *r, size_t start, size_t end, int f
         block[(size_t)c * X_ROWS + i] =
             (x[(size_t)c * r->n + start + (size_t)i] - (r->mean ? r->mean[from + c] : 0)) *
             r->omega[r->env[start + (size_t)i] - 1];
-    rows_cross(x, r->n, left, start, rows, block, k, sum);
+    linalg_rows_cross(x, r->n, left, start, rows, block, k, sum);
   }
 }
 

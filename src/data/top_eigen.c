@@ -165,7 +165,7 @@ static void combine(top_eigen *t, double *b, const double *c, int m) {
 static void normalise(double *basis, double *image, int p, int k) {
   for (int j = 0; j < k; j++) {
     double *b = column(basis, p, j), *w = column(image, p, j);
-    double length = sqrt(dot(b, b, (size_t)p));
+    double length = sqrt(linalg_dot(b, b, (size_t)p));
     for (int i = 0; i < p && length > 0; i++) {
       b[i] /= length;
       w[i] /= length;

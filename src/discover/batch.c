@@ -14,7 +14,7 @@ void profile_many(profile_work *work, const hypothesis_batch *batch, int from, i
 #pragma omp parallel for schedule(dynamic) num_threads(batch->threads)
 #endif
   for (int k = from; k < to; k++) {
-    profile_work *w = &work[thread_index()];
+    profile_work *w = &work[threads_index()];
     size_t d = (size_t)w->summary->d;
     hypothesis h = hypothesis_at(batch, w->summary, k);
     profile_set(w, &h);
@@ -52,7 +52,7 @@ void marginal_many(marginal_work *work, const hypothesis_batch *batch, int from,
 #pragma omp parallel for schedule(dynamic) num_threads(batch->threads)
 #endif
   for (int k = from; k < to; k++) {
-    marginal_work *w = &work[thread_index()];
+    marginal_work *w = &work[threads_index()];
     size_t square = (size_t)w->summary->d * (size_t)w->summary->d;
     hypothesis h = hypothesis_at(batch, w->summary, k);
     marginal_set(w, &h, batch->columns + (size_t)k * square);

@@ -27,21 +27,21 @@ static void start_inverse(descent_work *w, const double *scale, int size) {
 
 static void inverse_times(const descent_work *w, const double *v, double *out, int size) {
   for (int i = 0; i < size; i++)
-    out[i] = dot(w->inverse + (size_t)i * (size_t)size, v, (size_t)size);
+    out[i] = linalg_dot(w->inverse + (size_t)i * (size_t)size, v, (size_t)size);
 }
 
 /* A step along the direction with the weak conditions of Wolfe, by doubling and bisection; 0 if
  * there is none. `before` is the value at the present point. */
 static double line_step(const descent_problem *p, descent_work *w, double before, double *value) {
   size_t m = (size_t)p->size;
-  double lo = 0, hi = INFINITY, t = 1, slope = dot(w->gradient, w->direction, m);
+  double lo = 0, hi = INFINITY, t = 1, slope = linalg_dot(w->gradient, w->direction, m);
   for (int k = 0; k < LINE_STEPS; k++) {
     for (size_t i = 0; i < m; i++)
       w->step[i] = t * w->direction[i];
     *value = p->at(p->problem, w->step, w->trial);
     if (!(*value <= before + 1e-4 * t * slope))
       hi = t;
-    else if (dot(w->trial, w->direction, m) < 0.9 * slope)
+    else if (linalg_dot(w->trial, w->direction, m) < 0.9 * slope)
       lo = t;
     else
       return t;
@@ -61,11 +61,11 @@ static void update_inverse(descent_work *w, int size) {
   size_t m = (size_t)size;
   for (size_t i = 0; i < m; i++)
     w->change[i] = w->trial[i] - w->gradient[i];
-  double curvature = dot(w->change, w->step, m);
+  double curvature = linalg_dot(w->change, w->step, m);
   if (!(curvature > 0))
     return;
   inverse_times(w, w->change, w->product, size);
-  double factor = (1 + dot(w->change, w->product, m) / curvature) / curvature;
+  double factor = (1 + linalg_dot(w->change, w->product, m) / curvature) / curvature;
   for (size_t i = 0; i < m; i++)
     for (size_t j = 0; j < m; j++)
       w->inverse[i * m + j] +=
@@ -84,7 +84,7 @@ double group_descend(const descent_problem *p, descent_work *w, const double *sc
   for (int k = 0; k < p->max_iter && !*converged; k++) {
     double after;
     inverse_times(w, w->gradient, w->direction, p->size);
-    double promise = dot(w->gradient, w->direction, m) / 2;
+    double promise = linalg_dot(w->gradient, w->direction, m) / 2;
     if (promise < p->tol) {
       *converged = 1;
       break;

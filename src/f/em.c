@@ -159,7 +159,7 @@ static void turn_signs(em_state *em) {
   const latent_sample *s = &em->e.rows;
   sign_design rows = {s->n, s->d, s->n_domains, s->env, s->targets};
   estep_project(&em->e); /* least-squares latents, times the lengths of columns */
-  latent_signs(em->e.y, &rows, measurement_loadings(m), (size_t)m->p, em->set.signs, em->sign_work,
+  signs_choose(em->e.y, &rows, measurement_loadings(m), (size_t)m->p, em->set.signs, em->sign_work,
                em->sign);
   for (int j = 0; j < s->d; j++)
     if (em->sign[j] < 0) {

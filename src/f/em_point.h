@@ -1,8 +1,8 @@
-/* What the EM map of Algorithm 1 moves, as a vector, and its acceleration (accelerate.h). */
+/* What the EM map of Algorithm 1 moves, as a vector, and its acceleration (accelerator.h). */
 #ifndef EBCRL_EM_POINT_H
 #define EBCRL_EM_POINT_H
 
-#include "accelerate.h"
+#include "accelerator.h"
 #include "measurement.h"
 
 typedef struct {

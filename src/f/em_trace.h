@@ -3,7 +3,7 @@
 #ifndef EBCRL_EM_TRACE_H
 #define EBCRL_EM_TRACE_H
 
-#include "accelerate.h"
+#include "accelerator.h"
 
 /* CHANGE: relative size of the EM's step in A and sigma2, and of the move of the latents since the
  * row before; REMAINING: the largest of their distances still to go; STEP: step_kind. */

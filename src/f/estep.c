@@ -53,7 +53,7 @@ void estep_prepare(estep_state *e, allocator alloc) {
   for (size_t k = 0; k < n_shards; k++) {
     estep_task task = {.moments = measurement_task_new(e->model, alloc),
                        .sums = sums_new(e, alloc),
-                       .z = aligned_doubles((size_t)e->rows.d * X_ROWS, alloc),
+                       .z = workspace_doubles((size_t)e->rows.d * X_ROWS, alloc),
                        .floored = alloc((size_t)e->rows.n_domains, sizeof(int))};
     e->task[k] = task;
   }
@@ -75,8 +75,8 @@ void estep_project(estep_state *e) {
   for (int k = 0; k < shards.n_shards; k++) {
     size_t end = shard_start(&shards, k + 1);
     for (size_t start = shard_start(&shards, k); start < end; start += X_ROWS)
-      rows_times(e->x, n, e->p, start, block_rows(start, end, X_ROWS), e->model->projection,
-                 e->rows.d, e->y + start, n);
+      linalg_rows_times(e->x, n, e->p, start, block_rows(start, end, X_ROWS), e->model->projection,
+                        e->rows.d, e->y + start, n);
   }
 }
 
@@ -185,7 +185,7 @@ static void moments_shard(estep_state *e, int k, int first) {
     for (size_t at = start; at < start + (size_t)many; at += BLOCK_ROWS)
       score_block(e, t, &m->task[k], at, block_rows(at, end, BLOCK_ROWS), first,
                   t->z + (at - start));
-    rows_cross(e->x, e->rows.n, e->p, start, many, t->z, e->rows.d, t->sums.cross);
+    linalg_rows_cross(e->x, e->rows.n, e->p, start, many, t->z, e->rows.d, t->sums.cross);
   }
 }
 

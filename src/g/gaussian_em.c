@@ -27,12 +27,12 @@ static int gather(const double *y, int q, const latent_sample *rows, const int *
   return many;
 }
 
-void group_moments_of(const double *y, int q, const latent_sample *rows, const int *group,
-                      int n_groups, double *weight, double *mean, double *second, allocator alloc,
-                      void (*poll)(void)) {
+void gaussian_em_moments(const double *y, int q, const latent_sample *rows, const int *group,
+                         int n_groups, double *weight, double *mean, double *second,
+                         allocator alloc, void (*poll)(void)) {
   const double one = 1;
   const int ld = X_ROWS, step = 1;
-  double *block = aligned_doubles((size_t)(q + 1) * X_ROWS, alloc);
+  double *block = workspace_doubles((size_t)(q + 1) * X_ROWS, alloc);
   memset(weight, 0, (size_t)n_groups * sizeof(double));
   memset(mean, 0, (size_t)n_groups * (size_t)q * sizeof(double));
   memset(second, 0, (size_t)n_groups * (size_t)q * (size_t)q * sizeof(double));
@@ -392,7 +392,7 @@ static void write_block(const affine_posterior *domain, const latent_sample *row
   }
 }
 
-int gaussian_latents_of(const linear_scm *m, const double *x, int p, const latent_sample *rows,
+int gaussian_em_latents(const linear_scm *m, const double *x, int p, const latent_sample *rows,
                         const double *mixing, double sigma2, const gaussian_latents *out,
                         allocator alloc) {
   int d = m->graph.d, status = STATUS_OK;
@@ -400,7 +400,7 @@ int gaussian_latents_of(const linear_scm *m, const double *x, int p, const laten
   row_shards shards = shard_rows(rows->n);
   size_t scratch = (size_t)d * (X_ROWS + 1);
   double *gram = alloc((size_t)(d * d), sizeof(double));
-  double *block = aligned_doubles((size_t)shards.n_shards * scratch, alloc);
+  double *block = workspace_doubles((size_t)shards.n_shards * scratch, alloc);
   affine_posterior *domain = alloc((size_t)rows->n_domains, sizeof(affine_posterior));
   F77_CALL(dgemm)
   ("T", "N", &d, &d, &p, &one, mixing, &p, mixing, &p, &zero, gram, &d FCONE FCONE);
@@ -416,7 +416,7 @@ int gaussian_latents_of(const linear_scm *m, const double *x, int p, const laten
     size_t end = shard_start(&shards, k + 1);
     for (size_t start = shard_start(&shards, k); start < end; start += X_ROWS) {
       int many = end - start < X_ROWS ? (int)(end - start) : X_ROWS;
-      rows_times(x, rows->n, p, start, many, mixing, d, projected, X_ROWS);
+      linalg_rows_times(x, rows->n, p, start, many, mixing, d, projected, X_ROWS);
       write_block(domain, rows, d, start, many, projected, out, normal);
     }
   }

@@ -31,9 +31,9 @@ typedef struct {
 } set_moments;
 
 /* mean and second of every group, and its weight: group from 1 of each domain (n_domains). */
-void group_moments_of(const double *y, int q, const latent_sample *rows, const int *group,
-                      int n_groups, double *weight, double *mean, double *second, allocator alloc,
-                      void (*poll)(void));
+void gaussian_em_moments(const double *y, int q, const latent_sample *rows, const int *group,
+                         int n_groups, double *weight, double *mean, double *second,
+                         allocator alloc, void (*poll)(void));
 
 typedef struct {
   int max_iter;
@@ -93,7 +93,7 @@ typedef struct {
 } gaussian_latents;
 
 /* Closed-form posterior of the latents of rows of x (n x p), A p x d. */
-int gaussian_latents_of(const linear_scm *m, const double *x, int p, const latent_sample *rows,
+int gaussian_em_latents(const linear_scm *m, const double *x, int p, const latent_sample *rows,
                         const double *mixing, double sigma2, const gaussian_latents *out,
                         allocator alloc);
 

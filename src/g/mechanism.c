@@ -359,7 +359,7 @@ static int fit_cell(mechanisms *m, int c, const double *stats, double error) {
       return status;
     rss = residual_square(m, cell, sum);
   }
-  double variance = stepped(m->variance[c], rss / cell->weight - error, step_of(m, cell));
+  double variance = noise_stepped(m->variance[c], rss / cell->weight - error, step_of(m, cell));
   m->floored += !(variance > m->variance_floor);
   m->variance[c] = variance > m->variance_floor ? variance : m->variance_floor;
   if (cell->parents > 0)

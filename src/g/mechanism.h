@@ -50,7 +50,7 @@ typedef struct {
   double *curve_range; /* 2 x d: knots of the curves */
   double *curve;       /* n_edges x n_states x (knots + 1) x ORDER: polynomials by interval */
   double variance_floor;
-  double variance_step;  /* the least, see stepped() in noise.h; 1: variances are what fits */
+  double variance_step;  /* the least, see noise_stepped() in noise.h; 1: variances are what fits */
   int floored, jittered; /* cells, counted over the fits */
   size_t n_stats;        /* length of the statistics */
   mechanism_work work;

@@ -50,7 +50,7 @@ int noise_label(const noise_mixture *m, int c, double u, double uniform) {
   return label;
 }
 
-double stepped(double value, double to, double step) {
+double noise_stepped(double value, double to, double step) {
   return step == 1 ? to : value + step * (to - value);
 }
 
@@ -68,7 +68,7 @@ double noise_fit(noise_mixture *m, int c, const labelled_moments *moments, doubl
     double many = moments->weight[s] + PSEUDO_ROWS;
     weight[s] = many / (rows + PSEUDO_ROWS * m->n);
     mean[s] = moments->sum[s] / many;
-    own[s] = stepped(
+    own[s] = noise_stepped(
         own[s], (moments->square[s] - mean[s] * moments->sum[s] + PSEUDO_ROWS * overall) / many,
         step);
     *floored += !(own[s] > floor);

@@ -34,7 +34,7 @@ void noise_split(noise_mixture *m, int c, double variance);
 int noise_label(const noise_mixture *m, int c, double u, double uniform);
 
 /* A step from `value` towards `to`; of length 1 exactly there. */
-double stepped(double value, double to, double step);
+double noise_stepped(double value, double to, double step);
 
 /* Mixture of cell c from moments, with a few pseudo-rows for each component that are like the cell
  * as a whole. Returns what the intercept gains; *variance is that of u. Variances of components

@@ -147,7 +147,7 @@ void posterior_tune(const latent_sampler *s, const latent_posterior *out, int ro
     if (threads > 1) {
 #pragma omp parallel for schedule(static) num_threads(threads)
       for (size_t k = 0; k < n_blocks; k++)
-        tuning_sweep(s, &block[thread_index()], out, k * BLOCK_ROWS, t);
+        tuning_sweep(s, &block[threads_index()], out, k * BLOCK_ROWS, t);
     } else /* an effect that R computes may jump out, which must not happen inside a region */
 #endif
       for (size_t k = 0; k < n_blocks; k++)
@@ -184,7 +184,7 @@ void posterior_draws(const latent_sampler *s, const latent_posterior *out, alloc
     if (threads > 1) {
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
       for (size_t k = from; k < to; k++)
-        draw_block(s, &work[thread_index()], out, k * BLOCK_ROWS, error + k * (size_t)d);
+        draw_block(s, &work[threads_index()], out, k * BLOCK_ROWS, error + k * (size_t)d);
     } else
 #endif
       for (size_t k = from; k < to; k++)

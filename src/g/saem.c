@@ -12,7 +12,7 @@ static const double VARIANCE_START = 0.05; /* of the noise: least variance at th
  * longer the memory. */
 static const double AVERAGING_STEP = 0.3;
 static const double VARIANCE_STEP = 0.1; /* of noise variances in burn-in, with few rows */
-static const double NO_SHIFT = 1;        /* see saem_shift() */
+static const double NO_SHIFT = 1;        /* see saem_stop_shift() */
 enum { FINAL_STEPS = 10, LEAST_BURN_IN = 64, LEAST_AVERAGED = 256 };
 enum { HELD_ITERATIONS = 20, WHOLE_STEPS = 5 };
 
@@ -52,10 +52,10 @@ static saem_shard shard_new(const saem_state *s, allocator alloc) {
                   .basis = mechanism_basis_new(s->rows->d, alloc),
                   .statistics = alloc(s->stats.size, sizeof(double)),
                   .turns = alloc(turn_sums(&s->turn), sizeof(double)),
-                  .weighted = aligned_doubles(d * X_ROWS, alloc),
-                  .gradient = aligned_doubles(d * BLOCK_ROWS, alloc),
+                  .weighted = workspace_doubles(d * X_ROWS, alloc),
+                  .gradient = workspace_doubles(d * BLOCK_ROWS, alloc),
                   .shears = s->shears ? alloc(shear_sums(&s->shear), sizeof(double)) : NULL,
-                  .wide = s->shears ? aligned_doubles((size_t)s->shear.count * BLOCK_ROWS, alloc)
+                  .wide = s->shears ? workspace_doubles((size_t)s->shear.count * BLOCK_ROWS, alloc)
                                     : NULL};
   return k;
 }
@@ -74,7 +74,7 @@ static saem_statistics statistics_new(const saem_state *s, allocator alloc) {
 
 static saem_record record_new(const saem_state *s, allocator alloc) {
   size_t d = (size_t)s->rows->d;
-  size_t fitted = saem_fitted_length(s), watched = saem_watched_length(s);
+  size_t fitted = saem_stop_fitted_length(s), watched = saem_stop_watched_length(s);
   saem_record r = {.fitted = batch_means_new(fitted, alloc),
                    .burn_in = batch_means_new(watched, alloc),
                    .values = alloc(fitted > watched ? fitted : watched, sizeof(double)),
@@ -163,8 +163,8 @@ static void simulate_shard(saem_state *s, int shard, uint32_t sweep) {
     memset(k->shears, 0, shear_sums(&s->shear) * sizeof(double));
   for (size_t start = shard_start(&s->shards, shard); start < end; start += X_ROWS) {
     int many = end - start < X_ROWS ? (int)(end - start) : X_ROWS;
-    rows_times(s->x, n, s->model->p, start, many, s->model->mixing, d, s->chain.projected + start,
-               n);
+    linalg_rows_times(s->x, n, s->model->p, start, many, s->model->mixing, d,
+                      s->chain.projected + start, n);
     for (int at = 0; at < many; at += BLOCK_ROWS) {
       int rows = many - at < BLOCK_ROWS ? many - at : BLOCK_ROWS;
       sampler_load(&s->sampler, &k->block, start + (size_t)at, rows, s->chain.z,
@@ -182,8 +182,8 @@ static void simulate_shard(saem_state *s, int shard, uint32_t sweep) {
       mechanism_add(s->mech, &k->basis, s->rows, &k->block, k->statistics);
       add_moments(s, k, at);
     }
-    rows_cross(s->x, n, s->model->p, start, many, k->weighted, d,
-               k->statistics + s->stats.cross_at);
+    linalg_rows_cross(s->x, n, s->model->p, start, many, k->weighted, d,
+                      k->statistics + s->stats.cross_at);
   }
 }
 
@@ -261,7 +261,7 @@ static double relative_change(const double *before, const double *after, size_t 
   double sum = 0;
   for (size_t i = 0; i < length; i++)
     sum += (after[i] - before[i]) * (after[i] - before[i]);
-  return sqrt(sum / dot(before, before, length));
+  return sqrt(sum / linalg_dot(before, before, length));
 }
 
 /* z to z T, and the averages to match. */
@@ -295,7 +295,7 @@ static int shear_all(saem_state *s, double step) {
     return status;
   turn_columns(m->mixing, p, s->turn.inverse, m->d, row);
   for (size_t j = 0; j < d; j++) {
-    double *column = m->mixing + j * p, length = sqrt(dot(column, column, p));
+    double *column = m->mixing + j * p, length = sqrt(linalg_dot(column, column, p));
     for (size_t i = 0; i < p; i++)
       column[i] /= length;
     for (size_t k = 0; k < d; k++)
@@ -322,7 +322,7 @@ static int maximise(saem_state *s, double step, double *change) {
   double *before = s->scratch;
   int held = m->kind->shears && is_held(s);
   *change = NAN;
-  if (!all_finite(s->stats.value, s->stats.size))
+  if (!linalg_finite(s->stats.value, s->stats.size))
     return STATUS_NOT_FINITE;
   int status = mechanism_fit(s->mech, s->stats.value);
   memcpy(before, m->mixing, tall * sizeof(double));
@@ -349,7 +349,7 @@ static int start_mechanisms(saem_state *s) {
   update_range(s);
   simulate(s, 0);
   approximate(s, 1);
-  if (!all_finite(s->stats.value, s->stats.size))
+  if (!linalg_finite(s->stats.value, s->stats.size))
     return STATUS_NOT_FINITE;
   for (int j = 0; j < d; j++)
     error[j] = s->model->noise.value / s->model->gram[j + j * d];
@@ -365,7 +365,7 @@ static void record(saem_state *s, double change, double acceptance, double shift
   s->trace[SAEM_SIGMA2 * rows + row] = s->model->noise.value;
   s->trace[SAEM_CHANGE * rows + row] = change;
   s->trace[SAEM_ACCEPTANCE * rows + row] = acceptance;
-  s->trace[SAEM_OBJECTIVE * rows + row] = saem_objective(s);
+  s->trace[SAEM_OBJECTIVE * rows + row] = saem_stop_objective(s);
   s->trace[SAEM_SHIFT * rows + row] = shift;
   for (int c = 0; c < graph_cells(&s->mech->graph); c++)
     s->trace[(size_t)(SAEM_VARIANCES + c) * rows + row] = s->mech->variance[c];
@@ -373,8 +373,8 @@ static void record(saem_state *s, double change, double acceptance, double shift
 
 /* In burn-in knots follow the draws, until parameters move no more than their noise. */
 static double burn_in(saem_state *s) {
-  saem_watch(s);
-  double shift = s->at.iteration < LEAST_BURN_IN ? NAN : saem_shift(s);
+  saem_stop_watch(s);
+  double shift = s->at.iteration < LEAST_BURN_IN ? NAN : saem_stop_shift(s);
   s->at.settled = shift < NO_SHIFT;
   if (s->at.settled || s->at.iteration >= s->set.burn_in)
     s->at.burnt_in = s->at.iteration;
@@ -389,14 +389,14 @@ static void check_precision(saem_state *s) {
   if (s->record.fitted.count < LEAST_AVERAGED ||
       s->record.fitted.count % s->record.fitted.size != 0)
     return;
-  saem_precision(s, ratio);
+  saem_stop_precision(s, ratio);
   s->at.precise = fmax(ratio[0], ratio[1]) < s->set.tol;
 }
 
 static void average(saem_state *s) {
   for (size_t g = 0; g < s->stats.size; g++)
     s->stats.average[g] += s->stats.value[g];
-  saem_keep(s);
+  saem_stop_keep(s);
   check_precision(s);
 }
 
@@ -443,7 +443,7 @@ int saem_run(saem_state *s) {
 
 /* Mean over the averaging iterations. */
 static double mean_sigma2(const saem_state *s) {
-  size_t at = (size_t)s->model->p * (size_t)s->rows->d; /* see saem_keep() */
+  size_t at = (size_t)s->model->p * (size_t)s->rows->d; /* see saem_stop_keep() */
   double sum = 0;
   for (int k = 0; k < MAX_BATCHES; k++)
     sum += s->record.fitted.sum[(size_t)k * s->record.fitted.length + at];

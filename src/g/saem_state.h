@@ -20,7 +20,8 @@ typedef struct {
 } saem_settings;
 
 /* Columns of the trace; the variances of the cells follow. objective: log density of x and the
- * draws, a row, at its maximum in sigma2 and variances, up to a constant. shift: saem_shift(). */
+ * draws, a row, at its maximum in sigma2 and variances, up to a constant. shift: saem_stop_shift().
+ */
 enum { SAEM_SIGMA2, SAEM_CHANGE, SAEM_ACCEPTANCE, SAEM_OBJECTIVE, SAEM_SHIFT, SAEM_VARIANCES };
 
 /* Their names, in their order. */
@@ -43,7 +44,7 @@ typedef struct {
 } saem_statistics;
 
 /* What is watched: parameters in batches, over the averaging iterations (A, sigma2, objective,
- * variances) and over burn-in (see saem_watch()). */
+ * variances) and over burn-in (see saem_stop_watch()). */
 typedef struct {
   batch_means fitted, burn_in;
   double *first;  /* p x d: A of the start */

@@ -9,7 +9,7 @@ static size_t tall(const saem_state *s) {
   return (size_t)s->model->p * (size_t)s->rows->d;
 }
 
-size_t saem_fitted_length(const saem_state *s) {
+size_t saem_stop_fitted_length(const saem_state *s) {
   return tall(s) + 2 + (size_t)graph_cells(&s->mech->graph);
 }
 
@@ -32,14 +32,14 @@ static size_t group_size(const saem_state *s, int group) {
   }
 }
 
-size_t saem_watched_length(const saem_state *s) {
+size_t saem_stop_watched_length(const saem_state *s) {
   size_t length = 0;
   for (int group = 0; group < N_GROUPS; group++)
     length += group_size(s, group);
   return length;
 }
 
-double saem_objective(const saem_state *s) {
+double saem_stop_objective(const saem_state *s) {
   double n = (double)s->rows->n, sum = s->model->p * log(s->model->noise.value);
   for (int c = 0; c < graph_cells(&s->mech->graph); c++)
     if (s->mech->cell[c].weight > 0)
@@ -51,7 +51,7 @@ static double log_variance(const saem_state *s, int c) {
   return s->mech->cell[c].weight > 0 ? log(s->mech->variance[c]) : 0;
 }
 
-void saem_watch(saem_state *s) {
+void saem_stop_watch(saem_state *s) {
   int d = s->rows->d;
   size_t p = (size_t)s->model->p;
   double *v = s->record.values;
@@ -78,12 +78,12 @@ void saem_watch(saem_state *s) {
   batch_means_add(&s->record.burn_in, s->record.values);
 }
 
-void saem_keep(saem_state *s) {
+void saem_stop_keep(saem_state *s) {
   double *v = s->record.values;
   for (size_t g = 0; g < tall(s); g++)
     *v++ = s->model->mixing[g];
   *v++ = s->model->noise.value;
-  *v++ = saem_objective(s);
+  *v++ = saem_stop_objective(s);
   for (int c = 0; c < graph_cells(&s->mech->graph); c++)
     *v++ = log_variance(s, c);
   batch_means_add(&s->record.fitted, s->record.values);
@@ -91,9 +91,9 @@ void saem_keep(saem_state *s) {
 
 /* In a stochastic EM parameters vary about their mean: where most information is missing, with half
  * the variance of the sampling error (Nielsen 2000). */
-double saem_shift(const saem_state *s) {
+double saem_stop_shift(const saem_state *s) {
   const batch_means *b = &s->record.burn_in;
-  int many = batches_complete(b) / 3;
+  int many = batch_means_complete(b) / 3;
   double largest = 0;
   if (many < 2 || b->count % b->size != 0)
     return NAN;
@@ -102,9 +102,9 @@ double saem_shift(const saem_state *s) {
     double shift = 0, noise = 0;
     for (size_t end = g + group_size(s, group); g < end; g++) {
       double squared, error;
-      batch_shift(b, g, many, &squared, &error);
+      batch_means_shift(b, g, many, &squared, &error);
       shift += squared;
-      noise += error + batch_spread(b, g, many);
+      noise += error + batch_means_spread(b, g, many);
     }
     if (shift > 0)
       largest = fmax(largest, shift / noise);
@@ -112,24 +112,24 @@ double saem_shift(const saem_state *s) {
   return sqrt(largest);
 }
 
-void saem_errors(const saem_state *s, double *squared) {
+void saem_stop_errors(const saem_state *s, double *squared) {
   size_t m = tall(s);
-  batch_errors(&s->record.fitted, 0, m, squared);
-  batch_errors(&s->record.fitted, m, m + 1, squared + m);
-  batch_errors(&s->record.fitted, m + 1, m + 2, squared + m + 1);
-  batch_errors(&s->record.fitted, m + 2, s->record.fitted.length, squared + m + 2);
+  batch_means_errors(&s->record.fitted, 0, m, squared);
+  batch_means_errors(&s->record.fitted, m, m + 1, squared + m);
+  batch_means_errors(&s->record.fitted, m + 1, m + 2, squared + m + 1);
+  batch_means_errors(&s->record.fitted, m + 2, s->record.fitted.length, squared + m + 2);
 }
 
 /* With the latents known, a row of A has covariance sigma2 (sum omega z z')^-1, here without the
- * correlation of latents; turns, which the prior tells, come on top, see saem_shift(). */
+ * correlation of latents; turns, which the prior tells, come on top, see saem_stop_shift(). */
 static double mixing_sampling(const saem_state *s) {
-  int d = s->rows->d, many = batches_complete(&s->record.fitted);
+  int d = s->rows->d, many = batch_means_complete(&s->record.fitted);
   const double *second = s->stats.value + s->stats.second_at;
   double sum = 0;
   for (int j = 0; j < d; j++)
     sum += s->model->p * s->model->noise.value / second[j * (d + 1)];
   for (size_t g = 0; g < tall(s); g++)
-    sum += 2 * batch_spread(&s->record.fitted, g, many);
+    sum += 2 * batch_means_spread(&s->record.fitted, g, many);
   return sum;
 }
 
@@ -148,9 +148,9 @@ static double variance_sampling(const saem_state *s) {
   return sum;
 }
 
-void saem_precision(const saem_state *s, double ratio[2]) {
+void saem_stop_precision(const saem_state *s, double ratio[2]) {
   double *squared = s->record.values, sum = 0;
-  saem_errors(s, squared);
+  saem_stop_errors(s, squared);
   for (size_t g = 0; g < tall(s); g++)
     sum += *squared++;
   ratio[0] = sqrt(sum / mixing_sampling(s));

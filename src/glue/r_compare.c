@@ -53,7 +53,7 @@ SEXP held_out_losses(SEXP x, SEXP step, SEXP length, SEXP noise, SEXP sigma2, SE
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   for (int k = 0; k < 2; k++)
     SET_VECTOR_ELT(out, k, Rf_allocVector(REALSXP, Rf_nrows(x)));
-  row_losses(&rows, REAL(VECTOR_ELT(out, 0)), REAL(VECTOR_ELT(out, 1)));
+  compare_row_losses(&rows, REAL(VECTOR_ELT(out, 0)), REAL(VECTOR_ELT(out, 1)));
   UNPROTECT(1);
   return out;
 }
@@ -72,8 +72,8 @@ SEXP loss_means(SEXP losses, SEXP env, SEXP weights, SEXP reference) {
     SET_VECTOR_ELT(out, k, Rf_allocVector(REALSXP, columns));
   double *work = (double *)R_alloc(3 * (size_t)m, sizeof(double));
   const double *subtracted = at > 0 ? REAL(losses) + (size_t)(at - 1) * n : NULL;
-  domain_means(REAL(losses), n, columns, subtracted, INTEGER(env), REAL(weights), m, work,
-               REAL(VECTOR_ELT(out, 0)), REAL(VECTOR_ELT(out, 1)));
+  compare_domain_means(REAL(losses), n, columns, subtracted, INTEGER(env), REAL(weights), m, work,
+                       REAL(VECTOR_ELT(out, 0)), REAL(VECTOR_ELT(out, 1)));
   UNPROTECT(1);
   return out;
 }

@@ -38,9 +38,9 @@ SEXP target_moments(SEXP x, SEXP y, SEXP env, SEXP targets, SEXP omega, SEXP gro
   SET_VECTOR_ELT(out, 0, Rf_allocVector(REALSXP, groups));
   SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, q, groups));
   SET_VECTOR_ELT(out, 2, Rf_alloc3DArray(REALSXP, q, q, groups));
-  group_moments_of(REAL(y), q, &rows, INTEGER(group), groups, REAL(VECTOR_ELT(out, 0)),
-                   REAL(VECTOR_ELT(out, 1)), REAL(VECTOR_ELT(out, 2)), r_allocator, poll_user);
-  int n_threads = usable_threads(Rf_asInteger(threads));
+  gaussian_em_moments(REAL(y), q, &rows, INTEGER(group), groups, REAL(VECTOR_ELT(out, 0)),
+                      REAL(VECTOR_ELT(out, 1)), REAL(VECTOR_ELT(out, 2)), r_allocator, poll_user);
+  int n_threads = threads_usable(Rf_asInteger(threads));
   double sum_sq = rows_square_sum(REAL(x), Rf_ncols(x), &rows, n_threads);
   SET_VECTOR_ELT(out, 3, Rf_ScalarReal(sum_sq));
   UNPROTECT(1);
@@ -140,7 +140,7 @@ SEXP gaussian_rows(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEX
     SET_VECTOR_ELT(out, i, Rf_allocMatrix(REALSXP, (int)rows.n, rows.d * copies[i]));
     *to[i] = REAL(VECTOR_ELT(out, i));
   }
-  int status = gaussian_latents_of(&prior, REAL(x), Rf_ncols(x), &rows, mixing,
+  int status = gaussian_em_latents(&prior, REAL(x), Rf_ncols(x), &rows, mixing,
                                    list_number(model, "sigma2"), &post, r_allocator);
   SET_VECTOR_ELT(out, 4, Rf_ScalarInteger(status));
   UNPROTECT(2);

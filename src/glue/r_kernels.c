@@ -2,6 +2,7 @@
 #include "entries.h"
 #include "linalg.h"
 #include "measurement.h"
+#include "polar.h"
 #include "r_util.h"
 #include "shrinkage.h"
 #include "smoothing.h"

@@ -21,7 +21,7 @@ static weighted_rows rows_from(SEXP x, SEXP env, SEXP omega, SEXP mean, int thre
                         .env = INTEGER(env),
                         .omega = REAL(omega),
                         .mean = Rf_isNull(mean) ? NULL : REAL(mean),
-                        .threads = usable_threads(threads)};
+                        .threads = threads_usable(threads)};
   return rows;
 }
 
@@ -144,7 +144,8 @@ SEXP factor_missing_model(SEXP x, SEXP env, SEXP omega, SEXP start, SEXP setting
     Rf_error("internal error: factors do not fit the columns of x");
   factor_missing f = factor_missing_new(&rows, q, r_allocator);
   size_t p = (size_t)rows.p;
-  memcpy(f.loadings, list_doubles(start, "loadings", p * (size_t)q), p * (size_t)q * sizeof(double));
+  memcpy(f.loadings, list_doubles(start, "loadings", p * (size_t)q),
+         p * (size_t)q * sizeof(double));
   memcpy(f.psi, list_doubles(start, "psi", p), p * sizeof(double));
   memcpy(f.mean, list_doubles(start, "mean", p), p * sizeof(double));
   f.equal = list_int(settings, "equal");

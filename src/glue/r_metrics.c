@@ -27,9 +27,9 @@ SEXP row_errors(SEXP estimate, SEXP truth, SEXP env, SEXP n_domains) {
   for (int k = 0; k < 4; k++)
     SET_VECTOR_ELT(out, k, zeros(m));
   const size_t zero_row =
-      row_error_sums(REAL(estimate), REAL(truth), (size_t)n, Rf_ncols(estimate), INTEGER(env),
-                     REAL(VECTOR_ELT(out, 0)), REAL(VECTOR_ELT(out, 1)), REAL(VECTOR_ELT(out, 2)),
-                     REAL(VECTOR_ELT(out, 3)));
+      metrics_row_errors(REAL(estimate), REAL(truth), (size_t)n, Rf_ncols(estimate), INTEGER(env),
+                         REAL(VECTOR_ELT(out, 0)), REAL(VECTOR_ELT(out, 1)),
+                         REAL(VECTOR_ELT(out, 2)), REAL(VECTOR_ELT(out, 3)));
   SET_VECTOR_ELT(out, 4, Rf_ScalarReal((double)zero_row));
   UNPROTECT(1);
   return out;
@@ -43,8 +43,8 @@ SEXP row_risks(SEXP mean, SEXP sd, SEXP y, SEXP correction) {
     Rf_error("internal error: mean, sd and y differ in shape");
   const int n = Rf_nrows(mean);
   SEXP risk = PROTECT(Rf_allocVector(REALSXP, n));
-  stein_risks(REAL(mean), REAL(sd), REAL(y), (size_t)n, Rf_ncols(mean), Rf_asReal(correction),
-              REAL(risk));
+  metrics_stein_risks(REAL(mean), REAL(sd), REAL(y), (size_t)n, Rf_ncols(mean),
+                      Rf_asReal(correction), REAL(risk));
   UNPROTECT(1);
   return risk;
 }
@@ -57,7 +57,7 @@ SEXP latent_signs_of(SEXP latents, SEXP mixing, SEXP env, SEXP targets, SEXP wan
   SEXP sign = PROTECT(Rf_allocVector(INTSXP, d));
   if (Rf_isNull(latents)) {
     for (int j = 0; j < d; j++)
-      INTEGER(sign)[j] = loading_sign(REAL(mixing) + (size_t)j * p, p);
+      INTEGER(sign)[j] = signs_of_loadings(REAL(mixing) + (size_t)j * p, p);
     UNPROTECT(1);
     return sign;
   }
@@ -68,7 +68,7 @@ SEXP latent_signs_of(SEXP latents, SEXP mixing, SEXP env, SEXP targets, SEXP wan
     Rf_error("internal error: latents, mixing, env, targets and wanted signs do not fit together");
   assert_codes(env, m);
   const sign_design rows = {(size_t)n, d, m, INTEGER(env), INTEGER(targets)};
-  latent_signs(REAL(latents), &rows, REAL(mixing), p, INTEGER(wanted),
+  signs_choose(REAL(latents), &rows, REAL(mixing), p, INTEGER(wanted),
                (double *)R_alloc(3 * (size_t)m, sizeof(double)), INTEGER(sign));
   UNPROTECT(1);
   return sign;

@@ -51,8 +51,7 @@ static void keep_scan(scan_result *r, size_t j, const feature_scan *found) {
 
 /* row, column: from 0. */
 static void keep_bad(scan_result *r, size_t row, size_t column, double value) {
-  const char *kind =
-      R_IsNA(value) ? "NA" : ISNAN(value) ? "NaN" : value > 0 ? "Inf" : "-Inf";
+  const char *kind = R_IsNA(value) ? "NA" : ISNAN(value) ? "NaN" : value > 0 ? "Inf" : "-Inf";
   SET_VECTOR_ELT(r->out, SCAN_ROW, Rf_ScalarReal((double)row + 1));
   SET_VECTOR_ELT(r->out, SCAN_COLUMN, Rf_ScalarReal((double)column + 1));
   SET_VECTOR_ELT(r->out, SCAN_KIND, Rf_mkString(kind));
@@ -94,7 +93,7 @@ SEXP reduce_matrix(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset, SEXP t
                         .n = (size_t)Rf_nrows(x),
                         .p = Rf_ncols(x),
                         .env = INTEGER(env),
-                        .threads = usable_threads(Rf_asInteger(threads))};
+                        .threads = threads_usable(Rf_asInteger(threads))};
   const char *fields[] = {"coordinates", "square", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   double *coordinates = new_numbers(out, 0, rows.n, (size_t)k);

@@ -176,8 +176,8 @@ static void restore_state(saem_state *s, SEXP state) {
 static void write_errors(const saem_state *s, SEXP out) {
   size_t length = s->record.fitted.length;
   double *error = put_matrix(out, "error", length, 1);
-  saem_precision(s, put_matrix(out, "ratio", 2, 1));
-  saem_errors(s, error);
+  saem_stop_precision(s, put_matrix(out, "ratio", 2, 1));
+  saem_stop_errors(s, error);
   for (size_t g = 0; g < length; g++)
     error[g] = sqrt(error[g]);
 }

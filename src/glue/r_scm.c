@@ -105,7 +105,7 @@ SEXP bayes_latents(SEXP y, SEXP env, SEXP targets, SEXP scm, SEXP sigma2, SEXP c
   assert_double_matrix(y, "y");
   if (!Rf_isReal(seed) || XLENGTH(seed) != 2)
     Rf_error("internal error: seed must hold two doubles");
-  const int d = Rf_ncols(y), n_threads = usable_threads(Rf_asInteger(threads));
+  const int d = Rf_ncols(y), n_threads = threads_usable(Rf_asInteger(threads));
   const double n_draws = Rf_asReal(draws);
   if (n_threads < 1 || !(n_draws >= 2) || fmod(n_draws, 2.0) != 0.0)
     Rf_error("internal error: threads must be positive, draws even and positive");
@@ -234,7 +234,7 @@ SEXP philox_words(SEXP counter, SEXP key) {
     c[i] = (uint32_t)REAL(counter)[i];
   for (int i = 0; i < 2; i++)
     k[i] = (uint32_t)REAL(key)[i];
-  philox4x32(c, k, word);
+  rng_philox4x32(c, k, word);
   SEXP out = PROTECT(Rf_allocVector(REALSXP, 4));
   for (int i = 0; i < 4; i++)
     REAL(out)[i] = (double)word[i];

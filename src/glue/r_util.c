@@ -23,7 +23,7 @@ int list_int(SEXP list, const char *name) {
 }
 
 int list_threads(SEXP list) {
-  return usable_threads(list_count(list, "threads", 1));
+  return threads_usable(list_count(list, "threads", 1));
 }
 
 int list_choice(SEXP list, const char *name, int n) {

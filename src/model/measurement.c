@@ -79,7 +79,7 @@ size_t measurement_second_size(const measurement *m) {
 double measurement_explained(const measurement *m, const double *second) {
   double sum = 0;
   if (m->kind->full)
-    return dot(m->gram, second, (size_t)m->d * (size_t)m->d);
+    return linalg_dot(m->gram, second, (size_t)m->d * (size_t)m->d);
   for (int j = 0; j < m->d; j++)
     sum += m->scale[j] * m->scale[j] * second[j];
   return sum;

@@ -54,7 +54,7 @@ static void update_gram(measurement *m) {
   size_t p = (size_t)m->p, d = (size_t)m->d;
   for (size_t j = 0; j < d; j++)
     for (size_t k = 0; k <= j; k++)
-      m->gram[j + k * d] = m->gram[k + j * d] = dot(m->mixing + j * p, m->mixing + k * p, p);
+      m->gram[j + k * d] = m->gram[k + j * d] = linalg_dot(m->mixing + j * p, m->mixing + k * p, p);
 }
 
 /* From O and Lambda, whose eigenvalues are kept above a small share of the largest. */
@@ -100,8 +100,8 @@ static int settle(measurement *m, const double *before) {
     return status;
   for (size_t i = 0; i < d; i++) /* Lambda = O'A */
     for (size_t j = 0; j <= i; j++) {
-      double one_way = dot(m->orthonormal + i * p, m->mixing + j * p, p);
-      double other = dot(m->orthonormal + j * p, m->mixing + i * p, p);
+      double one_way = linalg_dot(m->orthonormal + i * p, m->mixing + j * p, p);
+      double other = linalg_dot(m->orthonormal + j * p, m->mixing + i * p, p);
       m->scale[i + j * d] = m->scale[j + i * d] = (one_way + other) / 2;
     }
   return refresh(m);
@@ -111,7 +111,7 @@ static double unexplained(const measurement *m, const double *cross, const doubl
   size_t p = (size_t)m->p, d = (size_t)m->d;
   double sum = m->noise.sum_sq;
   for (size_t j = 0; j < d; j++) {
-    sum -= 2 * dot(m->mixing + j * p, cross + j * p, p);
+    sum -= 2 * linalg_dot(m->mixing + j * p, cross + j * p, p);
     for (size_t k = 0; k < d; k++)
       sum += second[j + k * d] * m->gram[j + k * d];
   }

@@ -17,6 +17,8 @@
 #define EBCRL_MEASUREMENT_KIND_H
 
 #include "linalg.h"
+#include "polar.h"
+#include "spectral.h"
 
 /* sigma2 and its bound from below. */
 typedef struct {

@@ -66,7 +66,7 @@ static double unexplained(const measurement *m, const double *cross, const doubl
   double sum = m->noise.sum_sq;
   for (size_t j = 0; j < (size_t)m->d; j++)
     sum += m->scale[j] * m->scale[j] * second[j] -
-           2 * m->scale[j] * dot(m->orthonormal + j * p, cross + j * p, p);
+           2 * m->scale[j] * linalg_dot(m->orthonormal + j * p, cross + j * p, p);
   return sum;
 }
 

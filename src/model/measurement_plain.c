@@ -24,7 +24,7 @@ static int refresh(measurement *m) {
   for (int j = 0; j < d; j++)
     for (int k = 0; k <= j; k++)
       gram[j + k * d] = gram[k + j * d] =
-          dot(m->mixing + (size_t)j * p, m->mixing + (size_t)k * p, p);
+          linalg_dot(m->mixing + (size_t)j * p, m->mixing + (size_t)k * p, p);
   for (int j = 0; j < d; j++)
     for (int k = 0; k < d; k++)
       if (j != k &&
@@ -65,8 +65,8 @@ static int update_least_squares(measurement *m, const double *cross, const doubl
 }
 
 static double unexplained(const measurement *m, const double *cross, const double *second) {
-  return m->noise.sum_sq - 2 * dot(m->mixing, cross, (size_t)m->p * (size_t)m->d) +
-         dot(m->gram, second, (size_t)m->d * (size_t)m->d);
+  return m->noise.sum_sq - 2 * linalg_dot(m->mixing, cross, (size_t)m->p * (size_t)m->d) +
+         linalg_dot(m->gram, second, (size_t)m->d * (size_t)m->d);
 }
 
 const measurement_kind measurement_lengths = {.name = "lengths",

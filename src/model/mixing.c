@@ -13,7 +13,7 @@ static const double SCALE_LEAST = 1e-100;
 
 static double column_dot(const double *a, const double *b, int p, int j) {
   size_t at = (size_t)j * (size_t)p;
-  return dot(a + at, b + at, (size_t)p);
+  return linalg_dot(a + at, b + at, (size_t)p);
 }
 
 static void flip_column(double *a, int p, int j) {
@@ -88,7 +88,7 @@ void mixing_unit_columns(const double *cross, const double *second, int p, int d
       for (int k = 0; k < d; k++)
         for (size_t i = 0; k != j && i < tall; i++)
           next[i] -= second[k + j * d] * mixing[(size_t)k * tall + i];
-      double norm = sqrt(dot(next, next, tall));
+      double norm = sqrt(linalg_dot(next, next, tall));
       for (size_t i = 0; i < tall && norm > 0; i++) {
         double to = next[i] / norm;
         change += (to - column[i]) * (to - column[i]);

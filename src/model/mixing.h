@@ -7,6 +7,7 @@
 #define EBCRL_MIXING_H
 
 #include "linalg.h"
+#include "polar.h"
 
 /* A = O D for given lengths D: O is the polar factor of cross D (Procrustes, 4.8). scratch: p x d.
  */

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-int loading_sign(const double *column, size_t p) {
+int signs_of_loadings(const double *column, size_t p) {
   double largest = 0, sum = 0;
   for (size_t k = 0; k < p; k++)
     largest = fmax(largest, fabs(column[k]));
@@ -76,7 +76,7 @@ static int shift_sign(const double *z, const sign_design *g, int node, int contr
   return shift > 0 ? 1 : -1;
 }
 
-void latent_signs(const double *latents, const sign_design *design, const double *mixing, size_t p,
+void signs_choose(const double *latents, const sign_design *design, const double *mixing, size_t p,
                   const int *wanted, double *moments, int *sign) {
   int controls = 0;
   for (int e = 0; e < design->n_domains; e++)
@@ -85,6 +85,6 @@ void latent_signs(const double *latents, const sign_design *design, const double
     int shift = 0;
     if (wanted[j] != SIGN_LOADINGS)
       shift = shift_sign(latents + (size_t)j * design->n, design, j, controls, moments);
-    sign[j] = shift ? shift * wanted[j] : loading_sign(mixing + (size_t)j * p, p);
+    sign[j] = shift ? shift * wanted[j] : signs_of_loadings(mixing + (size_t)j * p, p);
   }
 }

@@ -19,14 +19,14 @@ typedef struct {
 
 /* 1, or -1 where the sum of the cubes of a column's p loadings is negative: unlike the sign of the
  * largest |loading|, it does not turn where two of opposite signs tie for the largest. */
-int loading_sign(const double *column, size_t p);
+int signs_of_loadings(const double *column, size_t p);
 
 /* The sign by which to multiply each latent.
  *
  * By the mean shift of a latent: its mean over the rows that target it, less that over the rows of
  * domains without any target, or, where there are none, of domains that do not target it. If the
  * shift is more than SIGN_CLEAR of its standard errors (rows are independent within domains), it
- * gets the wanted sign. Else, and where that is SIGN_LOADINGS, loading_sign() becomes 1.
+ * gets the wanted sign. Else, and where that is SIGN_LOADINGS, signs_of_loadings() becomes 1.
  *
  *   latents  n x d  least-squares latents, up to positive factors; design: their rows
  *   mixing   p x d
@@ -35,7 +35,7 @@ int loading_sign(const double *column, size_t p);
  *   sign     d      out: 1 or -1
  */
 #define SIGN_CLEAR 4.0
-void latent_signs(const double *latents, const sign_design *design, const double *mixing, size_t p,
+void signs_choose(const double *latents, const sign_design *design, const double *mixing, size_t p,
                   const int *wanted, double *moments, int *sign);
 
 #endif

@@ -176,7 +176,7 @@ static double fill_rows(score_model *m, const latent_sample *s, const cell_rows 
     double *total = pass == SUM_DIAGONAL ? w->diagonal : w->rhs;
     reduce_shards(total, w->sum, n_coef, c->shards.n_shards, c->threads);
     if (pass != SUM_DIAGONAL)
-      norm = fmax(norm, sqrt(dot(total, total, n_coef)));
+      norm = fmax(norm, sqrt(linalg_dot(total, total, n_coef)));
   }
   return norm;
 }
@@ -248,8 +248,8 @@ static void sum_held_out(score_model *m, const latent_sample *test, int cell, do
   cell_rows rows = {f, m->cg, shard_rows(gather_rows(m, test, cell)), m->set.threads};
   fill_rows(m, test, &rows);
   gram_times(&rows, theta, m->cg->scaled);
-  *square = dot(theta, m->cg->scaled, f->n_coef);
-  *slope = -dot(theta, m->cg->rhs, f->n_coef);
+  *square = linalg_dot(theta, m->cg->scaled, f->n_coef);
+  *slope = -linalg_dot(theta, m->cg->rhs, f->n_coef);
 }
 
 void cell_cg_held_out(score_model *m, const latent_sample *train, const latent_sample *test,

@@ -18,6 +18,7 @@
 #include "linear_scm.h"
 #include "measurement.h"
 #include "rows.h"
+#include "spectral.h"
 
 /* Moments of the rows by target set; see linear_scm.h and shrinkage.h. */
 typedef struct {

@@ -195,7 +195,7 @@ static void allocate_tasks(score_model *m, allocator alloc) {
     t->product = alloc(runs, sizeof(double));
     t->phi = alloc(runs * ORDER, sizeof(double));
     t->dphi = alloc(runs * ORDER, sizeof(double));
-    t->pair = aligned_doubles(pair_sums_size(m->set.knots) * (size_t)m->graph.n_states, alloc);
+    t->pair = workspace_doubles(pair_sums_size(m->set.knots) * (size_t)m->graph.n_states, alloc);
     if (m->n_system > 0)
       t->terms = term_work_new(m->d, m->max_coord, alloc);
   }

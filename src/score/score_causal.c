@@ -224,7 +224,7 @@ static int causal_fit(score_model *m, const latent_sample *s) {
     int status = cell->solver == SOLVER_CHOLESKY ? solve_band_cell(m, c) : cell_cg_fit(m, s, c);
     if (status != STATUS_OK)
       return status;
-    if (!all_finite(cell->theta, m->cell[c].term->n_coef))
+    if (!linalg_finite(cell->theta, m->cell[c].term->n_coef))
       return STATUS_NOT_FINITE;
     if (m->set.poll)
       m->set.poll();

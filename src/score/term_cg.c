@@ -55,10 +55,10 @@ term_cg *term_cg_new(term_system *t, const score_model *m, allocator alloc) {
     const family *f = t->term[a].f;
     c->band[a] = NULL;
     if (!term_cg_is_uniform(f, c->n_basis))
-      c->band[a] = aligned_doubles(band_of(f, c->n_basis).ld * f->n_coef, alloc);
+      c->band[a] = workspace_doubles(band_of(f, c->n_basis).ld * f->n_coef, alloc);
     else
       for (int k = 0; k < f->n_coord; k++) {
-        c->part[a * c->max_coord + k] = spectrum_new(c->n_basis, alloc);
+        c->part[a * c->max_coord + k] = kronecker_spectrum_new(c->n_basis, alloc);
         t->blocks.stiffness[a * c->max_coord + k] = c->part[a * c->max_coord + k].vectors;
       }
   }
@@ -100,7 +100,7 @@ static int factor_band(const score_model *m, const latent_sample *s, const term_
                        task_work *task) {
   const family *f = t->term[a].f;
   band_shape shape = band_of(f, t->cg->n_basis);
-  double penalty = m->cell[t->term[a].cell].lambda * tensor_trace(&m->penalty, f);
+  double penalty = m->cell[t->term[a].cell].lambda * penalty_tensor_trace(&m->penalty, f);
   double ridge = BAND_RIDGE * mean_diagonal(t, a) + BAND_ROUNDING * penalty / (double)f->n_coef;
   int ld = (int)shape.ld, info;
   for (int attempt = 0; attempt < 4; attempt++, ridge *= 100) {
@@ -121,8 +121,9 @@ static int decompose_uniform(const score_model *m, const term_system *t, int a) 
   const family *f = t->term[a].f;
   const double *trace = t->trace + a * t->max_coord;
   double lambda = m->cell[t->term[a].cell].lambda, others = (double)f->n_coef / n;
-  c->shift[a] = mean_diagonal(t, a) * (t->design == DESIGN_VALUE ? 1 : LEAST_EIGENVALUE) +
-                (m->penalty.kind == PENALTY_RIDGE ? lambda * ridge_weight(&m->penalty, f) : 0);
+  c->shift[a] =
+      mean_diagonal(t, a) * (t->design == DESIGN_VALUE ? 1 : LEAST_EIGENVALUE) +
+      (m->penalty.kind == PENALTY_RIDGE ? lambda * penalty_ridge_weight(&m->penalty, f) : 0);
   for (int k = 0; k < f->n_coord && status == STATUS_OK; k++) {
     spectrum *part = &c->part[a * c->max_coord + k];
     double own = 0;
@@ -132,7 +133,7 @@ static int decompose_uniform(const score_model *m, const term_system *t, int a) 
       part->vectors[g] *= own > 0 ? trace[k] / (own * others) : 0;
     if (m->penalty.kind == PENALTY_DIFFERENCE)
       penalty_add_matrix(&m->penalty, lambda * penalty_weight(&m->penalty, f, k), part->vectors);
-    status = spectrum_of(part, n, c->work);
+    status = kronecker_spectrum_of(part, n, c->work);
   }
   return status;
 }
@@ -144,7 +145,7 @@ static int prepare_preconditioner(score_model *m, const latent_sample *s, const 
 #endif
   for (int a = 0; a < t->n_term; a++)
     if (t->cg->band[a]) {
-      int own = factor_band(m, s, t, a, &m->task[thread_index()]);
+      int own = factor_band(m, s, t, a, &m->task[threads_index()]);
       status = own > status ? own : status;
     }
   for (int a = 0; a < t->n_term && status == STATUS_OK; a++)
@@ -170,7 +171,7 @@ static void equations_times(void *system, const double *v, double *out) {
 static void precondition_by_factor(void *system, const double *r, double *out) {
   const term_system *t = ((const term_equations *)system)->t;
   memcpy(out, r, t->start[t->n_term] * sizeof(double));
-  block_solve(&t->blocks.matrix, out);
+  block_cholesky_solve(&t->blocks.matrix, out);
 }
 
 static void precondition_by_terms(void *system, const double *r, double *out) {

@@ -193,7 +193,7 @@ void term_design_sums(score_model *m, const latent_sample *s, term_system *t) {
 #pragma omp parallel for schedule(dynamic) num_threads(m->set.threads)
 #endif
   for (int a = 0; a < t->n_term; a++)
-    sum_term(m, s, t, a, &m->task[thread_index()]);
+    sum_term(m, s, t, a, &m->task[threads_index()]);
   double gram = 0, penalty = 0, divergence = 0, both = 0;
   for (size_t g = 0; g < t->start[t->n_term]; g++) {
     divergence += t->rhs[g] * t->rhs[g];
@@ -204,7 +204,7 @@ void term_design_sums(score_model *m, const latent_sample *s, term_system *t) {
   for (int k = 0; k < t->n_term * t->max_coord; k++)
     gram += t->trace[k];
   for (int a = 0; a < t->n_term; a++)
-    penalty += m->cell[t->term[a].cell].lambda * tensor_trace(&m->penalty, t->term[a].f);
+    penalty += m->cell[t->term[a].cell].lambda * penalty_tensor_trace(&m->penalty, t->term[a].f);
   double n_coef = (double)t->start[t->n_term];
   t->ridge = t->solver == SOLVER_CHOLESKY ? 0 : CG_SHARE * gram / n_coef;
   t->blocks.ridge = (GRAM_SHARE * gram + PENALTY_SHARE * penalty) / n_coef;
@@ -217,11 +217,12 @@ void term_design_assemble(score_model *m, const latent_sample *s, term_system *t
 #pragma omp parallel for schedule(dynamic) num_threads(m->set.threads)
 #endif
   for (int p = 0; p < t->blocks.n_pair; p++) {
-    int below = block_below(&t->blocks.matrix, t->blocks.pair[2 * p], t->blocks.pair[2 * p + 1]);
+    int below =
+        block_cholesky_below(&t->blocks.matrix, t->blocks.pair[2 * p], t->blocks.pair[2 * p + 1]);
     int a = t->blocks.pair[2 * p + !below], b = t->blocks.pair[2 * p + below];
     size_t ld;
-    double *block = block_at(&t->blocks.matrix, a, b, &ld);
-    assemble_block(m, s, t, a, b, block, ld, &m->task[thread_index()]);
+    double *block = block_cholesky_at(&t->blocks.matrix, a, b, &ld);
+    assemble_block(m, s, t, a, b, block, ld, &m->task[threads_index()]);
   }
 }
 

@@ -23,10 +23,10 @@ static int factor_matrix(score_model *m, const latent_sample *s, term_system *t)
       m->set.poll();
     for (int a = 0; a < t->n_term; a++) {
       size_t ld;
-      double *block = block_at(&t->blocks.matrix, a, a, &ld);
+      double *block = block_cholesky_at(&t->blocks.matrix, a, a, &ld);
       term_design_penalty(m, t, a, ridge, block, ld);
     }
-    if (block_factor(&t->blocks.matrix) == STATUS_OK)
+    if (block_cholesky_factor(&t->blocks.matrix) == STATUS_OK)
       return STATUS_OK;
   }
   return STATUS_SINGULAR;
@@ -52,7 +52,7 @@ int term_system_fit_all(score_model *m, const latent_sample *s) {
   for (int k = 0; k < m->n_system; k++) {
     term_system *t = m->system[k];
     int status = fit_system(m, s, t);
-    if (status == STATUS_OK && !all_finite(t->theta, t->start[t->n_term]))
+    if (status == STATUS_OK && !linalg_finite(t->theta, t->start[t->n_term]))
       status = STATUS_NOT_FINITE;
     if (status != STATUS_OK)
       return status;
@@ -88,7 +88,7 @@ term_system *term_system_plan(const score_model *m, const latent_sample *s, desi
   if (m->set.solver == SOLVER_CHOLESKY || (m->set.solver == SOLVER_AUTO && n <= MAX_PLANNED)) {
     unsigned char *linked = alloc(n * n, 1);
     double flops = SLOWER * term_design_links(s, t, linked, alloc);
-    t->blocks.matrix = block_matrix_plan(t->n_term, t->start, linked, alloc);
+    t->blocks.matrix = block_cholesky_plan(t->n_term, t->start, linked, alloc);
     flops += t->blocks.matrix.flops;
     if (m->set.solver == SOLVER_CHOLESKY || flops <= cg_flops(m, t))
       t->solver = SOLVER_CHOLESKY;
@@ -111,6 +111,6 @@ void term_system_allocate(term_system *t, const score_model *m, allocator alloc)
   t->sum = alloc((size_t)m->shards.n_shards * n_coef, sizeof(double));
   t->trace = alloc((size_t)t->n_term * (size_t)t->max_coord, sizeof(double));
   if (t->solver == SOLVER_CHOLESKY)
-    block_matrix_allocate(&t->blocks.matrix, alloc);
+    block_cholesky_allocate(&t->blocks.matrix, alloc);
   t->cg = term_cg_new(t, m, alloc);
 }

@@ -8,8 +8,7 @@
 #ifndef EBCRL_FAMILY_H
 #define EBCRL_FAMILY_H
 
-#include "bspline.h"
-#include "workspace.h"
+#include "basis_block.h"
 
 /* Coordinates of one tensor block, and of a family, which may be a sum of blocks (terms.h). */
 enum { MAX_COORD = 12, MAX_FAMILY = 64 };
@@ -23,23 +22,7 @@ typedef struct {
   const size_t *run_offset; /* n_run: first feature of a run, from the row's base */
 } family;
 
-/* The basis of a block of rows: for each coordinate (slowest) and row, four values. */
-typedef struct {
-  double *value; /* d x BLOCK_ROWS x 4 */
-  double *slope; /* d x BLOCK_ROWS x 4 */
-  double *curve; /* d x BLOCK_ROWS x 4, or NULL: second derivatives, of a log-density */
-  int *first;    /* d x BLOCK_ROWS */
-} basis_block;
-
 family family_new(const int *coord, int n_coord, int n_basis, allocator alloc);
-
-basis_block basis_block_new(int d, int curved, allocator alloc);
-
-/* Basis of coordinate j of y (n x d) for rows [start, start + rows); range is lo, hi. Outside it
- * functions continue quadratically if the block has room for second derivatives, else linearly.
- * Returns how many values lie outside the range. */
-size_t basis_block_fill(basis_block *b, const bspline_table *t, const double *range,
-                        const double *y, size_t n, int j, size_t start, int rows);
 
 /* Index of the row's first feature. */
 INLINE size_t family_base(const family *f, const basis_block *b, int row) {

@@ -5,13 +5,13 @@
 #include <R_ext/Lapack.h>
 #include <string.h>
 
-spectrum spectrum_new(int n_basis, allocator alloc) {
+spectrum kronecker_spectrum_new(int n_basis, allocator alloc) {
   size_t k = (size_t)n_basis;
   spectrum s = {alloc(k * k, sizeof(double)), alloc(k, sizeof(double))};
   return s;
 }
 
-int spectrum_of(spectrum *s, int n_basis, double *work) {
+int kronecker_spectrum_of(spectrum *s, int n_basis, double *work) {
   int lwork = 3 * n_basis, info;
   F77_CALL(dsyev)
   ("V", "L", &n_basis, s->vectors, &n_basis, s->values, work, &lwork, &info FCONE FCONE);

@@ -10,10 +10,10 @@ typedef struct {
   double *vectors, *values;
 } spectrum;
 
-spectrum spectrum_new(int n_basis, allocator alloc);
+spectrum kronecker_spectrum_new(int n_basis, allocator alloc);
 
 /* Decomposes the matrix whose lower triangle is in s->vectors; work: 3 K. */
-int spectrum_of(spectrum *s, int n_basis, double *work);
+int kronecker_spectrum_of(spectrum *s, int n_basis, double *work);
 
 /* out = (scale sum_k I x B_k x I + shift I)^-1 v, B_k on coordinate k of the family. B: an entry a
  * coordinate; work: K^q. */

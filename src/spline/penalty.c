@@ -61,10 +61,10 @@ void penalty_add_matrix(const penalty *p, double lambda, double *matrix) {
 
 static void decompose(penalty *p, allocator alloc) {
   int n = p->n_basis;
-  p->spectrum = spectrum_new(n, alloc);
+  p->spectrum = kronecker_spectrum_new(n, alloc);
   memset(p->spectrum.vectors, 0, (size_t)n * (size_t)n * sizeof(double));
   penalty_add_matrix(p, 1, p->spectrum.vectors);
-  spectrum_of(&p->spectrum, n, alloc(3 * (size_t)n, sizeof(double)));
+  kronecker_spectrum_of(&p->spectrum, n, alloc(3 * (size_t)n, sizeof(double)));
 }
 
 penalty penalty_new(penalty_kind kind, int order, int knots, allocator alloc) {
@@ -86,7 +86,7 @@ double penalty_weight(const penalty *p, const family *f, int k) {
   return p->weight ? p->weight[f->coord[k]] : 1;
 }
 
-double ridge_weight(const penalty *p, const family *f) {
+double penalty_ridge_weight(const penalty *p, const family *f) {
   double sum = 0;
   for (int k = 0; k < f->n_coord; k++)
     sum += penalty_weight(p, f, k);
@@ -95,7 +95,7 @@ double ridge_weight(const penalty *p, const family *f) {
 
 void penalty_add_band(const penalty *p, double lambda, const family *f, double *band, size_t ld) {
   if (p->kind == PENALTY_RIDGE) {
-    lambda *= ridge_weight(p, f);
+    lambda *= penalty_ridge_weight(p, f);
     for (size_t g = 0; g < f->n_coef; g++)
       band[g * ld] += lambda;
     return;
@@ -127,18 +127,18 @@ INLINE void apply_differences(const penalty *p, double lambda, size_t step, int 
   }
 }
 
-double tensor_trace(const penalty *p, const family *f) {
+double penalty_tensor_trace(const penalty *p, const family *f) {
   double trace = 0;
   if (p->kind == PENALTY_RIDGE)
-    return ridge_weight(p, f) * (double)f->n_coef;
+    return penalty_ridge_weight(p, f) * (double)f->n_coef;
   for (int i = 0; i < p->n_basis; i++)
     trace += p->gram[(p->order + 1) * i];
-  return trace * ridge_weight(p, f) * f->n_coord * (double)f->n_coef / p->n_basis;
+  return trace * penalty_ridge_weight(p, f) * f->n_coord * (double)f->n_coef / p->n_basis;
 }
 
 void penalty_apply(const penalty *p, double lambda, const family *f, const double *v, double *out) {
   if (p->kind == PENALTY_RIDGE) {
-    lambda *= ridge_weight(p, f);
+    lambda *= penalty_ridge_weight(p, f);
     for (size_t g = 0; g < f->n_coef; g++)
       out[g] += lambda * v[g];
     return;

@@ -41,13 +41,13 @@ penalty penalty_new(penalty_kind kind, int order, int knots, allocator alloc);
 
 /* Weight of a family's coordinate k; of a ridge. */
 double penalty_weight(const penalty *p, const family *f, int k);
-double ridge_weight(const penalty *p, const family *f);
+double penalty_ridge_weight(const penalty *p, const family *f);
 
 /* Adds lambda P to a lower band matrix: entry (i, j), i >= j, at band[(i - j) + j * ld]. */
 void penalty_add_band(const penalty *p, double lambda, const family *f, double *band, size_t ld);
 
 /* Trace of P. */
-double tensor_trace(const penalty *p, const family *f);
+double penalty_tensor_trace(const penalty *p, const family *f);
 
 /* Adds lambda D'D to the lower triangle of a K x K matrix. */
 void penalty_add_matrix(const penalty *p, double lambda, double *matrix);

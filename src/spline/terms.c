@@ -37,7 +37,7 @@ family *terms_new(interaction_kind kind, const int *coord, int n_coord, int n_ba
   return term;
 }
 
-size_t jet_work_size(int max_coord) {
+size_t term_jet_size(int max_coord) {
   size_t size = 2;
   for (int k = 0; k < max_coord; k++)
     size *= ORDER;
@@ -156,13 +156,13 @@ WIDE_VECTORS void term_add(const family *f, const basis_block *b, int row, doubl
 }
 
 term_work term_work_new(int d, int max_coord, allocator alloc) {
-  size_t local = jet_work_size(max_coord) / 2, outputs = (size_t)max_coord;
+  size_t local = term_jet_size(max_coord) / 2, outputs = (size_t)max_coord;
   size_t rows = 2 * (size_t)d * BLOCK_ROWS;
-  term_work w = {.features = {aligned_doubles(outputs * local, alloc),
-                              aligned_doubles(outputs * local, alloc)},
-                 .run = aligned_doubles(local, alloc),
-                 .jet = aligned_doubles(2 * local, alloc),
-                 .rows = aligned_doubles(rows, alloc),
+  term_work w = {.features = {workspace_doubles(outputs * local, alloc),
+                              workspace_doubles(outputs * local, alloc)},
+                 .run = workspace_doubles(local, alloc),
+                 .jet = workspace_doubles(2 * local, alloc),
+                 .rows = workspace_doubles(rows, alloc),
                  .loss = alloc(2 * (size_t)d, sizeof(double)),
                  .row = alloc(BLOCK_ROWS, sizeof(int))};
   return w;

@@ -37,7 +37,7 @@ typedef struct {
 } jet;
 
 /* Doubles of work that term_jet() and term_add() need. */
-size_t jet_work_size(int max_coord);
+size_t term_jet_size(int max_coord);
 
 /* theta: the term's coefficients, from its first. */
 void term_jet(const family *f, const basis_block *b, int row, const double *theta, jet_order order,
@@ -67,7 +67,7 @@ INLINE void term_features(const family *f, const basis_block *b, int row, int k,
 typedef struct {
   double *features[2]; /* outputs x 4^q, of two terms */
   double *run;         /* 4^q */
-  double *jet;         /* jet_work_size() */
+  double *jet;         /* term_jet_size() */
   double *rows;        /* 2 x d x BLOCK_ROWS: gathered pseudo-latents, outputs, or scores */
   double *loss;        /* 2 d */
   int *row;            /* BLOCK_ROWS: the rows gathered */

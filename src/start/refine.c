@@ -278,7 +278,7 @@ static double turned_value(double angle, void *context) {
 static double search_plane(refinement *f, int a, int b, double width, double *gain) {
   plane at = {f, a, b};
   double best, start = turned_value(0, &at);
-  double angle = golden_section(turned_value, &at, -width, width, STEPS, &best);
+  double angle = line_search_golden(turned_value, &at, -width, width, STEPS, &best);
   *gain = start > best ? start - best : 0;
   return *gain > 0 ? angle : 0;
 }

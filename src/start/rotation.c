@@ -127,7 +127,7 @@ static double best_angle(plane *at, double *value) {
       best = k * step;
     }
   }
-  return golden_section(plane_value, at, best - step, best + step, GOLDEN_STEPS, value);
+  return line_search_golden(plane_value, at, best - step, best + step, GOLDEN_STEPS, value);
 }
 
 /* Covariances of all cells in the coordinates R'y. */

@@ -65,7 +65,7 @@ static void cell_residual(unmixing_work *w, const rotation_cell *c, const double
   for (int i = 0; i < size; i++)
     for (int j = 0; j <= i; j++)
       w->small[i * size + j] =
-          dot(directions + c->coord[(i + 1) % size] * d, w->image + j * d, (size_t)d);
+          linalg_dot(directions + c->coord[(i + 1) % size] * d, w->image + j * d, (size_t)d);
   regress_last(w->small, q, w->beta);
   memcpy(w->residual, directions + c->coord[0] * d, (size_t)d * sizeof(double));
   for (int i = 0; i < q; i++)
@@ -87,10 +87,10 @@ static double cell_value(unmixing_work *w, const rotation_cell *c, const double 
   double share = c->weight / (2 * p->n);
   cell_residual(w, c, directions);
   times_vector(c->cov, w->residual, d, w->row);
-  double v = dot(w->residual, w->row, (size_t)d);
+  double v = linalg_dot(w->residual, w->row, (size_t)d);
   const double *own = directions + node * d;
   times_vector(p->noise, own, d, w->image);
-  double least = p->variance_floor * dot(own, w->image, (size_t)d);
+  double least = p->variance_floor * linalg_dot(own, w->image, (size_t)d);
   if (!(v > least)) {
     if (gradient)
       add_to(gradient + node * d, 2 * share * p->variance_floor / least, w->image, d);
@@ -150,7 +150,7 @@ static void bfgs_gradient(int size, double *directions, double *gradient, void *
 /* Columns to length 1: F does not change, and BFGS sees numbers of one size. */
 static void scale_columns(double *directions, int d) {
   for (int j = 0; j < d; j++) {
-    double length = sqrt(dot(directions + j * d, directions + j * d, (size_t)d));
+    double length = sqrt(linalg_dot(directions + j * d, directions + j * d, (size_t)d));
     for (int i = 0; i < d; i++)
       directions[i + j * d] /= length;
   }

@@ -34,7 +34,7 @@ static void add_forms(const double *v, size_t n, int d, const double *form, size
 /* Where the model has density f(O'x) N(x - OO'x; 0, sigma2), the score of x is
  * eta O s - (x - OO'x) / sigma2, eta damping s as in (4.4); its loss |score|^2 / 2 + divergence is
  * a sum of the latents' part and of that of the p - d other dimensions. */
-void row_losses(const scored_rows *r, double *loss, double *latent) {
+void compare_row_losses(const scored_rows *r, double *loss, double *latent) {
   double precision = 1 / r->sigma2, other = (double)(r->p - r->d) * precision;
   for (size_t start = 0; start < r->n; start += BLOCK_ROWS) {
     int rows = r->n - start < BLOCK_ROWS ? (int)(r->n - start) : BLOCK_ROWS;
@@ -83,9 +83,9 @@ static void column_mean(const double *value, size_t n, const double *reference, 
   *se = sqrt(variance) / weights;
 }
 
-void domain_means(const double *value, size_t n, int columns, const double *reference,
-                  const int *env, const double *weight, int n_domains, double *work, double *mean,
-                  double *se) {
+void compare_domain_means(const double *value, size_t n, int columns, const double *reference,
+                          const int *env, const double *weight, int n_domains, double *work,
+                          double *mean, double *se) {
   for (int k = 0; k < columns; k++)
     column_mean(value + (size_t)k * n, n, reference, env, weight, n_domains, work, mean + k,
                 se + k);

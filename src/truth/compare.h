@@ -14,11 +14,11 @@ typedef struct {
 
 /* Score-matching loss of rows under the density of x that the model implies, and its part in the
  * space of the latents. */
-void row_losses(const scored_rows *r, double *loss, double *latent);
+void compare_row_losses(const scored_rows *r, double *loss, double *latent);
 
 /* Weighted mean over domains of each column of value, and its standard error. */
-void domain_means(const double *value, size_t n, int columns, const double *reference,
-                  const int *env, const double *weight, int n_domains, double *work, double *mean,
-                  double *se);
+void compare_domain_means(const double *value, size_t n, int columns, const double *reference,
+                          const int *env, const double *weight, int n_domains, double *work,
+                          double *mean, double *se);
 
 #endif

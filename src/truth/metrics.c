@@ -11,8 +11,9 @@
  */
 #include "metrics.h"
 
-size_t row_error_sums(const double *estimate, const double *truth, size_t n, int d, const int *env,
-                      double *ratio, double *error, double *norm, double *count) {
+size_t metrics_row_errors(const double *estimate, const double *truth, size_t n, int d,
+                          const int *env, double *ratio, double *error, double *norm,
+                          double *count) {
   for (size_t i = 0; i < n; i++) {
     double e2 = 0.0, z2 = 0.0;
     for (int j = 0; j < d; j++) {
@@ -31,8 +32,8 @@ size_t row_error_sums(const double *estimate, const double *truth, size_t n, int
   return 0;
 }
 
-void stein_risks(const double *mean, const double *sd, const double *y, size_t n, int d,
-                 double correction, double *risk) {
+void metrics_stein_risks(const double *mean, const double *sd, const double *y, size_t n, int d,
+                         double correction, double *risk) {
   for (size_t i = 0; i < n; i++)
     risk[i] = correction;
   for (int j = 0; j < d; j++)

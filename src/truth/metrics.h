@@ -5,8 +5,9 @@
 #include <stddef.h>
 
 /* Returns 0, or the 1-based number of the first row whose truth is all zero. */
-size_t row_error_sums(const double *estimate, const double *truth, size_t n, int d, const int *env,
-                      double *ratio, double *error, double *norm, double *count);
+size_t metrics_row_errors(const double *estimate, const double *truth, size_t n, int d,
+                          const int *env, double *ratio, double *error, double *norm,
+                          double *count);
 
 /* Stein's unbiased estimate of the squared error of each row's posterior means, plus d sigma2:
  * |m - y|^2 + 2 sum_j s_j^2, y = z + noise of variance sigma2. As m = y + sigma2 score(y)
@@ -17,7 +18,7 @@ size_t row_error_sums(const double *estimate, const double *truth, size_t n, int
  *                         y|^2 is too large by that, s_j^2 too small by e_j^2)
  *   risk          n       out
  */
-void stein_risks(const double *mean, const double *sd, const double *y, size_t n, int d,
-                 double correction, double *risk);
+void metrics_stein_risks(const double *mean, const double *sd, const double *y, size_t n, int d,
+                         double correction, double *risk);
 
 #endif

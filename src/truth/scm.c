@@ -259,7 +259,7 @@ void scm_importance(const struct scm_spec *scm, const struct scm_data *data, siz
     const size_t size = scm_work_size(scm, draws);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (size_t k = 0; k < tiles; k++)
-      importance_step(scm, data, draws, seed, from, to, k, work + (size_t)thread_index() * size,
+      importance_step(scm, data, draws, seed, from, to, k, work + (size_t)threads_index() * size,
                       out);
     return;
   }

@@ -13,8 +13,8 @@
  * one does; it is capped; and where the residual at the point reached has grown, that point is
  * dropped for the plain step that it replaced.
  */
-#ifndef EBCRL_ACCELERATE_H
-#define EBCRL_ACCELERATE_H
+#ifndef EBCRL_ACCELERATOR_H
+#define EBCRL_ACCELERATOR_H
 
 #include "workspace.h"
 

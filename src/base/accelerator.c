@@ -1,4 +1,4 @@
-#include "accelerate.h"
+#include "accelerator.h"
 
 #include "linalg.h"
 
@@ -44,7 +44,7 @@ static void remember(accelerator *a, const double *image, double norm) {
       d_image[i] = image[i] - a->image[i];
       d_residual[i] = a->fresh[i] - a->residual[i];
     }
-    double length = sqrt(dot(d_residual, d_residual, a->size));
+    double length = sqrt(linalg_dot(d_residual, d_residual, a->size));
     for (size_t i = 0; length > 0 && i < a->size; i++) {
       d_image[i] /= length;
       d_residual[i] /= length;
@@ -101,9 +101,9 @@ static int extrapolate(accelerator *a, double *next) {
   for (int k = 0; k < a->stored; k++)
     for (size_t i = 0; i < a->size; i++)
       beyond[i] -= a->d_image[(size_t)k * a->size + i] * g[k];
-  if (!(dot(beyond, a->residual, a->size) >= 0))
+  if (!(linalg_dot(beyond, a->residual, a->size) >= 0))
     return 0;
-  double length = sqrt(dot(beyond, beyond, a->size)), longest = LONGEST * a->unit;
+  double length = sqrt(linalg_dot(beyond, beyond, a->size)), longest = LONGEST * a->unit;
   double shorten = length > longest ? longest / length : 1;
   for (size_t i = 0; i < a->size; i++)
     next[i] += shorten * beyond[i];
@@ -113,7 +113,7 @@ static int extrapolate(accelerator *a, double *next) {
 step_kind accelerator_step(accelerator *a, const double *x, const double *image, double *next) {
   for (size_t i = 0; i < a->size; i++)
     a->fresh[i] = image[i] - x[i];
-  double norm = sqrt(dot(a->fresh, a->fresh, a->size));
+  double norm = sqrt(linalg_dot(a->fresh, a->fresh, a->size));
   if (a->last == STEP_EXTRAPOLATED &&
       !(norm <= fmax(GROWTH * a->norm[a->n_norm - 1], ROUNDING * a->unit))) {
     memcpy(next, a->image, a->size * sizeof(double));
