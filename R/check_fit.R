@@ -113,6 +113,7 @@ shared_parts <- function(s) {
     "optima$objective" = of("number", null = TRUE),
     "optima$starts" = of("number", null = TRUE),
     "optima$refined" = of("number", finite = FALSE, null = TRUE),
+    doubts = of("list", null = TRUE),
     sampling = of("table", null = TRUE),
     "sampling$iterations" = of("number", null = TRUE),
     elapsed = of("number", 1)

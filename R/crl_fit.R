@@ -56,7 +56,7 @@ print.crl_fit <- function(x, digits = 3L, ...) {
                   sigma2 = x$sigma2), digits)
   write_lines(c(describe_measurement(x), describe_verdict(x), describe_start_error(x)))
   print_shifts(fit_shifts(x))
-  print_notes(fit_notes(x), most = 3L)
+  print_notes(c(doubt_notes(x), fit_notes(x)), most = 3L)
   invisible(x)
 }
 
@@ -71,7 +71,7 @@ summary.crl_fit <- function(object, ...) {
                  explained = explained_variance(object), effects = fit_shifts(object),
                  domains = domain_table(object), cells = object$cells,
                  mechanisms = if (inherits(object, "crl_fit_g")) mechanism_slopes(object),
-                 notes = fit_notes(object)),
+                 notes = c(doubt_notes(object), fit_notes(object))),
             class = "summary.crl_fit")
 }
 

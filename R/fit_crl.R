@@ -398,6 +398,8 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
     fit_measured(fit_rows, data, measured, init, plan, call, error_call)
   }
   fit$chosen <- c(interaction = control$spline$interaction == "auto")
+  fit$doubts <- measurement_doubts(fit, data, !plan$update_mixing && !is.list(init), plan$threads,
+                                   error_call)
   fit
 }
 

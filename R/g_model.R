@@ -25,12 +25,15 @@ fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_e
   }
   engine <- function(...) run_engine(control$prior, ...)
   measured <- measurement_of(data, init, control, FALSE, error_call)
-  if (!is.null(measured)) {
+  fit <- if (is.null(measured)) {
+    engine(data, init, control, call, error_call)
+  } else {
     check_whitened_columns(measured, control, error_call)
-    init <- init %||% default_init(control)
-    return(fit_measured(engine, data, measured, init, control, call, error_call))
+    fit_measured(engine, data, measured, init %||% default_init(control), control, call, error_call)
   }
-  engine(data, init, control, call, error_call)
+  decided <- !is.list(init) && has_measurement(control$prior)
+  fit$doubts <- measurement_doubts(fit, data, decided, control$threads, error_call)
+  fit
 }
 
 #' The same on rows whose measurement model is the paper's
