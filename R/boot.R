@@ -468,3 +468,47 @@ check_boot_of <- function(boot, fit, call = rlang::caller_env()) {
   }
   boot
 }
+
+# The error of A in latents -----------------------------------------------------------------------
+
+#' Standard deviations of latents with the error of A, of means and of noise variances
+#'
+#' To first order a posterior mean follows its pseudo-latent y by the posterior over the noise
+#' variance (d E[z | y] / dy = Cov[z | y] N^-1, Tweedie's formulas), and y moves from replicate to
+#' replicate.
+#' @param step list with `latents_sd` (rows x d).
+#' @param x The rows (n x p).
+#' @noRd
+widened <- function(step, x, fit, boot, call = rlang::caller_env()) {
+  if (is.null(boot)) {
+    return(step)
+  }
+  x <- check_newdata(x, fit$data, call)
+  own <- unmixing_of(boot$model)
+  sum <- square <- 0
+  models <- boot_models(boot)
+  for (model in models) {
+    other <- unmixing_of(model)
+    moved <- x %*% (other$weights - own$weights) - rep(other$offset - own$offset, each = nrow(x))
+    sum <- sum + moved
+    square <- square + moved^2
+  }
+  many <- length(models)
+  spread <- pmax(square - sum^2 / many, 0) / (many - 1)
+  follows <- pmin(step$latents_sd^2 / rep(own$noise, each = nrow(x)), 1)
+  step$latents_sd <- sqrt(step$latents_sd^2 + follows^2 * spread)
+  step
+}
+
+#' Weights and offsets of the pseudo-latents, y = x weights - offset, and their noise variances
+#' @noRd
+unmixing_of <- function(model) {
+  kept <- seq_len(model$kept)
+  precise <- ifelse(model$noise_var > 0, 1 / model$noise_var, 0)
+  if (all(precise == 0)) precise[] <- 1
+  weighted <- model$mixing * precise
+  noise <- solve(crossprod(model$mixing, weighted))
+  weights <- unname((weighted %*% noise)[, kept, drop = FALSE])
+  list(weights = weights, offset = drop(crossprod(weights, model$center %||% rep(0, nrow(weights)))),
+       noise = diag(noise)[kept])
+}

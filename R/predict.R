@@ -44,6 +44,8 @@
 #' @param interval `"credible"` adds posterior intervals to the latents, row by row and latent by
 #'   latent; see below. `"none"` (the default) does not.
 #' @param level Probability of an interval.
+#' @param boot `NULL`, or a [crl_boot()] of the fit, from which standard deviations (and so intervals)
+#'   take the error of A and of the feature means and noise variances, see Intervals.
 #' @param ... Not used.
 #' @return n_new x d matrix (n_new x p for `type = "x"`), with the row names of `newdata` and the
 #'   names of the latents (features). With `interval = "credible"`, n_new x d x 3 array, whose last
@@ -58,7 +60,9 @@
 #' The interval of a latent is its posterior mean plus and minus a normal quantile times its
 #' posterior standard deviation: a normal approximation from the two moments that Tweedie's formulas
 #' give. It takes A, \eqn{\sigma^2} and the score as known: their own uncertainty, above all that of
-#' the rotation of A, is not in it, nor is the damping `eta`, which moves the mean only. A variance
+#' the rotation of A, is not in it, nor is the damping `eta`, which moves the mean only. With `boot`
+#' the variance over replicates of the row's pseudo-latent, times the squared share of it that its
+#' posterior mean follows (posterior over noise variance), is added. A variance
 #' that came out negative and was floored gives an interval of length 0 (where columns of A are
 #' correlated, one that is too short). Coverage is over rows and
 #' latents together, not of all latents of a row at once.
@@ -91,18 +95,20 @@
 #' @export
 predict.crl_fit <- function(object, newdata = NULL, targets = NULL, env = NULL,
                             type = c("latents", "sd", "score", "x"),
-                            interval = c("none", "credible"), level = 0.9, ...) {
+                            interval = c("none", "credible"), level = 0.9, boot = NULL, ...) {
   type <- check_choice(type, c("latents", "sd", "score", "x"), "type")
-  object <- check_fit(object, rows = is.null(newdata) && identical(type, "score"))
+  needs_rows <- is.null(newdata) && (identical(type, "score") || !is.null(boot))
+  object <- check_fit(object, rows = needs_rows)
+  boot <- check_boot_of(boot, object)
   if (type == "score") check_method(object, "f", "type = \"score\"")
   interval <- check_interval(interval, type)
   level <- check_level(level)
   check_dots_empty(...)
   if (is.null(newdata)) {
     check_no_design(targets, env)
-    return(predict_training(object, type, interval, level))
+    return(predict_training(object, type, interval, level, boot))
   }
-  step <- posterior_of_rows(object, newdata, targets, env)
+  step <- widened(posterior_of_rows(object, newdata, targets, env), newdata, object, boot)
   if (type == "sd" || interval == "credible") {
     warn_floored(step, object)
   }
@@ -146,12 +152,13 @@ posterior_of.crl_fit_f <- function(fit, rows, design, call) {
 }
 
 #' @noRd
-predict_training <- function(object, type, interval, level) {
+predict_training <- function(object, type, interval, level, boot = NULL) {
   if (type == "sd" || interval == "credible") {
     warn_floored_training(object)
   }
   if (type != "score") {
-    return(pick_prediction(object, type, object, rownames(object$data$x), interval, level))
+    step <- widened(object, object$data$x, object, boot)
+    return(pick_prediction(step, type, object, rownames(object$data$x), interval, level))
   }
   inner <- inner_fit(object)
   data <- inner$data

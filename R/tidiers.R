@@ -23,7 +23,8 @@ generics::augment
 #'   `prior = "linear"` ([confint()][confint.crl_fit]); for others, and for `"mixing"`, see `boot`.
 #' @param conf.level Probability of the intervals.
 #' @param boot `NULL`, or a [crl_boot()] of the fit, whose standard errors and intervals are added to
-#'   `"edges"`, `"mixing"` and `"effects"`.
+#'   `"edges"`, `"mixing"` and `"effects"`; `augment()` takes from it the error of A in standard
+#'   deviations and intervals of latents, see [predict()][predict.crl_fit].
 #' @param data Data frame or matrix with the n rows of the training data, to which `augment()` adds
 #'   columns. `NULL`: the domain of each row only; the p columns of `x` are not repeated.
 #' @param newdata,targets,env Rows to predict and their targets or domains, as in
@@ -142,13 +143,14 @@ engine_glance.crl_fit_f <- function(fit) {
 #' @rdname crl_fit-tidiers
 #' @export
 augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env = NULL,
-                            interval = c("none", "credible"), level = 0.9, ...) {
+                            interval = c("none", "credible"), level = 0.9, boot = NULL, ...) {
   check_dots_empty(...)
-  x <- check_fit(x, "x")
+  x <- check_fit(x, "x", rows = is.null(newdata) && !is.null(boot))
+  boot <- check_boot_of(boot, x)
   interval <- check_interval(interval)
   level <- if (interval == "credible") check_level(level)
   if (!is.null(newdata)) {
-    step <- posterior_of_rows(x, newdata, targets, env)
+    step <- widened(posterior_of_rows(x, newdata, targets, env), newdata, x, boot)
     warn_floored(step, x)
     return(bind_latents(newdata, "newdata", pick_prediction(step, "latents", x, NULL),
                         pick_prediction(step, "sd", x, NULL), level))
@@ -167,7 +169,7 @@ augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env 
   if (interval == "credible") {
     warn_floored_training(x)
   }
-  bind_latents(data, "data", x$latents, x$latents_sd, level)
+  bind_latents(data, "data", x$latents, widened(x, x$data$x, x, boot)$latents_sd, level)
 }
 
 #' @param level NULL, or the probability of the intervals to add.

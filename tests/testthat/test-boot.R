@@ -210,3 +210,22 @@ test_that("edges of curves have the mean derivative and its range", {
   expect_equal(f$effect, edges$effect, tolerance = 0.25)
   expect_equal(f$share, edges$share, tolerance = 0.3)
 })
+
+test_that("intervals of latents with the error of A are wider by what A moves them", {
+  boot <- crl_boot(fit, times = 8, seed = 1)
+  known <- predict(fit, type = "sd")
+  wider <- predict(fit, type = "sd", boot = boot)
+  moved <- vapply(boot$replicates, function(model) {
+    sim$x %*% model$mixing %*% solve(crossprod(model$mixing))
+  }, sim$z)
+  noise <- fit$sigma2
+  expected <- sqrt(known^2 + (known^2 / noise)^2 * apply(moved, 1:2, var))
+  expect_equal(wider, expected, tolerance = 1e-6)
+  at <- c(3, 700)
+  expect_equal(predict(fit, sim$x[at, ], env = sim$env[at], type = "sd", boot = boot), wider[at, ],
+               tolerance = 1e-6)
+  interval <- predict(fit, interval = "credible", boot = boot, level = 0.9)
+  expect_equal(interval[, , "upr"] - interval[, , "fit"], qnorm(0.95) * wider)
+  table <- augment(fit, boot = boot)
+  expect_equal(table$.sd_z2, unname(wider[, 2]))
+})
