@@ -11,6 +11,8 @@ plot_check <- function(fit, call = rlang::caller_env()) {
   points <- check_points(fit)
   lines <- check_lines(fit, levels(points$panel))
   ggplot2::ggplot(points, ggplot2::aes(.data$place, .data$value)) +
+    ggplot2::geom_point(data = lines$supposed, shape = 95L, size = 2,
+                        colour = okabe_ito("vermillion")) +
     ggplot2::geom_line(data = lines$shown, colour = okabe_ito("vermillion"), linewidth = 0.5) +
     ggplot2::geom_hline(ggplot2::aes(yintercept = .data$value), data = lines$level,
                         linetype = "dashed", colour = "grey30") +
@@ -38,7 +40,8 @@ check_panels <- function() {
 }
 
 #' Least-squares residuals off the space of A and nuisance factors, which shrinkage leaves alone
-#' @return list: `whitened` (n x p, in units of the noise), `left` (p), `q`, dimensions of the space
+#' @return list: `whitened` (n x p, in units of the noise), `left` (p), `q`, dimensions of the space,
+#'   `y` (n x q), the pseudo-latents
 #' @noRd
 check_residuals <- function(fit) {
   varying <- setdiff(seq_len(fit$data$p), fit$data$constant)
@@ -49,7 +52,9 @@ check_residuals <- function(fit) {
   columns <- cbind(fit$mixing, fit$nuisance$mixing)[varying, , drop = FALSE] / sqrt(psi)
   basis <- qr.Q(qr(columns))
   left <- pmax(1 - rowSums(basis^2), 1e-8) # share of a feature's noise that the space leaves
-  list(whitened = x - tcrossprod(x %*% basis, basis), left = left, q = ncol(basis))
+  along <- x %*% basis
+  list(whitened = x - tcrossprod(along, basis), left = left, q = ncol(basis),
+       y = along %*% t(solve(crossprod(basis, columns))))
 }
 
 #' @noRd
@@ -62,8 +67,7 @@ check_points <- function(fit) {
   part <- function(panel, place, value) {
     tibble::tibble(panel = factor(panels[[panel]], panels), place = place, value = value)
   }
-  values <- svd(whitened, 0L, 0L)$d^2 / data$n
-  values <- utils::head(values[seq_len(max(ncol(whitened) - rest$q, 1L))], 20L)
+  values <- residual_values(rest, 20L)
   unit <- whitened / rep(sqrt(rest$left), each = data$n)
   probability <- stats::ppoints(200L)
   means <- rowsum(unit, data$env) / sqrt(data$n_env) # in standard errors
@@ -85,7 +89,11 @@ check_lines <- function(fit, panels) {
     tibble::tibble(panel = factor(panels[panel], panels), place = place, value = value)
   }
   most <- stats::qnorm(1 - 5e-4 / (free * fit$data$n_domains))
-  list(shown = rbind(part(1L, seq_along(psi), psi), part(3L, c(-3, 3), c(-3, 3))),
+  # one noise variance is a line; those of features, which have no order, are marks
+  equal <- length(unique(psi)) == 1L
+  list(supposed = if (equal) part(1L, numeric(), numeric()) else part(1L, seq_along(psi), psi),
+       shown = rbind(if (equal) part(1L, range(seq_along(psi)), psi[1:2]),
+                     part(3L, c(-3, 3), c(-3, 3))),
        level = rbind(part(2L, NA, noise_edge(n - q, free) * (n - q) / n),
                      part(4L, NA, c(-most, most))))
 }
