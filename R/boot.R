@@ -58,7 +58,7 @@ BOOT_CHUNK <- 10L
 #'   \item{seed, elapsed}{seed; seconds}
 #'   See [confint()][confint.crl_boot], `tidy()` and `autoplot()` for what is in it.
 #' @section Errors:
-#' `ebcrl_error_method` for a fit whose columns of A are correlated (`mixing = "psd"`) under unequal
+#' `ebcrl_error_missing` for rows with missing entries; `ebcrl_error_method` for a fit whose columns of A are correlated (`mixing = "psd"`) under unequal
 #' noise; `ebcrl_error_boot` if no refit succeeded; `ebcrl_error_results` for a `file` that belongs to
 #' another fit, or cannot be written; `ebcrl_error_worker` if workers cannot be used.
 #' @references Efron, B. and Tibshirani, R. J. (1993). *An Introduction to the Bootstrap*. Chapman and
@@ -123,6 +123,7 @@ causal_model_of <- function(fit, engine) {
 
 #' @noRd
 check_boot <- function(fit, call) {
+  check_complete(fit, "crl_boot", call)
   correlated <- fit$control$mixing == "psd"
   if (correlated && identical(fit$measurement$noise, "by_feature")) {
     abort_input(c("{.fn crl_boot} cannot fit this model again.",
@@ -483,7 +484,7 @@ widened <- function(step, x, fit, boot, call = rlang::caller_env()) {
   if (is.null(boot)) {
     return(step)
   }
-  x <- check_newdata(x, fit$data, call)
+  x <- check_newdata(x, fit, call)
   own <- unmixing_of(boot$model)
   sum <- square <- 0
   models <- boot_models(boot)

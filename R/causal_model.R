@@ -103,3 +103,13 @@ turned_model <- function(model, sign) {
   model$shifts <- model$shifts * rep(sign[seq_len(model$kept)], each = length(model$data$n_env))
   model
 }
+
+#' What is not there for rows with missing entries
+#' @noRd
+check_complete <- function(fit, what, call = rlang::caller_env()) {
+  if (isTRUE(fit$data$missing > 0)) {
+    abort_input(c(paste0("{.fn ", what, "} needs rows without missing entries."),
+                  "x" = "{fit$data$missing} {cli::qty(fit$data$missing)}{?is/are} {.val NA}.",
+                  "i" = "Fit the complete rows, or impute, for this."), "missing", call = call)
+  }
+}

@@ -66,6 +66,7 @@ CHECK <- list(draws = 10L, thin = 5L, rows = 20000L, simulated = 4000L)
 crl_check <- function(fit, level = 0.05, held_out = TRUE, ...) {
   check_dots_empty(...)
   fit <- check_fit(fit, rows = TRUE)
+  check_complete(fit, "crl_check")
   level <- check_level(level)
   check_flag(held_out, "held_out")
   seed <- sample.int(.Machine$integer.max, 1L)

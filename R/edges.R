@@ -147,7 +147,7 @@ tidy_edges <- function(fit, boot = NULL, level = 0.95, evidence = TRUE,
                        call = rlang::caller_env()) {
   check_causal(fit, "tidy", call)
   edges <- model_edges(if (is.null(boot)) causal_model(fit, call) else boot$model)
-  if (evidence && nrow(edges) > 0L) {
+  if (evidence && nrow(edges) > 0L && !isTRUE(fit$data$missing > 0)) {
     by_edge <- edge_evidence(fit, call)
     at <- match(paste(edges$from, edges$to), paste(by_edge$from, by_edge$to))
     edges <- tibble::add_column(edges, by_edge[at, -(1:2)])

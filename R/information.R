@@ -71,6 +71,7 @@ check_information <- function(fit, call) {
 #' @noRd
 linear_covariance <- function(fit, call = rlang::caller_env()) {
   check_information(fit, call)
+  check_complete(fit, "vcov", call)
   if (length(fit$data$constant) > 0L) fit <- without_constant(fit)
   problem <- information_problem(fit)
   at <- problem$start

@@ -63,7 +63,8 @@ generics::augment
 #' edge is left out (in all states together; linear mechanisms; A, where it was learned, fitted again
 #' within the space of the factors), its `df` and `p.value`, and `bic`, by how much BIC favours the
 #' edge. An effect that has no linear part, such as a square, does not show in it, and lines through
-#' curves leave dependence that may speak for an edge that is not there.
+#' curves leave dependence that may speak for an edge that is not there. With missing entries of x there
+#' is no evidence.
 #'
 #' A fit by `method = "f"` has no mechanisms: additive splines are fitted to draws of its latents.
 #' @examples

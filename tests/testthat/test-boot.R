@@ -149,6 +149,13 @@ test_that("what cannot be had is refused", {
   expect_error(vcov(oracle_fit(sim)), class = "ebcrl_error_method")
   expect_error(crl_boot(fit, times = 1), class = "ebcrl_error_range")
   expect_error(crl_boot(sim), class = "ebcrl_error")
+  gaps <- sim
+  gaps$x[3, 5] <- NA
+  missing <- suppressMessages(fit_crl(gaps, method = "g", control = linear))
+  expect_error(crl_boot(missing), class = "ebcrl_error_missing")
+  expect_error(vcov(missing), class = "ebcrl_error_missing")
+  expect_error(crl_check(missing), class = "ebcrl_error_missing")
+  expect_equal(tidy(missing, "edges")$effect, tidy(fit, "edges")$effect, tolerance = 0.05)
   other <- fit_crl(linear_sim(4), method = "g", control = linear)
   expect_error(tidy(other, "edges", boot = crl_boot(fit, times = 2, seed = 1)),
                class = "ebcrl_error_fit")
