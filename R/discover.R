@@ -24,9 +24,18 @@ DISCOVER_LEVEL <- 1e-3
 #'    from ten random states.
 #' 2. *Edges.* From the best of these, edges are taken away one by one as long as BIC gains, then any
 #'    move is tried (an edge less, more, or turned round, other targets). Here the likelihood is that
-#'    of the coordinates with their noise, for the best rotation, slopes and variances.
-#'
-#' The time does not depend on the number of rows.
+#'    of the coordinates with their noise, for the best rotation, slopes and variances. So far the time
+#'    does not depend on the number of rows.
+#' 3. *Curves* (`mechanisms = "spline"` or `"sampled"`). Lines through curves leave dependence behind,
+#'    which passes for edges. So the best hypothesis is judged with additive splines for mechanisms,
+#'    on rows (up to 3,000 a domain), with the correction for noise in the parents of the start of
+#'    [fit_crl()]. If BIC is in favour of lines, they stay. Else, edges are taken away, added and turned
+#'    round by BIC with splines, from all that an order allows, for the three best orders (with more than
+#'    five latents, from those that lines have found).
+#' 4. *Draws* (`"sampled"`, the default). Where mechanisms bend within a width of the noise that
+#'    correction is too coarse. A short g-model (see [fit_crl()]; 1,000 rows a domain) draws the
+#'    latents, and each edge is kept only if the log-likelihood lost without it, by the draws, is more
+#'    than half log n for each effective degree of freedom of its spline.
 #'
 #' @section What is known:
 #' `targets` may give those of some domains, `observational` says which domains are without any, and
@@ -50,8 +59,11 @@ DISCOVER_LEVEL <- 1e-3
 #' @param max_targets Largest number of targets of a domain (default 1).
 #' @param intervention `"perfect"` (the default): a targeted latent does not depend on its parents.
 #'   `"imperfect"`: it may, in another way.
+#' @param mechanisms `"sampled"` (the default), `"spline"` or `"linear"`: what hypotheses are judged
+#'   with at last, see How.
 #' @param mixing `"orthonormal"` (the default): columns of A are orthonormal, as in the paper.
-#'   `"psd"`: any columns of length 1, which takes more of the domains to tell.
+#'   `"psd"`: any columns of length 1, which takes more of the domains to tell; judged with lines
+#'   only.
 #' @param center,noise,nuisance The measurement model, see [fit_crl()].
 #' @param seed Of the random rotations and states that the search begins at (default 1).
 #' @param threads Number of threads; the result is the same for any.
@@ -64,10 +76,13 @@ DISCOVER_LEVEL <- 1e-3
 #'   \item{order}{names of the latents, causes first}
 #'   \item{mixing}{(p x d) A of the best hypothesis; a latent is higher where it is targeted}
 #'   \item{edges}{tibble of the edges of hypotheses within reach: `from`, `to`, `present` (in the best
-#'     one), `effect` (slope, in units of the latents; NA if not present), `loss` (log-likelihood that the best hypothesis
-#'     loses without it, all else optimised again), `evidence` (share of the hypotheses looked at
+#'     one), `effect` (slope of the line in state 0; NA if not present), `loss` (log-likelihood that the best hypothesis
+#'     loses without it: with lines all else is optimised again, with draws nothing, which is an upper
+#'     bound), `evidence` (share of the hypotheses looked at
 #'     that have it, each with the weight exp(-BIC / 2))}
-#'   \item{hits}{the same of targets: `domain`, `latent`, `present`, `known`, `loss`, `evidence`}
+#'   \item{hits}{the same of targets, with lines: `domain`, `latent`, `present`, `known`, `loss`, `evidence`}
+#'   \item{judged}{`"linear"`, `"spline"` or `"sampled"`: what the graph was judged with; `straight`, BIC
+#'     of splines less that of lines (NULL where splines were not tried)}
 #'   \item{hypotheses}{tibble of the hypotheses looked at, best first: `bic`, `behind` (BIC less that
 #'     of the best), `loglik`, `parameters`, `share` (weight), `edges` (their number), `dag`, `targets` (lists;
 #'     latents numbered as in the best)}
@@ -101,6 +116,7 @@ DISCOVER_LEVEL <- 1e-3
 crl_discover <- function(x, env = NULL, d = NULL, targets = NULL, dag = NULL,
                          observational = NULL, max_targets = 1,
                          intervention = c("perfect", "imperfect"),
+                         mechanisms = c("sampled", "spline", "linear"),
                          mixing = c("orthonormal", "psd"), center = "auto", noise = "auto",
                          nuisance = 0, seed = 1, threads = getOption("ebcrl.threads", 1L),
                          progress = NULL, ...) {
@@ -108,6 +124,7 @@ crl_discover <- function(x, env = NULL, d = NULL, targets = NULL, dag = NULL,
   check_given(x = missing(x), call = rlang::current_env(), help = "crl_discover")
   settings <- list(
     intervention = check_choice(intervention, c("perfect", "imperfect"), "intervention"),
+    mechanisms = check_choice(mechanisms, c("sampled", "spline", "linear"), "mechanisms"),
     mixing = check_choice(mixing, c("orthonormal", "psd"), "mixing"),
     seed = check_number(seed, "seed", min = 0, max = MAX_SEED, integer = TRUE),
     threads = check_number(threads, "threads", min = 1, max = 1024, integer = TRUE),
@@ -129,8 +146,8 @@ discover <- function(rows, env, d, given, settings, call) {
   known <- knowledge(given, data, settings$max_targets, call)
   problem <- discover_problem(data, known, settings, call)
   best <- with_own_seed(settings$seed, with_progress(
-    settings$progress, "Graph and targets", steps = DISCOVER_STARTS$states + DISCOVER_BEST$most,
-    run = function(tick) search_hypotheses(problem, tick %||% function(done) NULL)
+    settings$progress, "Graph and targets", steps = NA,
+    run = function(tick) search_hypotheses(problem, settings, tick %||% function(done) NULL)
   ))
   found <- new_discovery(best, problem, settings)
   found$elapsed <- proc.time()[["elapsed"]] - started
@@ -147,8 +164,20 @@ with_own_seed <- function(seed, code) {
 }
 
 #' @noRd
-search_hypotheses <- function(problem, tick) {
-  stage_edges(stage_orders(problem, tick), problem, tick)
+search_hypotheses <- function(problem, settings, tick) {
+  done <- 0
+  step <- function() tick(done <<- done + 1)
+  states <- stage_orders(problem, step)
+  best <- evident(stage_edges(states, problem, step), problem)
+  problem$lines <- problem$seen
+  if (settings$mechanisms == "linear" || problem$d == 1L || problem$general) {
+    return(best)
+  }
+  judged <- stage_curves(best, states, problem, step)
+  if (settings$mechanisms == "spline" || is.null(judged$curves)) {
+    return(judged)
+  }
+  stage_draws(judged, problem, step)
 }
 
 #' Checked data with a graph and targets that say nothing
@@ -209,12 +238,12 @@ discover_problem <- function(data, known, settings, call) {
   y <- inner$x %*% solve(space$whiten)
   moments <- .Call(C_domain_moments, y, data$env, data$n_domains)
   d <- ncol(y)
+  problem <- new.env(parent = emptyenv())
   cov <- vapply(seq_len(data$n_domains), function(e) {
     matrix(moments$second[, , e], d) - tcrossprod(moments$mean[, e])
   }, matrix(0, d, d))
   axes <- principal_axes(moments, d)
   turn <- function(m) crossprod(axes$turn, m %*% axes$turn) / axes$unit^2
-  problem <- new.env(parent = emptyenv())
   problem$summary <- list(n = moments$n, mean = crossprod(axes$turn, moments$mean) / axes$unit,
                           cov = array(apply(array(cov, c(d, d, data$n_domains)), 3L, turn),
                                       c(d, d, data$n_domains)), noise = turn(space$noise))
@@ -233,6 +262,9 @@ discover_problem <- function(data, known, settings, call) {
   problem$seed <- settings$seed
   problem$log_n <- log(data$n)
   problem$data <- all
+  problem$part <- data
+  problem$part$x <- y %*% axes$turn / axes$unit
+  problem$part$measure <- NULL
   problem$measured <- measured
   problem$seen <- new.env(parent = emptyenv())
   problem

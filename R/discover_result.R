@@ -11,25 +11,28 @@ LEAST_EVIDENCE <- 0.01
 new_discovery <- function(best, problem, settings) {
   data <- problem$data
   data$measure <- NULL
-  best <- evident(best, problem)
+  best <- described_by_lines(best, problem)
   all <- sorted_hypotheses(unname(as.list(problem$seen)))
+  all <- all[is.finite(vapply(all, `[[`, 0, "bic"))]
   place <- result_order(best, problem)
   names <- if (problem$known$labelled) data$latent_names else default_latents(problem$core)
   best <- renumbered_hypothesis(best, place)
   seen <- lapply(utils::head(all, 20L * DISCOVER_KEPT), aligned_hypothesis, best, problem$core)
   shares <- hypothesis_shares(seen)
+  judged <- if (!is.null(best$drawn)) "sampled" else if (!is.null(best$curves)) "spline" else "linear"
   dag <- new_dag(best$dag, names)
   targets <- new_targets(best$targets, data$env_names, names)
   found <- list(
     dag = dag, targets = targets, order = names[topological_order(dag)],
     mixing = discovered_mixing(best, problem, names),
     edges = edge_table(best, seen, shares, names, problem),
-    hits = hit_table(best, seen, shares, names, problem),
+    hits = hit_table(best, problem, names),
     hypotheses = hypothesis_table(seen, shares, names, data$env_names),
     equivalent = equivalents(seen, names, data$env_names),
     parameters = discovered_parameters(best, problem, names),
-    counts = c(looked_at = length(all), unconverged = sum(!vapply(seen, `[[`, NA, "converged")),
-               floored = best$floored),
+    judged = judged, straight = problem$straight,
+    counts = c(looked_at = length(union(ls(problem$lines), ls(problem$seen))), unconverged = sum(!vapply(seen, `[[`, NA, "converged")),
+               floored = best$floored, stopped = isTRUE(best$stopped)),
     factors = shown_factors(problem), tests = problem$equal, measurement = problem$measured, data = data,
     intervention = settings$intervention, settings = settings
   )
@@ -45,25 +48,52 @@ shown_factors <- function(problem) {
 }
 
 #' The hypothesis with the losses of its edges and targets, one at a time
+#' @param keep Are the hypotheses without them remembered?
 #' @noRd
-evident <- function(best, problem) {
+evident <- function(best, problem, keep = TRUE) {
   d <- problem$d
   edges <- which(best$dag == 1L)
   fewer <- lapply(edges, function(at) replace(best, "dag", list(replace(best$dag, at, 0L))))
   hits <- which(best$targets == 1L)
   missed <- lapply(hits, function(at) replace(best, "targets", list(replace(best$targets, at, 0L))))
   loss <- function(fitted) vapply(fitted, function(h) max(h$value - best$value, 0), 0)
-  best$edge_loss <- replace(matrix(NA_real_, d, d), edges, loss(fitted_again(fewer, best, problem)))
-  best$hit_loss <- replace(best$targets + NA_real_, hits, loss(fitted_again(missed, best, problem)))
+  best$edge_loss <- replace(matrix(NA_real_, d, d), edges, loss(fitted_again(fewer, problem, keep)))
+  best$hit_loss <- replace(best$targets + NA_real_, hits, loss(fitted_again(missed, problem, keep)))
   best
 }
 
+#' A hypothesis with slopes, intercepts and variances of lines, and with the losses of its edges
 #' @noRd
-fitted_again <- function(hypotheses, best, problem) {
+described_by_lines <- function(best, problem) {
+  if (is.null(best$curves)) {
+    return(best)
+  }
+  lines <- fitted_hypotheses(list(best), problem, C_discover_marginal)[[1L]]
+  best[c("slopes", "intercept", "variance")] <- lines[c("slopes", "intercept", "variance")]
+  best$edge_loss <- best$drawn$loss %||% curve_losses(best, problem)
+  best$hit_loss <- evident(lines, problem, keep = FALSE)$hit_loss
+  best
+}
+
+#' Losses of edges with splines, the rotation being optimised again if it was
+#' @noRd
+curve_losses <- function(best, problem) {
+  loss <- matrix(NA_real_, problem$d, problem$d)
+  for (at in which(best$dag == 1L)) {
+    fewer <- replace(best, "dag", list(replace(best$dag, at, 0L)))
+    known <- problem$seen[[hypothesis_key(fewer, problem)]]
+    if (is.null(known)) known <- with_curves(fewer, problem, 2L, CURVES$further)
+    loss[at] <- max(known$value - best$value, 0)
+  }
+  loss
+}
+
+#' @noRd
+fitted_again <- function(hypotheses, problem, keep) {
   allowed <- vapply(hypotheses, function(h) all(h$dag[problem$known$required] == 1L) &&
                       all(h$targets == problem$known$targets, na.rm = TRUE), NA)
   fitted <- fitted_hypotheses(hypotheses, problem, C_discover_marginal)
-  for (h in fitted[allowed]) remember(h, problem)
+  for (h in fitted[allowed & keep]) remember(h, problem)
   fitted
 }
 
@@ -129,7 +159,9 @@ signed_slopes <- function(best, problem) {
 }
 
 #' @noRd
-hit_table <- function(best, seen, shares, names, problem) {
+hit_table <- function(best, problem, names) {
+  seen <- lapply(unname(as.list(problem$lines)), aligned_hypothesis, best, problem$core)
+  shares <- hypothesis_shares(seen)
   evidence <- Reduce(`+`, Map(function(h, w) w * h$targets, seen, shares))
   listed <- which(best$targets == 1L | evidence >= LEAST_EVIDENCE, arr.ind = TRUE)
   known <- !is.na(problem$known$targets[, seq_len(problem$core), drop = FALSE])
@@ -261,10 +293,23 @@ print.crl_discovery <- function(x, ...) {
   print(x$dag)
   print(x$targets)
   weak <- x$edges[x$edges$present & x$edges$evidence < 0.95, ]
-  write_lines(c(x$equivalent$words, discovery_notes(x), if (nrow(weak) > 0L) {
+  write_lines(c(judged_words(x), x$equivalent$words, discovery_notes(x), if (nrow(weak) > 0L) {
     paste0("Edges with evidence below 95 %: ", paste(weak$from, "->", weak$to, collapse = ", "), ".")
   }))
   invisible(x)
+}
+
+#' @noRd
+judged_words <- function(x) {
+  switch(x$judged,
+    linear = if (isTRUE(x$straight >= 0)) {
+      "Mechanisms: lines; splines are not worth their parameters."
+    } else {
+      "Mechanisms: lines."
+    },
+    spline = "Mechanisms: splines.",
+    sampled = "Mechanisms: splines, edges judged by draws."
+  )
 }
 
 #' @noRd
@@ -281,6 +326,13 @@ discovery_notes <- function(x) {
     },
     if (x$factors < d) {
       paste0("Only ", x$factors, " of ", count_of(d, "latent"), " stand out of the noise of x.")
+    },
+    if (is.na(x$straight %||% 0)) {
+      paste("The correction for noise of the spline stage broke down; the graph is that of lines,",
+            "which take curves for edges.")
+    },
+    if (x$counts[["stopped"]] > 0L) {
+      "The g-model that draws the latents stopped; edges are judged by splines alone."
     },
     if (x$counts[["unconverged"]] > 0L) {
       paste0(count_of(x$counts[["unconverged"]], "descent"), " did not converge.")

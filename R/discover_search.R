@@ -227,7 +227,7 @@ local_orders <- function(problem, tick) {
   many <- DISCOVER_STARTS$states
   rotations <- random_rotations(many * DISCOVER_STARTS$first, problem$d, problem$seed)
   found <- lapply(seq_len(many), function(s) {
-    tick(s)
+    tick()
     own <- rotations[(s - 1L) * DISCOVER_STARTS$first + seq_len(DISCOVER_STARTS$first)]
     state <- random_state(problem, s)
     first <- by_profile(lapply(own, function(columns) c(state, list(columns = columns))), problem)
@@ -364,7 +364,7 @@ stage_edges <- function(states, problem, tick) {
   for (state in utils::head(distinct_states(states, problem), DISCOVER_BEST$most)) {
     full <- by_likelihood(list(state), problem)[[1L]]
     ends <- c(ends, list(pruned(full, problem)))
-    tick(DISCOVER_STARTS$states + length(ends))
+    tick()
   }
   climb_edges(best_of(ends), problem)
 }

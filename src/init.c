@@ -55,6 +55,7 @@ static const R_CallMethodDef call_entries[] = {
     CALLDEF(row_noise_turned, 2),
     CALLDEF(row_noise_step, 6),
     CALLDEF(row_noise_posterior, 6),
+    CALLDEF(edge_losses, 6),
     CALLDEF(set_heartbeat, 1),
     {NULL, NULL, 0},
 };

@@ -1,5 +1,6 @@
 /* Glue for the search over graphs and targets. */
 #include "batch.h"
+#include "edge_loss.h"
 #include "entries.h"
 #include "r_util.h"
 #include "rotation.h"
@@ -144,6 +145,55 @@ SEXP discover_value(SEXP summary, SEXP dag, SEXP targets, SEXP columns, SEXP set
     value = profile_value(&profile, profile.trial, gradient);
   }
   SET_VECTOR_ELT(out, 0, Rf_ScalarReal(value));
+  UNPROTECT(1);
+  return out;
+}
+
+/* A latent (from 1) in a state: list of node, state, parents (from 1), theta, lambda, variance. */
+static drawn_mechanism drawn_from(SEXP mechanism, int n_basis, int d) {
+  SEXP parents = list_element(mechanism, "parents");
+  int many = Rf_length(parents);
+  int *parent = (int *)R_alloc((size_t)many + 1, sizeof(int));
+  for (int k = 0; k < many; k++)
+    parent[k] = INTEGER(parents)[k] - 1;
+  drawn_mechanism m = {.node = list_count(mechanism, "node", 1) - 1,
+                       .state = list_choice(mechanism, "state", 2),
+                       .n_parents = many,
+                       .parent = parent,
+                       .theta = list_doubles(mechanism, "theta", (size_t)(many * n_basis)),
+                       .lambda = list_doubles(mechanism, "lambda", (size_t)many),
+                       .variance = list_number(mechanism, "variance")};
+  if (m.node >= d)
+    Rf_error("internal error: a coordinate is no latent");
+  return m;
+}
+
+/* draws: n x d x S from the posterior under a prior whose knots cover `range` (2 x d). Loss and
+ * degrees of freedom without each parent of the mechanism. */
+SEXP edge_losses(SEXP draws, SEXP env, SEXP targets, SEXP range, SEXP mechanism, SEXP settings) {
+  const char *fields[] = {"loss", "df", ""};
+  int knots = list_count(settings, "knots", 2), d = Rf_ncols(targets), m = Rf_nrows(targets);
+  size_t n = (size_t)XLENGTH(env), row = n * (size_t)d;
+  assert_codes(env, m);
+  if (!Rf_isReal(draws) || XLENGTH(draws) == 0 || (size_t)XLENGTH(draws) % row != 0 ||
+      !Rf_isInteger(targets) || !Rf_isReal(range) || XLENGTH(range) != 2 * (R_xlen_t)d)
+    Rf_error("internal error: draws, targets and knots do not fit env");
+  drawn_latents l = {.n = n,
+                     .d = d,
+                     .n_domains = m,
+                     .n_draws = (int)((size_t)XLENGTH(draws) / row),
+                     .draws = REAL(draws),
+                     .env = INTEGER(env),
+                     .targets = INTEGER(targets),
+                     .range = REAL(range)};
+  edge_loss_work w = edge_loss_work_new(&l, knots, r_allocator);
+  w.variance_floor = list_number(settings, "variance_floor");
+  drawn_mechanism mech = drawn_from(mechanism, knots + 2, d);
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  double *loss = new_numbers(out, 0, (size_t)mech.n_parents, 1);
+  double *df = new_numbers(out, 1, (size_t)mech.n_parents, 1);
+  for (int k = 0; k < mech.n_parents; k++)
+    loss[k] = edge_loss(&w, &mech, k, df + k, poll_user);
   UNPROTECT(1);
   return out;
 }

@@ -1,0 +1,96 @@
+# Weighted penalised regression on draws, EM and importance weights, from the equations.
+slow_edge_loss <- function(draws, env, targets, range, mechanism, knots, k, steps) {
+  j <- mechanism$node
+  keep <- setdiff(seq_along(mechanism$parents), k)
+  rows <- which(targets[env, j] == mechanism$state)
+  n_draws <- dim(draws)[3L]
+  basis_of <- function(parents, s) {
+    if (length(parents) == 0L) return(matrix(1, length(rows), 1L))
+    do.call(cbind, lapply(parents, function(p) {
+      parent <- mechanism$parents[p]
+      drop(.Call(C_bspline_basis, draws[rows, parent, s], range[, parent], knots, 0L, FALSE))
+    }))
+  }
+  full <- do.call(rbind, lapply(seq_len(n_draws), function(s) basis_of(seq_along(mechanism$parents), s)))
+  less <- do.call(rbind, lapply(seq_len(n_draws), function(s) basis_of(keep, s)))
+  z <- as.vector(draws[rows, j, ])
+  difference <- ref_difference(knots)
+  log_full <- dnorm(z, full %*% mechanism$theta, sqrt(mechanism$variance), log = TRUE)
+  penalty <- matrix(0, ncol(less), ncol(less))
+  for (b in seq_along(keep)) {
+    at <- (b - 1L) * (knots + 2L) + seq_len(knots + 2L)
+    penalty[at, at] <- mechanism$lambda[keep[b]] * crossprod(difference)
+  }
+  weight <- matrix(1 / n_draws, length(rows), n_draws)
+  for (step in seq_len(steps)) {
+    gram <- crossprod(less, less * as.vector(weight))
+    jitter <- if (length(keep)) 1e-7 * length(rows) else 0
+    theta <- solve(gram + penalty + diag(jitter, ncol(less)), crossprod(less, z * as.vector(weight)))
+    v <- sum(as.vector(weight) * (z - less %*% theta)^2) / length(rows)
+    ratio <- matrix(exp(dnorm(z, less %*% theta, sqrt(v), log = TRUE) - log_full), length(rows))
+    value <- sum(log(rowMeans(ratio)))
+    weight <- ratio / rowSums(ratio)
+  }
+  -value
+}
+
+test_that("the loss of an edge by draws is that of weighted regressions", {
+  withr::local_seed(1)
+  n <- 60
+  knots <- 5L
+  draws <- array(rnorm(n * 3 * 8), c(n, 3, 8))
+  draws[, 3, ] <- draws[, 3, ] + sin(draws[, 1, ]) + 0.3 * draws[, 2, ]
+  env <- rep(1:2, each = n / 2)
+  targets <- rbind(c(0L, 0L, 0L), c(1L, 0L, 0L))
+  range <- rbind(rep(-3, 3), rep(3, 3))
+  mechanism <- list(node = 3L, state = 0L, parents = 1:2, theta = rnorm(2 * (knots + 2), sd = 0.3),
+                    lambda = c(2, 5), variance = 1.3)
+  found <- .Call(C_edge_losses, draws, env, targets, range, mechanism,
+                 list(knots = knots, variance_floor = 1e-6))
+  for (k in 1:2) {
+    slow <- vapply(1:40, function(steps) {
+      slow_edge_loss(draws, env, targets, range, mechanism, knots, k, steps)
+    }, 0)
+    gains <- -diff(slow)
+    end <- which(gains < 0.02)[1L] + 1L
+    expect_equal(drop(found$loss)[k], slow[end], tolerance = 1e-6)
+  }
+  single <- utils::modifyList(mechanism, list(parents = 1L, theta = mechanism$theta[1:7],
+                                              lambda = 2))
+  alone <- .Call(C_edge_losses, draws, env, targets, range, single,
+                 list(knots = knots, variance_floor = 1e-6))
+  expect_equal(drop(alone$df), 1)
+})
+
+test_that("curves do not pass for edges, by splines and by draws", {
+  skip_on_cran()
+  set.seed(605)
+  targets <- rbind(0, diag(3))
+  rownames(targets) <- c("control", "a", "b", "c")
+  weights <- rbind(c(0, -0.6, 0), c(0, 0, -0.7), 0)
+  for (kind in c("bounded", "strong")) {
+    sim <- sim_crl(chain_dag(3), n = 800, p = 20, nonlinearity = kind, targets = targets,
+                   edge_weights = weights)
+    found <- crl_discover(sim, d = 3, observational = "control")
+    expect_identical(unclass(found$dag), unclass(sim$dag))
+    expect_identical(c(found$targets), c(sim$targets))
+    expect_identical(found$judged, "sampled")
+    expect_lt(found$straight, 0)
+    expect_true(all(found$edges$evidence[found$edges$present] > 0.95))
+    expect_gt(min(align_latents(found$mixing, sim$mixing)$agreement), 0.998)
+  }
+  splines <- crl_discover(sim, d = 3, observational = "control", mechanisms = "spline")
+  expect_identical(splines$judged, "spline")
+  two <- crl_discover(sim, d = 3, observational = "control", threads = 2)
+  same <- setdiff(names(found), c("elapsed", "call", "settings"))
+  expect_identical(unclass(two)[same], unclass(found)[same])
+  expect_output(print(found), "edges judged by draws")
+})
+
+test_that("lines stay where splines are not worth their parameters", {
+  sim <- discover_chain(1)
+  found <- crl_discover(sim, d = 3)
+  expect_identical(found$judged, "linear")
+  expect_gt(found$straight, 0)
+  expect_output(print(found), "splines are not worth their parameters")
+})
