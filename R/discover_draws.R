@@ -82,7 +82,9 @@ drawn_losses <- function(h, problem, round) {
   control <- drawn_control(problem)
   sigma2 <- mean(diag(problem$summary$noise))
   seed <- problem$seed + round * SEED_STEP
-  run <- drawn_run(h, rows, sigma2, control, seed)
+  state <- list(mixing = signed_mixing(h$columns, rows), sigma2 = sigma2, prior = NULL,
+                walk_scale = matrix(1, rows$d, rows$n_domains), place = NULL)
+  run <- sampling_run(state, rows, control, seed, "Edges by draws")
   if (is.null(run)) {
     return(NULL)
   }
@@ -101,8 +103,9 @@ drawn_losses <- function(h, problem, round) {
 #' @noRd
 drawn_control <- function(problem) {
   crl_control(intervention = if (problem$perfect) "perfect" else "imperfect",
-              noise = "gaussian", mixing = "orthonormal", chains = 1, mc_tol = 0,
-              burn_in = DRAWN$burn_in, iterations = DRAWN$iterations, draws = DRAWN$draws,
+              mixing = "orthonormal", prior = prior_spline(noise = "gaussian"),
+              saem = saem_control(chains = 1, mc_tol = 0, burn_in = DRAWN$burn_in,
+                                  iterations = DRAWN$iterations, draws = DRAWN$draws),
               threads = problem$threads, progress = FALSE)
 }
 
@@ -120,25 +123,12 @@ drawn_rows <- function(h, problem) {
   thinned(part, DRAWN$rows)
 }
 
-#' SAEM from the columns of a hypothesis; NULL if it could not go on
-#' @noRd
-drawn_run <- function(h, rows, sigma2, control, seed) {
-  mixing <- signed_mixing(h$columns, rows)
-  model <- list(seed = seed, variance_floor = NOISE_FLOOR * sigma2, learn_sigma2 = FALSE)
-  state <- list(sigma2 = sigma2, prior = NULL, walk_scale = matrix(1, rows$d, rows$n_domains),
-                place = NULL, latents = rows$x %*% t(solve(mixing)))
-  state$mixing <- if (is.null(rows$noise)) mixing else noise_whitener(rows$noise, sigma2) %*% mixing
-  rows$x <- whitened_rows(rows)
-  tryCatch(run_chains(list(state), model, rows, control, NULL)[[1L]],
-           ebcrl_error = function(e) NULL)
-}
-
 #' @return list: `loss`, `df` (d x d), sums over the states in which parents act
 #' @noRd
 edge_losses <- function(draws, prior, h, rows, control, sigma2) {
   d <- rows$d
   loss <- df <- replace(matrix(0, d, d), h$dag == 0L, NA_real_)
-  settings <- list(knots = control$mechanism_knots, variance_floor = NOISE_FLOOR * sigma2)
+  settings <- list(knots = control$prior$knots, variance_floor = NOISE_FLOOR * sigma2)
   for (j in which(colSums(h$dag) > 0L)) {
     parents <- which(h$dag[, j] == 1L)
     for (state in 0:1) {
