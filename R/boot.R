@@ -190,7 +190,7 @@ boot_replicate <- function(task, number) {
   on.exit(restore())
   words <- .Call(C_philox_words, c(number, 0, 0, 0), c(task$seed %% 2^32, task$seed %/% 2^32))
   set.seed(words[1L] %% 2^31, "L'Ecuyer-CMRG", "Inversion", "Rejection")
-  task$control$seed <- words[2L] %% 2^31
+  task$control <- update.crl_control(task$control, seed = words[2L] %% 2^31)
   tryCatch(
     withCallingHandlers({
       fit <- refit(task, drawn_rows(task$data))
@@ -216,13 +216,11 @@ refit <- function(task, rows, call = NULL) {
   }
   inner <- reduced_data(data, measured)
   start <- carried_start(task, inner, measured, rows)
-  control <- task$control
   if (task$way == "search") {
-    start$mixing <- searched_mixing(start$mixing, inner, control, call)
-    control$mixing <- "fixed"
-  } else if (task$way == "held") {
-    control$mixing <- "fixed"
+    start$mixing <- searched_mixing(start$mixing, inner, task$control, call)
   }
+  control <- if (task$way == "saem") task$control else
+    update.crl_control(task$control, mixing = "fixed")
   engine <- run_engine(control$prior, inner, start, control, NULL, call)
   if (task$way == "search" && task$kind == "f" || task$kind != "linear") {
     engine$control$mixing <- control$mixing
@@ -271,7 +269,6 @@ searched_mixing <- function(mixing, inner, control, call) {
 #' Fits whose A is updated in all of x go on as they were
 #' @noRd
 refit_directly <- function(task, data, rows, call) {
-  control <- task$control
   if (task$kind == "f") {
     init <- list(mixing = task$mixing, sigma2 = task$sigma2)
     fit <- fit_rows(data, init, plan_f(task$engine$control, data, init), NULL, call)
@@ -280,7 +277,7 @@ refit_directly <- function(task, data, rows, call) {
   start <- structure(task$engine, class = task$class)
   start[c("sigma2", "data")] <- list(task$sigma2, data)
   start$chains <- start$chains[rows, , drop = FALSE]
-  control$sigma2 <- task$engine$control$sigma2
+  control <- update.crl_control(task$control, sigma2 = task$engine$control$sigma2)
   if (task$kind == "normal") start <- NULL
   fit <- run_engine(control$prior, data, start, control, NULL, call)
   list(engine = fit, fit = fit)
