@@ -95,7 +95,7 @@ varying_features <- function(data) {
   data$p <- ncol(data$x)
   data$mean_square <- data$mean_square - sum(data$means[data$constant]^2)
   data$means <- data$means[-data$constant]
-  data$lacking <- data$lacking[-data$constant]
+  data["lacking"] <- list(data$lacking[-data$constant])
   data$constant <- integer()
   data
 }
