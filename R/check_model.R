@@ -72,7 +72,7 @@ crl_check <- function(fit, level = 0.05, held_out = TRUE, ...) {
   seed <- sample.int(.Machine$integer.max, 1L)
   if (length(fit$data$constant) > 0L) fit <- without_constant(fit)
   check_free(fit, rlang::current_env())
-  engine <- if (fit_kind(fit) == "f") companion_fit(fit, rlang::current_env()) else inner_fit(fit)
+  engine <- if (inherits(fit, "crl_fit_f")) companion_fit(fit, rlang::current_env()) else inner_fit(fit)
   model <- compact_model(engine, fit)
   residuals <- check_residuals(fit)
   noise <- drawn_noise(engine, model, seed)
@@ -146,7 +146,7 @@ CHECK_WORDS <- c(
   targets = "mechanisms differ between domains that should share them: are all targets given?",
   graph = "latents depend on others that the graph does not let act on them",
   shape = "mechanisms have another shape than those fitted",
-  latent_noise = "noise of latents is not normal (crl_control(noise = 2) models that)"
+  latent_noise = "noise of latents is not normal (prior_spline(noise = 2) models that)"
 )
 
 #' @noRd
@@ -494,11 +494,9 @@ predicted_domain <- function(fit, at, e, model, noise, call = rlang::caller_env(
   rows <- which(at$data$env != e)
   others <- other_domains(at$data, rows, e)
   init <- list(mixing = at$mixing, sigma2 = at$data$space$sigma2)
-  engine <- if (model$kind == "linear") {
-    fit_gaussian(others, init, linear_control(fit$control), NULL, call)
-  } else {
-    fit_g_rows(others, init, companion_control(fit$control), NULL, call)
-  }
+  settings <- if (model$kind == "linear") linear_control else companion_control
+  control <- settings(fit$control)
+  engine <- run_engine(control$prior, others, init, control, NULL, call)
   without <- compact_model(engine, fit)
   target <- which(at$data$targets[e, ] == 1L)
   drawn <- sample(which(noise$env == e), CHECK$simulated, replace = TRUE)

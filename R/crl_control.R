@@ -139,7 +139,7 @@ as_control <- function(control, call = rlang::caller_env()) {
                   "x" = "It is {describe(control)}."), "control", call = call)
   }
   check_setting_names(control, setting_names(), "control", "crl_control", call)
-  if (!made) do.call(crl_control, control) else edited_control(control, call)
+  if (!made) do.call("crl_control", control) else edited_control(control, call)
 }
 
 #' A control that may have been changed since it was made

@@ -24,7 +24,7 @@ as_prior <- function(prior, call) {
   }
   maker <- prior_maker(name)
   check_setting_names(prior, setdiff(names(formals(maker)), "..."), "prior", class(prior)[1L], call)
-  do.call(maker, unclass(prior))
+  do.call(class(prior)[1L], unclass(prior))
 }
 
 #' @noRd

@@ -75,7 +75,7 @@ test_that("a state without rows has no coefficients", {
 })
 
 # A fit whose score is read at given pseudo-latents: predict() with A = 1.
-density_fit <- function(...) {
+density_fit <- function(..., interaction = "auto") {
   s <- score_data(600, 3)
   storage.mode(s$targets) <- "integer"
   dag <- matrix(0, 3, 3)
@@ -83,9 +83,11 @@ density_fit <- function(...) {
   fit <- fit_crl(s$y,
     env = s$env, targets = s$targets, dag = dag, init = list(mixing = diag(3), sigma2 = 1),
     control = crl_control(score = "markov", mixing = "fixed", max_iter = 0, knots = 4,
-                          spline = spline_control(reference = "none"), ...)
+                          spline = spline_control(reference = "none", interaction = interaction),
+                          ...)
   )
-  list(fit = fit, y = s$y, targets = s$targets[s$env, ], control = list(knots = 4L, ...))
+  list(fit = fit, y = s$y, targets = s$targets[s$env, ],
+       control = list(knots = 4L, interaction = setdiff(interaction, "auto"), ...))
 }
 
 test_that("the score is the gradient of the log-density, the Jacobian its Hessian", {
@@ -225,7 +227,8 @@ markov_data <- function(n_env = 251, d = 3, p = 7) {
 fit_markov <- function(s, ..., init = s$start) {
   fit_crl(s$x, env = s$env, targets = s$targets, dag = s$dag, init = init,
           control = do.call(crl_control, utils::modifyList(
-            list(score = "markov", tol = 0, mixing = "orthonormal", reference = "none"), list(...)
+            list(score = "markov", tol = 0, mixing = "orthonormal",
+                 spline = list(reference = "none")), list(...)
           )))
 }
 
