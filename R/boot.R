@@ -477,11 +477,12 @@ check_boot_of <- function(boot, fit, call = rlang::caller_env()) {
 #' @param step list with `latents_sd` (rows x d).
 #' @param x The rows (n x p).
 #' @noRd
-widened <- function(step, x, fit, boot, call = rlang::caller_env()) {
+widened <- function(step, x, fit, boot, covariates = NULL, call = rlang::caller_env()) {
   if (is.null(boot)) {
     return(step)
   }
   x <- check_newdata(x, fit, call)
+  if (!is.null(covariates)) x <- newdata_without_covariates(x, covariates, fit$data, call)
   own <- unmixing_of(boot$model)
   sum <- square <- 0
   models <- boot_models(boot)

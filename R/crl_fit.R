@@ -223,19 +223,29 @@ describe_model <- function(fit) {
 #' What is fitted beside the paper's model of x, in a line; NULL where nothing is
 #' @noRd
 describe_measurement <- function(fit) {
-  if (is.null(fit$measurement)) {
-    return(NULL)
-  }
   noise <- fit$noise_var[setdiff(seq_along(fit$noise_var), fit$data$constant)]
+  nuisance <- fit$measurement$nuisance %||% 0L
   parts <- c(
     if (!is.null(fit$center)) "feature means",
-    if (fit$measurement$noise == "by_feature") {
+    if (identical(fit$measurement$noise, "by_feature")) {
       paste("noise variances by feature from", figures(min(noise), 3L), "to",
             figures(max(noise), 3L))
     },
-    if (fit$measurement$nuisance > 0L) count_of(fit$measurement$nuisance, "nuisance factor")
+    if (nuisance > 0L) count_of(nuisance, "nuisance factor"),
+    if (!is.null(fit$data$covariates)) {
+      paste("effects of", count_of(nrow(fit$data$covariates$effects), "covariate"))
+    }
   )
-  paste0("Measurement model: ", paste(parts, collapse = ", "), " fitted")
+  c(if (length(parts) > 0L) {
+      paste0("Measurement model: ", paste(parts, collapse = ", "), " fitted")
+    }, if (fit$data$missing > 0) missing_words(fit$data))
+}
+
+#' @noRd
+missing_words <- function(data) {
+  share <- 100 * data$missing / (data$n * data$p)
+  paste0("Missing: ", whole(data$missing), " of ", whole(data$n * data$p), " entries of x (",
+         format(share, digits = 2L), " %)")
 }
 
 #' @noRd

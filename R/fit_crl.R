@@ -107,6 +107,12 @@
 #'   `preset = "paper"`). `TRUE`: yes.
 #' @param noise Noise variances: `"by_feature"`, one a feature; `"equal"`, as in the paper (the
 #'   default of `preset = "paper"`); `"auto"` (the default): by BIC, see Measurement model.
+#' @param covariates Known covariates of the rows, such as batch or log library size: a numeric matrix
+#'   (n x k), a data frame, a vector or factor, or a formula such as `~ batch + log(size)`, whose
+#'   variables are looked for where it was written. Their effects on x are taken out of it by least
+#'   squares, as far as covariates vary within domains, so that the effects of interventions stay;
+#'   a covariate that does not is an error. All results are at the mean of the covariates. A copy of
+#'   `x` is made.
 #' @param nuisance Number of factors that move x and are no causal latents, such as batches: 0 (the
 #'   default), a number, or `"auto"`, see Measurement model.
 #' @param control Settings, see [crl_control()]; a list of settings does as well.
@@ -262,7 +268,7 @@
 #'
 #' @section Errors:
 #' Bad input stops with a condition of class `ebcrl_error`, and of a class for its kind, such as
-#' `ebcrl_error_missing`, `ebcrl_error_dag_cycle` or `ebcrl_error_memory`. A fit that cannot go on,
+#' `ebcrl_error_missing`, `ebcrl_error_covariates`, `ebcrl_error_dag_cycle` or `ebcrl_error_memory`. A fit that cannot go on,
 #' or whose latents would explain more than ten times the sum of squares of `x` (a score that the
 #' rows hardly tell, as with `lambda = 0`), stops with `ebcrl_error_numerical`, which names the
 #' setting that mends it.
@@ -310,7 +316,7 @@
 #' g
 #' @export
 fit_crl <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights = NULL,
-                    init = NULL, center = NULL, noise = NULL, nuisance = 0,
+                    init = NULL, center = NULL, noise = NULL, nuisance = 0, covariates = NULL,
                     control = crl_control(), ...) {
   check_fit_dots(...)
   if (!missing(dag) && is.null(dag)) { # looked for
@@ -327,6 +333,7 @@ fit_crl <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights =
   given <- given_rows(x, env, targets, dag, ...)
   data <- crl_data(given$rows, given$env, given$targets, given$dag, weights, control$knots,
                    prior = if (method == "g") control$prior, missing = TRUE)
+  data <- without_covariates(data, covariates)
   data$measure <- measurement_settings(center, noise, nuisance, control)
   engine <- engine_of(method)
   fit <- engine(data, init, control)

@@ -46,6 +46,8 @@
 #' @param level Probability of an interval.
 #' @param boot `NULL`, or a [crl_boot()] of the fit, from which standard deviations (and so intervals)
 #'   take the error of A and of the feature means and noise variances, see Intervals.
+#' @param covariates Covariates of the rows of `newdata`, if the fit has any, in the form they had
+#'   there (a data frame with the variables of a formula).
 #' @param ... Not used.
 #' @return n_new x d matrix (n_new x p for `type = "x"`), with the row names of `newdata` and the
 #'   names of the latents (features). With `interval = "credible"`, n_new x d x 3 array, whose last
@@ -95,7 +97,8 @@
 #' @export
 predict.crl_fit <- function(object, newdata = NULL, targets = NULL, env = NULL,
                             type = c("latents", "sd", "score", "x"),
-                            interval = c("none", "credible"), level = 0.9, boot = NULL, ...) {
+                            interval = c("none", "credible"), level = 0.9, boot = NULL,
+                            covariates = NULL, ...) {
   type <- check_choice(type, c("latents", "sd", "score", "x"), "type")
   needs_rows <- is.null(newdata) && (identical(type, "score") || !is.null(boot))
   object <- check_fit(object, rows = needs_rows)
@@ -105,10 +108,11 @@ predict.crl_fit <- function(object, newdata = NULL, targets = NULL, env = NULL,
   level <- check_level(level)
   check_dots_empty(...)
   if (is.null(newdata)) {
-    check_no_design(targets, env)
+    check_no_design(targets, env, covariates)
     return(predict_training(object, type, interval, level, boot))
   }
-  step <- widened(posterior_of_rows(object, newdata, targets, env), newdata, object, boot)
+  step <- widened(posterior_of_rows(object, newdata, targets, env, covariates), newdata, object, boot,
+                  covariates)
   if (type == "sd" || interval == "credible") {
     warn_floored(step, object)
   }
@@ -133,8 +137,10 @@ check_level <- function(level, call = rlang::caller_env()) {
 
 #' The E-step for checked rows: a list as from estep(), with row_names
 #' @noRd
-posterior_of_rows <- function(object, newdata, targets, env, call = rlang::caller_env()) {
+posterior_of_rows <- function(object, newdata, targets, env, covariates = NULL,
+                              call = rlang::caller_env()) {
   x <- check_newdata(newdata, object, call)
+  x <- newdata_without_covariates(x, covariates, object$data, call)
   design <- row_design(targets, env, x, object$data, call)
   check_seen_states(design$targets, object, call)
   step <- posterior_of(inner_fit(object), engine_rows(object, x, call),
@@ -189,10 +195,11 @@ interval_ends <- function(mean, sd, level) {
 }
 
 #' @noRd
-check_no_design <- function(targets, env, call = rlang::caller_env()) {
-  if (!is.null(targets) || !is.null(env)) {
-    given <- if (is.null(targets)) "env" else "targets"
-    abort_input(c("{.arg {given}} needs {.arg newdata}.",
+check_no_design <- function(targets, env, covariates = NULL, call = rlang::caller_env()) {
+  given <- c(if (!is.null(targets)) "targets", if (!is.null(env)) "env",
+             if (!is.null(covariates)) "covariates")
+  if (length(given) > 0L) {
+    abort_input(c("{.arg {given[1L]}} needs {.arg newdata}.",
                   "x" = "{.arg newdata} is NULL: the training rows in their own domains.",
                   "i" = "For training rows under other targets, pass them as {.arg newdata}."),
                 "targets", call = call)

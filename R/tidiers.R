@@ -27,7 +27,7 @@ generics::augment
 #'   deviations and intervals of latents, see [predict()][predict.crl_fit].
 #' @param data Data frame or matrix with the n rows of the training data, to which `augment()` adds
 #'   columns. `NULL`: the domain of each row only; the p columns of `x` are not repeated.
-#' @param newdata,targets,env Rows to predict and their targets or domains, as in
+#' @param newdata,targets,env,covariates Rows to predict, their targets or domains and covariates, as in
 #'   [predict()][predict.crl_fit]. `augment()` adds its columns to `newdata`.
 #' @param interval,level `"credible"` has `augment()` add posterior intervals of probability
 #'   `level`, as in [predict()][predict.crl_fit].
@@ -144,19 +144,21 @@ engine_glance.crl_fit_f <- function(fit) {
 #' @rdname crl_fit-tidiers
 #' @export
 augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env = NULL,
-                            interval = c("none", "credible"), level = 0.9, boot = NULL, ...) {
+                            interval = c("none", "credible"), level = 0.9, boot = NULL,
+                            covariates = NULL, ...) {
   check_dots_empty(...)
   x <- check_fit(x, "x", rows = is.null(newdata) && !is.null(boot))
   boot <- check_boot_of(boot, x)
   interval <- check_interval(interval)
   level <- if (interval == "credible") check_level(level)
   if (!is.null(newdata)) {
-    step <- widened(posterior_of_rows(x, newdata, targets, env), newdata, x, boot)
+    step <- widened(posterior_of_rows(x, newdata, targets, env, covariates), newdata, x, boot,
+                    covariates)
     warn_floored(step, x)
     return(bind_latents(newdata, "newdata", pick_prediction(step, "latents", x, NULL),
                         pick_prediction(step, "sd", x, NULL), level))
   }
-  check_no_design(targets, env)
+  check_no_design(targets, env, covariates)
   if (is.null(data)) {
     data <- data.frame(.domain = factor(x$data$env_names[x$data$env], x$data$env_names))
   } else if (!is.data.frame(data) && !is.matrix(data)) {
