@@ -587,16 +587,16 @@ cell_table <- function(data, control, result) {
   table <- tibble::tibble(
     node = rep(data$latent_names, each = 2L), state = rep(0:1, data$d), rows = plan$rows,
     coefficients = plan$coefficients,
-    solver = c("auto", "cholesky", "cg", "none")[plan$solver + 1L],
+    solver = plan$solver,
     lambda = result$lambda, cg_iterations = result$cg_iterations, loss = result$loss / plan$rows
   )
   table[plan$rows > 0, ]
 }
 
-# Coordinates that the C core has room for: of a tensor-product spline, and of a family (a node and
-# its parents), whose spline may be a sum of them.
-MAX_COORDINATES <- 12L
-MAX_FAMILY <- 64L
+#' Coordinates that the C core has room for: of a tensor-product spline ("coordinates"), and of a
+#' "family", a node and its parents, whose spline may be a sum of them
+#' @noRd
+core_limit <- function(of) .Call(C_core_limits)[[of]]
 
 #' Refuse a fit that would not fit in memory, before it starts
 #' @noRd
@@ -643,7 +643,8 @@ check_families <- function(data, control, call) {
                    " coefficients."),
       "i" = additive_hint(max(parents), control))
   }
-  check_family_size(parents, data, call, hint, limit = if (tensor) MAX_COORDINATES else MAX_FAMILY)
+  check_family_size(parents, data, call, hint, 
+                    limit = core_limit(if (tensor) "coordinates" else "family"))
   check_tensor(data, control, call)
 }
 
@@ -655,7 +656,7 @@ additive_hint <- function(parents, control) {
 }
 
 #' @noRd
-check_family_size <- function(parents, data, call, hint, limit = MAX_COORDINATES) {
+check_family_size <- function(parents, data, call, hint, limit = core_limit("coordinates")) {
   if (max(parents) >= limit) {
     widest <- data$latent_names[which.max(parents)]
     abort_input(c("{.arg dag} must not give a latent more than {limit - 1L} parents.",
@@ -680,13 +681,10 @@ check_engine_range <- function(range, d, call) {
   }
 }
 
-# The status of the C core (src/base/workspace.h) that check_divergence() puts into words.
-STATUS_DIVERGED <- 6L
-
 #' The noise variance may run away where latents are missing from the model
 #' @noRd
 check_divergence <- function(result, data, call) {
-  if (result$status == STATUS_DIVERGED) {
+  if (result$status == "diverged") {
     abort_input(c(
       "The EM diverged: the noise variance rose above 10 times the mean square of {.arg x}.",
       "x" = "It is {format(result$sigma2, digits = 3)}: A and the latents explain nothing.",
@@ -709,12 +707,10 @@ means_hint <- function(data) {
   }
 }
 
-STATUS_EXCEEDS <- 8L
-
 #' Latents that explain many times what there is: a score that the rows hardly tell has run away
 #' @noRd
 check_explained <- function(result, data, control, learned, call) {
-  if (result$status != STATUS_EXCEEDS) {
+  if (result$status != "exceeds") {
     return(invisible())
   }
   sigma2 <- result$sigma2
@@ -760,22 +756,22 @@ dependent_hint <- function(result, control) {
   }
 }
 
-#' The C core's status in words
+#' The C core's status (src/base/workspace.h) in words
 #' @noRd
 check_status <- function(status, call = rlang::caller_env()) {
-  if (status == 0L) {
+  if (status == "ok") {
     return(invisible())
   }
   reason <- switch(status,
-    "A latent or a coefficient is not finite: rescale {.arg x}.",
-    "A pseudo-latent is constant: use fewer latents.",
-    "The normal equations are singular even with a jitter: raise {.arg lambda}.",
-    "A decomposition into singular values or eigenvalues did not converge: rescale {.arg x}.",
-    paste("The latents are linearly dependent, so that no mixing matrix fits best: use fewer",
-          "latents, or hold A by {.code update_mixing = FALSE}."),
-    NULL, # STATUS_DIVERGED
-    paste("A column of A has shrunk to 0, as f-modeling leaves the scale of a latent open: use",
-          "{.code mixing = \"orthonormal\"}.")
+    not_finite = "A latent or a coefficient is not finite: rescale {.arg x}.",
+    empty_range = "A pseudo-latent is constant: use fewer latents.",
+    singular = "The normal equations are singular even with a jitter: raise {.arg lambda}.",
+    svd = paste("A decomposition into singular values or eigenvalues did not converge: rescale",
+                "{.arg x}."),
+    dependent = paste("The latents are linearly dependent, so that no mixing matrix fits best: use",
+                      "fewer latents, or hold A by {.code update_mixing = FALSE}."),
+    shrunk = paste("A column of A has shrunk to 0, as f-modeling leaves the scale of a latent open:",
+                   "use {.code mixing = \"orthonormal\"}.")
   )
   abort_input(c("The EM could not go on.", "x" = reason), "numerical", call = call)
 }

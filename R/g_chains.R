@@ -66,7 +66,7 @@ run_table <- function(runs, model) {
   value <- function(name) vapply(runs, `[[`, runs[[1L]][[name]], name)
   objective <- vapply(runs, function(run) {
     averaged <- run$state$place[["count"]] > 0L
-    mean(run$trace[if (averaged) seq_len(nrow(run$trace)) > run$burn_in else TRUE, 4L])
+    mean(run$trace[if (averaged) seq_len(nrow(run$trace)) > run$burn_in else TRUE, "objective"])
   }, 0)
   best <- runs[[which.max(objective)]]
   entries <- seq_along(best$mixing)
@@ -174,12 +174,12 @@ saem_trace <- function(runs, data) {
   seen <- as.vector(matrix(seen, 2L, byrow = TRUE))
   tables <- Map(function(run, number) {
     trace <- run$trace
-    variances <- `colnames<-`(trace[, -(1:5), drop = FALSE], names)[, seen, drop = FALSE]
+    of_cells <- colnames(trace) == "variance"
+    variances <- `colnames<-`(trace[, of_cells, drop = FALSE], names)[, seen, drop = FALSE]
     # tibble() would translate names, which a locale may not be able to
     tibble::as_tibble(cbind(data.frame(
-      chain = number, iteration = seq_len(nrow(trace)), sigma2 = trace[, 1L],
-      change_mixing = trace[, 2L], acceptance = trace[, 3L], objective = trace[, 4L],
-      shift = trace[, 5L]
+      chain = number, iteration = seq_len(nrow(trace)),
+      trace[, !of_cells, drop = FALSE]
     ), variances))
   }, runs, seq_along(runs))
   trace <- do.call(rbind, tables)

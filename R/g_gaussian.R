@@ -63,7 +63,8 @@ named_gaussian_results <- function(model, posterior, data) {
   latents <- data$latent_names
   states <- c("state0", "state1")
   trace <- model$trace[seq_len(model$iterations), , drop = FALSE]
-  variances <- `colnames<-`(trace[, -(1:3), drop = FALSE],
+  of_cells <- colnames(trace) == "variance"
+  variances <- `colnames<-`(trace[, of_cells, drop = FALSE],
                             paste0("noise_var_", rep(latents, each = 2L), "_", states))
   prior <- model$prior
   prior$range <- matrix(apply(posterior$latents, 2L, range), 2L)
@@ -74,8 +75,8 @@ named_gaussian_results <- function(model, posterior, data) {
     latent_noise_var = `dimnames<-`(t(prior$variance), list(latents, states)), noise = NULL,
     loglik = model$loglik, iterations = model$iterations, converged = model$converged,
     trace = tibble::as_tibble(cbind(data.frame(
-      iteration = seq_len(model$iterations), sigma2 = trace[, 1L], loglik = trace[, 2L],
-      change = trace[, 3L]
+      iteration = seq_len(model$iterations),
+      trace[, !of_cells, drop = FALSE]
     ), variances[, seen, drop = FALSE])),
     mechanism_coef = coefficient_table(prior, data), parents = model$parents, prior = prior,
     mc_error = stats::setNames(rep(0, data$d), latents), drift = model$change,

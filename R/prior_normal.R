@@ -57,7 +57,7 @@ fit_normal <- function(data, init, plan, error_call) {
     normal_maximum(data, init, plan, error_call)
   }
   c(solution, list(
-    parents = rep(list(integer()), data$d), trace = matrix(0, 0L, 3L + 2L * data$d),
+    parents = rep(list(integer()), data$d), trace = empty_gaussian_trace(data$d),
     iterations = 0L, converged = TRUE, change = 0, subspace = NULL,
     counts = c(noise_floored = 0, sigma2_floored = 0, rank_deficient = 0)
   ))
@@ -216,4 +216,11 @@ fit_notes.crl_fit_g_normal <- function(fit) {
 plot_convergence.crl_fit_g_normal <- function(fit) {
   abort_input(c("There are no iterations to draw.", "x" = "The fit has a closed form."), "range",
               call = rlang::caller_env())
+}
+
+#' The trace of a fit without iterations, with the columns that src/g/gaussian_em.c names
+#' @noRd
+empty_gaussian_trace <- function(d) {
+  columns <- c("sigma2", "loglik", "change", rep("variance", 2L * d))
+  matrix(0, 0L, length(columns), dimnames = list(NULL, columns))
 }

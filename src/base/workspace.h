@@ -21,6 +21,9 @@ enum status {
   STATUS_EXCEEDS      /* the latents explain many times the sum of squares of x */
 };
 
+/* The name of a status, by which R knows it: its code without STATUS_, in small letters. */
+const char *workspace_status(int status);
+
 typedef void *(*allocator)(size_t count, size_t size);
 
 /* Doubles that start on a cache line, so that no vector of them lies across two. */

@@ -52,8 +52,8 @@ SEXP held_out_losses(SEXP x, SEXP step, SEXP length, SEXP noise, SEXP sigma2, SE
   const char *fields[] = {"loss", "latent", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   for (int k = 0; k < 2; k++)
-    SET_VECTOR_ELT(out, k, Rf_allocVector(REALSXP, Rf_nrows(x)));
-  compare_row_losses(&rows, REAL(VECTOR_ELT(out, 0)), REAL(VECTOR_ELT(out, 1)));
+    put(out, fields[k], Rf_allocVector(REALSXP, Rf_nrows(x)));
+  compare_row_losses(&rows, REAL(list_element(out, "loss")), REAL(list_element(out, "latent")));
   UNPROTECT(1);
   return out;
 }
@@ -69,11 +69,11 @@ SEXP loss_means(SEXP losses, SEXP env, SEXP weights, SEXP reference) {
   const char *fields[] = {"mean", "se", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   for (int k = 0; k < 2; k++)
-    SET_VECTOR_ELT(out, k, Rf_allocVector(REALSXP, columns));
+    put(out, fields[k], Rf_allocVector(REALSXP, columns));
   double *work = (double *)R_alloc(3 * (size_t)m, sizeof(double));
   const double *subtracted = at > 0 ? REAL(losses) + (size_t)(at - 1) * n : NULL;
   compare_domain_means(REAL(losses), n, columns, subtracted, INTEGER(env), REAL(weights), m, work,
-                       REAL(VECTOR_ELT(out, 0)), REAL(VECTOR_ELT(out, 1)));
+                       REAL(list_element(out, "mean")), REAL(list_element(out, "se")));
   UNPROTECT(1);
   return out;
 }

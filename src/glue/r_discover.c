@@ -45,24 +45,24 @@ static SEXP batch_result(const domain_summary *s, SEXP dags, SEXP targets, SEXP 
                           "intercept", "variance", "slopes",    ""};
   int many = assert_hypotheses(s, dags, targets, columns), d = s->d;
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SET_VECTOR_ELT(out, 0, Rf_allocVector(REALSXP, many));
-  SET_VECTOR_ELT(out, 1, Rf_duplicate(columns));
-  SET_VECTOR_ELT(out, 2, Rf_allocVector(LGLSXP, many));
-  SET_VECTOR_ELT(out, 3, Rf_allocVector(INTSXP, many));
+  put(out, "value", Rf_allocVector(REALSXP, many));
+  put(out, "columns", Rf_duplicate(columns));
+  put(out, "converged", Rf_allocVector(LGLSXP, many));
+  put(out, "floored", Rf_allocVector(INTSXP, many));
   batch->dags = INTEGER(dags);
   batch->targets = INTEGER(targets);
-  batch->value = REAL(VECTOR_ELT(out, 0));
-  batch->columns = REAL(VECTOR_ELT(out, 1));
-  batch->converged = LOGICAL(VECTOR_ELT(out, 2));
-  batch->floored = INTEGER(VECTOR_ELT(out, 3));
+  batch->value = REAL(list_element(out, "value"));
+  batch->columns = REAL(list_element(out, "columns"));
+  batch->converged = LOGICAL(list_element(out, "converged"));
+  batch->floored = INTEGER(list_element(out, "floored"));
   if (marginal) {
-    SET_VECTOR_ELT(out, 4, Rf_alloc3DArray(REALSXP, d, 2, many));
-    SET_VECTOR_ELT(out, 5, Rf_alloc3DArray(REALSXP, d, 2, many));
-    SET_VECTOR_ELT(out, 6, Rf_alloc3DArray(REALSXP, d, 2 * d, many));
-    batch->intercept = REAL(VECTOR_ELT(out, 4));
-    batch->variance = REAL(VECTOR_ELT(out, 5));
-    batch->slopes = REAL(VECTOR_ELT(out, 6));
-    memset(batch->slopes, 0, (size_t)XLENGTH(VECTOR_ELT(out, 6)) * sizeof(double));
+    put(out, "intercept", Rf_alloc3DArray(REALSXP, d, 2, many));
+    put(out, "variance", Rf_alloc3DArray(REALSXP, d, 2, many));
+    put(out, "slopes", Rf_alloc3DArray(REALSXP, d, 2 * d, many));
+    batch->intercept = REAL(list_element(out, "intercept"));
+    batch->variance = REAL(list_element(out, "variance"));
+    batch->slopes = REAL(list_element(out, "slopes"));
+    memset(batch->slopes, 0, (size_t)XLENGTH(list_element(out, "slopes")) * sizeof(double));
   }
   UNPROTECT(1);
   return out;
@@ -135,16 +135,16 @@ SEXP discover_value(SEXP summary, SEXP dag, SEXP targets, SEXP columns, SEXP set
     profile = profile_work_new(&s, list_number(settings, "floor"), r_allocator);
     profile_set(&profile, &h);
   }
-  SET_VECTOR_ELT(out, 1, Rf_allocVector(REALSXP, size));
-  SET_VECTOR_ELT(out, 2, Rf_ScalarInteger(size));
-  double *gradient = REAL(VECTOR_ELT(out, 1)), value = NA_REAL;
+  put(out, "gradient", Rf_allocVector(REALSXP, size));
+  put_int(out, "size", size);
+  double *gradient = REAL(list_element(out, "gradient")), value = NA_REAL;
   if (Rf_length(step) == size && marginal) {
     value = marginal_value(&whole, REAL(step), gradient);
   } else if (Rf_length(step) == size) {
     moved_columns(REAL(columns), s.d, s.general, REAL(step), profile.trial);
     value = profile_value(&profile, profile.trial, gradient);
   }
-  SET_VECTOR_ELT(out, 0, Rf_ScalarReal(value));
+  put_number(out, "value", value);
   UNPROTECT(1);
   return out;
 }
@@ -190,8 +190,8 @@ SEXP edge_losses(SEXP draws, SEXP env, SEXP targets, SEXP range, SEXP mechanism,
   w.variance_floor = list_number(settings, "variance_floor");
   drawn_mechanism mech = drawn_from(mechanism, knots + 2, d);
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  double *loss = new_numbers(out, 0, (size_t)mech.n_parents, 1);
-  double *df = new_numbers(out, 1, (size_t)mech.n_parents, 1);
+  double *loss = put_matrix(out, "loss", (size_t)mech.n_parents, 1);
+  double *df = put_matrix(out, "df", (size_t)mech.n_parents, 1);
   for (int k = 0; k < mech.n_parents; k++)
     loss[k] = edge_loss(&w, &mech, k, df + k, poll_user);
   UNPROTECT(1);

@@ -13,16 +13,16 @@ SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features,
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   int cells = s.d * s.n_states;
   SEXP rows = Rf_allocVector(REALSXP, cells);
-  SET_VECTOR_ELT(out, 0, rows);
+  put(out, "rows", rows);
   SEXP coefficients = Rf_allocVector(REALSXP, cells);
-  SET_VECTOR_ELT(out, 1, coefficients);
-  SEXP solver = Rf_allocVector(INTSXP, cells);
-  SET_VECTOR_ELT(out, 2, solver);
+  put(out, "coefficients", coefficients);
+  SEXP solver = Rf_allocVector(STRSXP, cells);
+  put(out, "solver", solver);
   const score_model *m = score_plan_from(&s, parents, control);
   for (int c = 0; c < cells; c++) {
     REAL(rows)[c] = (double)m->cell[c].n_rows;
     REAL(coefficients)[c] = (double)cell_coefficients(&m->cell[c]);
-    INTEGER(solver)[c] = (int)m->cell[c].solver;
+    SET_STRING_ELT(solver, c, Rf_mkChar(cells_solver_names[m->cell[c].solver]));
   }
   int general = list_is(control, "mixing", "psd") || list_is(control, "mixing", "fixed");
   double n = (double)s.n, d = s.d, p = Rf_asReal(n_features);
@@ -33,7 +33,7 @@ SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features,
     bytes += reference_doubles(n, d, s.n_states, s.n_domains) * sizeof(double);
   if (m->set.cross_validate)
     bytes += smoothing_bytes(n, d, cells, s.n_domains);
-  SET_VECTOR_ELT(out, 3, Rf_ScalarReal(bytes));
+  put_number(out, "bytes", bytes);
   UNPROTECT(1);
   return out;
 }
@@ -100,16 +100,16 @@ static SEXP reference_list(const gaussian_reference *r) {
   double *part[REFERENCE_PARTS];
   reference_parts(r, part);
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, reference_fields));
-  SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, d, r->n_groups));
-  SET_VECTOR_ELT(out, 1, Rf_alloc3DArray(REALSXP, d, d, r->n_groups));
-  SET_VECTOR_ELT(out, 2, Rf_allocMatrix(REALSXP, states, d));
-  SET_VECTOR_ELT(out, 3, Rf_allocMatrix(REALSXP, states, d));
-  SET_VECTOR_ELT(out, 4, Rf_alloc3DArray(REALSXP, d, states, d));
+  put(out, "mean", Rf_allocMatrix(REALSXP, d, r->n_groups));
+  put(out, "precision", Rf_alloc3DArray(REALSXP, d, d, r->n_groups));
+  put(out, "intercept", Rf_allocMatrix(REALSXP, states, d));
+  put(out, "variance", Rf_allocMatrix(REALSXP, states, d));
+  put(out, "coefficients", Rf_alloc3DArray(REALSXP, d, states, d));
   for (int k = 0; k < REFERENCE_PARTS; k++) {
-    SEXP value = VECTOR_ELT(out, k);
+    SEXP value = list_element(out, reference_fields[k]);
     memcpy(REAL(value), part[k], (size_t)XLENGTH(value) * sizeof(double));
   }
-  SET_VECTOR_ELT(out, REFERENCE_PARTS, Rf_ScalarReal(r->kappa));
+  put_number(out, "kappa", r->kappa);
   UNPROTECT(1);
   return out;
 }
@@ -184,7 +184,7 @@ static void load_theta(score_model *m, SEXP theta) {
 /* The trace, a matrix of max_iter rows with the names of its columns. */
 static double *trace_into(SEXP out, int max_iter) {
   double *value = put_matrix(out, "trace", (size_t)max_iter, TRACE_COLUMNS);
-  name_columns(list_element(out, "trace"), em_trace_columns, TRACE_COLUMNS);
+  name_columns(list_element(out, "trace"), em_trace_columns, TRACE_COLUMNS, "");
   return value;
 }
 
@@ -228,7 +228,7 @@ static SEXP em_counts(const em_state *em) {
 static void put_results(SEXP out, const em_state *em, int status) {
   const estep_state *e = &em->e;
   size_t d = (size_t)e->rows.d;
-  put_int(out, "status", status);
+  put_status(out, status);
   put(out, "reference", reference_list(e->reference));
   put(out, "floored", floored_by_domain(e));
   put_number(out, "explained", em->explained);
@@ -317,7 +317,7 @@ SEXP estep(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEXP contro
   if (status == STATUS_OK)
     estep_moments(&e, 1);
 
-  put_int(out, "status", status);
+  put_status(out, status);
   put_number(out, "floored", (double)e.sums.floored);
   UNPROTECT(2);
   return out;

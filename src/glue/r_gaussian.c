@@ -35,14 +35,15 @@ SEXP target_moments(SEXP x, SEXP y, SEXP env, SEXP targets, SEXP omega, SEXP gro
   for (int e = 0; e < rows.n_domains; e++)
     groups = INTEGER(group)[e] > groups ? INTEGER(group)[e] : groups;
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SET_VECTOR_ELT(out, 0, Rf_allocVector(REALSXP, groups));
-  SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, q, groups));
-  SET_VECTOR_ELT(out, 2, Rf_alloc3DArray(REALSXP, q, q, groups));
-  gaussian_em_moments(REAL(y), q, &rows, INTEGER(group), groups, REAL(VECTOR_ELT(out, 0)),
-                      REAL(VECTOR_ELT(out, 1)), REAL(VECTOR_ELT(out, 2)), r_allocator, poll_user);
+  put(out, "weight", Rf_allocVector(REALSXP, groups));
+  put(out, "mean", Rf_allocMatrix(REALSXP, q, groups));
+  put(out, "second", Rf_alloc3DArray(REALSXP, q, q, groups));
+  gaussian_em_moments(REAL(y), q, &rows, INTEGER(group), groups, REAL(list_element(out, "weight")),
+                      REAL(list_element(out, "mean")), REAL(list_element(out, "second")),
+                      r_allocator, poll_user);
   int n_threads = threads_usable(Rf_asInteger(threads));
   double sum_sq = rows_square_sum(REAL(x), Rf_ncols(x), &rows, n_threads);
-  SET_VECTOR_ELT(out, 3, Rf_ScalarReal(sum_sq));
+  put_number(out, "sum_sq", sum_sq);
   UNPROTECT(1);
   return out;
 }
@@ -67,7 +68,7 @@ static SEXP prior_copy(SEXP prior) {
   const char *fields[] = {"intercept", "slope", "variance", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   for (int i = 0; fields[i][0]; i++)
-    SET_VECTOR_ELT(out, i, Rf_duplicate(list_element(prior, fields[i])));
+    put_copy(out, fields[i], list_element(prior, fields[i]));
   UNPROTECT(1);
   return out;
 }
@@ -95,7 +96,7 @@ SEXP gaussian_fit(SEXP moments, SEXP targets, SEXP parents, SEXP init, SEXP cont
       .prior_given = list_int(init, "given"),
       .trace = put_matrix(out, "trace", (size_t)max_iter,
                           GAUSSIAN_VARIANCES + (size_t)graph_cells(&prior.graph))};
-  name_columns(list_element(out, "trace"), gaussian_columns, GAUSSIAN_VARIANCES);
+  name_columns(list_element(out, "trace"), gaussian_columns, GAUSSIAN_VARIANCES, "variance");
   gaussian_em_prepare(&s, r_allocator);
 
   int status = gaussian_em_run(&s);
@@ -106,7 +107,7 @@ SEXP gaussian_fit(SEXP moments, SEXP targets, SEXP parents, SEXP init, SEXP cont
   put(out, "converged", Rf_ScalarLogical(s.converged));
   put_number(out, "change", s.change);
   put(out, "counts", floor_counts(s.prior->floored, s.model));
-  put_int(out, "status", status);
+  put_status(out, status);
   UNPROTECT(2);
   return out;
 }
@@ -134,15 +135,14 @@ SEXP gaussian_rows(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP model, SEX
                            .threads = list_threads(control),
                            .seed = (uint64_t)list_number(control, "seed")};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  double **to[] = {&post.mean, &post.sd, &post.quantile, &post.draws};
-  int copies[] = {1, 1, post.n_probs, post.keep};
-  for (int i = 0; i < 4; i++) {
-    SET_VECTOR_ELT(out, i, Rf_allocMatrix(REALSXP, (int)rows.n, rows.d * copies[i]));
-    *to[i] = REAL(VECTOR_ELT(out, i));
-  }
+  size_t n = rows.n, d = (size_t)rows.d;
+  post.mean = put_matrix(out, "latents", n, d);
+  post.sd = put_matrix(out, "latents_sd", n, d);
+  post.quantile = put_matrix(out, "quantiles", n, d * (size_t)post.n_probs);
+  post.draws = put_matrix(out, "draws", n, d * (size_t)post.keep);
   int status = gaussian_em_latents(&prior, REAL(x), Rf_ncols(x), &rows, mixing,
                                    list_number(model, "sigma2"), &post, r_allocator);
-  SET_VECTOR_ELT(out, 4, Rf_ScalarInteger(status));
+  put_status(out, status);
   UNPROTECT(2);
   return out;
 }

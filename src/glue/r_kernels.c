@@ -46,10 +46,10 @@ SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP co
   double *loss = (double *)r_allocator((size_t)m->n_cells, sizeof(double)), total = 0;
   memset(loss, 0, (size_t)m->n_cells * sizeof(double));
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, (int)n, s.d));
-  SET_VECTOR_ELT(out, 2, Rf_allocMatrix(REALSXP, (int)n, s.d));
-  SET_VECTOR_ELT(out, 3, Rf_allocMatrix(REALSXP, 2, s.d));
-  SET_VECTOR_ELT(out, 6, Rf_alloc3DArray(REALSXP, (int)n, s.d, s.d));
+  put(out, "score", Rf_allocMatrix(REALSXP, (int)n, s.d));
+  put(out, "dscore", Rf_allocMatrix(REALSXP, (int)n, s.d));
+  put(out, "range", Rf_allocMatrix(REALSXP, 2, s.d));
+  put(out, "jacobian", Rf_alloc3DArray(REALSXP, (int)n, s.d, s.d));
 
   const score_class *class = m->set.kind;
   int status = class->fit(m, &s);
@@ -60,18 +60,18 @@ SEXP score_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP co
     class->evaluate(m, &s, &m->task[0], start, rows, score, dscore, jacobian, loss);
     size_t bytes = (size_t)rows * sizeof(double);
     for (size_t e = 0; e < d * d; e++)
-      memcpy(REAL(VECTOR_ELT(out, 6)) + e * n + start, jacobian + e * BLOCK_ROWS, bytes);
+      memcpy(REAL(list_element(out, "jacobian")) + e * n + start, jacobian + e * BLOCK_ROWS, bytes);
     for (size_t j = 0; j < d; j++) {
-      memcpy(REAL(VECTOR_ELT(out, 1)) + j * n + start, score + j * BLOCK_ROWS, bytes);
-      memcpy(REAL(VECTOR_ELT(out, 2)) + j * n + start, dscore + j * BLOCK_ROWS, bytes);
+      memcpy(REAL(list_element(out, "score")) + j * n + start, score + j * BLOCK_ROWS, bytes);
+      memcpy(REAL(list_element(out, "dscore")) + j * n + start, dscore + j * BLOCK_ROWS, bytes);
     }
   }
   for (int c = 0; c < m->n_cells; c++)
     total += loss[c];
-  SET_VECTOR_ELT(out, 0, theta_list(m));
-  memcpy(REAL(VECTOR_ELT(out, 3)), m->range, 2 * d * sizeof(double));
-  SET_VECTOR_ELT(out, 4, Rf_ScalarReal(total / (double)n));
-  SET_VECTOR_ELT(out, 5, Rf_ScalarInteger(status));
+  put(out, "theta", theta_list(m));
+  memcpy(REAL(list_element(out, "range")), m->range, 2 * d * sizeof(double));
+  put_number(out, "loss", total / (double)n);
+  put_status(out, status);
   UNPROTECT(1);
   return out;
 }
@@ -89,20 +89,22 @@ SEXP smoothing_fit(SEXP y, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEX
   smoothing *c = smoothing_from(&s, control);
   double eta = list_number(control, "eta");
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SET_VECTOR_ELT(out, 0, Rf_allocVector(INTSXP, (R_xlen_t)s.n));
-  SET_VECTOR_ELT(out, 1, Rf_alloc3DArray(REALSXP, m->n_cells, N_WEIGHTS, N_FOLDS));
-  SET_VECTOR_ELT(out, 2, Rf_allocVector(REALSXP, m->n_cells));
+  put(out, "fold", Rf_allocVector(INTSXP, (R_xlen_t)s.n));
+  put(out, "loss", Rf_alloc3DArray(REALSXP, m->n_cells, N_WEIGHTS, N_FOLDS));
+  put(out, "lambda", Rf_allocVector(REALSXP, m->n_cells));
   int status = smoothing_choose(c, m, &s, NULL, REAL(scale), &eta);
+  int *fold = INTEGER(list_element(out, "fold"));
   for (size_t i = 0; i < s.n; i++)
-    INTEGER(VECTOR_ELT(out, 0))[i] = (c->env[i] - 1) / s.n_domains + 1;
+    fold[i] = (c->env[i] - 1) / s.n_domains + 1;
+  double *loss = REAL(list_element(out, "loss")), *lambda = REAL(list_element(out, "lambda"));
   size_t size = (size_t)m->n_cells * N_WEIGHTS;
   for (size_t v = 0; v < N_FOLDS; v++)
     for (size_t g = 0; g < size; g++)
-      REAL(VECTOR_ELT(out, 1))[v * size + g] = c->sum[v].square[g] / 2 + c->sum[v].slope[g];
+      loss[v * size + g] = c->sum[v].square[g] / 2 + c->sum[v].slope[g];
   for (int cell = 0; cell < m->n_cells; cell++)
-    REAL(VECTOR_ELT(out, 2))[cell] = m->cell[cell].lambda;
-  SET_VECTOR_ELT(out, 3, Rf_ScalarReal(eta));
-  SET_VECTOR_ELT(out, 4, Rf_ScalarInteger(status));
+    lambda[cell] = m->cell[cell].lambda;
+  put_number(out, "eta", eta);
+  put_status(out, status);
   UNPROTECT(1);
   return out;
 }
@@ -131,7 +133,7 @@ SEXP mixing_update(SEXP m, SEXP second, SEXP scale, SEXP mixing) {
   model.scale = put_copy(out, "scale", scale);
   int status = kind->update(&model, REAL(m), REAL(second));
   if (status != STATUS_OK)
-    Rf_error("internal error: no update of the mixing matrix, status %d", status);
+    Rf_error("internal error: no update of the mixing matrix: %s", workspace_status(status));
   UNPROTECT(1);
   return out;
 }
@@ -147,7 +149,7 @@ SEXP shrinkage(SEXP rows, SEXP spectrum, SEXP gap, SEXP kappa) {
   const double value[] = {shrinkage_evidence(&p, at), shrinkage_slope(&p, at), shrinkage_kappa(&p)};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   for (int k = 0; k < 3; k++)
-    SET_VECTOR_ELT(out, k, Rf_ScalarReal(value[k]));
+    put_number(out, fields[k], value[k]);
   UNPROTECT(1);
   return out;
 }

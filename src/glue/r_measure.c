@@ -30,8 +30,8 @@ SEXP feature_moments(SEXP x, SEXP env, SEXP omega, SEXP threads) {
   weighted_rows rows = rows_from(x, env, omega, R_NilValue, Rf_asInteger(threads));
   const char *fields[] = {"mean", "square", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  double *mean = new_numbers(out, 0, (size_t)rows.p, 1),
-         *square = new_numbers(out, 1, (size_t)rows.p, 1);
+  double *mean = put_matrix(out, "mean", (size_t)rows.p, 1),
+         *square = put_matrix(out, "square", (size_t)rows.p, 1);
   second_moments_features(&rows, mean, square,
                           (double *)r_allocator(second_moments_scratch(&rows, 1), sizeof(double)));
   UNPROTECT(1);
@@ -65,16 +65,16 @@ static SEXP factor_results(const factor_model *f) {
                           ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   size_t p = (size_t)f->p, q = (size_t)f->q;
-  memcpy(new_numbers(out, 0, p, 1), f->psi, p * sizeof(double));
-  memcpy(new_numbers(out, 1, p, q), f->loadings, p * q * sizeof(double));
-  memcpy(new_numbers(out, 2, q, 1), f->eigen->value, q * sizeof(double));
-  SET_VECTOR_ELT(out, 3, Rf_ScalarReal(f->objective));
-  SET_VECTOR_ELT(out, 4, Rf_ScalarInteger(f->iterations));
-  SET_VECTOR_ELT(out, 5, Rf_ScalarInteger(f->eigen->passes));
-  SET_VECTOR_ELT(out, 6, Rf_ScalarInteger(f->eigen->unconverged));
-  SET_VECTOR_ELT(out, 7, Rf_ScalarLogical(f->converged));
-  SET_VECTOR_ELT(out, 8, Rf_ScalarInteger(f->floored));
-  SET_VECTOR_ELT(out, 9, Rf_ScalarInteger(f->status));
+  memcpy(put_matrix(out, "psi", p, 1), f->psi, p * sizeof(double));
+  memcpy(put_matrix(out, "loadings", p, q), f->loadings, p * q * sizeof(double));
+  memcpy(put_matrix(out, "values", q, 1), f->eigen->value, q * sizeof(double));
+  put_number(out, "objective", f->objective);
+  put_int(out, "iterations", f->iterations);
+  put_int(out, "passes", f->eigen->passes);
+  put_int(out, "unconverged", f->eigen->unconverged);
+  put(out, "converged", Rf_ScalarLogical(f->converged));
+  put_int(out, "floored", f->floored);
+  put_status(out, f->status);
   UNPROTECT(1);
   return out;
 }
@@ -108,10 +108,10 @@ SEXP leading_moments(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP second, SEXP 
   const char *fields[] = {"values", "vectors", "status", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   int status = top_eigen_find(&eigen, REAL(scale));
-  memcpy(new_numbers(out, 0, (size_t)q, 1), eigen.value, (size_t)q * sizeof(double));
-  memcpy(new_numbers(out, 1, (size_t)rows.p, (size_t)q), eigen.vector,
+  memcpy(put_matrix(out, "values", (size_t)q, 1), eigen.value, (size_t)q * sizeof(double));
+  memcpy(put_matrix(out, "vectors", (size_t)rows.p, (size_t)q), eigen.vector,
          (size_t)rows.p * (size_t)q * sizeof(double));
-  SET_VECTOR_ELT(out, 2, Rf_ScalarInteger(status));
+  put_status(out, status);
   UNPROTECT(1);
   return out;
 }
@@ -124,14 +124,14 @@ static SEXP missing_results(const factor_missing *f, int status) {
                           "converged", "floored", "status", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   size_t p = (size_t)f->rows->p, q = (size_t)f->q;
-  memcpy(new_numbers(out, 0, p, q), f->loadings, p * q * sizeof(double));
-  memcpy(new_numbers(out, 1, p, 1), f->psi, p * sizeof(double));
-  memcpy(new_numbers(out, 2, p, 1), f->mean, p * sizeof(double));
-  SET_VECTOR_ELT(out, 3, Rf_ScalarReal(f->loglik));
-  SET_VECTOR_ELT(out, 4, Rf_ScalarInteger(f->iterations));
-  SET_VECTOR_ELT(out, 5, Rf_ScalarLogical(f->converged));
-  SET_VECTOR_ELT(out, 6, Rf_ScalarInteger(f->floored));
-  SET_VECTOR_ELT(out, 7, Rf_ScalarInteger(status));
+  memcpy(put_matrix(out, "loadings", p, q), f->loadings, p * q * sizeof(double));
+  memcpy(put_matrix(out, "psi", p, 1), f->psi, p * sizeof(double));
+  memcpy(put_matrix(out, "mean", p, 1), f->mean, p * sizeof(double));
+  put_number(out, "loglik", f->loglik);
+  put_int(out, "iterations", f->iterations);
+  put(out, "converged", Rf_ScalarLogical(f->converged));
+  put_int(out, "floored", f->floored);
+  put_status(out, status);
   UNPROTECT(1);
   return out;
 }
@@ -168,9 +168,9 @@ SEXP row_noise_coordinates(SEXP x, SEXP mean, SEXP psi, SEXP span) {
   const char *fields[] = {"coord", "noise", "precision", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   row_coordinates to = {.row = (double *)R_alloc((size_t)rows.p, sizeof(double))};
-  to.coord = new_numbers(out, 0, rows.n, (size_t)q);
-  to.noise = new_numbers(out, 1, rows.n, packed_size(q));
-  to.precision = new_numbers(out, 2, (size_t)q, (size_t)q);
+  to.coord = put_matrix(out, "coord", rows.n, (size_t)q);
+  to.noise = put_matrix(out, "noise", rows.n, packed_size(q));
+  to.precision = put_matrix(out, "precision", (size_t)q, (size_t)q);
   row_noise_project(&m, &rows, REAL(span), q, &to);
   UNPROTECT(1);
   return out;
@@ -226,10 +226,10 @@ SEXP row_noise_posterior(SEXP y, SEXP noise, SEXP common, SEXP score, SEXP dscor
   noisy_rows r = noisy_rows_from(y, noise, common, score, dscore);
   const char *fields[] = {"latents", "variance", "floored", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  double *mean = new_numbers(out, 0, r.n, (size_t)r.d),
-         *variance = new_numbers(out, 1, r.n, (size_t)r.d);
+  double *mean = put_matrix(out, "latents", r.n, (size_t)r.d),
+         *variance = put_matrix(out, "variance", r.n, (size_t)r.d);
   size_t floored = row_noise_moments(&r, Rf_asReal(eta), mean, variance);
-  SET_VECTOR_ELT(out, 2, Rf_ScalarReal((double)floored));
+  put_number(out, "floored", (double)floored);
   UNPROTECT(1);
   return out;
 }

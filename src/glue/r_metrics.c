@@ -25,12 +25,12 @@ SEXP row_errors(SEXP estimate, SEXP truth, SEXP env, SEXP n_domains) {
   const char *fields[] = {"ratio", "error", "norm", "count", "zero_row", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   for (int k = 0; k < 4; k++)
-    SET_VECTOR_ELT(out, k, zeros(m));
+    put(out, fields[k], zeros(m));
   const size_t zero_row =
       metrics_row_errors(REAL(estimate), REAL(truth), (size_t)n, Rf_ncols(estimate), INTEGER(env),
-                         REAL(VECTOR_ELT(out, 0)), REAL(VECTOR_ELT(out, 1)),
-                         REAL(VECTOR_ELT(out, 2)), REAL(VECTOR_ELT(out, 3)));
-  SET_VECTOR_ELT(out, 4, Rf_ScalarReal((double)zero_row));
+                         REAL(list_element(out, "ratio")), REAL(list_element(out, "error")),
+                         REAL(list_element(out, "norm")), REAL(list_element(out, "count")));
+  put_number(out, "zero_row", (double)zero_row);
   UNPROTECT(1);
   return out;
 }

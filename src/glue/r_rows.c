@@ -96,9 +96,9 @@ SEXP reduce_matrix(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset, SEXP t
                         .threads = threads_usable(Rf_asInteger(threads))};
   const char *fields[] = {"coordinates", "square", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  double *coordinates = new_numbers(out, 0, rows.n, (size_t)k);
-  SET_VECTOR_ELT(out, 1, Rf_allocVector(REALSXP, m));
-  reduce_rows(&rows, m, REAL(v), k, REAL(offset), coordinates, REAL(VECTOR_ELT(out, 1)),
+  double *coordinates = put_matrix(out, "coordinates", rows.n, (size_t)k);
+  put(out, "square", Rf_allocVector(REALSXP, m));
+  reduce_rows(&rows, m, REAL(v), k, REAL(offset), coordinates, REAL(list_element(out, "square")),
               (double *)r_allocator(reduce_scratch(&rows, m), sizeof(double)));
   UNPROTECT(1);
   return out;

@@ -204,7 +204,7 @@ static saem_state saem_from(SEXP x, const latent_sample *rows, mechanisms *mech,
   s.chain.projected = (double *)r_allocator(rows->n * d, sizeof(double));
   s.trace = put_matrix(out, "trace", (size_t)(s.set.burn_in + s.set.iterations),
                        SAEM_VARIANCES + (size_t)graph_cells(&mech->graph));
-  name_columns(list_element(out, "trace"), saem_columns, SAEM_VARIANCES);
+  name_columns(list_element(out, "trace"), saem_columns, SAEM_VARIANCES, "variance");
   return s;
 }
 
@@ -240,7 +240,7 @@ SEXP saem_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP ini
   if (status == STATUS_OK)
     status = saem_finish(&s);
 
-  put_int(out, "status", status);
+  put_status(out, status);
   put_number(out, "sigma2", s.model->noise.value);
   put_int(out, "burn_in", s.at.burnt_in);
   put(out, "settled", Rf_ScalarLogical(s.at.settled));
@@ -305,12 +305,12 @@ SEXP latent_draws(SEXP projected, SEXP latents, SEXP env, SEXP targets, SEXP par
                            .probs = REAL(probs),
                            .poll = poll_user,
                            .projected = REAL(projected)};
-  post.mean = new_numbers(out, 0, n, d);
-  post.sd = new_numbers(out, 1, n, d);
-  post.quantile = new_numbers(out, 2, n, d * (size_t)post.n_probs);
-  post.kept = new_numbers(out, 3, n, d * (size_t)post.keep);
-  post.error = new_numbers(out, 4, d, 1);
-  post.z = own_copy(out, 5, latents);
+  post.mean = put_matrix(out, "latents", n, d);
+  post.sd = put_matrix(out, "latents_sd", n, d);
+  post.quantile = put_matrix(out, "quantiles", n, d * (size_t)post.n_probs);
+  post.kept = put_matrix(out, "draws", n, d * (size_t)post.keep);
+  post.error = put_matrix(out, "error", d, 1);
+  post.z = put_copy(out, "chains", latents);
   posterior_draws(&sampler, &post, r_allocator);
   UNPROTECT(2);
   return out;

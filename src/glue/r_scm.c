@@ -116,12 +116,12 @@ SEXP bayes_latents(SEXP y, SEXP env, SEXP targets, SEXP scm, SEXP sigma2, SEXP c
 
   const char *fields[] = {"latents", "latents_sd", "ess", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, (int)n, d));
-  SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, (int)n, d));
-  SET_VECTOR_ELT(out, 2, Rf_allocVector(REALSXP, (R_xlen_t)n));
-  const struct scm_posterior posterior = {.mean = REAL(VECTOR_ELT(out, 0)),
-                                          .sd = REAL(VECTOR_ELT(out, 1)),
-                                          .ess = REAL(VECTOR_ELT(out, 2))};
+  put(out, "latents", Rf_allocMatrix(REALSXP, (int)n, d));
+  put(out, "latents_sd", Rf_allocMatrix(REALSXP, (int)n, d));
+  put(out, "ess", Rf_allocVector(REALSXP, (R_xlen_t)n));
+  const struct scm_posterior posterior = {.mean = REAL(list_element(out, "latents")),
+                                          .sd = REAL(list_element(out, "latents_sd")),
+                                          .ess = REAL(list_element(out, "ess"))};
   double *work = (double *)R_alloc((size_t)n_threads * scm_work_size(&spec, s), sizeof(double));
   const size_t tile = scm_tile_rows(&spec, s) * (size_t)n_threads;
   size_t block = POINTS_BETWEEN_INTERRUPTS / (s * (size_t)d);
@@ -205,9 +205,9 @@ SEXP bayes_chains(SEXP projected, SEXP start, SEXP env, SEXP targets, SEXP scm, 
                             .seed = (uint64_t)list_number(settings, "seed")};
   causal_prior_drivers(&sampler.prior, rows.targets, rows.n_domains, driver);
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SET_VECTOR_ELT(out, 0, Rf_allocMatrix(REALSXP, (int)n, (int)d));
-  SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, (int)n, (int)d));
-  SET_VECTOR_ELT(out, 2, Rf_allocVector(REALSXP, (R_xlen_t)d));
+  put(out, "latents", Rf_allocMatrix(REALSXP, (int)n, (int)d));
+  put(out, "latents_sd", Rf_allocMatrix(REALSXP, (int)n, (int)d));
+  put(out, "error", Rf_allocVector(REALSXP, (R_xlen_t)d));
   latent_posterior post = {.warm_up = list_int(settings, "warm_up"),
                            .draws = list_int(settings, "draws"),
                            .stream = (uint32_t)rounds,
@@ -215,9 +215,9 @@ SEXP bayes_chains(SEXP projected, SEXP start, SEXP env, SEXP targets, SEXP scm, 
                            .poll = poll_user,
                            .projected = REAL(projected),
                            .z = (double *)R_alloc(n * d, sizeof(double)),
-                           .mean = REAL(VECTOR_ELT(out, 0)),
-                           .sd = REAL(VECTOR_ELT(out, 1)),
-                           .error = REAL(VECTOR_ELT(out, 2))};
+                           .mean = REAL(list_element(out, "latents")),
+                           .sd = REAL(list_element(out, "latents_sd")),
+                           .error = REAL(list_element(out, "error"))};
   memcpy(post.z, REAL(start), n * d * sizeof(double));
   posterior_tune(&sampler, &post, rounds, walk_scale, r_allocator);
   posterior_draws(&sampler, &post, r_allocator);

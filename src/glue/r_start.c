@@ -19,11 +19,11 @@ SEXP domain_moments(SEXP y, SEXP env, SEXP n_domains) {
     Rf_error("internal error: y and env have different numbers of rows");
   const char *fields[] = {"n", "mean", "second", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SET_VECTOR_ELT(out, 0, Rf_allocVector(REALSXP, m));
-  SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, (int)d, m));
-  SET_VECTOR_ELT(out, 2, Rf_alloc3DArray(REALSXP, (int)d, (int)d, m));
-  second_moments_by_domain(REAL(y), n, (int)d, INTEGER(env), m, REAL(VECTOR_ELT(out, 0)),
-                           REAL(VECTOR_ELT(out, 1)), REAL(VECTOR_ELT(out, 2)));
+  put(out, "n", Rf_allocVector(REALSXP, m));
+  put(out, "mean", Rf_allocMatrix(REALSXP, (int)d, m));
+  put(out, "second", Rf_alloc3DArray(REALSXP, (int)d, (int)d, m));
+  second_moments_by_domain(REAL(y), n, (int)d, INTEGER(env), m, REAL(list_element(out, "n")),
+                           REAL(list_element(out, "mean")), REAL(list_element(out, "second")));
   UNPROTECT(1);
   return out;
 }
@@ -67,18 +67,19 @@ SEXP rotation_starts(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEX
   rotation_work w = rotation_work_new(&p, r_allocator);
   double *normals = (double *)R_alloc(square, sizeof(double));
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SET_VECTOR_ELT(out, 0, Rf_alloc3DArray(REALSXP, d, d, n_starts));
-  SET_VECTOR_ELT(out, 1, Rf_allocVector(REALSXP, n_starts));
-  SET_VECTOR_ELT(out, 2, Rf_alloc3DArray(REALSXP, d, d, n_starts));
+  put(out, "rotation", Rf_alloc3DArray(REALSXP, d, d, n_starts));
+  put(out, "objective", Rf_allocVector(REALSXP, n_starts));
+  put(out, "rise", Rf_alloc3DArray(REALSXP, d, d, n_starts));
   for (int s = 0; s < n_starts; s++) {
-    double *r = REAL(VECTOR_ELT(out, 0)) + (size_t)s * square;
+    double *r = REAL(list_element(out, "rotation")) + (size_t)s * square;
     memset(r, 0, square * sizeof(double));
     for (int j = 0; s == 0 && j < d; j++)
       r[j + j * d] = 1;
     if (s > 0)
       rotation_random(r, d, (uint64_t)Rf_asReal(seed), (uint32_t)s, normals);
-    REAL(VECTOR_ELT(out, 1))[s] = rotation_descend(&p, &w, r, 1e-10, 200, poll_user);
-    rotation_rises(&p, &w, r, Rf_asReal(turn), REAL(VECTOR_ELT(out, 2)) + (size_t)s * square);
+    REAL(list_element(out, "objective"))[s] = rotation_descend(&p, &w, r, 1e-10, 200, poll_user);
+    rotation_rises(&p, &w, r, Rf_asReal(turn),
+                   REAL(list_element(out, "rise")) + (size_t)s * square);
     step_done();
   }
   UNPROTECT(1);
@@ -94,12 +95,13 @@ SEXP rotation_at(SEXP cov, SEXP weight, SEXP coord, SEXP variance_floor, SEXP ro
   size_t square = (size_t)p.d * (size_t)p.d;
   rotation_work w = rotation_work_new(&p, r_allocator);
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SET_VECTOR_ELT(out, 0, Rf_allocVector(REALSXP, k));
-  SET_VECTOR_ELT(out, 1, Rf_alloc3DArray(REALSXP, p.d, p.d, k));
+  put(out, "objective", Rf_allocVector(REALSXP, k));
+  put(out, "rise", Rf_alloc3DArray(REALSXP, p.d, p.d, k));
   for (int s = 0; s < k; s++) {
     const double *r = REAL(rotations) + (size_t)s * square;
-    REAL(VECTOR_ELT(out, 0))[s] = rotation_objective(&p, &w, r);
-    rotation_rises(&p, &w, r, Rf_asReal(turn), REAL(VECTOR_ELT(out, 1)) + (size_t)s * square);
+    REAL(list_element(out, "objective"))[s] = rotation_objective(&p, &w, r);
+    rotation_rises(&p, &w, r, Rf_asReal(turn),
+                   REAL(list_element(out, "rise")) + (size_t)s * square);
   }
   UNPROTECT(1);
   return out;
@@ -130,18 +132,19 @@ SEXP unmixing_starts(SEXP cov, SEXP weight, SEXP coord, SEXP noise, SEXP varianc
   int n_starts = Rf_asInteger(starts);
   double *normals = (double *)R_alloc(square, sizeof(double));
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SET_VECTOR_ELT(out, 0, Rf_alloc3DArray(REALSXP, p.d, p.d, n_starts));
-  SET_VECTOR_ELT(out, 1, Rf_allocVector(REALSXP, n_starts));
-  SET_VECTOR_ELT(out, 2, Rf_allocVector(LGLSXP, n_starts));
+  put(out, "directions", Rf_alloc3DArray(REALSXP, p.d, p.d, n_starts));
+  put(out, "objective", Rf_allocVector(REALSXP, n_starts));
+  put(out, "converged", Rf_allocVector(LGLSXP, n_starts));
   for (int s = 0; s < n_starts; s++) {
-    double *directions = REAL(VECTOR_ELT(out, 0)) + (size_t)s * square;
+    double *directions = REAL(list_element(out, "directions")) + (size_t)s * square;
     if (s == 0)
       memcpy(directions, REAL(first), square * sizeof(double));
     else
       rotation_random(directions, p.d, (uint64_t)Rf_asReal(seed), (uint32_t)s, normals);
     const void *before = vmaxget(); /* BFGS takes its work space from R_alloc */
-    REAL(VECTOR_ELT(out, 1))
-    [s] = unmixing_descend(&w, directions, 1000, 1e-12, LOGICAL(VECTOR_ELT(out, 2)) + s);
+    REAL(list_element(out, "objective"))
+    [s] =
+        unmixing_descend(&w, directions, 1000, 1e-12, LOGICAL(list_element(out, "converged")) + s);
     vmaxset(before);
     step_done();
   }
@@ -157,9 +160,9 @@ SEXP unmixing_value(SEXP cov, SEXP weight, SEXP coord, SEXP noise, SEXP variance
   unmixing_problem p = unmixing_from(cov, weight, coord, noise, variance_floor);
   unmixing_work w = unmixing_work_new(&p, r_allocator);
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SET_VECTOR_ELT(out, 1, Rf_allocMatrix(REALSXP, p.d, p.d));
-  double value = unmixing_objective(&w, REAL(directions), REAL(VECTOR_ELT(out, 1)));
-  SET_VECTOR_ELT(out, 0, Rf_ScalarReal(value));
+  put(out, "gradient", Rf_allocMatrix(REALSXP, p.d, p.d));
+  double value = unmixing_objective(&w, REAL(directions), REAL(list_element(out, "gradient")));
+  put_number(out, "objective", value);
   UNPROTECT(1);
   return out;
 }
@@ -214,8 +217,8 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
   f.isotropic = noise_from(settings, rotation, &f);
   f.work = (double *)r_allocator(d * f.node_size, sizeof(double));
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  SET_VECTOR_ELT(out, 0, Rf_duplicate(rotation));
-  double *r = REAL(VECTOR_ELT(out, 0));
+  put(out, "rotation", Rf_duplicate(rotation));
+  double *r = REAL(list_element(out, "rotation"));
   const double one = 1, zero = 0;
   int rows = (int)n;
   F77_CALL(dgemm)
@@ -223,14 +226,14 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
   double value = refine_rotation(&f, r, list_number(settings, "width"), 1e-7,
                                  list_int(settings, "first_sweep"),
                                  list_int(settings, "max_sweeps"), poll_user);
-  SET_VECTOR_ELT(out, 1, Rf_ScalarReal(value));
+  put_number(out, "objective", value);
   refine_count all = {0, 0};
   for (size_t j = 0; j < d; j++) {
     all.fitted += f.count[j].fitted;
     all.indefinite += f.count[j].indefinite;
   }
-  SET_VECTOR_ELT(out, 2, Rf_ScalarInteger(all.indefinite));
-  SET_VECTOR_ELT(out, 3, Rf_ScalarInteger(all.fitted));
+  put_int(out, "indefinite", all.indefinite);
+  put_int(out, "fitted", all.fitted);
   UNPROTECT(1);
   return out;
 }

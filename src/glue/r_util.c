@@ -74,26 +74,16 @@ int list_named(SEXP list, const char *name, const char *const *choices) {
   return -1;
 }
 
-double *new_numbers(SEXP list, int at, size_t rows, size_t cols) {
-  SET_VECTOR_ELT(list, at, Rf_allocMatrix(REALSXP, (int)rows, (int)cols));
-  double *v = REAL(VECTOR_ELT(list, at));
-  memset(v, 0, rows * cols * sizeof(double));
-  return v;
-}
-
-double *own_copy(SEXP list, int at, SEXP value) {
-  SET_VECTOR_ELT(list, at, Rf_duplicate(value));
-  return REAL(VECTOR_ELT(list, at));
-}
-
 void put(SEXP list, const char *name, SEXP value) {
+  PROTECT(value);
   SEXP names = Rf_getAttrib(list, R_NamesSymbol);
-  for (int i = 0; i < Rf_length(names); i++)
-    if (strcmp(CHAR(STRING_ELT(names, i)), name) == 0) {
-      SET_VECTOR_ELT(list, i, value);
-      return;
-    }
-  Rf_error("internal error: results have no element '%s'", name);
+  int at = 0;
+  while (at < Rf_length(names) && strcmp(CHAR(STRING_ELT(names, at)), name) != 0)
+    at++;
+  if (at == Rf_length(names))
+    Rf_error("internal error: results have no element '%s'", name);
+  SET_VECTOR_ELT(list, at, value);
+  UNPROTECT(1);
 }
 
 void put_number(SEXP list, const char *name, double value) {
@@ -102,6 +92,10 @@ void put_number(SEXP list, const char *name, double value) {
 
 void put_int(SEXP list, const char *name, int value) {
   put(list, name, Rf_ScalarInteger(value));
+}
+
+void put_status(SEXP list, int status) {
+  put(list, "status", Rf_mkString(workspace_status(status)));
 }
 
 double *put_matrix(SEXP list, const char *name, size_t rows, size_t cols) {
@@ -194,12 +188,12 @@ SEXP unit_weights(int n_domains) {
   return omega;
 }
 
-void name_columns(SEXP matrix, const char *const *names, int n) {
+void name_columns(SEXP matrix, const char *const *names, int n, const char *others) {
   SEXP both = PROTECT(Rf_allocVector(VECSXP, 2));
   SEXP columns = Rf_allocVector(STRSXP, Rf_ncols(matrix));
   SET_VECTOR_ELT(both, 1, columns);
-  for (int k = 0; k < n; k++)
-    SET_STRING_ELT(columns, k, Rf_mkChar(names[k]));
+  for (int k = 0; k < Rf_ncols(matrix); k++)
+    SET_STRING_ELT(columns, k, Rf_mkChar(k < n ? names[k] : others));
   Rf_setAttrib(matrix, R_DimNamesSymbol, both);
   UNPROTECT(1);
 }
@@ -358,5 +352,15 @@ SEXP floor_counts(double noise_floored, const measurement *m) {
   REAL(out)[0] = noise_floored;
   REAL(out)[1] = m->noise.floored;
   REAL(out)[2] = m->rank_deficient;
+  return out;
+}
+
+/* What the kernels have room for: coordinates of a tensor-product spline, and of a family. */
+SEXP core_limits(void) {
+  const char *names[] = {"coordinates", "family", ""};
+  SEXP out = PROTECT(Rf_mkNamed(INTSXP, names));
+  INTEGER(out)[0] = MAX_COORD;
+  INTEGER(out)[1] = MAX_FAMILY;
+  UNPROTECT(1);
   return out;
 }

@@ -30,15 +30,12 @@ int list_named(SEXP list, const char *name, const char *const *choices);
 /* Element `threads`, as many of them as may be used. */
 int list_threads(SEXP list);
 
-/* Element `at` of a list becomes a matrix of zeros, or a copy of a numeric value: its numbers. */
-double *new_numbers(SEXP list, int at, size_t rows, size_t cols);
-double *own_copy(SEXP list, int at, SEXP value);
-
 /* The same by name: a value, a number, an integer, a matrix of zeros, a copy of a numeric value.
  * The last two return their numbers. */
 void put(SEXP list, const char *name, SEXP value);
 void put_number(SEXP list, const char *name, double value);
 void put_int(SEXP list, const char *name, int value);
+void put_status(SEXP list, int status); /* "status" */
 double *put_matrix(SEXP list, const char *name, size_t rows, size_t cols);
 double *put_copy(SEXP list, const char *name, SEXP value);
 
@@ -64,8 +61,8 @@ void assert_codes(SEXP env, int n_domains);
 /* So many ones, for rows that all count alike. */
 SEXP unit_weights(int n_domains);
 
-/* Names of a matrix's first n columns; the others have none. */
-void name_columns(SEXP matrix, const char *const *names, int n);
+/* Names of a matrix's first n columns; all others have the same. */
+void name_columns(SEXP matrix, const char *const *names, int n, const char *others);
 
 /* Domains, targets and weights of n rows; y is set by the caller. */
 latent_sample sample_from(SEXP env, SEXP targets, SEXP omega);

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+const char *const cells_solver_names[N_SOLVERS] = {"auto", "cholesky", "cg", "none"};
+
 int cell_band_copies(const score_model *m, int cell) {
   size_t total = band_of(m->cell[cell].term, m->table.n_basis).total;
   return total <= SHARED_BAND ? m->shards.n_shards : 1;

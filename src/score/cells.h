@@ -14,7 +14,10 @@
 #include "rows.h"
 #include "terms.h"
 
-typedef enum { SOLVER_AUTO = 0, SOLVER_CHOLESKY = 1, SOLVER_CG = 2, SOLVER_NONE = 3 } solver_kind;
+typedef enum { SOLVER_AUTO, SOLVER_CHOLESKY, SOLVER_CG, SOLVER_NONE, N_SOLVERS } solver_kind;
+
+/* Their names. */
+extern const char *const cells_solver_names[N_SOLVERS];
 
 /* What tells one kind of score from another: score_class.h. */
 typedef struct score_class score_class;
