@@ -95,7 +95,7 @@ crl_boot <- function(fit, times = 200, cl = 1, seed = NULL, file = NULL, progres
 #' What a replicate has to know: rows, settings and where the fit is
 #' @noRd
 boot_task <- function(fit, seed, call = rlang::caller_env()) {
-  check_boot(fit, call)
+  check_complete(fit, "crl_boot", call)
   whole <- fit
   if (length(fit$data$constant) > 0L) fit <- without_constant(fit)
   direct <- refits_directly(fit)
@@ -103,7 +103,7 @@ boot_task <- function(fit, seed, call = rlang::caller_env()) {
   task <- list(
     way = boot_way(fit, direct), kind = fit_kind(fit), data = fit$data,
     measured = fit$measurement %||% given_measure(fit), measure = !is.null(fit$measurement),
-    mixing = unname(cbind(fit$mixing, fit$nuisance$mixing)), sigma2 = fit$sigma2,
+    mixing = unname(engine_mixing(fit)), sigma2 = fit$sigma2,
     class = class(engine),
     engine = unclass(engine)[intersect(names(engine), CARRIED)],
     control = boot_control(fit, engine), learned = fit$learned, init = fit$init, seed = seed,
@@ -119,18 +119,6 @@ boot_task <- function(fit, seed, call = rlang::caller_env()) {
 #' @noRd
 causal_model_of <- function(fit, engine) {
   if (fit_kind(fit) == "f" && is.null(engine$prior)) causal_model(fit) else compact_model(engine, fit)
-}
-
-#' @noRd
-check_boot <- function(fit, call) {
-  check_complete(fit, "crl_boot", call)
-  correlated <- fit$control$mixing == "psd"
-  if (correlated && identical(fit$measurement$noise, "by_feature")) {
-    abort_input(c("{.fn crl_boot} cannot fit this model again.",
-                  "x" = "Columns of A are correlated ({.code mixing = \"psd\"}), and noise is unequal.",
-                  "i" = "Fit with {.code mixing = \"orthonormal\"} or {.code noise = \"equal\"}."),
-                "method", call = call)
-  }
 }
 
 #' Fits of which A is updated in all of x, or whose features are too few to tell a space
@@ -210,10 +198,7 @@ refit <- function(task, rows, call = NULL) {
   if (task$way == "direct") {
     return(refit_directly(task, data, rows, call))
   }
-  measured <- if (task$way == "held") task$measured else {
-    measure(data, !is.null(task$measured$center), task$measured$noise, task$measured$nuisance,
-            task$control$threads, call)
-  }
+  measured <- if (task$way == "held") task$measured else measured_again(task, data, call)
   inner <- reduced_data(data, measured)
   start <- carried_start(task, inner, measured, rows)
   if (task$way == "search") {
@@ -225,7 +210,19 @@ refit <- function(task, rows, call = NULL) {
   if (task$way == "search" && task$kind == "f" || task$kind != "linear") {
     engine$control$mixing <- control$mixing
   }
-  list(engine = engine, fit = lifted(engine, data, measured))
+  fit <- lifted(engine, data, measured)
+  list(engine = inner_fit(fit), fit = fit)
+}
+
+#' The same measurement model of other rows
+#' @noRd
+measured_again <- function(task, data, call) {
+  model <- task$measured
+  if (!is.null(model$domains)) {
+    settings <- list(center = !is.null(model$center), noise = model$noise, nuisance = model$nuisance)
+    return(measure_domains(data, settings, task$control, call))
+  }
+  measure(data, !is.null(model$center), model$noise, model$nuisance, task$control$threads, call)
 }
 
 #' The fit in the coordinates of other rows: what an engine goes on from
@@ -244,6 +241,9 @@ carried_start <- function(task, inner, measured, rows) {
   start$sigma2 <- inner$space$sigma2
   start$chains <- start$chains[rows, , drop = FALSE]
   start$data <- inner
+  if (task$way == "saem" && task$control$mixing == "psd") { # SAEM has columns of length 1 here
+    start <- rescaled_latents(start, sqrt(colSums(start$mixing^2)))
+  }
   structure(start, class = task$class)
 }
 

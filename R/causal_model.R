@@ -31,7 +31,7 @@ compact_model <- function(engine, fit) {
     control = engine$control[c("intervention", "prior")],
     prior = replace(engine$prior, c("lambda", "df"), NULL),
     latent_noise_var = engine$latent_noise_var,
-    mixing = cbind(fit$mixing, fit$nuisance$mixing), center = fit$center,
+    mixing = engine_mixing(fit), center = fit$center,
     noise_var = unname(noise), kept = fit$data$d,
     names = fit$data$feature_names %||% as.character(seq_len(fit$data$p)),
     shifts = fit_shifts(fit)$shift
@@ -55,8 +55,14 @@ companion_fit <- function(fit, call = rlang::caller_env()) {
 fit_coordinates <- function(fit) {
   measured <- fit$measurement %||% given_measure(fit)
   data <- fit$inner$data %||% reduced_data(fit$data, measured)
-  all <- unname(cbind(fit$mixing, fit$nuisance$mixing))
+  all <- unname(engine_mixing(fit))
   list(data = data, mixing = data$space$whiten %*% crossprod(measured$span, all))
+}
+
+#' Columns of A and of the nuisance factors that are latents to the engine
+#' @noRd
+engine_mixing <- function(fit) {
+  cbind(fit$mixing, if (inner_nuisance(fit$measurement) > 0L) fit$nuisance$mixing)
 }
 
 #' @noRd

@@ -116,6 +116,11 @@ shared_parts <- function(s) {
     doubts = of("list", null = TRUE),
     sampling = of("table", null = TRUE),
     "sampling$iterations" = of("number", null = TRUE),
+    columns = of("list", null = TRUE),
+    "columns$loglik" = of("number", 1, null = TRUE),
+    "columns$bic" = of("number", 1, null = TRUE),
+    "columns$cosine" = of("number", 1, null = TRUE),
+    "columns$correlated" = of("flag", 1, null = TRUE),
     elapsed = of("number", 1)
   )
 }

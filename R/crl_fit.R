@@ -54,7 +54,8 @@ print.crl_fit <- function(x, digits = 3L, ...) {
   x <- check_fit(x, "x")
   print_head(list(method = x$method, size = fit_size(x), explained = explained_variance(x),
                   sigma2 = x$sigma2), digits)
-  write_lines(c(describe_measurement(x), describe_verdict(x), describe_start_error(x)))
+  write_lines(c(describe_measurement(x), describe_columns(x, short = TRUE), describe_verdict(x),
+                describe_start_error(x)))
   print_shifts(fit_shifts(x))
   print_notes(c(doubt_notes(x), fit_notes(x)), most = 3L)
   invisible(x)
@@ -215,7 +216,7 @@ describe_model <- function(fit) {
     start <- paste0(start, " (", describe_search(fit$optima), describe_sampling(fit), ")")
   }
   held <- isFALSE(fit$learned[["mixing"]]) && fit$control$mixing != "fixed"
-  c(describe_engine(fit), describe_measurement(fit),
+  c(describe_engine(fit), describe_measurement(fit), describe_columns(fit),
     paste0("Mixing: ", fit$control$mixing, if (held) " (held)", ", start: ", start),
     describe_start_error(fit))
 }

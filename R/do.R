@@ -66,7 +66,7 @@ simulate_domain <- function(object, targets = NULL, n, do = NULL, ...) {
 domain_features <- function(model, z, object) {
   kept <- seq_len(model$kept)
   mix(z[, kept, drop = FALSE], object,
-      if (!is.null(object$nuisance)) z[, -kept, drop = FALSE])
+      drawn_nuisance(object, z))
 }
 
 # Input -------------------------------------------------------------------------------------------
@@ -441,4 +441,17 @@ autoplot.crl_effects <- function(object, most = 20, ...) {
 #' @export
 plot.crl_effects <- function(x, ...) {
   print_plot(autoplot(x, ...))
+}
+
+#' Nuisance factors of drawn rows: those drawn with the latents, or, where they count as noise,
+#' standard normal ones
+#' @noRd
+drawn_nuisance <- function(object, z) {
+  if (is.null(object$nuisance)) {
+    return(NULL)
+  }
+  if (inner_nuisance(object$measurement) > 0L) {
+    return(z[, -seq_len(object$data$d), drop = FALSE])
+  }
+  matrix(stats::rnorm(nrow(z) * object$measurement$nuisance), nrow(z))
 }

@@ -92,6 +92,9 @@ nuisance_variance <- function(fit) {
   if (is.null(fit$nuisance)) {
     return(0)
   }
+  if (inner_nuisance(fit$measurement) == 0L) {
+    return(sum(fit$nuisance$mixing^2))
+  }
   sds <- fit$inner$latents_sd[, -seq_len(fit$data$d), drop = FALSE]
   variances <- apply(fit$nuisance$scores, 2L, stats::var) + colMeans(sds^2)
   sum(colSums(fit$nuisance$mixing^2) * variances)

@@ -26,6 +26,7 @@
 #     cell_constant()       what does not depend on parents
 #     acts_on()             do parents act on this (node, state)?
 #     turned()              the same for latents with other signs
+#     rescaled()            the same for latents in other units
 #
 # A (node, state) has the number 2 node - 1 + state among cells.
 
@@ -137,3 +138,7 @@ acts_on <- function(prior, cell) UseMethod("acts_on")
 #' @param sign 1 or -1 for each latent.
 #' @noRd
 turned <- function(prior, parents, sign) UseMethod("turned")
+
+#' @param by What each latent is multiplied by.
+#' @noRd
+rescaled <- function(prior, by) UseMethod("rescaled")

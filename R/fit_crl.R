@@ -398,6 +398,7 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
   }
   init <- init %||% default_init(control)
   plan <- plan_f(control, data, init)
+  data <- asking_columns(data, control)
   measured <- measurement_of(data, init, plan, plan$update_mixing, error_call)
   fit <- if (is.null(measured)) {
     fit_rows(data, init, plan, call, error_call)
@@ -414,6 +415,8 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
 #' @noRd
 fit_rows <- function(data, init, plan, call, error_call) {
   started <- proc.time()[["elapsed"]]
+  structure <- resolved_structure(data, init, plan, error_call)
+  plan <- structure$settings
   check_engine_range(plan$range, data$d, error_call)
   check_sign_names(plan, data, error_call)
   check_memory(data, plan, error_call)
@@ -425,6 +428,7 @@ fit_rows <- function(data, init, plan, call, error_call) {
   learned <- c(mixing = plan$update_mixing, sigma2 = sigma2)
   fit <- run_em(data, start, plan, learned, error_call)
   fit$start <- reusable_start(init)
+  fit$columns <- structure$columns
   fit$call <- call
   fit$elapsed <- proc.time()[["elapsed"]] - started
   fit

@@ -24,11 +24,11 @@ fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_e
     return(fit_varying(fit_g, data, init, control, call, error_call))
   }
   engine <- function(...) run_engine(control$prior, ...)
+  data <- asking_columns(data, control)
   measured <- measurement_of(data, init, control, FALSE, error_call)
   fit <- if (is.null(measured)) {
     engine(data, init, control, call, error_call)
   } else {
-    check_whitened_columns(measured, control, error_call)
     fit_measured(engine, data, measured, init %||% default_init(control), control, call, error_call)
   }
   decided <- !is.list(init) && has_measurement(control$prior)
@@ -41,7 +41,8 @@ fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_e
 fit_g_rows <- function(data, init, control, call, error_call) {
   started <- proc.time()[["elapsed"]]
   init <- init %||% default_init(control)
-  plan <- plan_g(control, init)
+  structure <- resolved_structure(data, init, control, error_call)
+  plan <- plan_g(structure$settings, init)
   check_sign_names(plan, data, error_call)
   check_g_memory(data, plan, error_call)
   start <- starting_values(init, data, plan, error_call)
@@ -54,6 +55,7 @@ fit_g_rows <- function(data, init, control, call, error_call) {
   })
   fit <- g_results(run_chains(begin, model, data, plan, error_call), model, data, plan)
   fit$start <- reusable_start(init)
+  fit$columns <- structure$columns
   fit$call <- call
   fit$elapsed <- proc.time()[["elapsed"]] - started
   fit

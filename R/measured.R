@@ -47,6 +47,8 @@ measurement_of <- function(data, init, control, updates, call) {
   }
   measured <- if (is.list(init)) {
     measure_given(data, init, settings, control$threads, call)
+  } else if (needs_domains(data, settings, control)) {
+    measure_domains(data, settings, control, call)
   } else {
     measure(data, settings$center, settings$noise, settings$nuisance, control$threads, call)
   }
@@ -71,18 +73,6 @@ tell_measurement <- function(measured, settings) {
   if (length(chosen) > 0L) {
     cli::cli_inform(c("i" = "Fitted beside the latents: {chosen}."),
                     class = "ebcrl_message_measurement")
-  }
-}
-
-#' Columns of length 1 are so in the coordinates that SAEM and the Gaussian EM see, not in x, where
-#' these have been whitened: refused, lest latents have another scale than they are said to have
-#' @noRd
-check_whitened_columns <- function(measured, control, call) {
-  if (control$mixing == "psd" && measured$noise == "by_feature") {
-    abort_input(c("{.code method = \"g\"} with {.code mixing = \"psd\"} needs equal noise.",
-                  "x" = "The noise variances of the features differ.",
-                  "i" = paste("Use {.code method = \"f\"}, or suppose equal noise by",
-                              "{.code noise = \"equal\"}.")), "control", call = call)
   }
 }
 
@@ -170,12 +160,19 @@ reduced_data <- function(data, measured, call = rlang::caller_env()) {
   c2 <- mean(spectrum$values)
   space <- list(noise = measured$span_noise, whiten = sqrt(c2) * power(-1 / 2), sigma2 = c2,
                 lift = measured$span %*% power(1 / 2) / sqrt(c2),
-                reduce = (measured$span / measured$noise_var) %*% power(1 / 2) * sqrt(c2),
+                reduce = noise_precision_times(measured$span, measured$noise_var,
+                                               measured$folded) %*% power(1 / 2) * sqrt(c2),
                 model = list(span = measured$span, psi = measured$noise_var,
                              mean = measured$center))
+  space$nuisance <- inner_nuisance(measured)
+  if (!is.null(measured$mixing)) { # A is known already
+    space$found <- space$whiten %*% crossprod(measured$span, measured$mixing)
+    space$loglik <- measured$domains$loglik
+    space["columns"] <- list(measured$columns)
+  }
   space$shift <- rep(0, ncol(space$whiten))
   space$offset <- drop(crossprod(space$reduce, measured$center %||% rep(0, data$p)))
-  inner <- with_nuisance(data, measured$nuisance)
+  inner <- with_nuisance(data, inner_nuisance(measured))
   rows <- if (data$missing > 0) missing_coordinates(data$x, space$model, call)
   inner[c("missing", "lacking")] <- list(0, NULL)
   inner$row_noise <- rows$noise
@@ -289,11 +286,22 @@ fit_measured <- function(engine, data, measured, init, control, call, error_call
   fit
 }
 
+#' Lengths in x of the columns of A that have length 1 in the whitened coordinates of a g fit; NULL
+#' where columns are not scaled
+#' @noRd
+whitened_lengths <- function(fit) {
+  if (inherits(fit, "crl_fit_g") && fit$control$mixing == "psd") {
+    unname(sqrt(colSums(lifted_matrix(fit$mixing, fit$data)^2)))
+  }
+}
+
 #' A fit of the coordinates as one of x
 #' @noRd
 lifted <- function(fit, data, measured) {
   inner <- fit$data
   kept <- seq_len(data$d)
+  lengths <- whitened_lengths(fit)
+  if (!is.null(lengths)) fit <- rescaled_latents(fit, lengths)
   dimnames(fit$mixing) <- list(NULL, inner$latent_names)
   mixing <- lifted_matrix(fit$mixing, inner)
   dimnames(mixing) <- list(data$feature_names, inner$latent_names)
@@ -320,9 +328,14 @@ lifted <- function(fit, data, measured) {
   if (!is.null(fit$quantiles)) {
     fit$quantiles <- fit$quantiles[, kept, , drop = FALSE]
   }
-  if (measured$nuisance > 0L) {
+  if (inner_nuisance(measured) > 0L) {
     fit$nuisance <- list(mixing = mixing[, -kept, drop = FALSE],
                          scores = fit$inner$latents[, -kept, drop = FALSE])
+  } else if (measured$nuisance > 0L) {
+    fit$nuisance <- list(mixing = `dimnames<-`(measured$folded, list(
+      data$feature_names, nuisance_names(measured$nuisance)
+    )))
+    fit$nuisance$scores <- folded_scores(data$x, fit$latents, fit)
   }
   if (!is.null(measured$told)) {
     cos2 <- direction_cos2(measured$told, crossprod(measured$span, mixing[, kept, drop = FALSE]))
@@ -365,7 +378,7 @@ engine_rows <- function(fit, x, call = rlang::caller_env()) {
 #' Targets with those of nuisance factors, which nothing targets
 #' @noRd
 with_nuisance_targets <- function(targets, fit) {
-  many <- fit$measurement$nuisance %||% 0L
+  many <- inner_nuisance(fit$measurement)
   cbind(unclass(targets), matrix(0L, nrow(targets), many,
                                  dimnames = list(NULL, nuisance_names(many))))
 }
@@ -380,11 +393,31 @@ inner_design <- function(design, fit) {
   design
 }
 
-#' What an engine says on rows, without the nuisance factors, whose scores stand apart
+#' Nuisance factors among the latents that an engine sees: not those that count as noise
 #' @noRd
-outer_step <- function(step, fit) {
+inner_nuisance <- function(measured) {
+  if (is.null(measured$folded)) measured$nuisance %||% 0L else 0L
+}
+
+#' Posterior means of nuisance factors of variance 1 that count as noise: linear in the latents
+#' @noRd
+folded_scores <- function(x, latents, fit) {
+  loadings <- fit$nuisance$mixing
+  weighted <- loadings / fit$noise_var
+  weighted[fit$data$constant, ] <- 0
+  (x - mix(latents, fit)) %*% weighted %*%
+    solve(diag(ncol(loadings)) + crossprod(loadings, weighted))
+}
+
+#' What an engine says on rows, without the nuisance factors, whose scores stand apart
+#' @param x The rows (n x p).
+#' @noRd
+outer_step <- function(step, fit, x) {
   if (is.null(fit$nuisance)) {
     return(step)
+  }
+  if (inner_nuisance(fit$measurement) == 0L) {
+    return(c(step, list(nuisance = list(scores = folded_scores(x, step$latents, fit)))))
   }
   kept <- seq_len(fit$data$d)
   scores <- step$latents[, -kept, drop = FALSE]
@@ -402,8 +435,13 @@ nuisance_scores <- function(step) {
 #' Going on with the fit of the coordinates
 #' @noRd
 go_on_measured <- function(object, further, settings, call) {
-  fit <- at_own_noise(go_on(inner_fit(object), further, settings, call), call)
+  inner <- inner_fit(object)
+  if (!is.null(whitened_lengths(inner))) {
+    inner <- rescaled_latents(inner, unname(sqrt(colSums(inner$mixing^2)))) # to length 1 there
+  }
+  fit <- at_own_noise(go_on(inner, further, settings, call), call)
   fit <- lifted(fit, object$data, object$measurement)
-  fit[c("start", "call")] <- object[c("start", "call")]
+  kept <- c("start", "call", "columns")
+  fit[kept] <- object[kept]
   fit
 }

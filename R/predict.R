@@ -145,7 +145,7 @@ posterior_of_rows <- function(object, newdata, targets, env, covariates = NULL,
   check_seen_states(design$targets, object, call)
   step <- posterior_of(inner_fit(object), engine_rows(object, x, call),
                        inner_design(design, object), call)
-  c(outer_step(step, object), list(row_names = rownames(x)))
+  c(outer_step(step, object, x), list(row_names = rownames(x)))
 }
 
 #' @noRd
@@ -168,7 +168,8 @@ predict_training <- function(object, type, interval, level, boot = NULL) {
   }
   inner <- inner_fit(object)
   data <- inner$data
-  step <- outer_step(rows_posterior(inner, data$x, data$row_noise, data$env, data$targets), object)
+  step <- outer_step(rows_posterior(inner, data$x, data$row_noise, data$env, data$targets), object,
+                     object$data$x)
   pick_prediction(step, type, object, rownames(object$data$x))
 }
 

@@ -314,31 +314,24 @@ cut_families <- function(coord, state) {
 #' @noRd
 unmixing_start <- function(data, plan, call = rlang::caller_env()) {
   start <- start_space(data, call)
-  cells <- rotation_cells(data, start, plan$intervention == "perfect")
-  floor <- VARIANCE_FLOOR * start$sigma2
-  rotation <- best_rotation(cells, floor, plan)
-  d <- data$d
-  pooled <- matrix(matrix(cells$cov, d * d) %*% (cells$weight / sum(cells$weight)), d)
-  spectrum <- eigen(pooled, symmetric = TRUE)
-  root <- function(by) {
-    spectrum$vectors %*% (pmax(spectrum$values, floor)^by * t(spectrum$vectors))
+  if (!is.null(data$space$found)) {
+    return(found_start(start, data, plan, call))
   }
-  whiten <- root(-1 / 2)
-  cells$cov[] <- apply(cells$cov, 3L, function(cov) whiten %*% cov %*% whiten)
-  starts <- plan$start$starts
-  found <- with_spinner(plan$progress, "Start: search for the mixing", steps = starts, {
-    .Call(C_unmixing_starts, cells$cov, cells$weight, cells$coord,
-          whiten %*% (start$noise %||% diag(start$sigma2, d)) %*% whiten, VARIANCE_FLOOR,
-          root(1 / 2) %*% rotation, starts, plan$seed)
-  })
-  unit <- function(b) b / rep(sqrt(colSums(b^2)), each = d)
-  found$rotation <- array(apply(found$directions, 3L, function(w) {
-    unit(solve(t(w) %*% whiten))
-  }), dim(found$directions))
+  cells <- rotation_cells(data, start, plan$intervention == "perfect")
+  rotation <- best_rotation(cells, VARIANCE_FLOOR * start$sigma2, plan)
+  found <- unmixing_search(cells, start, rotation, plan$start$starts, plan)
+  mixed_start(start, found, data, plan, call)
+}
+
+#' A start from optima of correlated columns, the best of which draws move on
+#' @param found list: `rotation` (d x d x starts: B, A = UB), `objective`.
+#' @noRd
+mixed_start <- function(start, found, data, plan, call) {
+  d <- data$d
   optima <- distinct_optima(found)
   mixing <- matrix(found$rotation[, , optima$which[1L]], d)
   part <- principal_part(data, start)
-  if ("draws" %in% plan$stages && d > 1L) {
+  if ("draws" %in% plan$stages && d > 1L && any(data$dag != 0L)) {
     drawn <- sampled_mixing(mixing, part, start$sigma2, plan)
     start[names(drawn$counts)] <- drawn$counts
     mixing <- drawn$mixing
@@ -351,6 +344,49 @@ unmixing_start <- function(data, plan, call = rlang::caller_env()) {
   start$optima <- tibble::as_tibble(optima[c("objective", "starts", "distance", "refined", "risk",
                                              "mixing")])
   start
+}
+
+#' The start from the A that came with the space of the factors
+#' @noRd
+found_start <- function(start, data, plan, call) {
+  mixing <- unit_columns(solve(data$space$whiten, data$space$found))
+  found <- list(rotation = array(mixing, c(dim(mixing), 1L)), objective = -data$space$loglik)
+  mixed_start(start, found, data, plan, call)
+}
+
+#' @noRd
+unit_columns <- function(mixing) {
+  mixing / rep(sqrt(colSums(mixing^2)), each = nrow(mixing))
+}
+
+#' Unmixings for linear mechanisms, from a rotation and from random starts
+#'
+#' In coordinates in which the pooled covariance is the identity.
+#' @return list: `rotation` (d x d x starts), B of unit columns; `objective`; `begin`, that of the
+#'   rotation, all up to one constant
+#' @noRd
+unmixing_search <- function(cells, start, rotation, starts, plan) {
+  d <- nrow(rotation)
+  pooled <- matrix(matrix(cells$cov, d * d) %*% (cells$weight / sum(cells$weight)), d)
+  spectrum <- eigen(pooled, symmetric = TRUE)
+  root <- function(by) {
+    values <- pmax(spectrum$values, VARIANCE_FLOOR * start$sigma2)
+    spectrum$vectors %*% (values^by * t(spectrum$vectors))
+  }
+  whiten <- root(-1 / 2)
+  cells$cov[] <- apply(cells$cov, 3L, function(cov) whiten %*% cov %*% whiten)
+  noise <- whiten %*% (start$noise %||% diag(start$sigma2, d)) %*% whiten
+  first <- root(1 / 2) %*% rotation
+  found <- with_spinner(plan$progress, "Start: search for the mixing", steps = starts, {
+    .Call(C_unmixing_starts, cells$cov, cells$weight, cells$coord, noise, VARIANCE_FLOOR, first,
+          starts, plan$seed)
+  })
+  found$begin <- .Call(C_unmixing_value, cells$cov, cells$weight, cells$coord, noise,
+                       VARIANCE_FLOOR, first)$objective
+  found$rotation <- array(apply(found$directions, 3L, function(w) {
+    unit_columns(solve(t(w) %*% whiten))
+  }), dim(found$directions))
+  found
 }
 
 #' Rotations for linear mechanisms, from the principal axes and from random starts

@@ -89,7 +89,9 @@ go_on <- function(object, further, settings, call = rlang::caller_env()) {
   if (!is.null(object$inner)) {
     return(go_on_measured(object, further, settings, call))
   }
-  continue_fit(object, further, continued_control(object$control, settings, call), call)
+  fit <- continue_fit(object, further, continued_control(object$control, settings, call), call)
+  fit$columns <- object$columns
+  fit
 }
 
 #' @noRd

@@ -45,6 +45,7 @@ static const R_CallMethodDef call_entries[] = {
     CALLDEF(rotation_at, 6),
     CALLDEF(feature_moments, 4),
     CALLDEF(moment_matrix, 5),
+    CALLDEF(factor_domains_model, 5),
     CALLDEF(factor_fit_model, 8),
     CALLDEF(leading_moments, 7),
     CALLDEF(discover_profile, 5),

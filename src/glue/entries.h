@@ -73,6 +73,7 @@ SEXP loss_means(SEXP losses, SEXP env, SEXP weights, SEXP reference);
 /* r_measure.c: the measurement model */
 SEXP feature_moments(SEXP x, SEXP env, SEXP omega, SEXP threads);
 SEXP moment_matrix(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP threads);
+SEXP factor_domains_model(SEXP moments, SEXP targets, SEXP parents, SEXP start, SEXP settings);
 SEXP factor_fit_model(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP second, SEXP square, SEXP psi,
                       SEXP settings);
 SEXP leading_moments(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP second, SEXP scale,

@@ -638,7 +638,7 @@ wide <- withr::with_seed(1, matrix(round(stats::rnorm(60 * 6), 3), 60))
 
 bad_input(
   "measurement model: too few features for noise by feature" =
-    fit_crl(x[, 1:4], env, targets, dag, noise = "by_feature") ~ rank,
+    fit_crl(x[, 1:4], env, 0 * targets, dag, noise = "by_feature") ~ rank,
   "measurement model: too many nuisance factors" = fit_crl(x, env, targets, dag, nuisance = 3) ~ rank,
   "measurement model: A is updated" =
     fit_crl(wide, env, targets, dag, center = TRUE, control = crl_control(update_mixing = TRUE)) ~

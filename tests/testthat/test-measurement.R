@@ -487,10 +487,31 @@ test_that("the check plot shows noise where the model holds, and what is wrong w
   expect_error(autoplot(oracle_fit(square), "check"), class = "ebcrl_error_range")
 })
 
-test_that("general columns of g need equal noise", {
-  sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 100, p = 8,
+test_that("general columns of g have length 1 in x under unequal noise, whatever its units", {
+  sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 200, p = 8,
                                      noise_sd = seq(0.5, 3, length.out = 8)))
-  psd <- crl_control(mixing = "psd", seed = 1)
-  expect_error(fit_crl(sim, method = "g", noise = "by_feature", control = psd), "equal noise",
-               class = "ebcrl_error_control")
+  for (prior in c("linear", "spline")) {
+    psd <- crl_control(mixing = "psd", seed = 1, intervention = "perfect", prior = if (prior == "linear") prior_linear() else prior_spline(),
+                       saem = saem_control(burn_in = 20, iterations = 10, draws = 20), max_iter = 20)
+    fit_of <- function(sim) {
+      suppressMessages(fit_crl(sim, method = "g", noise = "by_feature", control = psd))
+    }
+    fit <- fit_of(sim)
+    expect_equal(unname(colSums(fit$mixing^2)), c(1, 1), tolerance = 1e-12)
+    # latents, their spread and the prior are in the units of these columns
+    y <- sweep(sim$x, 2L, fit$center %||% 0) / rep(fit$noise_var, each = nrow(sim$x))
+    posterior <- fit$latents
+    least_squares <- y %*% fit$mixing %*% solve(crossprod(fit$mixing, fit$mixing / fit$noise_var))
+    slope <- vapply(1:2, function(j) stats::cov(posterior[, j], least_squares[, j]) /
+                      stats::var(least_squares[, j]), 0)
+    expect_true(all(slope > 0.7 & slope < 1.05))
+    expect_equal(unname(fit$latent_noise_var["z1", ]),
+                 unname(vapply(0:1, function(s) {
+                   rows <- sim$targets[sim$env, 1L] == s
+                   stats::var(posterior[rows, 1L]) + mean(fit$latents_sd[rows, 1L]^2)
+                 }, 0)), tolerance = 0.15)
+    more <- if (prior == "linear") update(fit, max_iter = 5) else update(fit, iterations = 5)
+    expect_equal(unname(colSums(more$mixing^2)), c(1, 1), tolerance = 1e-12)
+    expect_lt(max(abs(more$latents - fit$latents)) / stats::sd(fit$latents), 0.5)
+  }
 })

@@ -1,0 +1,107 @@
+# What the data tell of the kind of A before the start is looked for: are its columns correlated?
+# By the likelihood of the linear-Gaussian model, which costs the same for any number of rows.
+
+# Columns count as correlated where BIC says so, a test at the level of that of means agrees (few
+# rows), and the largest cosine between two of them is beyond this. Lines through steep mechanisms gain by turning orthogonal columns, too, but by angles smaller
+# than that.
+CORRELATED_COSINE <- 0.35
+
+#' Data that know whether `mixing` is to be chosen: its "auto" is settled before x is reduced
+#' @noRd
+asking_columns <- function(data, control) {
+  if (!is.null(data$measure)) {
+    data$measure$columns <- control$mixing == "auto" && control$preset != "paper" &&
+      has_measurement(control$prior)
+  }
+  data
+}
+
+#' The settings with what "auto" stands for once x is reduced
+#' @param settings A control or a plan.
+#' @return list: `settings`; `columns`, see columns_test(), NULL where it was not asked for
+#' @noRd
+resolved_structure <- function(data, init, settings, call) {
+  asked <- isTRUE(data$measure$columns) && identical(init, "interventional") && data$d > 1L &&
+    is.null(data$row_noise)
+  test <- if (asked) columns_test(data, settings, call)
+  if (isTRUE(test$correlated)) {
+    settings <- with_correlated(settings)
+    tell_columns(test)
+  }
+  list(settings = settings, columns = test)
+}
+
+#' The settings of correlated columns; lambda is theirs unless another than the default was given
+#' @noRd
+with_correlated <- function(settings) {
+  settings$mixing <- "psd"
+  if (identical(settings$lambda, 5)) settings$lambda <- PSD_LAMBDA
+  if (!is.null(settings$stages)) settings$stages <- start_stages(settings)
+  settings
+}
+
+#' @noRd
+tell_columns <- function(test) {
+  cli::cli_inform(c("i" = paste(
+    "Columns of A are correlated (largest cosine {format(test$cosine, digits = 2)}): a general A",
+    "has {format(test$loglik, digits = 3)} more log-likelihood than orthogonal columns."
+  )), class = "ebcrl_message_columns")
+}
+
+#' What was chosen, in a line; NULL where nothing was
+#' @param short Only where columns are correlated, with fewer figures?
+#' @noRd
+describe_columns <- function(fit, short = FALSE) {
+  test <- fit$columns
+  if (is.null(test) || (short && !test$correlated)) {
+    return(NULL)
+  }
+  if (short) {
+    return(paste0("Columns of A are correlated, by the data: cosines up to ",
+                  format(test$cosine, digits = 2L), ", log-likelihood ", figures(test$loglik, 3L),
+                  " above that of orthogonal ones"))
+  }
+  paste0("Columns of A: ", if (test$correlated) "correlated" else "orthogonal",
+         " by the data (general ones: log-likelihood ", figures(test$loglik, 3L), " higher, BIC ",
+         if (test$bic > 0) "better" else "worse", " by ", figures(abs(test$bic), 3L),
+         ", largest cosine ", format(test$cosine, digits = 2L), ")")
+}
+
+#' General columns against orthogonal ones, by the likelihood of the linear-Gaussian model in the
+#' space of the factors; NULL where graph and targets do not tell a general A
+#'
+#' @return list: `loglik`, its gain; `bic`, twice that less its penalty; `cosine`, the largest
+#'   between two columns of the general A; `correlated`
+#' @noRd
+columns_test <- function(data, settings, call) {
+  if (!is.null(data$space$found)) {
+    return(data$space$columns)
+  }
+  perfect <- settings$intervention == "perfect"
+  if (NROW(shearable_pairs(data, perfect)) > 0L) {
+    return(NULL)
+  }
+  start <- start_space(data, call)
+  cells <- rotation_cells(data, start, perfect)
+  settings["seed"] <- settings$seed %||% 1L
+  rotation <- best_rotation(cells, VARIANCE_FLOOR * start$sigma2, settings)
+  general <- unmixing_search(cells, start, rotation, 1L, settings)
+  mixing <- matrix(general$rotation, data$d)
+  gain <- sum(cells$weight) / data$d * (general$begin - general$objective)
+  columns_evidence(gain, start$orthonormal %*% mixing, data, data$space$nuisance %||% 0L)
+}
+
+#' @param mixing General columns, of latents and then of nuisance factors, which in the search for a
+#'   rotation are orthogonal, too, but of whose cosines nothing hangs.
+#' @noRd
+columns_evidence <- function(loglik, mixing, data, nuisance = 0L) {
+  d <- ncol(mixing)
+  latents <- seq_len(d - nuisance)
+  cosine <- max(abs(crossprod(unit_columns(mixing[, latents, drop = FALSE])) -
+                      diag(length(latents))))
+  df <- d * (d - 1) / 2
+  bic <- 2 * loglik - df * log(data$n)
+  p_value <- stats::pchisq(2 * loglik, df, lower.tail = FALSE)
+  list(loglik = loglik, bic = bic, cosine = cosine,
+       correlated = bic > 0 && p_value < CENTER_LEVEL && cosine > CORRELATED_COSINE)
+}
