@@ -58,8 +58,7 @@ BOOT_CHUNK <- 10L
 #'   \item{seed, elapsed}{seed; seconds}
 #'   See [confint()][confint.crl_boot], `tidy()` and `autoplot()` for what is in it.
 #' @section Errors:
-#' `ebcrl_error_missing` for rows with missing entries; `ebcrl_error_method` for a fit whose columns of A are correlated (`mixing = "psd"`) under unequal
-#' noise; `ebcrl_error_boot` if no refit succeeded; `ebcrl_error_results` for a `file` that belongs to
+#' `ebcrl_error_missing` for rows with missing entries; `ebcrl_error_boot` if no refit succeeded; `ebcrl_error_results` for a `file` that belongs to
 #' another fit, or cannot be written; `ebcrl_error_worker` if workers cannot be used.
 #' @references Efron, B. and Tibshirani, R. J. (1993). *An Introduction to the Bootstrap*. Chapman and
 #'   Hall.
