@@ -1,7 +1,7 @@
 # The bootstrap of a fit: rows drawn anew within each domain, and the whole of the estimate made
 # again from where the fit is: the measurement model, the space of A, A within it, mechanisms.
 #
-# Of every draw x is reduced to the coordinates of the space of its factors (R/measured.R), so that
+# Of every draw x is reduced to the coordinates of the space of its factors (R/fit_measured.R), so that
 # what is iterated are n x d numbers; and only the optimum that the fit is in is looked at.
 
 # Iterations of SAEM of a refit. It begins at the fit, so that what is left after them of the way to

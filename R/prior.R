@@ -1,5 +1,5 @@
 # Priors of g-modeling: what they are made by. A prior is one file, R/prior_<name>.R, with its
-# constructor prior_<name>() and its methods of the generics in R/engine.R, and one entry here.
+# constructor prior_<name>() and its methods of the generics in R/fit_engine.R, and one entry here.
 
 PRIORS <- c("spline", "linear", "normal")
 

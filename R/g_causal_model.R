@@ -9,7 +9,7 @@ COMPANION <- list(draws = 4L, burn_in = 80L, iterations = 80L)
 #'
 #' @return A `crl_scm`: list of `kind`; `data`: `dag` (D x D), `targets` (M x D), `latent_names` (D),
 #'   `d`: with nuisance factors as latents that nothing targets; `control`: `intervention`,
-#'   `prior`; `method` "g"; `prior` (fitted mechanisms, see R/engine.R); `latent_noise_var` (D x 2);
+#'   `prior`; `method` "g"; `prior` (fitted mechanisms, see R/fit_engine.R); `latent_noise_var` (D x 2);
 #'   `mixing` (p x D), `center` (p, or NULL), `noise_var` (p); `kept`, how many latents are none of the
 #'   nuisance; `names`, of features; `shifts`, those of fit_shifts()
 #' @noRd
