@@ -10,6 +10,7 @@
 /* clang-format off: a line each, for the sake of merges */
 static const R_CallMethodDef call_entries[] = {
     CALLDEF(core_limits, 0),
+    CALLDEF(allocated_bytes, 0),
     CALLDEF(scan_matrix, 2),
     CALLDEF(reduce_matrix, 6),
     CALLDEF(fit_plan, 6),

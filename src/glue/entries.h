@@ -91,5 +91,6 @@ SEXP discover_value(SEXP summary, SEXP dag, SEXP targets, SEXP columns, SEXP set
 SEXP random_rotation(SEXP d, SEXP seed, SEXP draw);
 SEXP edge_losses(SEXP draws, SEXP env, SEXP targets, SEXP range, SEXP mechanism, SEXP settings);
 SEXP core_limits(void);
+SEXP allocated_bytes(void);
 
 #endif
