@@ -77,7 +77,7 @@ SEXP factor_domains_model(SEXP moments, SEXP targets, SEXP parents, SEXP start, 
   put_int(out, "iterations", f.iterations);
   put(out, "converged", Rf_ScalarLogical(f.converged));
   put_int(out, "floored", f.floored);
-  put_int(out, "status", f.status);
+  put_status(out, f.status);
   UNPROTECT(1);
   return out;
 }
