@@ -745,7 +745,7 @@ check_explained <- function(result, data, control, learned, call) {
     paste("The latents far exceed the data: fitted values have",
           "{format(result$explained, digits = 3)} times the sum of squares of {.arg x}."),
     "x" = "The rows do not tell the coefficients of the score.",
-    stats::setNames(hints, rep("i", length(hints)))
+    if (length(hints) > 0L) stats::setNames(hints, rep("i", length(hints)))
   ), "numerical", call = call)
 }
 

@@ -280,7 +280,7 @@ fit_measured <- function(engine, data, measured, init, control, call, error_call
     inner_init <- init
   }
   fit <- at_own_noise(engine(inner, inner_init, control, call, error_call), error_call)
-  fit <- lifted(fit, data, measured)
+  fit <- lifted(fit, data, measured, error_call)
   fit$start <- reusable_start(init)
   fit$elapsed <- proc.time()[["elapsed"]] - started
   fit
@@ -297,7 +297,7 @@ whitened_lengths <- function(fit) {
 
 #' A fit of the coordinates as one of x
 #' @noRd
-lifted <- function(fit, data, measured) {
+lifted <- function(fit, data, measured, call = rlang::caller_env()) {
   inner <- fit$data
   kept <- seq_len(data$d)
   lengths <- whitened_lengths(fit)
@@ -343,7 +343,29 @@ lifted <- function(fit, data, measured) {
   }
   fit$measurement <- measured
   fit$data <- data
+  check_lifted(fit, call)
   fit
+}
+
+#' In whitened coordinates a direction of little noise counts for much: latents that are there of the
+#' size of the data may far exceed x
+#' @noRd
+check_lifted <- function(fit, call) {
+  centred <- fit$latents - rep(colMeans(fit$latents), each = nrow(fit$latents))
+  times <- sum((centred %*% crossprod(fit$mixing)) * centred) / (fit$data$n * fit$data$variance)
+  if (isTRUE(times <= EXCEEDING)) {
+    return(invisible())
+  }
+  at <- which.min(fit$noise_var)
+  least <- names(at) %||% at
+  abort_input(c(paste("The latents far exceed the data: fitted values have",
+                      "{format(times, digits = 3)} times the variance of {.arg x}."),
+                "x" = "The rows do not tell the coefficients of the score.",
+                "i" = paste("Raise {.arg lambda} in {.fn crl_control}, or leave out features that",
+                            "repeat others: column {.val {least}} has the least noise."),
+                "i" = if (is.numeric(fit$control$range)) {
+                  "Or let {.code crl_control(range = \"data\")} reach all latents."
+                }), "numerical", call = call)
 }
 
 #' The fit of the coordinates within a fit; a fit of x under the paper's measurement model as it is
@@ -440,7 +462,7 @@ go_on_measured <- function(object, further, settings, call) {
     inner <- rescaled_latents(inner, unname(sqrt(colSums(inner$mixing^2)))) # to length 1 there
   }
   fit <- at_own_noise(go_on(inner, further, settings, call), call)
-  fit <- lifted(fit, object$data, object$measurement)
+  fit <- lifted(fit, object$data, object$measurement, call)
   kept <- c("start", "call", "columns")
   fit[kept] <- object[kept]
   fit
