@@ -6,7 +6,6 @@
 #include "second_moments.h"
 #include "unmixing.h"
 
-#include <R_ext/BLAS.h>
 #include <string.h>
 
 /* Per domain: rows, mean (d) and second-moment matrix (d x d) of y (n x d). */
@@ -167,73 +166,51 @@ SEXP unmixing_value(SEXP cov, SEXP weight, SEXP coord, SEXP noise, SEXP variance
   return out;
 }
 
-/* Refines a rotation (d x d) of y (n x d, principal coordinates) with spline mechanisms. */
-/* R'N R, N (d x d) or sigma2 in the settings; is it sigma2 I? */
-static int noise_from(SEXP settings, SEXP rotation, const refinement *f) {
-  SEXP noise = list_element(settings, "noise");
-  const double one = 1, zero = 0, *r = REAL(rotation);
-  int d = f->graph.d;
+/* The noise of principal coordinates: a number sigma2, or a d x d covariance. */
+static projection_noise noise_from(SEXP noise, int d) {
   if (XLENGTH(noise) == 1) {
-    for (int g = 0; g < d * d; g++)
-      f->noise[g] = g % (d + 1) == 0 ? Rf_asReal(noise) : 0;
-    return 1;
+    projection_noise isotropic = {Rf_asReal(noise), NULL, NULL};
+    return isotropic;
   }
   if (!Rf_isReal(noise) || XLENGTH(noise) != (R_xlen_t)d * d)
     Rf_error("internal error: noise must be a number or a d x d matrix");
-  F77_CALL(dgemm)
-  ("N", "N", &d, &d, &d, &one, REAL(noise), &d, r, &d, &zero, f->trial, &d FCONE FCONE);
-  F77_CALL(dgemm)
-  ("T", "N", &d, &d, &d, &one, r, &d, f->trial, &d, &zero, f->noise, &d FCONE FCONE);
-  return 0;
+  projection_noise full = {1, NULL, REAL(noise)};
+  return full;
 }
 
+static refine_settings refine_settings_from(SEXP settings) {
+  refine_settings set = {.knots = list_count(settings, "knots", 2),
+                         .lambda = list_number(settings, "lambda"),
+                         .variance_floor = list_number(settings, "variance_floor"),
+                         .width = list_number(settings, "width"),
+                         .tol = 1e-7,
+                         .first_sweep = list_int(settings, "first_sweep"),
+                         .max_sweeps = list_int(settings, "max_sweeps"),
+                         .threads = list_threads(settings),
+                         .poll = poll_user};
+  return set;
+}
+
+/* Refines a rotation (d x d) of y (n x d, principal coordinates) with spline mechanisms. */
 SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, SEXP parents,
                      SEXP settings) {
   assert_double_matrix(y, "y");
   assert_double_matrix(rotation, "rotation");
   const char *fields[] = {"rotation", "objective", "indefinite", "fitted", ""};
   latent_sample s = sample_from(env, targets, omega);
-  size_t n = s.n, d = (size_t)s.d;
-  if ((size_t)XLENGTH(y) != n * d || (size_t)XLENGTH(rotation) != d * d)
+  size_t d = (size_t)s.d;
+  if ((size_t)XLENGTH(y) != s.n * d || (size_t)XLENGTH(rotation) != d * d)
     Rf_error("internal error: y or the rotation does not fit env");
-  int knots = list_count(settings, "knots", 2);
-  refinement f = {
-      .rows = &s,
-      .graph = graph_from(parents, s.d, list_int(settings, "perfect")),
-      .table = bspline_table_fill(
-          knots, (double *)r_allocator((size_t)bspline_table_size(knots), sizeof(double))),
-      .penalty = penalty_new(PENALTY_DIFFERENCE, 2, knots, r_allocator),
-      .lambda = list_number(settings, "lambda"),
-      .noise = (double *)r_allocator(d * d, sizeof(double)),
-      .trial = (double *)r_allocator(d * d, sizeof(double)),
-      .variance_floor = list_number(settings, "variance_floor"),
-      .threads = list_threads(settings),
-      .z = (double *)r_allocator(n * d, sizeof(double)),
-      .turned = (double *)r_allocator(2 * n, sizeof(double)),
-      .value = (double *)r_allocator(d, sizeof(double)),
-      .count = (refine_count *)r_allocator(d, sizeof(refine_count))};
-  f.node_size = refine_node_size(&f.graph, knots + 2);
-  memset(f.count, 0, d * sizeof(refine_count));
-  f.isotropic = noise_from(settings, rotation, &f);
-  f.work = (double *)r_allocator(d * f.node_size, sizeof(double));
+  causal_graph graph = graph_from(parents, s.d, list_int(settings, "perfect"));
+  projection_noise noise = noise_from(list_element(settings, "noise"), s.d);
+  refine_settings set = refine_settings_from(settings);
+  refinement f = refine_new(&s, &graph, &set, r_allocator);
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  put(out, "rotation", Rf_duplicate(rotation));
-  double *r = REAL(list_element(out, "rotation"));
-  const double one = 1, zero = 0;
-  int rows = (int)n;
-  F77_CALL(dgemm)
-  ("N", "N", &rows, &s.d, &s.d, &one, REAL(y), &rows, r, &s.d, &zero, f.z, &rows FCONE FCONE);
-  double value = refine_rotation(&f, r, list_number(settings, "width"), 1e-7,
-                                 list_int(settings, "first_sweep"),
-                                 list_int(settings, "max_sweeps"), poll_user);
-  put_number(out, "objective", value);
-  refine_count all = {0, 0};
-  for (size_t j = 0; j < d; j++) {
-    all.fitted += f.count[j].fitted;
-    all.indefinite += f.count[j].indefinite;
-  }
-  put_int(out, "indefinite", all.indefinite);
-  put_int(out, "fitted", all.fitted);
+  double *r = put_copy(out, "rotation", rotation);
+  refine_start(&f, REAL(y), r, &noise);
+  put_number(out, "objective", refine_rotation(&f, r));
+  put_int(out, "indefinite", refine_counts(&f).indefinite);
+  put_int(out, "fitted", refine_counts(&f).fitted);
   UNPROTECT(1);
   return out;
 }

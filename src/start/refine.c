@@ -2,13 +2,14 @@
 
 #include "line_search.h"
 
+#include <R_ext/BLAS.h>
 #include <R_ext/Lapack.h>
 #include <math.h>
 #include <string.h>
 
 enum { STEPS = 10 };
 
-int refine_coefficients(int n_parents, int n_basis) {
+static int coefficients(int n_parents, int n_basis) {
   return n_parents * n_basis;
 }
 
@@ -17,7 +18,8 @@ typedef struct {
   double *gram, *rhs, weight, sum, square;
 } state_sums;
 
-size_t refine_node_size(const causal_graph *g, int n_basis) {
+/* Doubles of scratch a node needs. */
+static size_t node_size_of(const causal_graph *g, int n_basis) {
   size_t most = 0;
   for (int j = 0; j < g->d; j++)
     most = (size_t)graph_parents(g, j) > most ? (size_t)graph_parents(g, j) : most;
@@ -145,7 +147,7 @@ static double residual_variance(const refinement *f, state_sums *s, int m, doubl
   for (int g = 0; g < m; g++) {
     int i = g % n_basis;
     for (int lag = 0; lag < 3 && i + lag < n_basis; lag++)
-      s->gram[g + lag + g * m] += f->lambda * f->penalty.gram[3 * i + lag];
+      s->gram[g + lag + g * m] += f->set.lambda * f->penalty.gram[3 * i + lag];
     s->gram[g + g * m] += 1e-6 * s->weight; /* constants of several parents are exchangeable */
   }
   memcpy(theta, s->rhs, (size_t)m * sizeof(double));
@@ -189,7 +191,7 @@ WIDE_VECTORS static void sum_states(const refinement *f, int node, int a, int b,
 /* A node's part of F, with columns a and b on trial (-1: none). */
 static double node_value(const refinement *f, int node, int a, int b, double *work) {
   const causal_graph *g = &f->graph;
-  int n_basis = f->table.n_basis, m = refine_coefficients(graph_parents(g, node), n_basis);
+  int n_basis = f->table.n_basis, m = coefficients(graph_parents(g, node), n_basis);
   size_t square = (size_t)m * (size_t)m, size = square + (size_t)m;
   state_sums s[MAX_STATES];
   double *theta = work + (size_t)g->n_states * size, total = 0;
@@ -201,10 +203,10 @@ static double node_value(const refinement *f, int node, int a, int b, double *wo
   sum_states(f, node, a, b, theta + m, s);
   for (int c = 0; c < g->n_states; c++)
     if (s[c].weight > 0) {
-      int acting = refine_coefficients(graph_acting(g, node, c), n_basis);
+      int acting = coefficients(graph_acting(g, node, c), n_basis);
       double v = residual_variance(f, &s[c], acting, theta, &f->count[node]);
       v -= f->trial[(size_t)node * ((size_t)f->graph.d + 1)];
-      total += s[c].weight / 2 * log(v > f->variance_floor ? v : f->variance_floor);
+      total += s[c].weight / 2 * log(v > f->set.variance_floor ? v : f->set.variance_floor);
     }
   return total;
 }
@@ -219,7 +221,7 @@ static int in_family(const refinement *f, int node, int a, int b) {
 /* Sum of the nodes' parts that a turn of (a, b) changes; node by node, so in a fixed order. */
 static double affected_value(refinement *f, int a, int b) {
 #ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic) num_threads(f->threads)
+#pragma omp parallel for schedule(dynamic) num_threads(f->set.threads)
 #endif
   for (int j = 0; j < f->graph.d; j++)
     f->value[j] =
@@ -310,26 +312,72 @@ static double total_value(refinement *f) {
   return value;
 }
 
-double refine_rotation(refinement *f, double *r, double width, double tol, int first_sweep,
-                       int max_sweeps, void (*poll)(void)) {
-  memcpy(f->trial, f->noise, (size_t)(f->graph.d * f->graph.d) * sizeof(double));
+double refine_rotation(refinement *f, double *r) {
+  size_t d = (size_t)f->graph.d, square = d * d * sizeof(double);
+  memcpy(f->trial, f->noise, square);
   double value = total_value(f);
-  for (int sweep = first_sweep; sweep < max_sweeps; sweep++) {
-    double gain = 0, reach = ldexp(width, -sweep);
+  for (int sweep = f->set.first_sweep; sweep < f->set.max_sweeps; sweep++) {
+    double gain = 0, reach = ldexp(f->set.width, -sweep);
     for (int a = 0; a < f->graph.d; a++)
       for (int b = a + 1; b < f->graph.d; b++) {
         double here, angle = sweep == 0 ? search_plane(f, a, b, reach, &here)
                                         : step_in_plane(f, a, b, reach, &here);
         turn_noise(f, a, b, angle, f->trial);
-        memcpy(f->noise, f->trial, (size_t)(f->graph.d * f->graph.d) * sizeof(double));
+        memcpy(f->noise, f->trial, square);
         turn_pair(f->z, f->rows->n, a, b, angle);
-        turn_pair(r, (size_t)f->graph.d, a, b, angle);
+        turn_pair(r, d, a, b, angle);
         gain += here;
-        poll();
+        f->set.poll();
       }
     value = total_value(f);
-    if (gain < tol * fabs(value))
+    if (gain < f->set.tol * fabs(value))
       break;
   }
   return value;
+}
+
+refinement refine_new(const latent_sample *rows, const causal_graph *g, const refine_settings *set,
+                      allocator alloc) {
+  size_t d = (size_t)g->d;
+  refinement f = {.rows = rows,
+                  .graph = *g,
+                  .set = *set,
+                  .penalty = penalty_new(PENALTY_DIFFERENCE, 2, set->knots, alloc),
+                  .noise = alloc(d * d, sizeof(double)),
+                  .trial = alloc(d * d, sizeof(double)),
+                  .z = alloc(rows->n * d, sizeof(double)),
+                  .turned = alloc(2 * rows->n, sizeof(double)),
+                  .value = alloc(d, sizeof(double)),
+                  .count = alloc(d, sizeof(refine_count)),
+                  .node_size = node_size_of(g, set->knots + 2)};
+  f.table =
+      bspline_table_fill(set->knots, alloc((size_t)bspline_table_size(set->knots), sizeof(double)));
+  f.work = alloc(d * f.node_size, sizeof(double));
+  memset(f.count, 0, d * sizeof(refine_count));
+  return f;
+}
+
+void refine_start(refinement *f, const double *y, const double *r, const projection_noise *noise) {
+  const double one = 1, zero = 0;
+  int d = f->graph.d, rows = (int)f->rows->n;
+  F77_CALL(dgemm)
+  ("N", "N", &rows, &d, &d, &one, y, &rows, r, &d, &zero, f->z, &rows FCONE FCONE);
+  f->isotropic = noise->shape == NULL;
+  for (int g = 0; g < d * d; g++)
+    f->noise[g] = g % (d + 1) == 0 ? noise->sigma2 : 0;
+  if (f->isotropic)
+    return;
+  F77_CALL(dgemm)
+  ("N", "N", &d, &d, &d, &noise->sigma2, noise->shape, &d, r, &d, &zero, f->trial, &d FCONE FCONE);
+  F77_CALL(dgemm)
+  ("T", "N", &d, &d, &d, &one, r, &d, f->trial, &d, &zero, f->noise, &d FCONE FCONE);
+}
+
+refine_count refine_counts(const refinement *f) {
+  refine_count all = {0, 0};
+  for (int j = 0; j < f->graph.d; j++) {
+    all.fitted += f->count[j].fitted;
+    all.indefinite += f->count[j].indefinite;
+  }
+  return all;
 }

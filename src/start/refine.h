@@ -12,6 +12,7 @@
 
 #include "bspline.h"
 #include "graph.h"
+#include "measurement.h"
 #include "penalty.h"
 #include "rows.h"
 
@@ -22,34 +23,44 @@ typedef struct {
 } refine_count;
 
 typedef struct {
-  const latent_sample *rows; /* domains, targets, weights; its y is not read */
+  int knots;
+  double lambda; /* weight of the penalty */
+  double variance_floor;
+  double width, tol; /* the first sweep looks so far, in radians; it ends with a gain below tol */
+  int first_sweep, max_sweeps;
+  int threads;
+  void (*poll)(void); /* between planes; may not return */
+} refine_settings;
+
+typedef struct {
+  const latent_sample *rows; /* domains, states, weights; its y is not read */
   causal_graph graph;
+  refine_settings set;
   bspline_table table;
   penalty penalty;
-  double lambda; /* its weight */
-  double *noise; /* d x d: covariance of the noise in the present coordinates, turned in place */
-  double *trial; /* d x d: the same under a trial angle */
-  int isotropic; /* it is sigma2 I */
-  double variance_floor;
-  int threads;
-  double *z;           /* n x d */
-  double *turned;      /* n x 2: columns a and b under a trial angle */
-  double *value;       /* d: contribution of each node */
-  double *work;        /* d x refine_node_size() */
+  double *noise;  /* d x d: covariance of the noise in the present coordinates, turned in place */
+  double *trial;  /* d x d: the same under a trial angle */
+  int isotropic;  /* it is sigma2 I */
+  double *z;      /* n x d */
+  double *turned; /* n x 2: columns a and b under a trial angle */
+  double *value;  /* d: contribution of each node */
+  double *work;   /* d x node_size */
   refine_count *count; /* d */
   size_t node_size;
 } refinement;
 
-/* Coefficients of the additive model of a node. */
-int refine_coefficients(int n_parents, int n_basis);
+refinement refine_new(const latent_sample *rows, const causal_graph *g, const refine_settings *set,
+                      allocator alloc);
 
-/* Doubles of scratch a node needs. */
-size_t refine_node_size(const causal_graph *g, int n_basis);
+/* z = y R and its noise R'N R, from principal coordinates y (n x d), R (d x d) and the noise of y.
+ */
+void refine_start(refinement *f, const double *y, const double *r, const projection_noise *noise);
 
-/* Turns z and r (d x d) plane by plane: in sweep 0 by golden section within `width`, in later ones
- * by parabolas of half the reach of the sweep before, until a sweep gains less than tol |F|. Sweeps
- * go from first_sweep to max_sweeps - 1. Returns F. */
-double refine_rotation(refinement *f, double *r, double width, double tol, int first_sweep,
-                       int max_sweeps, void (*poll)(void));
+/* Turns z, noise and R (d x d) until a sweep over all planes gains less than tol of F; returns F.
+ * Sweeps are numbered from first_sweep: number 0 searches each plane, later ones step. */
+double refine_rotation(refinement *f, double *r);
+
+/* Over all nodes. */
+refine_count refine_counts(const refinement *f);
 
 #endif
