@@ -108,8 +108,8 @@ boot_task <- function(fit, seed, call = rlang::caller_env()) {
     control = boot_control(fit, engine), learned = fit$learned, init = fit$init, seed = seed,
     own = fit[c("nuisance")]
   )
-  task$key <- rlang::hash(list(task$mixing, task$seed, dim(fit$data$x), fit$data$env, fit$sigma2,
-                               fit$data$x[1L, ]))
+  x <- kept_x(fit$data, "crl_boot()", call)
+  task$key <- rlang::hash(list(task$mixing, task$seed, dim(x), fit$data$env, fit$sigma2, x[1L, ]))
   task$model <- causal_model_of(fit, engine)
   task$whole <- whole$data[c("constant", "p", "feature_names")]
   task
@@ -193,12 +193,12 @@ boot_replicate <- function(task, number) {
 refit <- function(task, rows, call = NULL) {
   data <- task$data
   data$x <- data$x[rows, , drop = FALSE]
-  data$mean_square <- sum(data$x^2) / data$n
+  data <- rescanned(data)
   if (task$way == "direct") {
     return(refit_directly(task, data, rows, call))
   }
   measured <- if (task$way == "held") task$measured else measured_again(task, data, call)
-  inner <- reduced_data(data, measured)
+  inner <- reduced_data(data, measured, task$control$threads)
   start <- carried_start(task, inner, measured, rows)
   if (task$way == "search") {
     start$mixing <- searched_mixing(start$mixing, inner, task$control, call)

@@ -23,8 +23,7 @@ without_covariates <- function(data, covariates, call = rlang::caller_env()) {
   found <- list(effects = covariate_effects(values, data), mean = colMeans(values),
                 design = design)
   data$x <- take_out(data$x, values, found)
-  scan <- scan_rows(matrix_rows(data$x), missing = TRUE)
-  data[c("mean_square", "means", "variance")] <- scan[c("mean_square", "mean", "variance")]
+  data <- rescanned(data, missing = TRUE)
   data$covariates <- found
   data
 }

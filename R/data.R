@@ -15,13 +15,14 @@
 #' @param prior That of g-modeling, which does not read `knots`: 2 rows in a state tell a mean and a
 #'   variance, and a normal prior has no states. NULL: f-modeling.
 #' @param missing May x have missing entries?
-#' @return List of class `crl_data`: `x` (n x p double), `row_names`, `env` (integer codes 1..M), `env_names`,
+#' @return List of class `crl_data`: `x` (n x p double), or NULL and `rows`, a source, `row_names`,
+#'   `env` (integer codes 1..M), `env_names`,
 #'   `targets` (M x d integer), `dag` (`crl_dag`), `weights` (M, sum 1), `n_env` (M), `n`, `p`, `d`,
 #'   `labels` (how labels of targets are read, see label_rule()), `n_domains`, `latent_names`,
 #'   `feature_names` (or NULL), `constant` (columns of x with one value only, which the engines do
-#'   not see: varying_features()), `mean_square` (mean of |x_i|^2), `means` of the features (p),
-#'   `variance` (sum of their variances), `missing` (entries that are NA) and `lacking` (p: of each
-#'   feature, if there are any).
+#'   not see: varying_features()), `constant_at` (their values), `mean_square` (mean of |x_i|^2),
+#'   `means` of the features and `spreads`, their variances (p), `variance` (the sum of these),
+#'   `missing` (entries that are NA) and `lacking` (p: of each feature, if there are any).
 #' @noRd
 crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
                      prior = NULL, missing = FALSE, call = rlang::caller_env()) {
@@ -52,12 +53,13 @@ crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
   report_constant(x, scan$constant)
 
   structure(list(
-    x = x$matrix, row_names = x$row_names, env = env, env_names = domains, targets = targets, dag = dag,
+    x = x$matrix, rows = if (is.null(x$matrix)) x, row_names = x$row_names, env = env, env_names = domains, targets = targets, dag = dag,
     weights = domain_weights(weights, n_env, domains, call), n_env = n_env,
     labels = attr(design$targets, "labels") %||% label_rule(),
-    n = nrow(x), p = ncol(x), d = length(latents), n_domains = length(domains),
+    n = as.integer(nrow(x)), p = as.integer(ncol(x)), d = length(latents), n_domains = length(domains),
     latent_names = latents, feature_names = colnames(x), constant = scan$constant,
-    mean_square = scan$mean_square, means = scan$mean, variance = scan$variance,
+    constant_at = scan$lo[scan$constant], mean_square = scan$mean_square, means = scan$mean,
+    spreads = scan$spread / scan$seen, variance = scan$variance,
     missing = sum(scan$n - scan$seen), lacking = if (any(scan$seen < scan$n)) scan$n - scan$seen
   ), class = "crl_data")
 }
@@ -66,9 +68,18 @@ crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
 #' @noRd
 take_rows <- function(data, rows, x, knots, call = rlang::caller_env()) {
   data <- some_rows(data, rows, x)
-  scan <- scan_rows(matrix_rows(x))
-  data[c("mean_square", "means", "variance")] <- scan[c("mean_square", "mean", "variance")]
+  data <- rescanned(data)
   check_cells(data$n_env, data$targets, knots + 2L, call)
+  data
+}
+
+#' Data whose x is another, with what its scan finds
+#' @noRd
+rescanned <- function(data, missing = FALSE) {
+  scan <- scan_rows(matrix_rows(data$x), missing = missing)
+  data[c("mean_square", "means", "variance")] <- scan[c("mean_square", "mean", "variance")]
+  data$spreads <- scan$spread / scan$seen
+  data$memo <- NULL
   data
 }
 
@@ -90,12 +101,18 @@ varying_features <- function(data) {
   if (length(data$constant) == 0L) {
     return(data)
   }
-  data$x <- data$x[, -data$constant, drop = FALSE]
-  data$feature_names <- colnames(data$x)
-  data$p <- ncol(data$x)
+  if (is.null(data$x)) {
+    data$rows$kept <- seq_len(data$p)[-data$constant]
+  } else {
+    data$x <- data$x[, -data$constant, drop = FALSE]
+  }
+  data$feature_names <- data$feature_names[-data$constant]
+  data$p <- data$p - length(data$constant)
   data$mean_square <- data$mean_square - sum(data$means[data$constant]^2)
   data$means <- data$means[-data$constant]
   data["lacking"] <- list(data$lacking[-data$constant])
+  data$spreads <- data$spreads[-data$constant]
+  data$constant_at <- numeric()
   data$constant <- integer()
   data
 }

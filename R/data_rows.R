@@ -4,11 +4,26 @@
 
 #' Rows of observations, wherever they are
 #'
-#' Every function that takes observations takes what `crl_rows()` takes: a numeric matrix, a data
-#' frame of numbers, a list with one matrix for each domain, or a simulation ([sim_crl()]).
+#' [fit_crl()] and [crl_baselines()] take what `crl_rows()` takes:
+#' * a numeric matrix, a data frame of numbers, a list with one matrix for each domain, or a
+#'   simulation ([sim_crl()]);
+#' * a sparse matrix of package Matrix (`dgCMatrix` or `dgRMatrix`), which is never made dense:
+#'   means and weights of features are taken into account in products with it;
+#' * a `DelayedMatrix`, such as one in an HDF5 file (packages DelayedArray and HDF5Array), or a
+#'   `big.matrix` (bigmemory), read in blocks of rows of 64 MB;
+#' * files or shards on a cluster, see [crl_files()] and [crl_shards()];
+#' * a `SummarizedExperiment` or `SingleCellExperiment`, or a Seurat object: their samples (cells) are
+#'   the rows.
+#'
+#' A fit takes three passes over such rows: the scan, second moments and the projection to few
+#' coordinates, which all that follows reads. (With more than 4000 features, of sparse rows 500, second
+#' moments are not held, and their eigenvectors take more passes.) What goes back to `x` itself, the
+#' updates of A of Algorithm 1 as printed and [crl_compare()], needs a matrix in memory.
 #'
 #' @param x Observations.
-#' @param ... For the methods.
+#' @param ... For the methods. Those of SummarizedExperiment have `assay` (name or number; the
+#'   first) and `env`, a column of the `colData`; those of Seurat `layer` (`"data"`), `assay` (the
+#'   default one) and `env`, a column of the metadata. [fit_crl()] hands them on.
 #' @return An object of class `crl_rows`, a list with
 #' \item{n, p}{numbers of rows and features}
 #' \item{row_names, feature_names}{character vectors, or NULL}
@@ -19,7 +34,7 @@
 #' \item{read}{function of the number of a block: its rows, a matrix or a sparse matrix}
 #'
 #' `dim()`, `nrow()`, `ncol()` and `dimnames()` tell its size and names.
-#' @seealso [fit_crl()]
+#' @seealso [fit_crl()], [crl_files()], [crl_shards()]
 #' @examples
 #' crl_rows(matrix(rnorm(20), 5))
 #' @export
@@ -28,7 +43,8 @@ crl_rows <- function(x, ...) {
 }
 
 #' @export
-crl_rows.default <- function(x, ..., call = rlang::caller_env()) {
+crl_rows.default <- function(x, env = NULL, ..., call = rlang::caller_env()) {
+  check_dots_empty(..., .call = call)
   if (!is.matrix(x) || !is.numeric(x)) {
     abort_input(c("{.arg x} must be a numeric matrix (rows are samples).",
                   "x" = "It is {describe(x)}.",
@@ -47,7 +63,8 @@ crl_rows.crl_rows <- function(x, ...) {
 }
 
 #' @export
-crl_rows.data.frame <- function(x, ..., call = rlang::caller_env()) {
+crl_rows.data.frame <- function(x, env = NULL, ..., call = rlang::caller_env()) {
+  check_dots_empty(..., .call = call)
   matrix_rows(frame_to_matrix(x, call = call))
 }
 

@@ -71,7 +71,7 @@ describe_part <- function(part) {
 #' @noRd
 data_parts <- function(s) {
   list(
-    x = of("number", s$n, s$p, finite = FALSE),
+    x = of("number", s$n, s$p, finite = FALSE, null = TRUE),
     row_names = of("text", s$n, null = TRUE),
     env = of("whole", s$n, min = 1, max = s$m),
     env_names = of("text", s$m),
@@ -86,7 +86,9 @@ data_parts <- function(s) {
     "labels$none" = of("text", null = TRUE),
     "labels$sep" = of("text", 1, null = TRUE),
     mean_square = of("number", 1, min = 0),
-    means = of("number", s$p),
+    means = of("number"),
+    spreads = of("number", null = TRUE),
+    constant_at = of("number", null = TRUE),
     variance = of("number", 1, min = 0),
     missing = of("number", 1, min = 0)
   )
@@ -233,6 +235,9 @@ check_fit <- function(fit, arg = "object", rows = FALSE, call = rlang::caller_en
     check_data(fit$data, arg, rows, call)
     return(invisible(fit))
   }
+  if (!is.null(fit$reduced)) {
+    check_data(fit$reduced$data, arg, rows, call)
+  }
   size <- check_data(fit$data, arg, rows, call)
   fit$control <- tryCatch(edited_control(fit$control, call), ebcrl_error_control = function(e) {
     abort_input(c("The {.field control} of {.arg {arg}} is not one of {.fn crl_control}.",
@@ -264,7 +269,7 @@ check_data <- function(data, arg, rows, call) {
     abort_edited("data$n_env", "must count the rows of each domain", data$n_env, arg, call)
   }
   check_acyclic(unclass(data$dag), call)
-  if (rows) {
+  if (rows && !is.null(data$x)) {
     if (!is.double(data$x)) abort_edited("data$x", "must be a double matrix", data$x, arg, call)
     check_finite_matrix(data$x, paste0(arg, "$data$x"), data$missing > 0, call)
   }
@@ -370,8 +375,8 @@ check_chains <- function(fit, size, arg, call) {
   if (length(model$seed) != chains || length(fit$saem$state) != chains) {
     abort_edited("saem", paste("must be of", chains, "chains"), fit$saem, arg, call)
   }
-  # chains know the features that vary only
-  size$p <- size$p - length(fit$data$constant)
+  # chains know the coordinates, or the features that vary, only
+  size$p <- if (is.null(fit$reduced)) size$p - length(fit$data$constant) else fit$data$d
   for (state in fit$saem$state) {
     parts <- state_parts(size)
     check_parts(list(state = state), stats::setNames(parts, paste0("state$", names(parts))), arg,

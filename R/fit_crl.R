@@ -115,6 +115,13 @@
 #'   `x` is made.
 #' @param nuisance Number of factors that move x and are no causal latents, such as batches: 0 (the
 #'   default), a number, or `"auto"`, see Measurement model.
+#' @param cl `NULL`, or a cluster of package parallel (PSOCK, MPI by snow, mirai) on whose workers the
+#'   passes over the rows run; results have the same bits for any number of workers.
+#' @param checkpoint `NULL`, or a folder. The passes over the rows write there how far they have
+#'   come, and a fit that was ended goes on from there when it is called again, with the same bits.
+#' @param keep_x Does the fit keep the rows of `x`? By default those that take less than 100 MB. Only
+#'   `residuals()`, `crl_compare()`, `update()` with changed arguments (unless `x` is found by its
+#'   name) and `autoplot(type = "check")` read them.
 #' @param control Settings, see [crl_control()]; a list of settings does as well.
 #' @param ... For [crl_rows()]; an argument that it does not read is an error.
 #'
@@ -205,7 +212,8 @@
 #'   (mean over the averaging iterations; the chain with the largest is the fit), `distance`
 #'   (Frobenius norm, of A from that chain's, in units of the sampling error)}
 #' \item{r_hat}{NULL of one chain; of several a list: split R-hat (Gelman et al. 2013) over the
-#'   averaging iterations of `mixing` (p x d), `sigma2`, `objective`, `noise_var` (d x 2)}
+#'   averaging iterations of `mixing` (in the coordinates that A is
+#'   learned in: d x d within the space of the principal components), `sigma2`, `objective`, `noise_var` (d x 2)}
 #' \item{trace}{tibble by iteration (and `chain`, if there are several): `sigma2`, `change_mixing`
 #'   (relative), `acceptance` (mean share of random-walk moves accepted), `objective` (log density
 #'   of a row of x and its draw, at its maximum in the variances, up to a constant: not the
@@ -317,7 +325,7 @@
 #' @export
 fit_crl <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights = NULL,
                     init = NULL, center = NULL, noise = NULL, nuisance = 0, covariates = NULL,
-                    control = crl_control(), ...) {
+                    control = crl_control(), cl = NULL, checkpoint = NULL, keep_x = NULL, ...) {
   check_fit_dots(...)
   if (!missing(dag) && is.null(dag)) { # looked for
     x <- discovered_rows(x, if (!missing(env)) env, if (!missing(targets)) targets, control)
@@ -331,13 +339,60 @@ fit_crl <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights =
   control <- as_control(control)
   if (inherits(init, "crl_fit")) init <- check_fit(init, "init")
   given <- given_rows(x, env, targets, dag, ...)
+  given$rows <- prepared_rows(given$rows, cl, checkpoint)
   data <- crl_data(given$rows, given$env, given$targets, given$dag, weights, control$knots,
-                   prior = if (method == "g") control$prior, missing = TRUE)
+                   prior = if (method == "g") control$prior,
+                   missing = !is.null(given$rows$matrix))
   data <- without_covariates(data, covariates)
   data$measure <- measurement_settings(center, noise, nuisance, control)
   engine <- engine_of(method)
   fit <- engine(data, init, control)
-  with_call(fit, match.call())
+  with_call(settled_rows(fit, keep_x), match.call())
+}
+
+#' A source with the cluster and the folder that its passes use
+#' @noRd
+prepared_rows <- function(rows, cl, checkpoint, call = rlang::caller_env()) {
+  rows <- on_cluster(rows, check_rows_cluster(cl, call))
+  if (!is.null(checkpoint)) {
+    if (!rlang::is_string(checkpoint)) {
+      abort_input(c("{.arg checkpoint} must be the path of a folder.",
+                    "x" = "It is {describe(checkpoint)}."), "type", call = call)
+    }
+    if (!dir.exists(checkpoint) && !dir.create(checkpoint, FALSE, TRUE)) {
+      abort_input(c("{.arg checkpoint} must be a folder that can be made.",
+                    "x" = "{.file {checkpoint}} cannot."), "write", call = call)
+    }
+    rows$checkpoint <- normalizePath(checkpoint)
+  }
+  if (!is.null(rows$matrix) && (!is.null(cl) || !is.null(checkpoint))) {
+    rows$blocks <- row_blocks(rows$n, block_size(rows$p))
+    matrix <- rows$matrix
+    blocks <- rows$blocks
+    if (!is.null(checkpoint)) rows$stamp <- rlang::hash(matrix)
+    rows$read <- function(k) {
+      matrix[blocks$from[k] - 1 + seq_len(blocks$rows[k]), , drop = FALSE]
+    }
+    rows$matrix <- NULL
+  }
+  rows
+}
+
+# Bytes of x up to which a fit keeps it.
+KEPT_BYTES <- 1e8
+
+#' A fit with the rows of x, or without, and without what its passes used
+#' @noRd
+settled_rows <- function(fit, keep_x) {
+  keep <- keep_x %||% (8 * as.double(fit$data$n) * fit$data$p < KEPT_BYTES)
+  if (!is.null(fit$data$rows)) {
+    fit$data$rows[c("cl", "checkpoint", "scan")] <- NULL
+  }
+  if (!keep) {
+    fit$data["x"] <- list(NULL)
+    if (!isTRUE(fit$data$rows$remote)) fit$data["rows"] <- list(NULL)
+  }
+  fit
 }
 
 #' What a fitting function was given, with what the rows bring along where it was not
@@ -356,11 +411,14 @@ given_rows <- function(x, env, targets, dag, ..., call = rlang::caller_env()) {
        dag = if (missing(dag)) brings$dag else dag)
 }
 
+# Arguments of methods of crl_rows(), which check that they have them.
+ROW_ARGUMENTS <- c("assay", "layer")
+
 #' Refuse arguments that the caller, a fitting function, does not have; settings are told where they
 #' go
 #' @noRd
 check_fit_dots <- function(..., .call = rlang::caller_env()) {
-  found <- dots_names(...)
+  found <- setdiff(dots_names(...), ROW_ARGUMENTS)
   if (length(found) == 0L) {
     return(invisible())
   }
@@ -398,20 +456,24 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
   }
   init <- init %||% default_init(control)
   plan <- plan_f(control, data, init)
-  data <- asking_columns(data, control)
+  data <- with_memo(asking_columns(data, control))
   measured <- measurement_of(data, init, plan, plan$update_mixing, error_call)
-  fit <- if (is.null(measured)) {
+  fit <- if (!is.null(data$space)) { # coordinates already
     fit_rows(data, init, plan, call, error_call)
-  } else {
+  } else if (!is.null(measured) && !measured$plain) {
     fit_measured(fit_rows, data, measured, init, plan, call, error_call)
+  } else if (stays_in_space(init, plan$update_mixing, "f")) {
+    fit_reduced(fit_rows, data, measured, init, plan, call, error_call)
+  } else {
+    fit_rows(with_matrix(data, error_call), init, plan, call, error_call)
   }
   fit$chosen <- c(interaction = control$spline$interaction == "auto")
   fit$doubts <- measurement_doubts(fit, data, !plan$update_mixing && !is.list(init), plan$threads,
                                    error_call)
-  fit
+  without_memo(fit)
 }
 
-#' The same on rows whose measurement model is the paper's
+#' The same on rows, or coordinates of rows, whose measurement model is the paper's
 #' @noRd
 fit_rows <- function(data, init, plan, call, error_call) {
   started <- proc.time()[["elapsed"]]
@@ -424,7 +486,8 @@ fit_rows <- function(data, init, plan, call, error_call) {
   start <- turned_start(starting_values(init, data, plan, error_call), data, plan)
   check_damping(plan, start, error_call)
   check_noise_dimensions(plan, data, error_call)
-  sigma2 <- data$p > data$d && learns_sigma2(plan, start, data, held = !plan$update_mixing)
+  sigma2 <- n_features(data) > data$d &&
+    learns_sigma2(plan, start, data, held = !plan$update_mixing)
   learned <- c(mixing = plan$update_mixing, sigma2 = sigma2)
   fit <- run_em(data, start, plan, learned, error_call)
   fit$start <- reusable_start(init)
@@ -444,10 +507,11 @@ fit_rows <- function(data, init, plan, call, error_call) {
 run_em <- function(data, start, plan, learned, error_call) {
   engine <- engine_control(
     plan, data$d, learned[["sigma2"]],
-    signs = if (turns_signs(plan, start$label)) wanted_signs(plan, data),
+    signs = if (turns_signs(plan, start$label) && !is_plain(data)) wanted_signs(plan, data),
     reference = if (plan$spline$reference == "gaussian") target_groups(data$targets) - 1L
   )
   start["resume"] <- list(start$resume)
+  start[c("features", "outside")] <- list(n_features(data), square_outside(data))
   result <- with_progress(plan$progress, "EM", steps = plan$max_iter, function(tick) {
     .Call(C_em_fit, data$x, data$env, data$targets, parent_list(data$dag), row_weights(data),
           start, engine, tick)
@@ -491,8 +555,9 @@ turned_start <- function(start, data, control) {
 #' In as many features as latents no direction is noise alone
 #' @noRd
 check_noise_dimensions <- function(control, data, call) {
-  if (control$sigma2 == "learned" && data$p == data$d && is.null(data$space)) {
-    abort_input(c(paste("The noise variance cannot be learned from {data$p} columns",
+  measured <- !is.null(data$space) && !is_plain(data)
+  if (control$sigma2 == "learned" && n_features(data) == data$d && !measured) {
+    abort_input(c(paste("The noise variance cannot be learned from {n_features(data)} columns",
                         "and as many latents."),
                   "x" = "{.arg sigma2} is {.val learned}.",
                   "i" = "{.code sigma2 = \"fixed\"} holds it at its start."), "control",
@@ -527,7 +592,7 @@ row_weights <- function(data) {
 #' @noRd
 named_results <- function(result, data) {
   latents <- data$latent_names
-  rows <- list(rownames(data$x), latents)
+  rows <- list(data$row_names, latents)
   columns <- list(data$feature_names, latents)
   correlated <- is.matrix(result$scale)
   mixing <- compose_mixing(result)
@@ -718,7 +783,7 @@ check_explained <- function(result, data, control, learned, call) {
     return(invisible())
   }
   sigma2 <- result$sigma2
-  large <- !learned[["sigma2"]] && sigma2 * data$p > 0.5 * data$mean_square
+  large <- !learned[["sigma2"]] && sigma2 * n_features(data) > 0.5 * data$mean_square
   outside <- result$counts[["outside_range"]]
   hints <- c(
     means_hint(data),
@@ -790,7 +855,8 @@ check_status <- function(status, call = rlang::caller_env()) {
 #' @noRd
 estep <- function(x, codes, targets, object, call = rlang::caller_env()) {
   model <- c(object[c("orthonormal", "scale", "sigma2")],
-             list(theta = object$score$theta, reference = reference_for(targets, object)))
+             list(theta = object$score$theta, reference = reference_for(targets, object),
+                  features = ncol(x), outside = 0))
   engine <- engine_control(object$control, ncol(targets), range = object$score$range, lambda = 0,
                            choose_lambda = FALSE, eta = object$eta, choose_eta = FALSE)
   step <- .Call(C_estep, x, codes, targets, unname(object$score$parents), model, engine)

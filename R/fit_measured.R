@@ -29,7 +29,8 @@ measurement_settings <- function(center, noise, nuisance, control, call = rlang:
   list(center = center, noise = noise, nuisance = nuisance)
 }
 
-#' The measurement model of a fit; NULL where it is the paper's: no mean, equal noise, no nuisance
+#' The measurement model of a fit, `plain` where it is the paper's: no mean, equal noise, no
+#' nuisance. NULL: it is, and the moments of x need not be looked at
 #' @noRd
 measurement_of <- function(data, init, control, updates, call) {
   settings <- data$measure
@@ -38,7 +39,7 @@ measurement_of <- function(data, init, control, updates, call) {
   }
   settings <- resolved_measurement(settings, data, control, updates, init, call)
   if (data$missing > 0) {
-    measured <- measure_missing(data, settings, control$threads, call)
+    measured <- c(measure_missing(data, settings, control$threads, call), plain = FALSE)
     tell_measurement(measured, settings)
     return(measured)
   }
@@ -47,16 +48,17 @@ measurement_of <- function(data, init, control, updates, call) {
   }
   measured <- if (is.list(init)) {
     measure_given(data, init, settings, control$threads, call)
-  } else if (needs_domains(data, settings, control)) {
+  } else if (!is.null(data$x) && needs_domains(data, settings, control)) {
     measure_domains(data, settings, control, call)
   } else {
     measure(data, settings$center, settings$noise, settings$nuisance, control$threads, call)
   }
-  plain <- is.null(measured$center) && measured$noise == "equal" && measured$nuisance == 0L
-  if (plain) {
-    return(NULL)
+  measured$plain <- is.null(measured$center) && measured$noise == "equal" &&
+    measured$nuisance == 0L
+  if (!measured$plain) {
+    tell_measurement(measured, settings)
+    measured$about_zero <- NULL
   }
-  tell_measurement(measured, settings)
   measured
 }
 
@@ -120,7 +122,7 @@ given_measurement <- function(settings, init) {
 measure_given <- function(data, init, settings, threads, call) {
   mixing <- init$mixing
   span <- polar_factor(unname(mixing))
-  about_mean <- feature_moments(data, TRUE, threads)
+  about_mean <- moments_about_mean(data, threads)
   psi <- init$noise_var
   noise <- settings$noise
   if (is.null(psi) && noise == "by_feature") {
@@ -141,8 +143,11 @@ moments_times <- function(moments, v) {
   if (!is.null(moments$second)) {
     return(moments$second %*% v)
   }
-  centered <- moments$x %*% v - rep(drop(moments$mean %*% v), each = nrow(moments$x))
-  crossprod(moments$x, centered * moments$omega[moments$env]) / nrow(moments$x)
+  if (!is.null(moments$times)) {
+    return(moments$times(unname(v)))
+  }
+  centered <- moments$x %*% v - rep(drop(moments$mean %*% v), each = moments$n)
+  crossprod(moments$x, centered * moments$omega[moments$env]) / moments$n
 }
 
 # Reduction ---------------------------------------------------------------------------------------
@@ -154,7 +159,7 @@ moments_times <- function(moments, v) {
 #'   `offset` (D): w = x reduce - offset, of which `shift` beyond that of the feature means; `model`,
 #'   see missing_coordinates()
 #' @noRd
-reduced_data <- function(data, measured, call = rlang::caller_env()) {
+reduced_data <- function(data, measured, threads = 1L, call = rlang::caller_env()) {
   spectrum <- eigen(measured$span_noise, symmetric = TRUE)
   power <- function(by) spectrum$vectors %*% (spectrum$values^by * t(spectrum$vectors))
   c2 <- mean(spectrum$values)
@@ -176,19 +181,22 @@ reduced_data <- function(data, measured, call = rlang::caller_env()) {
   rows <- if (data$missing > 0) missing_coordinates(data$x, space$model, call)
   inner[c("missing", "lacking")] <- list(0, NULL)
   inner$row_noise <- rows$noise
-  inner$x <- coordinates_of(data$x, space, rows)
+  coordinates_at <- function(space) {
+    if (!is.null(rows)) coordinates_of(data$x, space, rows) else
+      coordinates(data, space$reduce, space$offset, threads)$x
+  }
+  inner$x <- coordinates_at(space)
+  inner$rows <- NULL
   if (!is.null(measured$center)) {
     shift <- control_mean(inner)
     space$offset <- space$offset + shift
     space$shift <- shift
-    inner$x <- coordinates_of(data$x, space, rows)
+    inner$x <- if (is.null(rows)) inner$x - rep(shift, each = data$n) else coordinates_at(space)
   }
   inner$space <- space
   inner$p <- ncol(inner$x)
   inner$feature_names <- NULL
-  scan <- scan_rows(matrix_rows(inner$x))
-  inner[c("mean_square", "means", "variance")] <- scan[c("mean_square", "mean", "variance")]
-  inner
+  rescanned(inner)
 }
 
 #' Rows of x (n x p) as coordinates (n x D)
@@ -271,7 +279,7 @@ lifted_matrix <- function(mixing, data) {
 #' @noRd
 fit_measured <- function(engine, data, measured, init, control, call, error_call) {
   started <- proc.time()[["elapsed"]]
-  inner <- reduced_data(data, measured, error_call)
+  inner <- reduced_data(data, measured, control$threads, error_call)
   if (is.list(init)) {
     mixing <- mixing_by_name(init$mixing, data, error_call)
     within <- crossprod(measured$span, unname(mixing))
@@ -324,7 +332,7 @@ lifted <- function(fit, data, measured, call = rlang::caller_env()) {
   fit$center <- if (!is.null(location)) stats::setNames(location, data$feature_names)
   fit$latents <- fit$latents[, kept, drop = FALSE]
   fit$latents_sd <- fit$latents_sd[, kept, drop = FALSE]
-  rownames(fit$latents) <- rownames(fit$latents_sd) <- rownames(data$x)
+  rownames(fit$latents) <- rownames(fit$latents_sd) <- data$row_names
   if (!is.null(fit$quantiles)) {
     fit$quantiles <- fit$quantiles[, kept, , drop = FALSE]
   }

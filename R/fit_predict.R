@@ -23,7 +23,8 @@
 #' ([prior_linear()] and [prior_normal()]) have formulas.
 #'
 #' @param object A `crl_fit`, from [fit_crl()].
-#' @param newdata Numeric matrix (n_new x p) or data frame, rows = samples, in the units of the `x`
+#' @param newdata Numeric matrix (n_new x p) or data frame, or what else [crl_rows()] takes, rows =
+#'   samples, in the units of the `x`
 #'   that was fitted (and, if that was centred or scaled, in the same way). If both it and the
 #'   fitted `x` have column names, columns are matched by name and other columns are left aside;
 #'   else there must be p columns in the order of `x`. Features that the fit left out, because they
@@ -48,6 +49,10 @@
 #'   take the error of A and of the feature means and noise variances, see Intervals.
 #' @param covariates Covariates of the rows of `newdata`, if the fit has any, in the form they had
 #'   there (a data frame with the variables of a formula).
+#' @param to `NULL`, or a folder: the result is written there in blocks of rows (`block-000001.rds`,
+#'   ...), as rows of `newdata` are read, and is never in memory as a whole. Blocks that are there
+#'   already are left as they are, so that a call that was ended goes on.
+#' @param cl `NULL`, or a cluster of package parallel whose workers read the rows.
 #' @param ... Not used.
 #' @return n_new x d matrix (n_new x p for `type = "x"`), with the row names of `newdata` and the
 #'   names of the latents (features). With `interval = "credible"`, n_new x d x 3 array, whose last
@@ -98,7 +103,7 @@
 predict.crl_fit <- function(object, newdata = NULL, targets = NULL, env = NULL,
                             type = c("latents", "sd", "score", "x"),
                             interval = c("none", "credible"), level = 0.9, boot = NULL,
-                            covariates = NULL, ...) {
+                            covariates = NULL, to = NULL, cl = NULL, ...) {
   type <- check_choice(type, c("latents", "sd", "score", "x"), "type")
   needs_rows <- is.null(newdata) && (identical(type, "score") || !is.null(boot))
   object <- check_fit(object, rows = needs_rows)
@@ -111,12 +116,46 @@ predict.crl_fit <- function(object, newdata = NULL, targets = NULL, env = NULL,
     check_no_design(targets, env, covariates)
     return(predict_training(object, type, interval, level, boot))
   }
+  if (!is.null(to) || !is.null(cl) || !is_table(newdata)) {
+    rows <- prediction_rows(newdata, cl, rlang::current_env())
+    if (!is.null(rows)) {
+      check_no_boot(boot, covariates)
+      return(predict_rows(object, rows, targets, env, type, interval, level, to,
+                          rlang::current_env()))
+    }
+  }
   step <- widened(posterior_of_rows(object, newdata, targets, env, covariates), newdata, object, boot,
                   covariates)
   if (type == "sd" || interval == "credible") {
     warn_floored(step, object)
   }
   pick_prediction(step, type, object, step$row_names, interval, level)
+}
+
+#' @noRd
+check_no_boot <- function(boot, covariates, call = rlang::caller_env()) {
+  if (!is.null(boot) || !is.null(covariates)) {
+    given <- if (is.null(boot)) "covariates" else "boot"
+    abort_input(c("{.arg {given}} needs {.arg newdata} as a matrix or a data frame.",
+                  "i" = "Go through such rows block by block."), "rows", call = call)
+  }
+}
+
+#' @noRd
+is_table <- function(x) {
+  is.data.frame(x) || (is.matrix(x) && is.numeric(x))
+}
+
+#' Rows to predict as a source; NULL: what it is, is checked elsewhere
+#' @noRd
+prediction_rows <- function(newdata, cl, call) {
+  if (is_table(newdata)) {
+    return(prepared_rows(crl_rows(newdata, call = call), check_rows_cluster(cl, call), NULL, call))
+  }
+  known <- inherits(newdata, "crl_rows") ||
+    is_a(newdata, "dgCMatrix", "dgRMatrix", "big.matrix", "Seurat") ||
+    methods::is(newdata, "DelayedMatrix") || methods::is(newdata, "SummarizedExperiment")
+  if (known) on_cluster(crl_rows(newdata, call = call), check_rows_cluster(cl, call))
 }
 
 #' @noRd
@@ -163,14 +202,15 @@ predict_training <- function(object, type, interval, level, boot = NULL) {
     warn_floored_training(object)
   }
   if (type != "score") {
-    step <- widened(object, object$data$x, object, boot)
-    return(pick_prediction(step, type, object, rownames(object$data$x), interval, level))
+    step <- if (is.null(boot)) object else
+      widened(object, kept_x(object$data, "predict(boot = )"), object, boot)
+    return(pick_prediction(step, type, object, object$data$row_names, interval, level))
   }
-  inner <- inner_fit(object)
+  inner <- training_fit(object)
   data <- inner$data
   step <- outer_step(rows_posterior(inner, data$x, data$row_noise, data$env, data$targets), object,
                      object$data$x)
-  pick_prediction(step, type, object, rownames(object$data$x))
+  pick_prediction(step, type, object, object$data$row_names)
 }
 
 #' The matrix asked for, from a list that has latents, latents_sd and score, with its names

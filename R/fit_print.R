@@ -179,7 +179,7 @@ fitted.crl_fit <- function(object, type = c("latents", "x"), ...) {
 residuals.crl_fit <- function(object, ...) {
   check_dots_empty(...)
   object <- check_fit(object)
-  object$data$x - mix(object$latents, object, nuisance_scores(object))
+  kept_x(object$data, "residuals()") - mix(object$latents, object, nuisance_scores(object))
 }
 
 #' @rdname crl_fit-methods
@@ -187,6 +187,18 @@ residuals.crl_fit <- function(object, ...) {
 #' @export
 nobs.crl_fit <- function(object, ...) {
   object$data$n
+}
+
+#' The rows of x that a fit keeps, see `keep_x` in fit_crl()
+#' @noRd
+kept_x <- function(data, what, call = rlang::caller_env()) {
+  if (is.null(data$x)) {
+    held <- is.null(data$rows)
+    abort_input(c("{.code {what}} needs the rows of {.arg x} in the fit.",
+                  "x" = if (held) "They were not kept." else "They are {data$rows$kind}.",
+                  "i" = if (held) "Fit with {.code keep_x = TRUE}."), "rows", call = call)
+  }
+  data$x
 }
 
 #' Observations without noise: rows of latents (n x d), and of nuisance factors, to rows of features
@@ -198,7 +210,7 @@ mix <- function(latents, object, nuisance = NULL) {
   if (!is.null(object$center)) x <- x + rep(object$center, each = nrow(x))
   constant <- object$data$constant
   if (length(constant) > 0L) {
-    x[, constant] <- rep(object$data$x[1L, constant], each = nrow(x))
+    x[, constant] <- rep(object$data$constant_at, each = nrow(x))
   }
   x
 }

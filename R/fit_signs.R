@@ -4,14 +4,15 @@ SIGN_CHOICES <- c("auto", "up", "down", "loadings")
 
 #' Signs by which to multiply the columns of A (p x d) and the latents
 #'
-#' @param mixing p x d.
+#' @param mixing p x d, or that of coordinates.
 #' @param data Data, of which `x` are observations, or other coordinates of them (n x q).
 #' @param unmixing q x d: latents are `data$x %*% unmixing`, up to positive factors. By default the
 #'   least-squares latents.
 #' @noRd
 latent_signs <- function(mixing, data, control,
                          unmixing = mixing %*% solve(crossprod(mixing))) {
-  .Call(C_latent_signs_of, data$x %*% unname(unmixing), unname(mixing), data$env, data$targets,
+  .Call(C_latent_signs_of, data$x %*% unname(unmixing), loadings_of(mixing, data), data$env,
+        data$targets,
         wanted_signs(control, data))
 }
 

@@ -159,6 +159,9 @@ augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env 
                         pick_prediction(step, "sd", x, NULL), level))
   }
   check_no_design(targets, env, covariates)
+  if (isS4(data)) {
+    return(with_reduced_dimensions(data, x, rlang::current_env()))
+  }
   if (is.null(data)) {
     data <- data.frame(.domain = factor(x$data$env_names[x$data$env], x$data$env_names))
   } else if (!is.data.frame(data) && !is.matrix(data)) {

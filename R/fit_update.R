@@ -89,6 +89,9 @@ go_on <- function(object, further, settings, call = rlang::caller_env()) {
   if (!is.null(object$inner)) {
     return(go_on_measured(object, further, settings, call))
   }
+  if (!is.null(object$reduced)) {
+    return(go_on_reduced(object, further, settings, call))
+  }
   fit <- continue_fit(object, further, continued_control(object$control, settings, call), call)
   fit$columns <- object$columns
   fit
@@ -303,7 +306,8 @@ filled_call <- function(call, object, envir, error_call) {
   own <- own_arguments(object)
   brought <- setdiff(c("env", "targets", "dag"), names(call))
   if (is_placeholder(call[["x"]])) {
-    call["x"] <- list(object$data$x)
+    call["x"] <- list(object$data$x %||% object$data$rows %||%
+                        kept_x(object$data, "update()", error_call))
     call[brought] <- own[brought]
   } else if ("dag" %in% brought && !has_placeholder(call[["x"]])) {
     x <- tryCatch(eval(call[["x"]], envir), error = function(e) NULL)

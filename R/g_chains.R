@@ -15,6 +15,7 @@ run_chains <- function(begin, model, data, control, error_call, name = "SAEM") {
   engine <- c(prior_control(control), list(
     variance_floor = model$variance_floor, mixing = saem_mixing(control$mixing, data),
     learn_sigma2 = model$learn_sigma2, burn_in = saem$burn_in, iterations = saem$iterations,
+    features = n_features(data), outside = square_outside(data),
     mc_tol = saem$mc_tol, threads = control$threads, tied = tied_latents(data, control)
   ))
   Map(function(begin, seed, number) {
@@ -34,7 +35,7 @@ run_chains <- function(begin, model, data, control, error_call, name = "SAEM") {
 #' whitened by their noise, only turns
 #' @noRd
 saem_mixing <- function(mixing, data) {
-  whitened <- !is.null(data$noise %||% data$space)
+  whitened <- !is.null(data$noise %||% if (!is_plain(data)) data$space)
   switch(mixing, orthonormal = , diagonal = if (whitened) "turned" else "lengths", psd = "unit",
          fixed = "held")
 }

@@ -201,8 +201,8 @@ simulate.crl_fit <- function(object, nsim = 1, seed = NULL, thin = 5, ...) {
   }
   check_bytes(2 * 8 * data$n * data$d * nsim, object$control, c("i" = "Use a smaller {.arg nsim}."),
               rlang::current_env(), what = "The array of draws, with a copy,")
-  posterior <- posterior_sample(inner_fit(object), nsim, thin, seed)
+  posterior <- posterior_sample(training_fit(object), nsim, thin, seed)
   draws <- array(posterior$draws, c(data$n, inner_fit(object)$data$d, nsim))
   `dimnames<-`(draws[, seq_len(data$d), , drop = FALSE],
-               list(rownames(data$x), data$latent_names, NULL))
+               list(data$row_names, data$latent_names, NULL))
 }

@@ -24,16 +24,27 @@ fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_e
     return(fit_varying(fit_g, data, init, control, call, error_call))
   }
   engine <- function(...) run_engine(control$prior, ...)
-  data <- asking_columns(data, control)
+  data <- with_memo(asking_columns(data, control))
   measured <- measurement_of(data, init, control, FALSE, error_call)
-  fit <- if (is.null(measured)) {
-    engine(data, init, control, call, error_call)
-  } else {
-    fit_measured(engine, data, measured, init %||% default_init(control), control, call, error_call)
+  given <- init
+  init <- init %||% default_init(control)
+  fit <- if (!is.null(measured) && !measured$plain) {
+    fit_measured(engine, data, measured, init, control, call, error_call)
+  } else if (g_is_reduced(data, init, control)) {
+    fit_reduced(engine, data, measured, init, control, call, error_call)
+  } else { # Gaussian priors: on moments of x in all directions
+    engine(with_matrix(data, error_call), given, control, call, error_call)
   }
-  decided <- !is.list(init) && has_measurement(control$prior)
+  decided <- !is.list(given) && has_measurement(control$prior)
   fit$doubts <- measurement_doubts(fit, data, decided, control$threads, error_call)
-  fit
+  without_memo(fit)
+}
+
+#' Does a g fit see coordinates of x? Not where x is coordinates already
+#' @noRd
+g_is_reduced <- function(data, init, control) {
+  is.null(data$space) && inherits(control$prior, "prior_spline") &&
+    stays_in_space(init, resolved_g_mixing(control$mixing, init) != "fixed", "g")
 }
 
 #' The same on rows whose measurement model is the paper's
@@ -313,7 +324,7 @@ named_g_results <- function(result, posterior, data, start) {
 #' What a g fit says on its rows
 #' @noRd
 posterior_fields <- function(posterior, data) {
-  rows <- list(rownames(data$x), data$latent_names)
+  rows <- list(data$row_names, data$latent_names)
   list(
     method = "g",
     latents = `dimnames<-`(posterior$latents, rows),

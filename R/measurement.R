@@ -6,6 +6,9 @@
 # over the rows.
 DENSE_FEATURES <- 500L
 
+# The same where each pass reads rows from elsewhere.
+MOST_MOMENTS <- 4000L
+
 # Level of the test that decides whether feature means lie in the span of A.
 CENTER_LEVEL <- 1e-3
 
@@ -29,8 +32,8 @@ TRACY_WIDOM <- 3.27
 #'   `counts`
 #' @noRd
 measure <- function(data, center, noise, nuisance, threads = 1L, call = rlang::caller_env()) {
-  about_mean <- feature_moments(data, TRUE, threads)
-  about_zero <- if (!isTRUE(center)) feature_moments(data, FALSE, threads)
+  about_mean <- moments_about_mean(data, threads)
+  about_zero <- if (!isTRUE(center)) about_zero(about_mean)
   shape <- if (isFALSE(center)) about_zero else about_mean
   found <- nuisance_factors(shape, data, nuisance, noise, call)
   q <- data$d + found$nuisance
@@ -48,7 +51,8 @@ measure <- function(data, center, noise, nuisance, threads = 1L, call = rlang::c
   c(list(center = if (centered) about_mean$mean, noise = chosen$noise, noise_var = chosen$psi,
          nuisance = found$nuisance, values = chosen$values,
          tests = list(center = test, noise = chosen$gain, nuisance = found$values),
-         counts = c(noise_floored = chosen$floored, unconverged = !chosen$converged)), space)
+         counts = c(noise_floored = chosen$floored, unconverged = !chosen$converged),
+         about_zero = if (all(row_weights(data) == 1)) list(about_zero)), space)
 }
 
 #' The space of the factors in the features' own units, and the noise of the coordinates in it
@@ -99,7 +103,7 @@ chosen_noise <- function(moments, q, noise, call) {
   }
   unequal <- factor_analysis(moments, q, FALSE, call = call)
   gain <- unequal$loglik - equal$loglik
-  bic <- 2 * gain - (unequal$parameters - equal$parameters) * log(nrow(moments$x))
+  bic <- 2 * gain - (unequal$parameters - equal$parameters) * log(moments$n)
   better <- if (bic > 0) unequal else equal
   c(better, list(noise = if (bic > 0) "by_feature" else "equal",
                  gain = list(loglik = gain, bic = bic)))
@@ -165,16 +169,15 @@ nuisance_factors <- function(moments, data, nuisance, noise, call) {
 #'   them, `edge`, which noise alone would exceed in one of a thousand samples
 #' @noRd
 factor_number <- function(moments, least, most, noise, call) {
-  p <- ncol(moments$x)
-  n <- nrow(moments$x)
+  p <- moments$p
+  n <- moments$n
   most <- min(most, p - 2L, n - 2L)
   table <- NULL
   psi <- 0.5 * moments$square
   for (k in seq(least, max(least, most))) {
     equal <- noise == "equal" || factor_freedom(p, k) < 0
     psi <- factor_psi(moments, k, equal, psi, call)
-    top <- with(moments, .Call(C_leading_moments, x, env, omega, mean, second, 1 / sqrt(psi),
-                               list(q = k + 1L, threads = threads)))
+    top <- .Call(C_leading_moments, moments, 1 / sqrt(psi), list(q = k + 1L))
     check_status(top$status, call)
     edge <- noise_edge(n - k, p - k) * (n - k) / n
     table <- rbind(table, tibble::tibble(factors = k, eigenvalue = drop(top$values)[k + 1L],
@@ -205,20 +208,79 @@ noise_edge <- function(n, p) {
 #' Second moments of x, about its mean or about 0
 #'
 #' @param data `crl_data`.
-#' @return list: what the routines of src/glue/r_measure.c take: `x`, `env`, `omega`, `mean`
-#'   (p or NULL), `second` (p x p, or NULL where it is not held), `square` (p, its diagonal),
-#'   `threads`
+#' @param omega Weight of a row of each domain.
+#' @return list, which the routines of src/glue/r_measure.c take: `n`, `p`, `mean` (p or NULL),
+#'   `second` (p x p, or NULL where it is not held), `square` (p, its diagonal), `threads`, and
+#'   where S is not held `x`, `env`, `omega`
 #' @noRd
-feature_moments <- function(data, centered, threads = 1L) {
-  omega <- row_weights(data)
-  sums <- .Call(C_feature_moments, data$x, data$env, omega, threads)
-  mean <- drop(sums$mean)
-  second <- if (data$p <= DENSE_FEATURES) {
-    .Call(C_moment_matrix, data$x, data$env, omega, if (centered) mean, threads)
+feature_moments <- function(data, centered, threads = 1L, omega = row_weights(data)) {
+  about_mean <- moments_about_mean(data, threads, omega)
+  if (centered) about_mean else about_zero(about_mean)
+}
+
+#' @noRd
+moments_about_mean <- function(data, threads, omega = row_weights(data)) {
+  if (is.null(data$memo)) {
+    return(counted_moments(data, threads, omega))
   }
-  square <- if (is.null(second)) drop(sums$square) - centered * mean^2 else diag(second)
-  list(x = data$x, env = data$env, omega = omega, mean = if (centered) mean, second = second,
-       square = square, threads = threads)
+  name <- rlang::hash(omega)
+  data$memo[[name]] <- data$memo[[name]] %||% counted_moments(data, threads, omega)
+  data$memo[[name]]
+}
+
+#' Data that keep their moments, for the length of a fit
+#' @noRd
+with_memo <- function(data) {
+  data$memo <- new.env(parent = emptyenv())
+  data
+}
+
+#' @noRd
+without_memo <- function(fit) {
+  fit$data$memo <- NULL
+  fit
+}
+
+#' @noRd
+counted_moments <- function(data, threads, omega) {
+  shared <- list(n = data$n, p = data$p, threads = threads)
+  mean <- weighted_means(data, omega, threads)
+  if (holds_moments(data)) {
+    second <- second_moments(data, omega, mean, threads)
+    return(c(shared, list(mean = mean, second = second, square = diag(second))))
+  }
+  square <- weighted_squares(data, omega, mean, threads)
+  if (!is.null(data$x)) {
+    return(c(shared, list(mean = mean, square = square, x = data$x, env = data$env,
+                          omega = omega)))
+  }
+  about <- function(mean) second_moments_times(data, omega, mean, threads)
+  c(shared, list(mean = mean, square = square, times = about(mean), about = about))
+}
+
+#' Is S (p x p) held in memory? Where rows are in memory, only where that is less work than passes
+#' @noRd
+holds_moments <- function(data) {
+  data$p <= if (is.null(data$x) && isTRUE(data$rows$remote)) MOST_MOMENTS else DENSE_FEATURES
+}
+
+#' Moments about 0 from those about the mean
+#' @noRd
+about_zero <- function(moments) {
+  moments$square <- moments$square + moments$mean^2
+  if (!is.null(moments$second)) moments$second <- moments$second + tcrossprod(moments$mean)
+  if (!is.null(moments$about)) moments$times <- moments$about(NULL)
+  moments["mean"] <- list(NULL)
+  moments
+}
+
+#' The q leading eigenvectors of S and its eigenvalues
+#' @return list: `vectors` (p x q), `values` (q)
+#' @noRd
+leading_components <- function(moments, q, call) {
+  top <- .Call(C_leading_moments, moments, rep(1, moments$p), list(q = q))
+  check_status(top$status, call)
+  list(vectors = top$vectors, values = drop(top$values))
 }
 
 #' Maximum-likelihood factor analysis
@@ -230,11 +292,10 @@ feature_moments <- function(data, centered, threads = 1L) {
 #'   all rows, as if they were normal), `parameters`, `converged`, `floored`
 #' @noRd
 factor_analysis <- function(moments, q, equal, start = 0.5 * moments$square, call) {
-  fit <- with(moments, .Call(C_factor_fit_model, x, env, omega, mean, second, square, start,
-                             list(q = q, equal = equal, tol = 1e-6, threads = threads)))
+  fit <- .Call(C_factor_fit_model, moments, start, list(q = q, equal = equal, tol = 1e-6))
   check_status(fit$status, call)
-  n <- nrow(moments$x)
-  p <- ncol(moments$x)
+  n <- moments$n
+  p <- moments$p
   list(psi = drop(fit$psi), loadings = fit$loadings, values = drop(fit$values),
        loglik = -n / 2 * (p * log(2 * pi) + fit$objective),
        parameters = (if (equal) 1 else p) + p * q - q * (q - 1) / 2,
@@ -253,15 +314,14 @@ factor_analysis <- function(moments, q, equal, start = 0.5 * moments$square, cal
 #' @noRd
 mean_test <- function(about_zero, about_mean, psi, q, call) {
   whitened <- function(moments) {
-    top <- with(moments, .Call(C_leading_moments, x, env, omega, mean, second, 1 / sqrt(psi),
-                               list(q = q, threads = threads)))
+    top <- .Call(C_leading_moments, moments, 1 / sqrt(psi), list(q = q))
     check_status(top$status, call)
     c(left = sum(moments$square / psi) - sum(top$values),
-      taken = sum(noise_taken_up(drop(top$values), length(psi) / nrow(moments$x))))
+      taken = sum(noise_taken_up(drop(top$values), length(psi) / moments$n)))
   }
   df <- length(psi) - q
   difference <- whitened(about_zero) - whitened(about_mean)
-  statistic <- nrow(about_zero$x) * difference[["left"]] / max(1 - difference[["taken"]], 1)
+  statistic <- about_zero$n * difference[["left"]] / max(1 - difference[["taken"]], 1)
   list(statistic = statistic, df = df,
        p_value = stats::pchisq(statistic, df, lower.tail = FALSE))
 }

@@ -57,7 +57,7 @@ filled_moments <- function(data, threads) {
   mean <- colMeans(data$x, na.rm = TRUE)
   filled <- data
   filled$x[at] <- mean[at[, 2L]]
-  moments <- feature_moments(filled, TRUE, threads)
+  moments <- feature_moments(rescanned(filled), TRUE, threads)
   seen <- 1 - data$lacking / data$n
   moments$square <- moments$square / seen
   if (!is.null(moments$second)) {

@@ -71,25 +71,27 @@ rank_rows <- function(x, call) {
   if (length(scan$constant) > 0L) {
     report_constant(x, scan$constant)
     x <- x[, -scan$constant, drop = FALSE]
+    scan[c("mean", "spread")] <- list(scan$mean[-scan$constant], scan$spread[-scan$constant])
   }
   if (min(dim(x)) < 4L) {
     abort_input(c("{.arg x} must have at least 4 rows and 4 features that vary.",
                   "x" = "It has {nrow(x)} row{?s} and {ncol(x)} such feature{?s}."), "rank",
                 call = call)
   }
-  list(x = x, env = rep(1L, nrow(x)), weights = 1, n_env = nrow(x), n = nrow(x), p = ncol(x))
+  list(x = x, env = rep(1L, nrow(x)), weights = 1, n_env = nrow(x), n = nrow(x), p = ncol(x),
+       means = scan$mean,
+       spreads = scan$spread / nrow(x))
 }
 
 #' @noRd
 new_rank <- function(found, moments, d, noise, call) {
-  n <- nrow(moments$x)
-  p <- ncol(moments$x)
+  n <- moments$n
+  p <- moments$p
   k <- found$factors
   equal <- noise == "equal" || factor_freedom(p, k) < 0
   psi <- factor_psi(moments, k, equal, 0.5 * moments$square, call)
   shown <- min(k + SCREE_BEYOND, p, n - 1L)
-  top <- with(moments, .Call(C_leading_moments, x, env, omega, mean, second, 1 / sqrt(psi),
-                             list(q = shown, threads = threads)))
+  top <- .Call(C_leading_moments, moments, 1 / sqrt(psi), list(q = shown))
   check_status(top$status, call)
   values <- found$values
   values$above <- values$eigenvalue > values$edge

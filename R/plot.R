@@ -401,7 +401,7 @@ plot_scores <- function(fit) {
 #' @return list(y = m x d, state = m x d integer, group = m, the target set of a row)
 #' @noRd
 score_sample <- function(fit) {
-  fit <- inner_fit(fit)
+  fit <- training_fit(fit)
   rows <- spaced_rows(fit$data, 2000L)
   codes <- fit$data$env[rows]
   step <- estep(fit$data$x[rows, , drop = FALSE], codes, fit$data$targets, fit)

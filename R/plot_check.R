@@ -46,7 +46,7 @@ check_panels <- function() {
 check_residuals <- function(fit) {
   varying <- setdiff(seq_len(fit$data$p), fit$data$constant)
   psi <- check_noise_var(fit)
-  x <- fit$data$x[, varying, drop = FALSE]
+  x <- kept_x(fit$data, "autoplot(, \"check\")")[, varying, drop = FALSE]
   if (!is.null(fit$center)) x <- x - rep(fit$center[varying], each = nrow(x))
   x <- x / rep(sqrt(psi), each = nrow(x))
   columns <- cbind(fit$mixing, fit$nuisance$mixing)[varying, , drop = FALSE] / sqrt(psi)

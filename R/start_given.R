@@ -10,7 +10,7 @@ DENSE_EIGEN <- 1000L
 #'   "fit"), `sigma2_given`, and `optima` of an interventional start
 #' @noRd
 starting_values <- function(init, data, control, call = rlang::caller_env()) {
-  if (!is.null(data$space)) {
+  if (!is.null(data$space) && !is_plain(data)) {
     return(measured_start(init, data, control, call))
   }
   if (identical(init, "pca")) {
@@ -22,23 +22,25 @@ starting_values <- function(init, data, control, call = rlang::caller_env()) {
     find <- if (control$mixing == "psd") unmixing_start else interventional_start
     return(c(find(data, control, call), label = "interventional", sigma2_given = FALSE))
   }
-  label <- "given"
-  if (inherits(init, "crl_fit")) {
-    init <- list(mixing = init$mixing, sigma2 = init$sigma2)
-    label <- "fit"
-  }
-  check_init(init, call)
-  mixing <- check_numeric_matrix(init$mixing, "init$mixing", data$p, data$d, class = "init",
-                                 call = call)
-  mixing <- mixing_by_name(mixing, data, call)
-  start <- c(split_mixing(mixing, control$mixing, call), label = label,
-             sigma2_given = !is.null(init$sigma2))
+  start <- check_start(init, data, control, call)
+  start$label <- if (inherits(init, "crl_fit")) "fit" else "given"
+  start$sigma2_given <- !is.null(init$sigma2)
   start$sigma2 <- if (start$sigma2_given) {
     check_given_noise(init$sigma2, data, call)
   } else {
     residual_variance(data, sum((data$x %*% start$orthonormal)^2) / data$n, call)
   }
   start
+}
+
+#' The two factors of an A that `init` gives
+#' @noRd
+check_start <- function(init, data, control, call) {
+  if (inherits(init, "crl_fit")) init <- list(mixing = init$mixing, sigma2 = init$sigma2)
+  check_init(init, call)
+  mixing <- check_numeric_matrix(init$mixing, "init$mixing", data$p, data$d, class = "init",
+                                 call = call)
+  split_mixing(mixing_by_name(mixing, data, call), control$mixing, call)
 }
 
 #' The start that is not given: the preset's
@@ -99,25 +101,33 @@ mixing_by_name <- function(mixing, data, call, arg = "init$mixing", class = "ini
 #' @param sigma2 NULL: estimated.
 #' @noRd
 pca_start <- function(data, call = rlang::caller_env(), sigma2 = NULL) {
-  top <- leading_eigen(data$x, data$d)
-  if (!(top$values[data$d] > 1e-12 * top$values[1L])) {
-    abort_input(c("{.arg x} must have rank {data$d}, the number of latents.",
-                  "x" = paste("Its eigenvalue {data$d} is",
-                              "{format(top$values[data$d], digits = 3)}, the first",
-                              "{format(top$values[1], digits = 3)}."),
+  if (is_plain(data)) { # coordinates: these components
+    top <- list(vectors = diag(1, data$d), values = data$space$values)
+  } else {
+    top <- leading_eigen(data$x, data$d)
+    check_rank(top$values, data$d, call)
+    top$vectors <- top$vectors * rep(loading_signs(top$vectors), each = data$p)
+  }
+  list(orthonormal = top$vectors, scale = rep(1, data$d), values = top$values,
+       sigma2 = sigma2 %||% residual_variance(data, sum(top$values), call))
+}
+
+#' @param values Leading eigenvalues of the mean square of x.
+#' @noRd
+check_rank <- function(values, d, call) {
+  if (!(values[d] > 1e-12 * values[1L])) {
+    abort_input(c("{.arg x} must have rank {d}, the number of latents.",
+                  "x" = paste("Its eigenvalue {d} is {format(values[d], digits = 3)}, the first",
+                              "{format(values[1], digits = 3)}."),
                   "i" = "Use fewer latents."), "rank", call = call)
   }
-  orthonormal <- top$vectors
-  list(orthonormal = orthonormal * rep(loading_signs(orthonormal), each = data$p),
-       scale = rep(1, data$d),
-       values = top$values, sigma2 = sigma2 %||% residual_variance(data, sum(top$values), call))
 }
 
 #' A noise variance that is given: not so small that x could not hold the noise
 #' @noRd
 check_given_noise <- function(sigma2, data, call) {
   sigma2 <- check_number(sigma2, "init$sigma2", min = 0, open = "min", class = "init", call = call)
-  least <- .Machine$double.eps^2 * data$mean_square / data$p
+  least <- .Machine$double.eps^2 * data$mean_square / n_features(data)
   if (sigma2 < least) {
     abort_input(c(paste("{.arg init$sigma2} must be at least {format(least, digits = 2)}: smaller",
                         "noise is lost in the rounding of {.arg x}."),
@@ -150,13 +160,14 @@ leading_eigen <- function(x, d) {
 #' the other p - d eigenvalues
 #' @noRd
 residual_variance <- function(data, explained, call) {
-  if (data$p == data$d) {
-    abort_input(c(paste("The noise variance cannot be estimated from {data$p} columns",
+  p <- n_features(data)
+  if (p == data$d) {
+    abort_input(c(paste("The noise variance cannot be estimated from {p} columns",
                         "and as many latents."),
                   "i" = "Give both: {.code init = list(mixing = , sigma2 = )}."), "init",
                 call = call)
   }
-  max((data$mean_square - explained) / (data$p - data$d), 1e-10 * data$mean_square / data$p)
+  max((data$mean_square - explained) / (p - data$d), 1e-10 * data$mean_square / p)
 }
 
 #' O and D, or O and Lambda where columns may be correlated. "orthonormal" mixing takes the closest

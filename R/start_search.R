@@ -125,7 +125,7 @@ renumbered <- function(found, place) {
 #'   is `sigma2` I
 #' @noRd
 start_space <- function(data, call) {
-  if (is.null(data$space)) {
+  if (is.null(data$space) || is_plain(data)) {
     return(pca_start(data, call))
   }
   with(data$space, list(orthonormal = solve(whiten), scale = rep(1, data$d), sigma2 = sigma2,

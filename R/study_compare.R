@@ -278,7 +278,8 @@ cross_validate <- function(fits, fold, done) {
   for (f in seq_len(max(fold))) {
     kept <- which(fold != f)
     held <- which(fold == f)
-    rows <- list(kept = data$x[kept, , drop = FALSE], held = data$x[held, , drop = FALSE])
+    x <- kept_x(data, "crl_compare()")
+    rows <- list(kept = x[kept, , drop = FALSE], held = x[held, , drop = FALSE])
     for (k in seq_along(fits)) {
       run <- held_out(fits[[k]], kept, held, rows)
       loss[held, k] <- run$loss

@@ -2,6 +2,7 @@
 
 #include "linalg.h"
 
+#include <R_ext/BLAS.h>
 #include <string.h>
 
 size_t second_moments_scratch(const weighted_rows *r, int k) {
@@ -82,6 +83,16 @@ static void times_shard(const weighted_rows *r, size_t start, size_t end, const 
 /* With m the weighted mean, weighted deviations sum to 0: m need not be taken off on both sides. */
 void second_moments_times(const weighted_rows *r, const double *v, int k, double *out,
                           double *scratch) {
+  if (r->apply) {
+    r->apply(v, k, out, r->context);
+    return;
+  }
+  if (r->second) {
+    const double one = 1, zero = 0;
+    F77_CALL(dgemm)
+    ("N", "N", &r->p, &k, &r->p, &one, r->second, &r->p, v, &r->p, &zero, out, &r->p FCONE FCONE);
+    return;
+  }
   row_shards shards = shard_rows(r->n);
   double *shift = scratch;
   for (int c = 0; c < k; c++)

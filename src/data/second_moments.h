@@ -21,6 +21,11 @@ typedef struct {
   const double *omega;
   const double *mean; /* p or NULL */
   int threads;
+  /* where one of these is not NULL, x is not read: S itself (p x p), or a function that gives S v
+   * in its place */
+  const double *second;
+  void (*apply)(const double *v, int k, double *out, void *context);
+  void *context;
 } weighted_rows;
 
 /* Weighted means and mean squares about 0 of the features; either may be NULL. scratch:

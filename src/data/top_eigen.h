@@ -9,6 +9,9 @@
 
 #include "second_moments.h"
 
+/* Features up to which S goes to LAPACK, where it is in memory. */
+enum { DENSE_FEATURES = 500 };
+
 typedef struct {
   int p, q, k;               /* wanted: q; block of k columns, the last k - q being guards */
   const double *second;      /* p x p, or NULL */

@@ -185,9 +185,9 @@ int em_prepare(em_state *em, allocator alloc) {
   em->before = alloc((size_t)m->p * (size_t)m->d, sizeof(double));
   em->sign = alloc((size_t)m->d, sizeof(int));
   em->sign_work = alloc(3 * (size_t)e->rows.n_domains, sizeof(double));
-  m->noise = measurement_noise_level(m->noise.value, m->noise.learned,
-                                     rows_square_sum(e->x, e->p, &e->rows, e->score->set.threads),
-                                     (double)e->rows.n * e->p);
+  double square = rows_square_sum(e->x, e->p, &e->rows, e->score->set.threads) + e->outside;
+  m->noise = measurement_noise_level(m->noise.value, m->noise.learned, square,
+                                     (double)e->rows.n * e->features);
   em->trace.chooses = em->smoothing != NULL;
   em->trace.moves = !m->kind->held;
   return m->kind->refresh(m);

@@ -36,8 +36,10 @@ typedef struct {
 } estep_task;
 
 typedef struct {
-  const double *x;
+  const double *x; /* or its coordinates in a space that holds A */
   int p;
+  double features; /* of x: p, or more where x is coordinates */
+  double outside;  /* sum of omega |x|^2 outside that space */
   latent_sample rows; /* y, and the rows' domains, targets and weights */
   score_model *score;
   gaussian_reference *reference; /* NULL: none */

@@ -86,9 +86,9 @@ static saem_record record_new(const saem_state *s, allocator alloc) {
 /* A'A, the lengths of columns, sigma2's bound. Turns alone keep what lengths there are. */
 static void prepare_model(saem_state *s) {
   measurement *m = s->model;
-  double sum_sq = rows_square_sum(s->x, m->p, s->rows, s->set.threads);
-  m->noise =
-      measurement_noise_level(m->noise.value, m->noise.learned, sum_sq, (double)s->rows->n * m->p);
+  double sum_sq = rows_square_sum(s->x, m->p, s->rows, s->set.threads) + s->outside;
+  m->noise = measurement_noise_level(m->noise.value, m->noise.learned, sum_sq,
+                                     (double)s->rows->n * s->features);
   m->kind->refresh(m);
   for (int j = 0; j < m->d; j++)
     m->scale[j] = m->kind->turns && !m->kind->update ? 1 : sqrt(m->gram[j + j * m->d]);

@@ -63,7 +63,9 @@ typedef struct {
 typedef struct saem_shard saem_shard;
 
 typedef struct {
-  const double *x;
+  const double *x; /* or its coordinates in a space that holds A */
+  double features; /* of x: p, or more where x is coordinates */
+  double outside;  /* sum of omega |x|^2 outside that space */
   const latent_sample *rows;
   saem_settings set;
   measurement *model;

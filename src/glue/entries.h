@@ -8,6 +8,11 @@
 /* r_rows.c: the passes over the rows */
 SEXP scan_matrix(SEXP x, SEXP missing);
 SEXP reduce_matrix(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset, SEXP threads);
+SEXP scan_sparse(SEXP x);
+SEXP sparse_sums(SEXP x, SEXP env, SEXP omega);
+SEXP reduce_sparse(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset);
+SEXP sparse_times_moments(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP v);
+SEXP matrix_times_moments(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP v, SEXP threads);
 
 /* r_fit.c: the fit and what is read off it */
 SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features, SEXP control);
@@ -74,10 +79,8 @@ SEXP loss_means(SEXP losses, SEXP env, SEXP weights, SEXP reference);
 SEXP feature_moments(SEXP x, SEXP env, SEXP omega, SEXP threads);
 SEXP moment_matrix(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP threads);
 SEXP factor_domains_model(SEXP moments, SEXP targets, SEXP parents, SEXP start, SEXP settings);
-SEXP factor_fit_model(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP second, SEXP square, SEXP psi,
-                      SEXP settings);
-SEXP leading_moments(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP second, SEXP scale,
-                     SEXP settings);
+SEXP factor_fit_model(SEXP moments, SEXP psi, SEXP settings);
+SEXP leading_moments(SEXP moments, SEXP scale, SEXP settings);
 SEXP factor_missing_model(SEXP x, SEXP env, SEXP omega, SEXP start, SEXP settings);
 SEXP row_noise_coordinates(SEXP x, SEXP mean, SEXP psi, SEXP span);
 SEXP row_noise_turned(SEXP noise, SEXP turn);

@@ -57,6 +57,8 @@ static estep_state estep_from(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP
   assert_double_matrix(x, "x");
   estep_state e = {.x = REAL(x),
                    .p = Rf_ncols(x),
+                   .features = list_number(model, "features"),
+                   .outside = list_number(model, "outside"),
                    .rows = sample_from(env, targets, omega),
                    .eta = list_number(control, "eta")};
   if ((size_t)Rf_nrows(x) != e.rows.n)

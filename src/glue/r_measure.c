@@ -49,14 +49,60 @@ SEXP moment_matrix(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP threads) {
   return out;
 }
 
-/* The operator: S in memory if `second` is a matrix, else passes over x. */
-static top_eigen eigen_from(SEXP second, const weighted_rows *rows, int q) {
+typedef struct {
+  SEXP function;
+  int p;
+} passes_of_r;
+
+/* S v by a function of R, which passes over the rows wherever they are. */
+static void call_times(const double *v, int k, double *out, void *context) {
+  const passes_of_r *passes = context;
+  size_t size = (size_t)passes->p * (size_t)k;
+  SEXP argument = PROTECT(Rf_allocMatrix(REALSXP, passes->p, k));
+  memcpy(REAL(argument), v, size * sizeof(double));
+  SEXP call = PROTECT(Rf_lang2(passes->function, argument));
+  SEXP value = PROTECT(Rf_eval(call, R_GlobalEnv));
+  if (!Rf_isReal(value) || (size_t)XLENGTH(value) != size)
+    Rf_error("internal error: a pass must give one number for each of v");
+  memcpy(out, REAL(value), size * sizeof(double));
+  UNPROTECT(3);
+}
+
+/* S v (p x k) over the rows of a dense block. */
+SEXP matrix_times_moments(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP v, SEXP threads) {
+  weighted_rows rows = rows_from(x, env, omega, mean, Rf_asInteger(threads));
+  assert_double_matrix(v, "v");
+  int k = Rf_ncols(v);
+  if (Rf_nrows(v) != rows.p)
+    Rf_error("internal error: v must have a row for each column of x");
+  SEXP out = PROTECT(Rf_allocMatrix(REALSXP, rows.p, k));
+  second_moments_times(&rows, REAL(v), k, REAL(out),
+                       r_allocator(second_moments_scratch(&rows, k), sizeof(double)));
+  UNPROTECT(1);
+  return out;
+}
+
+/* The operator: S in memory if `second` is there, a function of R if `times` is, else passes over
+ * x. */
+static weighted_rows operator_from(SEXP moments) {
+  int p = list_int(moments, "p"), threads = list_threads(moments);
+  SEXP second = optional_element(moments, "second"), times = optional_element(moments, "times");
+  if (!Rf_isNull(times)) {
+    passes_of_r *passes = r_allocator(1, sizeof(passes_of_r));
+    *passes = (passes_of_r){.function = times, .p = p};
+    weighted_rows of_r = {.p = p, .apply = call_times, .context = passes};
+    return of_r;
+  }
   if (Rf_isNull(second))
-    return top_eigen_new(rows->p, q, NULL, rows, r_allocator);
-  assert_double_matrix(second, "second");
-  if (Rf_nrows(second) != rows->p || Rf_ncols(second) != rows->p)
-    Rf_error("internal error: second must be p x p");
-  return top_eigen_new(rows->p, q, REAL(second), NULL, r_allocator);
+    return rows_from(list_element(moments, "x"), list_element(moments, "env"),
+                     list_element(moments, "omega"), optional_element(moments, "mean"), threads);
+  weighted_rows rows = {.p = p, .second = list_doubles(moments, "second", (size_t)p * (size_t)p)};
+  return rows;
+}
+
+static top_eigen eigen_from(const weighted_rows *rows, int q) {
+  const double *dense = rows->p <= DENSE_FEATURES ? rows->second : NULL;
+  return top_eigen_new(rows->p, q, dense, rows, r_allocator);
 }
 
 static SEXP factor_results(const factor_model *f) {
@@ -79,16 +125,15 @@ static SEXP factor_results(const factor_model *f) {
   return out;
 }
 
-/* square: diagonal of S; psi: start, by feature. */
-SEXP factor_fit_model(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP second, SEXP square, SEXP psi,
-                      SEXP settings) {
-  weighted_rows rows = rows_from(x, env, omega, mean, list_int(settings, "threads"));
+/* moments: S as in R's feature_moments(), with `square`, its diagonal; psi: start, by feature. */
+SEXP factor_fit_model(SEXP moments, SEXP psi, SEXP settings) {
+  weighted_rows rows = operator_from(moments);
   int q = list_int(settings, "q");
-  if (q < 1 || q >= rows.p || XLENGTH(square) != rows.p || XLENGTH(psi) != rows.p)
-    Rf_error("internal error: factors, squares or psi do not fit the columns of x");
-  top_eigen eigen = eigen_from(second, &rows, q);
+  if (q < 1 || q >= rows.p || XLENGTH(psi) != rows.p)
+    Rf_error("internal error: factors or psi do not fit the columns of x");
+  top_eigen eigen = eigen_from(&rows, q);
   factor_model f = factor_new(rows.p, q, &eigen, r_allocator);
-  f.square = REAL(square);
+  f.square = list_doubles(moments, "square", (size_t)rows.p);
   f.equal = list_int(settings, "equal");
   f.tol = list_number(settings, "tol");
   f.poll = poll_user;
@@ -97,14 +142,13 @@ SEXP factor_fit_model(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP second, SEXP
   return factor_results(&f);
 }
 
-/* Sum of the q leading eigenvalues of D S D and the eigenvectors. */
-SEXP leading_moments(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP second, SEXP scale,
-                     SEXP settings) {
-  weighted_rows rows = rows_from(x, env, omega, mean, list_int(settings, "threads"));
+/* The q leading eigenvalues of D S D and the eigenvectors. */
+SEXP leading_moments(SEXP moments, SEXP scale, SEXP settings) {
+  weighted_rows rows = operator_from(moments);
   int q = list_int(settings, "q");
   if (q < 1 || q > rows.p || XLENGTH(scale) != rows.p)
     Rf_error("internal error: eigenvectors or scales do not fit the columns of x");
-  top_eigen eigen = eigen_from(second, &rows, q);
+  top_eigen eigen = eigen_from(&rows, q);
   const char *fields[] = {"values", "vectors", "status", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   int status = top_eigen_find(&eigen, REAL(scale));

@@ -3,6 +3,9 @@
 #include "r_util.h"
 #include "reduce.h"
 #include "scan.h"
+#include "sparse_rows.h"
+
+#include <string.h>
 
 /* What the scan of the columns of x finds: the first entry that is not finite (0: none), else of
  * each feature its least, largest, mean, sums of squares about the mean and about 0, and how many
@@ -100,6 +103,106 @@ SEXP reduce_matrix(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset, SEXP t
   put(out, "square", Rf_allocVector(REALSXP, m));
   reduce_rows(&rows, m, REAL(v), k, REAL(offset), coordinates, REAL(list_element(out, "square")),
               (double *)r_allocator(reduce_scratch(&rows, m), sizeof(double)));
+  UNPROTECT(1);
+  return out;
+}
+
+/* A sparse block: list of `n`, `p`, `by_row`, `start`, `index`, `value`. */
+static sparse_rows sparse_from(SEXP x) {
+  sparse_rows r = {.n = (size_t)list_int(x, "n"),
+                   .p = list_int(x, "p"),
+                   .by_row = list_int(x, "by_row")};
+  size_t lines = r.by_row ? r.n : (size_t)r.p, others = r.by_row ? (size_t)r.p : r.n;
+  r.start = list_integers(x, "start", lines + 1);
+  size_t stored = (size_t)r.start[lines];
+  r.index = list_integers(x, "index", stored);
+  r.value = list_doubles(x, "value", stored);
+  for (size_t line = 0; line < lines; line++)
+    if (r.start[line] > r.start[line + 1])
+      Rf_error("internal error: a sparse matrix whose pointers fall");
+  for (size_t t = 0; t < stored; t++)
+    if (r.index[t] < 0 || (size_t)r.index[t] >= others)
+      Rf_error("internal error: a sparse matrix with an index out of range");
+  return r;
+}
+
+/* x by column. */
+SEXP scan_sparse(SEXP x) {
+  sparse_rows rows = sparse_from(x);
+  if (rows.by_row)
+    Rf_error("internal error: sparse rows are scanned by column");
+  scan_result r = scan_result_new((size_t)rows.p);
+  PROTECT(r.out);
+  for (size_t j = 0; j < (size_t)rows.p; j++) {
+    size_t from = (size_t)rows.start[j], stored = (size_t)rows.start[j + 1] - from;
+    feature_scan found = {0};
+    size_t bad = scan_sparse_column(rows.value + from, stored, rows.n, &found);
+    if (bad < stored) {
+      keep_bad(&r, (size_t)rows.index[from + bad], j, rows.value[from + bad]);
+      break;
+    }
+    keep_scan(&r, j, &found);
+    r.seen[j] = (double)rows.n;
+    poll_user();
+  }
+  UNPROTECT(1);
+  return r.out;
+}
+
+/* As reduce_matrix(). */
+SEXP reduce_sparse(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset) {
+  sparse_rows r = sparse_from(x);
+  assert_double_matrix(v, "v");
+  int m = Rf_asInteger(n_domains), k = Rf_ncols(v);
+  assert_codes(env, m);
+  if ((size_t)XLENGTH(env) != r.n || Rf_nrows(v) != r.p || !Rf_isReal(offset) ||
+      XLENGTH(offset) != k)
+    Rf_error("internal error: x, env, v and offset do not fit one another");
+  const char *fields[] = {"coordinates", "square", ""};
+  SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  size_t wide = (size_t)k, p = (size_t)r.p;
+  double *coordinates = new_numbers(out, 0, r.n, wide);
+  SET_VECTOR_ELT(out, 1, Rf_allocVector(REALSXP, m));
+  double *turned = r_allocator(p * wide, sizeof(double));
+  double *product = r_allocator(r.n * (wide > 0 ? wide : 1), sizeof(double));
+  sparse_squares(&r, INTEGER(env), m, REAL(VECTOR_ELT(out, 1)), product);
+  sparse_turned(REAL(v), p, wide, turned);
+  sparse_times(&r, turned, k, product);
+  sparse_shift(product, r.n, k, REAL(offset), coordinates);
+  UNPROTECT(1);
+  return out;
+}
+
+/* sum omega x (x - mean)'v over the rows of a sparse block. */
+SEXP sparse_times_moments(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP v) {
+  assert_double_matrix(v, "v");
+  assert_codes(env, Rf_length(omega));
+  int p = Rf_nrows(v), k = Rf_ncols(v);
+  if (!Rf_isNull(mean) && (!Rf_isReal(mean) || XLENGTH(mean) != p))
+    Rf_error("internal error: mean must hold one number for each column of x");
+  const double *about = Rf_isNull(mean) ? NULL : REAL(mean);
+  SEXP out = PROTECT(Rf_allocMatrix(REALSXP, p, k));
+  sparse_rows r = sparse_from(x);
+  if (r.p != p || (size_t)XLENGTH(env) != r.n)
+    Rf_error("internal error: x, env and v do not fit one another");
+  double *scratch = r_allocator((size_t)k * (r.n + 2 * (size_t)p), sizeof(double));
+  sparse_moments_times(&r, INTEGER(env), REAL(omega), about, REAL(v), k, REAL(out), scratch);
+  UNPROTECT(1);
+  return out;
+}
+
+/* sum omega x (p) over the rows of a sparse block. */
+SEXP sparse_sums(SEXP x, SEXP env, SEXP omega) {
+  sparse_rows r = sparse_from(x);
+  assert_codes(env, Rf_length(omega));
+  if ((size_t)XLENGTH(env) != r.n)
+    Rf_error("internal error: x and env do not fit one another");
+  double *weight = r_allocator(r.n, sizeof(double));
+  for (size_t i = 0; i < r.n; i++)
+    weight[i] = REAL(omega)[INTEGER(env)[i] - 1];
+  SEXP out = PROTECT(Rf_allocVector(REALSXP, r.p));
+  memset(REAL(out), 0, (size_t)r.p * sizeof(double));
+  sparse_cross(&r, weight, 1, REAL(out));
   UNPROTECT(1);
   return out;
 }

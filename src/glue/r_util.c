@@ -14,6 +14,14 @@ SEXP list_element(SEXP list, const char *name) {
   return R_NilValue;
 }
 
+SEXP optional_element(SEXP list, const char *name) {
+  SEXP names = Rf_getAttrib(list, R_NamesSymbol);
+  for (int i = 0; i < Rf_length(names); i++)
+    if (strcmp(CHAR(STRING_ELT(names, i)), name) == 0)
+      return VECTOR_ELT(list, i);
+  return R_NilValue;
+}
+
 double list_number(SEXP list, const char *name) {
   return Rf_asReal(list_element(list, name));
 }

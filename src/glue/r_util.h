@@ -11,6 +11,7 @@
 
 /* Element of a named list, or an R error that names it. */
 SEXP list_element(SEXP list, const char *name);
+SEXP optional_element(SEXP list, const char *name); /* NULL where there is none */
 double list_number(SEXP list, const char *name);
 int list_int(SEXP list, const char *name);
 

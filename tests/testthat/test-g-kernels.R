@@ -22,7 +22,7 @@ g_settings <- function(...) {
     perfect = FALSE, knots = 5L, lambda = 3, learn_lambda = TRUE, variance_floor = 1e-6,
     mixing = "lengths", learn_sigma2 = TRUE, burn_in = 3L, iterations = 2L, threads = 1L, seed = 2^33 + 5,
     warm_up = 1L, mc_tol = 0, draws = 4L, probs = c(0.1, 0.5), keep = 2L, stream = 10,
-    components = 1L, tied = matrix(0L, 3, 3)
+    components = 1L, tied = matrix(0L, 3, 3), features = 6, outside = 0
   ), list(...))
 }
 

@@ -12,17 +12,17 @@ factor_rows <- function(n, p, q, psi = 0.5, mean = 0, strength = 2) {
 as_rows <- function(x, env = rep(1L, nrow(x)), weights = NULL, d = 2L) {
   size <- tabulate(env)
   list(x = x, env = env, n = nrow(x), p = ncol(x), d = d, n_domains = length(size), n_env = size,
-       weights = weights %||% (size / nrow(x)))
+       weights = weights %||% (size / nrow(x)), means = colMeans(x))
 }
 
-passes_only <- function(moments) {
+# Moments of which S is not held, so that they come from passes over the rows.
+passes_only <- function(moments, data) {
   moments["second"] <- list(NULL)
-  moments
+  c(moments, list(x = data$x, env = data$env, omega = row_weights(data)))
 }
 
 top_of <- function(moments, scale, q) {
-  with(moments, .Call(C_leading_moments, x, env, omega, mean, second, scale,
-                      list(q = q, threads = threads)))
+  .Call(C_leading_moments, moments, scale, list(q = q))
 }
 
 factors_of <- function(moments, q, equal = FALSE, call = environment()) {
@@ -51,7 +51,7 @@ test_that("second moments agree with the reference, with the same bits for any n
       if (centered) expect_close(one$mean, slow$mean, 1e-12)
       expect_identical(two$second, one$second)
       v <- matrix(stats::rnorm(37 * 2), 37)
-      if (centered) expect_close(moments_times(passes_only(one), v), slow$second %*% v, 1e-10)
+      if (centered) expect_close(moments_times(passes_only(one, data), v), slow$second %*% v, 1e-10)
     }
   }
 })
@@ -63,14 +63,15 @@ test_that("leading eigenpairs agree with eigen(), dense and by passes over the r
   for (centered in c(TRUE, FALSE)) {
     moments <- feature_moments(as_rows(x), centered)
     e <- eigen(moments$second * outer(scale, scale), symmetric = TRUE)
-    for (m in list(moments, passes_only(moments), passes_only(replace(moments, "threads", 2L)))) {
+    passes <- passes_only(moments, as_rows(x))
+    for (m in list(moments, passes, replace(passes, "threads", 2L))) {
       top <- top_of(m, scale, 3L)
       expect_identical(top$status, "ok")
       expect_close(top$values, e$values[1:3], 1e-8)
       expect_columns(top$vectors, e$vectors[, 1:3], 1e-6)
     }
   }
-  thrice <- lapply(1:2, function(k) top_of(passes_only(replace(moments, "threads", k)), scale, 3L))
+  thrice <- lapply(1:2, function(k) top_of(replace(passes, "threads", k), scale, 3L))
   expect_identical(thrice[[1]], thrice[[2]])
 })
 
@@ -79,7 +80,7 @@ test_that("leading eigenvectors by passes, with fewer rows than features", {
   x <- factor_rows(12, 40, 2)
   moments <- feature_moments(as_rows(x), TRUE)
   e <- eigen(moments$second, symmetric = TRUE)
-  top <- top_of(passes_only(moments), rep(1, 40), 11L) # all there are
+  top <- top_of(passes_only(moments, as_rows(x)), rep(1, 40), 11L) # all there are
   expect_identical(top$status, "ok")
   expect_close(top$values, e$values[1:11], 1e-8)
 })
@@ -91,7 +92,7 @@ test_that("factor analysis agrees with ECME in R and with stats::factanal(); pas
   s <- moments$second
   for (equal in c(TRUE, FALSE)) {
     slow <- ref_factor_analysis(s, 2, equal)
-    for (m in list(moments, passes_only(moments))) {
+    for (m in list(moments, passes_only(moments, as_rows(x)))) {
       fit <- factors_of(m, 2L, equal)
       expect_true(fit$converged)
       expect_close(fit$psi, slow$psi, 1e-5)

@@ -1,0 +1,144 @@
+# Passes on the workers of a cluster of package parallel: PSOCK, MPI by snow, mirai. Each worker has
+# one block at a time; results are added up in the order of blocks, so that they have the same bits
+# for any number of workers.
+
+#' @noRd
+check_rows_cluster <- function(cl, call = rlang::caller_env()) {
+  if (is.null(cl)) {
+    return(NULL)
+  }
+  if (!inherits(cl, "cluster") || length(cl) == 0L) {
+    abort_input(c("{.arg cl} must be a cluster of package {.pkg parallel}.",
+                  "x" = "It is {describe(cl)}.",
+                  "i" = "Such as {.code parallel::makeCluster(2)}."), "cluster", call = call)
+  }
+  cl
+}
+
+#' Rows whose passes run on a cluster
+#' @noRd
+on_cluster <- function(rows, cl) {
+  if (!is.null(cl)) rows$cl <- cl
+  rows
+}
+
+# Functions of package parallel that it does not export, but whose methods every kind of cluster has.
+parallel_function <- function(name) {
+  utils::getFromNamespace(name, "parallel")
+}
+
+#' What a worker does: a block's task, or the condition that stopped it
+#' @param job list: `task`, `argument`, and `block`, or `read` and `k`, of which `kept` columns
+#' @noRd
+run_job <- function(job) {
+  value <- tryCatch({
+    block <- if (is.null(job$block)) job$read(job$k) else job$block
+    if (!is.null(job$kept)) block <- some_columns(block, job$kept)
+    list(value = job$task(block, job$argument))
+  }, error = function(e) list(error = e))
+  structure(value, class = "block_result")
+}
+
+#' @noRd
+pass_on_cluster <- function(rows, task, argument, add, name, call = rlang::caller_env()) {
+  kept <- resumed_pass(rows, argument, name)
+  total <- kept$total
+  state <- new_dispatch(rows, setdiff(blocks_after(rows, kept$done), which(rows$written %in% TRUE)))
+  on.exit(drain(state))
+  waiting <- list()
+  for (k in blocks_after(rows, kept$done)) {
+    while (is.null(waiting[[as.character(k)]]) && !isTRUE(rows$written[k])) {
+      dispatch(state, rows, task, argument, call)
+      found <- collect(state, rows, call)
+      if (!is.null(found)) waiting[[as.character(found$block)]] <- found
+    }
+    total <- add(total, waiting[[as.character(k)]]$value, block_place(rows, k))
+    waiting[[as.character(k)]] <- NULL
+    kept <- keep_pass(kept, rows, total, k)
+  }
+  total
+}
+
+#' Who does what: `queue` of blocks, `busy` (by worker: its block, 0 for none), `alive`, `failed`
+#' (by block: who died of it)
+#' @noRd
+new_dispatch <- function(rows, queue) {
+  state <- new.env(parent = emptyenv())
+  state$cl <- rows$cl
+  state$queue <- queue
+  state$busy <- integer(length(rows$cl))
+  state$alive <- rep(TRUE, length(rows$cl))
+  state$failed <- list()
+  state$turn <- 0L
+  state
+}
+
+#' A block for every idle worker. Blocks that a worker holds (shards) are its own as long as it lives.
+#' @noRd
+dispatch <- function(state, rows, task, argument, call) {
+  for (w in which(state$alive & state$busy == 0L)) {
+    own <- if (is.null(rows$owner)) TRUE else rows$owner[state$queue] == w |
+      !state$alive[rows$owner[state$queue]]
+    mine <- state$queue[own]
+    if (length(mine) == 0L) next
+    k <- mine[1L]
+    job <- list(task = task, argument = argument(block_place(rows, k)), k = k, read = rows$read,
+                kept = rows$kept, block = if (!isTRUE(rows$remote)) rows$matrix %||% rows$read(k))
+    state$queue <- setdiff(state$queue, k)
+    state$busy[w] <- k
+    tryCatch(parallel_function("sendCall")(state$cl[[w]], run_job, list(job)),
+             error = function(e) bury(state, w, e, call))
+  }
+}
+
+#' The result of the next busy worker, in turn; NULL if it died
+#' @noRd
+collect <- function(state, rows, call) {
+  busy <- which(state$busy > 0L)
+  if (length(busy) == 0L) {
+    return(NULL)
+  }
+  w <- c(busy[busy > state$turn], busy)[1L]
+  state$turn <- w
+  found <- tryCatch(parallel_function("recvResult")(state$cl[[w]]), error = identity)
+  if (!inherits(found, "block_result")) {
+    bury(state, w, found, call)
+    return(NULL)
+  }
+  k <- state$busy[w]
+  state$busy[w] <- 0L
+  if (!is.null(found$error)) stop(found$error)
+  list(block = k, value = found$value)
+}
+
+#' A worker has died: its block is done again by another, once
+#' @noRd
+bury <- function(state, w, reason, call) {
+  k <- state$busy[w]
+  state$alive[w] <- FALSE
+  state$busy[w] <- 0L
+  state$queue <- sort(c(k, state$queue))
+  before <- state$failed[[as.character(k)]]
+  state$failed[[as.character(k)]] <- c(before, w)
+  if (!is.null(before) || !any(state$alive)) {
+    said <- if (inherits(reason, "condition")) conditionMessage(reason) else "no result came back"
+    workers <- state$failed[[as.character(k)]]
+    abort_input(c("A worker of {.arg cl} ended before its block was done.",
+                  "x" = paste("Block {k}: worker{cli::qty(length(workers))}{?s}",
+                              "{.val {workers}} ended ({said})."),
+                  "i" = if (any(state$alive)) "Does the block fit in a worker's memory?" else
+                    "None is left: make another cluster.",
+                  "i" = "Is {.pkg ebcrl} installed where the workers run?"), "worker",
+                worker = workers, block = k, call = call)
+  }
+  cli::cli_warn(c("Worker {w} of {.arg cl} ended; block {k} is done again by another."),
+                class = "ebcrl_warning_worker")
+}
+
+#' Nothing is left on the way when a pass ends early: a worker's next result is that of its next call
+#' @noRd
+drain <- function(state) {
+  for (w in which(state$alive & state$busy > 0L)) {
+    try(parallel_function("recvResult")(state$cl[[w]]), silent = TRUE)
+  }
+}

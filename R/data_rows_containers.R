@@ -1,0 +1,94 @@
+# Containers of Bioconductor and Seurat: features in rows, samples in columns. Their packages are
+# needed only by those who have such an object.
+
+#' @export
+crl_rows.SummarizedExperiment <- function(x, assay = 1L, env = NULL, ...,
+                                          call = rlang::caller_env()) {
+  check_package("SummarizedExperiment", "reading a SummarizedExperiment", call)
+  known <- SummarizedExperiment::assayNames(x)
+  fits <- if (is.character(assay)) assay %in% known else
+    assay %in% seq_along(SummarizedExperiment::assays(x))
+  if (length(assay) != 1L || !fits) {
+    abort_input(c("{.arg assay} must be an assay of {.arg x}.", "x" = "It is {describe(assay)}.",
+                  "i" = "The assays are {some(known)}."), "range", call = call)
+  }
+  rows <- samples_in_columns(SummarizedExperiment::assay(x, assay), call)
+  samples <- as.data.frame(SummarizedExperiment::colData(x))
+  with_sample_column(rows, env, samples, "colData(x)", call)
+}
+
+#' @export
+crl_rows.Seurat <- function(x, layer = "data", assay = NULL, env = NULL, ...,
+                            call = rlang::caller_env()) {
+  check_package("SeuratObject", "reading a Seurat object", call)
+  numbers <- seurat_layer(x, assay, layer)
+  with_sample_column(samples_in_columns(numbers, call), env, x[[]], "the metadata of x", call)
+}
+
+#' @noRd
+seurat_layer <- function(x, assay, layer) {
+  if (utils::packageVersion("SeuratObject") >= "5.0.0") {
+    return(SeuratObject::LayerData(x, layer = layer, assay = assay))
+  }
+  SeuratObject::GetAssayData(x, slot = layer, assay = assay)
+}
+
+#' @noRd
+samples_in_columns <- function(x, call) {
+  if (is_a(x, "dgCMatrix")) {
+    return(turned_sparse(x))
+  }
+  crl_rows(if (is.matrix(x)) t(x) else BiocGenerics::t(x), call = call)
+}
+
+#' Where `env` is the name of a column of the samples' table, that column
+#' @noRd
+with_sample_column <- function(rows, env, samples, what, call) {
+  if (rlang::is_string(env) && nrow(samples) != 1L) {
+    if (!env %in% names(samples)) {
+      abort_input(c("{.arg env} must be a column of {.code {what}}, or the domain of each row.",
+                    "x" = "There is no column {.val {env}}.",
+                    "i" = "The columns are {some(names(samples))}."), "domain", call = call)
+    }
+    env <- samples[[env]]
+  }
+  rows$brings["env"] <- list(env)
+  rows
+}
+
+# Latents back into containers --------------------------------------------------------------------
+
+#' A container of the training rows with the latents of a fit as reduced dimensions
+#' @noRd
+with_reduced_dimensions <- function(data, fit, call) {
+  if (methods::is(data, "SingleCellExperiment")) {
+    check_package("SingleCellExperiment", "writing reduced dimensions", call)
+    check_samples(ncol(data), fit, call)
+    named <- function(part) `rownames<-`(part, colnames(data))
+    SingleCellExperiment::reducedDim(data, "ebcrl") <- named(fit$latents)
+    SingleCellExperiment::reducedDim(data, "ebcrl_sd") <- named(fit$latents_sd)
+    return(data)
+  }
+  if (is_a(data, "Seurat")) {
+    check_package("SeuratObject", "writing reduced dimensions", call)
+    check_samples(ncol(data), fit, call)
+    numbered <- paste0("CRL_", seq_len(fit$data$d))
+    data[["ebcrl"]] <- SeuratObject::CreateDimReducObject(
+      embeddings = `dimnames<-`(fit$latents, list(colnames(data), numbered)),
+      loadings = `dimnames<-`(fit$mixing, list(fit$data$feature_names, numbered)),
+      key = "CRL_", assay = SeuratObject::DefaultAssay(data),
+      misc = list(latents_sd = fit$latents_sd)
+    )
+    return(data)
+  }
+  abort_input(c("{.arg data} must be a data frame, a matrix, a SingleCellExperiment or a Seurat object.",
+                "x" = "It is {describe(data)}."), "type", call = call)
+}
+
+#' @noRd
+check_samples <- function(n, fit, call) {
+  if (n != fit$data$n) {
+    abort_input(c("{.arg data} must have the {fit$data$n} samples of the training data.",
+                  "x" = "It has {n}."), "shape", call = call)
+  }
+}

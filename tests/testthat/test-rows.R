@@ -1,0 +1,239 @@
+# Sources of rows: each gives the fit of the same rows in memory.
+
+# With a domain without targets two latents of a chain are told apart.
+small <- withr::with_seed(3, sim_crl(chain_dag(2), n = 60, p = 8,
+                                     targets = rbind(none = 0L, a = 1:0, b = 0:1)))
+rownames(small$x) <- paste0("cell", seq_len(nrow(small$x)))
+colnames(small$x) <- paste0("gene", 1:8)
+quick <- crl_control(threads = 1, start = start_search(mechanisms = "linear", starts = 2),
+                     max_iter = 5)
+
+fit_rows_of <- function(x, env = small$env, ...) {
+  suppressMessages(fit_crl(x, env = env, targets = small$targets, dag = small$dag,
+                           control = quick, ...))
+}
+in_memory <- fit_rows_of(small$x)
+
+# The search for the rotation ends within 1e-8 of its optimum, wherever rounding starts it.
+expect_same_fit <- function(fit, other = in_memory, tolerance = 1e-6) {
+  expect_close(fit$mixing, other$mixing, tolerance)
+  expect_close(fit$latents, other$latents, tolerance)
+  expect_close(fit$sigma2, other$sigma2, tolerance)
+  expect_identical(dimnames(fit$latents), dimnames(other$latents))
+  expect_identical(dimnames(fit$mixing), dimnames(other$mixing))
+}
+
+# What a fit needs of rows: the scan, the moments and the projection.
+expect_same_passes <- function(x, dense = small$x, weights = NULL) {
+  data <- list(of = crl_data(crl_rows(x), small$env, small$targets, small$dag, weights),
+               dense = crl_data(dense, small$env, small$targets, small$dag, weights))
+  for (part in c("mean_square", "means", "spreads", "variance")) {
+    expect_close(data$of[[part]], data$dense[[part]], 1e-12)
+  }
+  both <- lapply(data, moments_about_mean, 1L)
+  v <- matrix(cos(1:16), 8)
+  expect_close(both$of$second, both$dense$second, 1e-10)
+  expect_close(second_moments_times(data$of, row_weights(data$of), both$of$mean, 1L)(v),
+               both$dense$second %*% v, 1e-10)
+  parts <- lapply(data, coordinates, v, c(1, 2), 1L)
+  expect_close(parts$of$x, parts$dense$x, 1e-10)
+  expect_close(parts$of$square, parts$dense$square, 1e-10)
+}
+
+sparse_x <- function() {
+  x <- small$x
+  x[abs(x) < 1.5] <- 0
+  x
+}
+
+test_that("sparse matrices are those rows, and are never made dense", {
+  skip_if_not_installed("Matrix")
+  x <- sparse_x()
+  by_column <- Matrix::Matrix(x, sparse = TRUE)
+  by_row <- methods::as(by_column, "RsparseMatrix")
+  for (weights in list(NULL, c(0.3, 0.5, 0.2))) {
+    expect_same_passes(by_column, x, weights)
+    expect_same_passes(by_row, x, weights)
+  }
+  dense <- fit_rows_of(x)
+  expect_same_fit(fit_rows_of(by_column), dense)
+  expect_same_fit(fit_rows_of(by_row), dense)
+  expect_same_fit(fit_rows_of(by_column, center = TRUE, noise = "by_feature"),
+                  fit_rows_of(x, center = TRUE, noise = "by_feature"), 1e-4)
+  with_zero <- x
+  with_zero[, 3] <- 0
+  expect_same_fit(fit_rows_of(Matrix::Matrix(with_zero, sparse = TRUE)), fit_rows_of(with_zero))
+  by_column@x[5] <- NaN
+  expect_error(fit_rows_of(by_column), class = "ebcrl_error_missing")
+})
+
+test_that("eigenvectors come from passes where moments are not held", {
+  skip_if_not_installed("Matrix")
+  x <- sparse_x()
+  data <- crl_data(crl_rows(Matrix::Matrix(x, sparse = TRUE)), small$env, small$targets, small$dag)
+  held <- moments_about_mean(data, 1L)
+  about <- function(mean) second_moments_times(data, rep(1, 3), mean, 1L)
+  passes <- c(held[c("n", "p", "threads", "mean", "square")],
+              list(times = about(held$mean), about = about))
+  for (pair in list(list(held, passes), list(about_zero(held), about_zero(passes)))) {
+    found <- lapply(pair, leading_components, 2L, NULL)
+    expect_close(found[[2]]$values, found[[1]]$values, 1e-8)
+    expect_close(abs(crossprod(found[[2]]$vectors, found[[1]]$vectors)), diag(2), 1e-6)
+    factors <- lapply(pair, factor_analysis, 2L, FALSE, call = NULL)
+    expect_close(factors[[2]]$psi, factors[[1]]$psi, 1e-3)
+  }
+})
+
+test_that("a matrix is reduced in blocks as it is at once, and a checkpoint is gone on from", {
+  folder <- withr::local_tempdir()
+  local_block_size(50)
+  fit <- fit_rows_of(small$x, checkpoint = folder)
+  expect_same_fit(fit)
+  expect_setequal(list.files(folder), c("scan.rds", "second-moments.rds", "projection.rds"))
+  again <- fit_rows_of(small$x, checkpoint = folder)
+  expect_identical(again$latents, fit$latents)
+  other <- fit_rows_of(2 * small$x, checkpoint = folder) # other rows: nothing is taken from it
+  expect_close(other$mixing, fit$mixing, 1e-5)
+  expect_error(fit_rows_of(small$x, checkpoint = 3), class = "ebcrl_error_type")
+})
+
+test_that("files of every kind are those rows", {
+  folder <- withr::local_tempdir()
+  parts <- list(1:70, 71:110, 111:180)
+  write_parts <- function(ending, write) {
+    paths <- file.path(folder, paste0("part", 1:3, ".", ending))
+    for (k in 1:3) write(small$x[parts[[k]], ], small$env[parts[[k]]], paths[k])
+    paths
+  }
+  unnamed <- small$x
+  rownames(unnamed) <- NULL
+  dense <- fit_rows_of(unnamed)
+  rds <- write_parts("rds", function(x, env, path) saveRDS(x, path))
+  expect_same_fit(fit_rows_of(crl_files(rds)), dense)
+  csv <- write_parts("csv", function(x, env, path) {
+    utils::write.csv(data.frame(x, domain = env), path, row.names = FALSE)
+  })
+  rows <- crl_files(csv, env = "domain")
+  expect_identical(dim(rows), c(180, 8L))
+  expect_same_fit(suppressMessages(fit_crl(rows, targets = small$targets, dag = small$dag,
+                                           control = quick)), dense)
+  expect_output(print(rows), "3 files of rows, 180 rows of 8 features, in 3 blocks")
+  if (requireNamespace("nanoparquet", quietly = TRUE)) {
+    parquet <- write_parts("parquet", function(x, env, path) {
+      nanoparquet::write_parquet(as.data.frame(x), path)
+    })
+    expect_same_fit(fit_rows_of(crl_files(parquet)), dense)
+  }
+  own <- crl_files(rds, read = function(path) readRDS(path) * 1)
+  expect_same_fit(fit_rows_of(own), dense)
+  expect_error(crl_files(rds, read = "sas"), class = "ebcrl_error_type")
+})
+
+test_that("faults of files are named", {
+  folder <- withr::local_tempdir()
+  paths <- file.path(folder, c("a.rds", "b.rds"))
+  save <- function(a = small$x[1:90, ], b = small$x[91:180, ]) {
+    saveRDS(a, paths[1])
+    saveRDS(b, paths[2])
+  }
+  expect_fault <- function(code, class, says) {
+    error <- expect_error(code, class = class)
+    expect_match(cli::ansi_strip(paste(conditionMessage(error), collapse = " ")), says)
+  }
+  save()
+  expect_fault(crl_files(c(paths, file.path(folder, "c.rds"))), "ebcrl_error_source", "c.rds")
+  save(b = small$x[91:180, -1])
+  expect_fault(crl_files(paths), "ebcrl_error_source", "b.rds.*7 columns")
+  save(b = small$x[91:180, 8:1])
+  expect_fault(crl_files(paths), "ebcrl_error_source", "b.rds.*columns are not those")
+  bad <- small$x[91:180, ]
+  bad[7, 3] <- NaN
+  save(b = bad)
+  expect_fault(crl_files(paths), "ebcrl_error_missing", "Row 7, column 3 of .*b.rds.* is NaN")
+  save()
+  rows <- crl_files(paths)
+  saveRDS(small$x[1:89, ], paths[1])
+  expect_fault(fit_rows_of(rows), "ebcrl_error_source", "a.rds.*changed")
+  unlink(paths[1])
+  expect_fault(fit_rows_of(rows), "ebcrl_error_source", "a.rds.*not there")
+  writeLines("nothing", paths[1])
+  expect_fault(crl_files(paths), "ebcrl_error_source", "a.rds.*cannot be read")
+})
+
+test_that("containers of other packages are those rows", {
+  if (requireNamespace("DelayedArray", quietly = TRUE)) {
+    local_block_size(50)
+    delayed <- DelayedArray::DelayedArray(small$x)
+    expect_same_passes(delayed)
+    expect_same_fit(fit_rows_of(delayed))
+  }
+  if (requireNamespace("HDF5Array", quietly = TRUE)) {
+    file <- withr::local_tempfile(fileext = ".h5")
+    stored <- HDF5Array::writeHDF5Array(unname(small$x), file, "x")
+    expect_close(fit_rows_of(stored)$mixing, in_memory$mixing, 1e-6)
+  }
+  if (requireNamespace("bigmemory", quietly = TRUE)) {
+    expect_close(fit_rows_of(bigmemory::as.big.matrix(unname(small$x)))$mixing, in_memory$mixing,
+                 1e-6)
+  }
+  skip_if_not_installed("SingleCellExperiment")
+  cells <- SingleCellExperiment::SingleCellExperiment(
+    list(counts = 0 * t(small$x), logcounts = t(small$x)),
+    colData = data.frame(condition = small$env)
+  )
+  fit <- suppressMessages(fit_crl(cells, assay = "logcounts", env = "condition",
+                                  targets = small$targets, dag = small$dag, control = quick))
+  expect_same_fit(fit)
+  expect_error(fit_crl(cells, assay = "none", env = "condition", targets = small$targets,
+                       dag = small$dag), class = "ebcrl_error_range")
+  expect_error(fit_crl(cells, assay = "logcounts", env = "batch", targets = small$targets,
+                       dag = small$dag), class = "ebcrl_error_domain")
+  augmented <- augment(fit, data = cells)
+  expect_identical(SingleCellExperiment::reducedDim(augmented, "ebcrl"), fit$latents)
+  expect_identical(SingleCellExperiment::reducedDim(augmented, "ebcrl_sd"), fit$latents_sd)
+})
+
+test_that("rows need not be kept", {
+  fit <- fit_rows_of(small$x, keep_x = FALSE)
+  expect_null(fit$data$x)
+  expect_same_fit(fit)
+  expect_printed(fit, "180 rows, 8 features")
+  expect_identical(predict(fit), fit$latents)
+  expect_close(predict(fit, type = "score"), predict(fit, small$x, env = small$env, type = "score"),
+               1e-10)
+  expect_close(predict(fit, small$x, env = small$env), fit$latents, 1e-10)
+  expect_s3_class(autoplot(fit), "ggplot")
+  expect_s3_class(update(fit, max_iter = 3), "crl_fit")
+  expect_error(residuals(fit), class = "ebcrl_error_rows")
+  expect_error(autoplot(fit, "check"), class = "ebcrl_error_rows")
+  expect_lt(object.size(fit$data), object.size(in_memory$data) - object.size(unname(small$x)) / 2)
+})
+
+test_that("what updates A beyond its space needs a matrix", {
+  skip_if_not_installed("Matrix")
+  sparse <- Matrix::Matrix(sparse_x(), sparse = TRUE)
+  expect_error(fit_crl(sparse, env = small$env, targets = small$targets, dag = small$dag,
+                       init = "pca"), class = "ebcrl_error_rows")
+})
+
+test_that("predict() goes through the rows of a source by blocks", {
+  skip_if_not_installed("Matrix")
+  x <- sparse_x()
+  sparse <- Matrix::Matrix(x, sparse = TRUE)
+  expect_close(predict(in_memory, sparse, env = small$env),
+               predict(in_memory, x, env = small$env), 1e-10)
+  folder <- withr::local_tempdir()
+  paths <- file.path(folder, c("a.rds", "b.rds"))
+  saveRDS(x[1:90, ], paths[1])
+  saveRDS(x[91:180, ], paths[2])
+  files <- crl_files(paths)
+  to <- file.path(folder, "latents")
+  written <- predict(in_memory, files, env = small$env, to = to)
+  expect_identical(basename(written), c("block-000001.rds", "block-000002.rds"))
+  parts <- do.call(rbind, lapply(written, readRDS))
+  expect_close(unname(parts), unname(predict(in_memory, x, env = small$env)), 1e-10)
+  times <- file.mtime(written)
+  Sys.sleep(0.05)
+  predict(in_memory, files, env = small$env, to = to) # goes on: nothing is left to do
+  expect_identical(file.mtime(written), times)
+})
