@@ -130,7 +130,9 @@ change_features <- function(fit, data, rows) {
     fit[[name]] <- drop(rows(as.matrix(fit[[name]])))
   }
   if (!is.null(fit$nuisance)) fit$nuisance$mixing <- rows(fit$nuisance$mixing)
-  if (!is.null(fit$r_hat) && !measured) fit$r_hat$mixing <- rows(fit$r_hat$mixing)
+  if (!is.null(fit$r_hat) && !measured && is.null(fit$reduced)) {
+    fit$r_hat$mixing <- rows(fit$r_hat$mixing)
+  }
   if (!is.null(fit$optima)) fit$optima$mixing <- lapply(fit$optima$mixing, rows)
   fit$data <- data
   fit

@@ -77,7 +77,7 @@ new_dispatch <- function(rows, queue) {
 #' @noRd
 dispatch <- function(state, rows, task, argument, call) {
   for (w in which(state$alive & state$busy == 0L)) {
-    own <- if (is.null(rows$owner)) TRUE else rows$owner[state$queue] == w |
+    own <- if (is.null(rows$owner)) rep(TRUE, length(state$queue)) else rows$owner[state$queue] == w |
       !state$alive[rows$owner[state$queue]]
     mine <- state$queue[own]
     if (length(mine) == 0L) next

@@ -579,7 +579,7 @@ check_damping <- function(control, start, call) {
 #' coordinates of a measurement model, whose noise is c^2
 #' @noRd
 learns_sigma2 <- function(control, start, data, held = control$mixing == "fixed") {
-  is.null(data$space) &&
+  (is.null(data$space) || is_plain(data)) &&
     (control$sigma2 == "learned" || (control$sigma2 == "auto" && !(held && start$sigma2_given)))
 }
 
