@@ -529,8 +529,7 @@ other_domains <- function(data, rows, e) {
   data$weights <- data$weights[-e] / sum(data$weights[-e])
   data$n_domains <- data$n_domains - 1L
   data$n <- length(rows)
-  data <- rescanned(data)
-  data
+  rescanned(data)
 }
 
 # Plots -------------------------------------------------------------------------------------------

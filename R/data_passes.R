@@ -53,7 +53,7 @@ add_up <- function(total, part, place) {
 #' Rows of data, wherever they are
 #' @noRd
 rows_of <- function(data) {
-  data$rows %||% matrix_rows(data$x)
+  data$rows %||% matrix_rows(kept_x(data, "This function"))
 }
 
 #' Domains of the rows of a block

@@ -45,10 +45,9 @@ doubtful <- function(fit, settings, decided) {
 #' The largest whitened eigenvalue beyond q factors, and the edge of noise
 #' @noRd
 further_factor <- function(moments, q, psi, call) {
-  n <- nrow(moments$x)
+  n <- moments$n
   p <- length(psi)
-  top <- with(moments, .Call(C_leading_moments, x, env, omega, mean, second, 1 / sqrt(psi),
-                             list(q = q + 1L, threads = threads)))
+  top <- .Call(C_leading_moments, moments, 1 / sqrt(psi), list(q = q + 1L))
   check_status(top$status, call)
   list(eigenvalue = drop(top$values)[q + 1L], edge = noise_edge(n - q, p - q) * (n - q) / n)
 }
