@@ -161,7 +161,7 @@ SEXP reduce_sparse(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset) {
   const char *fields[] = {"coordinates", "square", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   size_t wide = (size_t)k, p = (size_t)r.p;
-  double *coordinates = new_numbers(out, 0, r.n, wide);
+  double *coordinates = put_matrix(out, "coordinates", r.n, wide);
   SET_VECTOR_ELT(out, 1, Rf_allocVector(REALSXP, m));
   double *turned = r_allocator(p * wide, sizeof(double));
   double *product = r_allocator(r.n * (wide > 0 ? wide : 1), sizeof(double));
