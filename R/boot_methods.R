@@ -179,13 +179,14 @@ curve_values <- function(model, grid) {
   names <- model$data$latent_names
   do.call(rbind, lapply(grid, function(cell) {
     all <- parents_of(model$data$dag, cell$node)
+    constant <- cell_constant(model$prior, cell_of(cell$node, cell$state))
     at_middle <- vapply(seq_along(cell$parents), function(k) {
       effect_of(model, cell$node, cell$state, match(cell$parents[k], all), cell$middle[k])
     }, 0)
     do.call(rbind, lapply(seq_along(cell$parents), function(k) {
       value <- effect_of(model, cell$node, cell$state, match(cell$parents[k], all), cell$z[, k])
       tibble::tibble(node = names[cell$node], state = cell$state, parent = names[cell$parents[k]],
-                     z = cell$z[, k], estimate = value + sum(at_middle[-k]))
+                     z = cell$z[, k], estimate = value + sum(at_middle[-k]) + constant)
     }))
   })) %||% tibble::tibble(node = character(), state = integer(), parent = character(),
                           z = numeric(), estimate = numeric())
@@ -307,8 +308,7 @@ plot_bands <- function(table, bars) {
     ggplot2::geom_ribbon(ggplot2::aes(ymin = .data$conf.low, ymax = .data$conf.high,
                                       fill = .data$child), alpha = 0.2, colour = NA) +
     ggplot2::geom_line(linewidth = 0.8) + scale_colour_state() +
-    ggplot2::scale_fill_manual(values = c("not targeted" = okabe_ito("blue"),
-                                          "targeted" = okabe_ito("vermillion"))) +
+    scale_fill_state() +
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), scales = "free", ncol = 2L,
                         labeller = long_names()) +
     ggplot2::labs(title = "Mechanisms", subtitle = in_lines(bars, 46L), x = "Parent",

@@ -52,7 +52,10 @@ CHECK <- list(draws = 10L, thin = 5L, rows = 20000L, simulated = 4000L)
 #'     pseudo-latents; `std.error`; `predicted`, from mechanisms of the other domains, the targets
 #'     being drawn as they were seen; `before`, its mean in the other domains that do not target it}
 #'   \item{residuals}{what `autoplot()` draws}
-#'   `tidy()` gives `checks`; `autoplot()` and `plot()` draw the page.
+#'   `tidy()` gives `checks`; `autoplot()` and `plot()` draw the page: means and standard deviations of
+#'   features by domain as seen against those predicted; quantiles of residuals against normal ones;
+#'   residual variances by feature in units of the noise; eigenvalues of the residuals, with the edge of
+#'   noise; means of the latents' noise by domain in standard errors.
 #' @section Random numbers:
 #' R's generator: `set.seed()` fixes the result.
 #' @examples
@@ -550,9 +553,9 @@ residual_points <- function(fit, residuals) {
 #' @export
 autoplot.crl_check <- function(object, ...) {
   check_dots_empty(...)
-  panels <- c(mean = "Feature means by domain", sd = "Feature sds by domain",
-              normal = "Residuals, normal quantiles", variance = "Residual variances, noise = 1",
-              eigen = "Residual eigenvalues", latents = "Latent noise by domain, se")
+  panels <- c(mean = "Feature means", sd = "Feature sds", normal = "Normal quantiles",
+              variance = "Noise of features", eigen = "Eigenvalues",
+              latents = "Latent noise (se)")
   part <- function(panel, x, y) {
     tibble::tibble(panel = factor(panels[[panel]], panels), x = x, y = y)
   }
@@ -586,8 +589,7 @@ autoplot.crl_check <- function(object, ...) {
                   y = "Seen",
                   subtitle = in_lines(paste0(words, ". Lines: what the fit supposes; dashed: what ",
                                              "it hardly exceeds."), 46L)) +
-    theme_crl() +
-    ggplot2::theme(strip.text = ggplot2::element_text(size = 7.5, hjust = 0, face = "bold"))
+    theme_crl()
 }
 
 #' @rdname crl_check

@@ -223,7 +223,7 @@ draw_domain <- function(model, table, n) {
 warn_beyond <- function(z, model, do) {
   acting <- names(do)[rowSums(model$data$dag[names(do), , drop = FALSE]) > 0L]
   beyond <- Filter(function(name) {
-    range <- model$prior$range[, match(name, model$data$latent_names)]
+    range <- model$range[, match(name, model$data$latent_names)]
     mean(z[, name] < range[1L] | z[, name] > range[2L]) > 0.1
   }, acting)
   if (length(beyond) > 0L) {

@@ -11,7 +11,7 @@ COMPANION <- list(draws = 4L, burn_in = 80L, iterations = 80L)
 #'   `d`: with nuisance factors as latents that nothing targets; `control`: `intervention`,
 #'   `prior`; `method` "g"; `prior` (fitted mechanisms, see R/fit_engine.R); `latent_noise_var` (D x 2);
 #'   `mixing` (p x D), `center` (p, or NULL), `noise_var` (p); `kept`, how many latents are none of the
-#'   nuisance; `names`, of features; `shifts`, those of fit_shifts()
+#'   nuisance; `names`, of features; `shifts`, those of fit_shifts(); `range` of the latents (2 x D)
 #' @noRd
 causal_model <- function(fit, call = rlang::caller_env()) {
   engine <- if (inherits(fit, "crl_fit_f")) companion_fit(fit, call) else inner_fit(fit)
@@ -34,7 +34,7 @@ compact_model <- function(engine, fit) {
     mixing = engine_mixing(fit), center = fit$center,
     noise_var = unname(noise), kept = fit$data$d,
     names = fit$data$feature_names %||% as.character(seq_len(fit$data$p)),
-    shifts = fit_shifts(fit)$shift
+    shifts = fit_shifts(fit)$shift, range = apply(engine$latents, 2L, range)
   ), class = "crl_scm")
 }
 

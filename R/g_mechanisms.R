@@ -127,9 +127,9 @@ plot_mechanisms <- function(fit) {
   rows <- spaced_rows(fit$data, 2000L)
   drawn <- unique(curves[c("node", "parent")])
   points <- do.call(rbind, Map(function(node, parent) {
-    state <- state_factor(fit$data$targets[fit$data$env[rows], node])
-    tibble::tibble(z = fit$latents[rows, parent], mean = fit$latents[rows, node], state = state,
-                   node = node, parent = parent)
+    state <- fit$data$targets[fit$data$env[rows], node]
+    tibble::tibble(z = fit$latents[rows, parent], mean = partial_residual(fit, node, parent, rows),
+                   state = state_factor(state), node = node, parent = parent)
   }, drawn$node, drawn$parent))
   points$panel <- panel(points$node, points$parent)
   curves$panel <- panel(curves$node, curves$parent)
@@ -137,11 +137,33 @@ plot_mechanisms <- function(fit) {
   ggplot2::ggplot(curves, ggplot2::aes(.data$z, .data$mean, colour = .data$state)) +
     ggplot2::geom_point(data = points, size = 0.4, alpha = 0.25) +
     ggplot2::geom_line(linewidth = 0.9) +
-    ggplot2::facet_wrap(ggplot2::vars(.data$panel), scales = "free", labeller = long_names()) +
+    ggplot2::facet_wrap(ggplot2::vars(.data$panel), scales = "free", ncol = 2L,
+                        labeller = long_names()) +
     scale_colour_state() +
-    ggplot2::labs(title = "Fitted mechanisms", subtitle = "Points: posterior means of the rows",
+    ggplot2::labs(title = "Fitted mechanisms",
+                  subtitle = "Points: posterior means, less effects of other parents",
                   x = "Parent", y = "Latent", colour = "The latent is") +
     theme_crl()
+}
+
+#' Posterior means of a latent less the effects of its other parents, which are replaced by their
+#' averages as in the curves
+#' @noRd
+partial_residual <- function(fit, node, parent, rows) {
+  data <- fit$data
+  j <- match(node, data$latent_names)
+  parents <- parents_of(data$dag, j)
+  value <- fit$latents[rows, j]
+  state <- data$targets[data$env, j]
+  for (s in unique(state[rows])) {
+    if (!acts_on(fit$prior, cell_of(j, s))) next
+    at <- state[rows] == s
+    for (k in which(data$latent_names[parents] != parent)) {
+      effect <- function(of) effect_of(fit, j, s, k, fit$latents[of, parents[k]])
+      value[at] <- value[at] - effect(rows[at]) + mean(effect(which(state == s)))
+    }
+  }
+  value
 }
 
 #' Colours of chains that readers with any colour vision can tell apart, as far as there are so many

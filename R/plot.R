@@ -14,6 +14,12 @@ ggplot2::autoplot
 #'   * `"effects"` (the default): how far the mean of each latent in each domain is from that in the
 #'     domains without targets (where there are none, in those that do not target it), in sd of the
 #'     latent; targets are framed. See `tidy(x, "effects")`.
+#'   * `"graph"`: the causal graph with its edges: width by the share of the child's standard
+#'     deviation that the edge moves, colour by sign, labels the average slope where the child is not
+#'     targeted (see Edges in [tidy()][tidy.crl_fit]); with `boot`, edges whose 95 % interval holds 0
+#'     are dashed. Latents that some domain targets are coloured.
+#'   * `"domains"`: the latents by domain, as violins of their posterior means with medians, one panel
+#'     a latent.
 #'   * `"convergence"`: noise variance, score-matching loss and relative changes by iteration, and
 #'     the share of floored variances if there were any. The dotted line is the tolerance. Of a g
 #'     fit: noise variances of x and of the latents, objective, and change of A, by chain; dotted
@@ -29,13 +35,16 @@ ggplot2::autoplot
 #'     where the data of their state end. The data are up to 2000 evenly spaced rows, which the
 #'     rug shows.
 #'   * `"mechanisms"`, of a g fit: the fitted mechanisms of [mechanisms()], a panel for each latent
-#'     and parent, over the posterior means of up to 2000 evenly spaced rows.
+#'     and parent, over up to 2000 evenly spaced rows: posterior means of parent and latent, the
+#'     latter less the effects of its other parents (partial residuals). With `boot` of a fit of any
+#'     kind: curves with 95 % bands.
 #'   * `"check"`: do the residuals, off the space of A, look like the noise of the fit? Their variance
 #'     by feature (line: noise variance of the fit); the largest eigenvalues of their second moments
 #'     in units of the noise (dashed: what noise alone exceeds in one of a thousand samples, as in
 #'     [crl_rank()]; above it are nuisance factors); their quantiles against normal ones; and their
 #'     mean for each domain and feature, in standard errors (dashed: what the largest of them
-#'     exceeds in one of a thousand samples). It takes three times the memory of the data.
+#'     exceeds in one of a thousand samples). It takes three times the memory of the data. See
+#'     [crl_check()] for tests.
 #'   * `"env"`: relative mean squared error of the latents by domain. Needs `truth`.
 #' @param truth For `"env"` and `"latents"`, a [sim_crl()] object, or what else [rel_mse()] takes as
 #'   one.
@@ -45,6 +54,7 @@ ggplot2::autoplot
 #'   within each domain, so that the plot does not depend on random numbers.
 #' @param level For `"latents"`, the probability of the intervals: posterior mean plus and minus a
 #'   normal quantile times the posterior standard deviation.
+#' @param boot For `"graph"` and `"mechanisms"`, `NULL` or a [crl_boot()] of the fit.
 #' @param ... Not used.
 #' @return `autoplot()`: a ggplot object. `plot()`: the same, invisibly.
 #' @section Errors:
@@ -55,19 +65,26 @@ ggplot2::autoplot
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
 #' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)
 #' plot(fit)
-#' plot(fit, type = "scores")
-#' plot(fit, type = "env", truth = sim)
+#' plot(fit, type = "graph")
+#' plot(fit, type = "domains")
 #' @export
 autoplot.crl_fit <- function(object,
-                             type = c("effects", "latents", "loadings", "scores", "mechanisms",
-                                      "env", "convergence", "check"),
-                             truth = NULL, bayes = NULL, rows = 60, level = 0.9, ...) {
-  types <- c("effects", "latents", "loadings", "scores", "mechanisms", "env", "convergence",
-             "check")
+                             type = c("effects", "graph", "domains", "latents", "loadings",
+                                      "scores", "mechanisms", "env", "convergence", "check"),
+                             truth = NULL, bayes = NULL, rows = 60, level = 0.9, boot = NULL,
+                             ...) {
+  types <- c("effects", "graph", "domains", "latents", "loadings", "scores", "mechanisms", "env",
+             "convergence", "check")
   type <- check_choice(type, types, "type")
   check_dots_empty(...)
-  object <- check_fit(object, rows = type == "scores")
+  object <- check_fit(object, rows = type %in% c("scores", "graph"))
+  boot <- check_boot_of(boot, object)
+  if (type == "mechanisms" && !is.null(boot)) {
+    return(autoplot(boot, "mechanisms"))
+  }
   switch(type,
+    graph = plot_fit_graph(check_causal(object, "autoplot"), boot),
+    domains = plot_by_domain(object$latents, object$data, "Latents by domain: posterior means"),
     effects = plot_effects(fit_shifts(object)),
     convergence = plot_convergence(object),
     check = plot_check(object),
@@ -555,8 +572,13 @@ plot_comparison <- function(table, models, level) {
 
 #' @noRd
 theme_crl <- function() {
-  ggplot2::theme_bw(base_size = 11) +
+  # at 80 mm width, a column of a journal, titles and legends fit
+  ggplot2::theme_bw(base_size = 9) +
     ggplot2::theme(
+      plot.title = ggplot2::element_text(size = 10.5),
+      plot.subtitle = ggplot2::element_text(size = 8),
+      legend.title = ggplot2::element_text(size = 8), legend.text = ggplot2::element_text(size = 8),
+      legend.key.size = grid::unit(4, "mm"),
       panel.grid.minor = ggplot2::element_blank(),
       panel.grid.major = ggplot2::element_line(colour = "grey92", linewidth = 0.3),
       strip.background = ggplot2::element_blank(),

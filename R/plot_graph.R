@@ -21,42 +21,82 @@ autoplot.crl_dag <- function(object, targets = NULL, ...) {
   state <- if (!is.null(targets)) {
     state_factor(as.integer(colSums(unclass(targets_for_dag(targets, dag))) > 0))
   }
-  nodes <- graph_layout(dag)
-  plot <- ggplot2::ggplot(nodes, ggplot2::aes(.data$x, .data$y)) + edge_layers(dag, nodes)
-  nodes$state <- state %||% state_factor(0L)
-  plot +
-    ggplot2::geom_label(ggplot2::aes(label = .data$name, colour = .data$state), nodes, size = 3.6,
-                        fill = "white", show.legend = FALSE) +
-    ggplot2::geom_point(ggplot2::aes(colour = .data$state), nodes, alpha = 0,
-                        show.legend = !is.null(state)) +
-    scale_colour_state() +
-    ggplot2::scale_x_continuous(expand = ggplot2::expansion(add = 0.7)) +
-    ggplot2::scale_y_continuous(expand = ggplot2::expansion(add = 0.5)) +
-    ggplot2::guides(colour = ggplot2::guide_legend(override.aes = list(alpha = 1, size = 3))) +
-    ggplot2::labs(title = "Causal graph", x = NULL, y = NULL, colour = NULL) +
-    theme_crl() +
-    ggplot2::theme(axis.text = ggplot2::element_blank(), axis.ticks = ggplot2::element_blank(),
-                   panel.grid.major = ggplot2::element_blank())
+  plot_dag(dag, state) + ggplot2::labs(title = "Causal graph")
 }
 
-#' Arrows between nodes; one past a layer is bent around what lies there
+#' @param state NULL, or the state of each latent, as a factor.
+#' @param edges NULL, or what fitted_edges() gives.
 #' @noRd
-edge_layers <- function(dag, nodes) {
-  edges <- which(dag == 1L, arr.ind = TRUE)
-  ends <- tibble::tibble(x = nodes$x[edges[, 1L]], y = nodes$y[edges[, 1L]],
-                         xend = nodes$x[edges[, 2L]], yend = nodes$y[edges[, 2L]])
+plot_dag <- function(dag, state = NULL, edges = NULL) {
+  nodes <- graph_layout(dag)
+  drawn <- edge_places(dag, nodes, edges)
+  plot <- ggplot2::ggplot(nodes, ggplot2::aes(.data$x, .data$y)) + edge_layers(drawn, !is.null(edges))
+  nodes$state <- state %||% state_factor(0L)
+  # a label that holds the place of each node in the legend, and in the limits
+  plot +
+    ggplot2::geom_point(ggplot2::aes(fill = .data$state), nodes, alpha = 0, shape = 21L,
+                        show.legend = !is.null(state)) +
+    ggplot2::geom_label(ggplot2::aes(label = .data$name, fill = .data$state), nodes, size = 3.4,
+                        label.padding = grid::unit(0.3, "lines"), show.legend = FALSE) +
+    ggplot2::scale_fill_manual(values = c("not targeted" = "white", "targeted" = "#FBD9C0")) +
+    ggplot2::scale_x_continuous(expand = ggplot2::expansion(add = 0.7)) +
+    ggplot2::scale_y_continuous(expand = ggplot2::expansion(add = 0.5)) +
+    ggplot2::guides(fill = ggplot2::guide_legend(override.aes = list(alpha = 1, size = 4))) +
+    ggplot2::labs(x = NULL, y = NULL, fill = NULL, colour = NULL) +
+    theme_crl() +
+    ggplot2::theme(axis.text = ggplot2::element_blank(), axis.ticks = ggplot2::element_blank(),
+                   panel.grid.major = ggplot2::element_blank(),
+                   legend.box = "vertical", legend.spacing.y = grid::unit(0, "pt"))
+}
+
+#' Ends of the arrows; one past a layer is bent around what lies there
+#' @noRd
+edge_places <- function(dag, nodes, edges) {
+  at <- which(unclass(dag) == 1L, arr.ind = TRUE)
+  ends <- tibble::tibble(x = nodes$x[at[, 1L]], y = nodes$y[at[, 1L]],
+                         xend = nodes$x[at[, 2L]], yend = nodes$y[at[, 2L]])
   bend <- ifelse(ends$y - ends$yend < 1.5, 0, ifelse(ends$xend > ends$x, -0.35, 0.35))
-  shorter <- short_of_nodes(ends)
+  places <- tibble::tibble(short_of_nodes(ends), bend = bend)
+  # labels stand to the right of a straight line's middle, at the bulge of a bent one
+  length <- sqrt((ends$xend - ends$x)^2 + (ends$yend - ends$y)^2)
+  places$label_x <- (ends$x + ends$xend) / 2 - bend * length * 0.15 * (ends$y - ends$yend) / pmax(length, 1e-9)
+  places$label_y <- (ends$y + ends$yend) / 2 + bend * length * 0.15 * (ends$x - ends$xend) / pmax(length, 1e-9)
+  if (is.null(edges)) places else
+    tibble::tibble(places, edges[match(paste(at[, 1L], at[, 2L]),
+                                       paste(match(edges$from, nodes$name),
+                                             match(edges$to, nodes$name))), ])
+}
+
+#' Arrows between nodes, of a fit with sign, width and label
+#' @noRd
+edge_layers <- function(places, of_fit) {
   head <- grid::arrow(length = grid::unit(2.2, "mm"), type = "closed")
   line <- ggplot2::aes(.data$x, .data$y, xend = .data$xend, yend = .data$yend)
-  lapply(unique(bend), function(by) {
-    at <- shorter[bend == by, ]
-    if (by == 0) {
-      ggplot2::geom_segment(line, at, colour = "grey40", arrow = head)
-    } else {
-      ggplot2::geom_curve(line, at, colour = "grey40", arrow = head, curvature = by)
+  layers <- lapply(split(places, list(places$bend, if (of_fit) places$told else TRUE), drop = TRUE),
+                   function(some) {
+    by <- some$bend[1L]
+    geom <- if (by == 0) ggplot2::geom_segment else ggplot2::geom_curve
+    bent <- if (by != 0) list(curvature = by)
+    if (!of_fit) {
+      return(do.call(geom, c(list(line, some, colour = "grey40", arrow = head), bent)))
     }
+    line$colour <- ggplot2::aes(colour = .data$sign)$colour
+    line$linewidth <- ggplot2::aes(linewidth = .data$share)$linewidth
+    do.call(geom, c(list(line, some, arrow = head,
+                         linetype = if (isFALSE(some$told[1L])) "22" else "solid"), bent))
   })
+  if (!of_fit) {
+    return(layers)
+  }
+  c(layers, list(
+    ggplot2::geom_label(ggplot2::aes(.data$label_x, .data$label_y, label = .data$label),
+                        places[places$label != "", ], size = 2.6, colour = "grey20",
+                        label.size = 0, label.padding = grid::unit(0.1, "lines"), fill = "white"),
+    ggplot2::scale_colour_manual(values = c(raises = okabe_ito("vermillion"),
+                                            lowers = okabe_ito("blue")), drop = FALSE,
+                                 na.value = "grey60", na.translate = FALSE),
+    ggplot2::scale_linewidth_continuous(range = c(0.3, 1.6), limits = c(0, 1), guide = "none")
+  ))
 }
 
 #' @rdname autoplot.crl_dag
@@ -125,19 +165,72 @@ plot.crl_sim <- function(x, ...) {
 
 #' @noRd
 plot_true_latents <- function(sim, targets) {
-  latents <- colnames(sim$z)
+  data <- list(env = as.integer(sim$env), env_names = levels(sim$env), targets = targets,
+               latent_names = colnames(sim$z))
+  plot_by_domain(sim$z, data, "True latents by domain")
+}
+
+#' Latents by domain as violins, one panel a latent
+#' @noRd
+plot_by_domain <- function(z, data, title) {
   rows <- tibble::tibble(
-    domain = rep(sim$env, length(latents)),
-    latent = factor(rep(latents, each = nrow(sim$z)), latents), z = as.vector(sim$z),
-    state = state_factor(as.vector(targets[as.integer(sim$env), , drop = FALSE]))
+    domain = factor(rep(data$env_names[data$env], ncol(z)), rev(data$env_names)),
+    latent = factor(rep(data$latent_names, each = nrow(z)), data$latent_names), z = as.vector(z),
+    state = state_factor(as.vector(unclass(data$targets)[data$env, , drop = FALSE]))
   )
-  ggplot2::ggplot(rows, ggplot2::aes(.data$domain, .data$z, colour = .data$state)) +
-    ggplot2::geom_boxplot(outlier.size = 0.4, linewidth = 0.4) +
-    ggplot2::facet_wrap(ggplot2::vars(.data$latent), scales = "free_y", ncol = 2L) +
-    ggplot2::scale_x_discrete(guide = axis_of(levels(sim$env), 3L)) +
-    scale_colour_state() +
-    ggplot2::labs(title = "True latents", x = "Domain", y = "Latent", colour = NULL) +
+  ggplot2::ggplot(rows, ggplot2::aes(.data$z, .data$domain, colour = .data$state,
+                                     fill = .data$state)) +
+    ggplot2::geom_vline(xintercept = 0, colour = "grey80", linewidth = 0.3) +
+    ggplot2::geom_violin(scale = "width", width = 0.85, linewidth = 0.3, alpha = 0.25) +
+    ggplot2::stat_summary(fun = stats::median, geom = "point", size = 1.1, show.legend = FALSE) +
+    ggplot2::facet_wrap(ggplot2::vars(.data$latent), scales = "free_x", ncol = 2L,
+                        labeller = long_names()) +
+    ggplot2::scale_x_continuous(n.breaks = 4L) + scale_colour_state() + scale_fill_state() +
+    ggplot2::labs(title = title, subtitle = "Points: medians", x = "Latent", y = "Domain",
+                  colour = "The latent is", fill = "The latent is") +
     theme_crl()
+}
+
+#' @noRd
+scale_fill_state <- function() {
+  ggplot2::scale_fill_manual(values = c("not targeted" = okabe_ito("blue"),
+                                        "targeted" = okabe_ito("vermillion")))
+}
+
+# The graph of a fit ------------------------------------------------------------------------------
+
+#' @noRd
+plot_fit_graph <- function(fit, boot) {
+  dag <- fit$data$dag
+  edges <- tidy_edges(fit, boot, evidence = FALSE)
+  targets <- unclass(fit$data$targets)
+  plot <- plot_dag(dag, state_factor(as.integer(colSums(targets) > 0L)), fitted_edges(edges, dag))
+  notes <- c(if (nrow(edges) > 0L) "Labels: average slope where the child is not targeted",
+             if (!is.null(boot)) "dashed: the 95 % interval holds 0")
+  plot + ggplot2::labs(title = "Causal graph of the fit",
+                       subtitle = if (length(notes) > 0L) in_lines(paste(notes, collapse = "; "), 46L))
+}
+
+#' Edges of a fit as the plot has them: in the state without targets, where there is one
+#' @return tibble: `from`, `to`, `label`, `sign`, `share` (of the child's sd), `told`
+#' @noRd
+fitted_edges <- function(edges, dag) {
+  first <- edges[!duplicated(edges[c("from", "to")]), ]
+  all <- which(unclass(dag) == 1L, arr.ind = TRUE)
+  table <- tibble::tibble(from = colnames(dag)[all[, 1L]], to = colnames(dag)[all[, 2L]])
+  at <- match(paste(table$from, table$to), paste(first$from, first$to))
+  table$label <- ifelse(is.na(at), "", figures_signed(first$effect[at]))
+  table$sign <- factor(ifelse(first$effect[at] < 0, "lowers", "raises"), c("raises", "lowers"))
+  table$share <- pmin(sqrt(first$share[at]), 1)
+  table$share[is.na(at)] <- 0
+  table$told <- if (!"conf.low" %in% names(first)) TRUE else
+    is.na(at) | first$conf.low[at] > 0 | first$conf.high[at] < 0
+  table
+}
+
+#' @noRd
+figures_signed <- function(x) {
+  ifelse(is.na(x), "", sprintf(ifelse(abs(x) < 0.095, "%+.2f", "%+.1f"), x))
 }
 
 #' Heat map of the shifts of latents by domain; targets are framed

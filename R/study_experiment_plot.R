@@ -30,12 +30,11 @@
 #' succeeded.
 #' @examples
 #' experiment <- crl_experiment(
-#'   settings = data.frame(d = 2, n = c(60, 120), p = 10),
-#'   methods = c("true", "no_shrinkage"), seeds = 1:2, bayes = list(draws = 200)
+#'   settings = data.frame(d = 2, n = c(60, 120), p = 10), methods = c("true", "no_shrinkage"),
+#'   seeds = 1
 #' )
 #' plot(experiment)
-#' plot(experiment, type = "sweep", variable = "n")
-#' plot(experiment, type = "env")
+#' sweep <- autoplot(experiment, type = "sweep", variable = "n")
 #' @export
 autoplot.crl_experiment <- function(object, type = c("box", "sweep", "env"), metric = "rel_mse",
                                     variable = NULL, log = NULL, ...) {

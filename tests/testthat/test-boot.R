@@ -145,6 +145,15 @@ test_that("intervals, matrices and prints say what they are", {
   expect_output(print(boot), "In 1 replicate another assignment")
 })
 
+test_that("curves are those of mechanisms()", {
+  boot <- crl_boot(fit, times = 2, seed = 1)
+  table <- tidy(boot, "mechanisms")
+  coef <- coef(fit, "mechanisms")
+  line <- coef[coef$node == "z2" & coef$state == 0, ]
+  curve <- table[table$node == "z2", ]
+  expect_equal(curve$estimate, line$estimate[1] + line$estimate[2] * curve$z, tolerance = 1e-6)
+})
+
 test_that("what cannot be had is refused", {
   expect_error(vcov(oracle_fit(sim)), class = "ebcrl_error_method")
   expect_error(crl_boot(fit, times = 1), class = "ebcrl_error_range")

@@ -218,11 +218,74 @@ test_that("graphs and simulations draw nodes, edges, targets and latents", {
   expect_identical(drawn$GeomLabel$y[match(c("raf", "mek", "erk"), drawn$GeomLabel$label)],
                    c(0, -1, -2))
   expect_identical(nrow(drawn$GeomSegment) + nrow(drawn$GeomCurve), 4L)
-  expect_identical(drawn$GeomLabel$label[drawn$GeomLabel$colour == okabe_ito("vermillion")], "mek")
-  expect_named(layers(autoplot(empty_dag(2))), c("GeomLabel", "GeomPoint"))
-  boxes <- layers(autoplot(sim))$GeomBoxplot
-  expect_equal(boxes$middle, as.vector(apply(sim$z, 2, tapply, sim$env, stats::median)))
+  expect_identical(drawn$GeomLabel$label[drawn$GeomLabel$fill != "white"], "mek")
+  expect_named(layers(autoplot(empty_dag(2))), c("GeomPoint", "GeomLabel"))
+  medians <- layers(autoplot(sim))$GeomPoint
+  expected <- apply(sim$z, 2, tapply, sim$env, stats::median)
+  expect_equal(medians$x[order(medians$PANEL, -medians$y)], as.vector(expected))
   expect_s3_class(autoplot(sim, type = "graph"), "ggplot")
   expect_s3_class(autoplot(sim, type = "effects"), "ggplot")
   expect_error(autoplot(sim, type = "x"), class = "ebcrl_error_range")
+})
+
+test_that("the graph of a fit has signs, widths, labels and what is not told", {
+  skip_on_cran()
+  weights <- matrix(0, 3, 3)
+  weights[1, 2] <- 1
+  weights[2, 3] <- -1
+  linear_sim <- withr::with_seed(1, sim_crl((weights != 0) + 0L, n = 300, p = 12, kappa = 1,
+                                            nonlinearity = "linear", edge_weights = weights))
+  linear <- fit_crl(linear_sim, method = "g",
+                    control = crl_control(prior = "linear", intervention = "perfect"))
+  edges <- tidy(linear, "edges")
+  drawn <- fitted_edges(edges, linear$data$dag)
+  expect_identical(as.character(drawn$sign), ifelse(edges$effect > 0, "raises", "lowers"))
+  expect_equal(drawn$share, sqrt(edges$share))
+  expect_identical(drawn$label, sprintf("%+.1f", edges$effect))
+  boot <- crl_boot(linear, times = 5, seed = 1)
+  for (plot in list(autoplot(linear, "graph"), autoplot(linear, "graph", boot = boot),
+                    autoplot(linear, "domains"), autoplot(linear, "mechanisms"),
+                    autoplot(linear, "mechanisms", boot = boot), autoplot(boot),
+                    autoplot(boot, "mixing"), autoplot(boot, "effects"))) {
+    expect_silent(ggplot2::ggplot_build(plot))
+  }
+  edges$conf.low <- -1
+  edges$conf.high <- c(1, -0.5)
+  expect_identical(fitted_edges(edges, linear$data$dag)$told, c(FALSE, TRUE))
+  violins <- ggplot2::layer_data(autoplot(linear, "domains"), 3L)
+  means <- apply(linear$latents, 2, tapply, linear$data$env, stats::median)
+  expect_equal(violins$x[order(violins$PANEL, -violins$y)], as.vector(means))
+})
+
+test_that("partial residuals take off what the other parents do", {
+  skip_on_cran()
+  complete <- withr::with_seed(1, sim_crl(complete_dag(3), n = 200, p = 12, nonlinearity = "linear",
+                                          kappa = 0.5))
+  linear <- fit_crl(complete, method = "g", control = crl_control(prior = "linear"))
+  coef <- coef(linear, "mechanisms")
+  rows <- which(linear$data$env == 1)
+  state <- linear$data$targets[1, "z3"]
+  slope <- coef$estimate[coef$node == "z3" & coef$state == state & coef$term == "z2"]
+  z2 <- linear$latents[, "z2"]
+  in_state <- linear$data$targets[linear$data$env, "z3"] == state
+  expect_equal(partial_residual(linear, "z3", "z1", rows),
+               unname(linear$latents[rows, "z3"] - slope * (z2[rows] - mean(z2[in_state]))),
+               ignore_attr = TRUE)
+})
+
+test_that("pictures of graphs are as they were looked at", {
+  skip_on_cran()
+  dag <- as_dag("raf -> mek -> erk; raf -> erk; pka -> mek")
+  vdiffr::expect_doppelganger("graph with targets", autoplot(dag, targets = list(drug = "mek")))
+  edges <- tibble::tibble(from = c("raf", "mek", "raf", "pka"), to = c("mek", "erk", "erk", "mek"),
+                          label = c("+0.5", "-1.2", "+0.04", ""),
+                          sign = factor(c("raises", "lowers", "raises", NA), c("raises", "lowers")),
+                          share = c(0.5, 0.9, 0.1, 0), told = c(TRUE, TRUE, FALSE, TRUE))
+  vdiffr::expect_doppelganger("graph of a fit", plot_dag(dag, state_factor(c(0, 1, 0, 1)), edges))
+  shifts <- tibble::tibble(domain = rep(c("none", "a"), 2), latent = rep(c("z1", "z2"), each = 2),
+                           targeted = c(FALSE, TRUE, FALSE, FALSE), shift = c(0, 4, 0, -1))
+  vdiffr::expect_doppelganger("shifts by domain", plot_effects(shifts))
+  table <- tibble::tibble(from = c("z1", "z1"), to = "z2", state = 0:1, estimate = c(1, 0.2),
+                          conf.low = c(0.8, -0.1), conf.high = c(1.2, 0.5))
+  vdiffr::expect_doppelganger("edges with intervals", plot_boot_edges(table, "Bars: intervals"))
 })
