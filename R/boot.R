@@ -162,7 +162,7 @@ boot_control <- function(fit, engine) {
 
 #' Rows of the same domains, drawn within each
 #' @noRd
-drawn_rows <- function(data) {
+resampled_rows <- function(data) {
   rows <- integer(data$n)
   for (at in split(seq_len(data$n), data$env)) {
     rows[at] <- at[sample.int(length(at), replace = TRUE)]
@@ -180,7 +180,7 @@ boot_replicate <- function(task, number) {
   task$control <- update.crl_control(task$control, seed = words[2L] %% 2^31)
   tryCatch(
     withCallingHandlers({
-      fit <- refit(task, drawn_rows(task$data))
+      fit <- refit(task, resampled_rows(task$data))
       list(model = aligned_model(fit, task), error = NA_character_)
     }, warning = function(w) tryInvokeRestart("muffleWarning"),
     ebcrl_message = function(m) tryInvokeRestart("muffleMessage")),

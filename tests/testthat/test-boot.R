@@ -7,7 +7,7 @@ fit <- fit_crl(sim, method = "g", control = linear)
 
 test_that("rows are drawn within domains", {
   withr::local_seed(1)
-  rows <- drawn_rows(fit$data)
+  rows <- resampled_rows(fit$data)
   expect_identical(fit$data$env[rows], fit$data$env)
   expect_true(anyDuplicated(rows) > 0)
 })
