@@ -78,7 +78,7 @@ edges_to_drop <- function(h, found, problem) {
 #' @return list: `loss`, `price` (d x d, NA where there is no edge), `columns`; NULL if it stopped
 #' @noRd
 drawn_losses <- function(h, problem, round) {
-  rows <- drawn_rows(h, problem)
+  rows <- drawn_problem(h, problem)
   control <- drawn_control(problem)
   sigma2 <- mean(diag(problem$summary$noise))
   seed <- problem$seed + round * SEED_STEP
@@ -110,7 +110,7 @@ drawn_control <- function(problem) {
 }
 
 #' @noRd
-drawn_rows <- function(h, problem) {
+drawn_problem <- function(h, problem) {
   part <- problem$part
   names <- default_latents(problem$d)
   part$dag <- new_dag(h$dag, names)

@@ -520,5 +520,5 @@ shearable_pairs <- function(data, perfect) {
     tied <- vapply(parents[[j]], function(k) all(data$dag[j, ] <= data$dag[k, ]), NA)
     cbind(node = rep(j, sum(tied)), parent = parents[[j]][tied])
   })
-  do.call(rbind, pairs)
+  do.call(rbind, unname(pairs)) # names would be translated, which a locale may not be able to
 }
