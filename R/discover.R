@@ -30,8 +30,8 @@ DISCOVER_LEVEL <- 1e-3
 #'    which passes for edges. So the best hypothesis is judged with additive splines for mechanisms,
 #'    on rows (up to 3,000 a domain), with the correction for noise in the parents of the start of
 #'    [fit_crl()]. If BIC is in favour of lines, they stay. Else, edges are taken away, added and turned
-#'    round by BIC with splines, from all that an order allows, for the three best orders (with more than
-#'    five latents, from those that lines have found).
+#'    round by BIC with splines, from all that an order allows, for the three best orders. (With more than
+#'    five latents: from the edges that lines have found, on 500 rows a domain, and none is turned.)
 #' 4. *Draws* (`"sampled"`, the default). Where mechanisms bend within a width of the noise that
 #'    correction is too coarse. A short g-model (see [fit_crl()]; 1,000 rows a domain) draws the
 #'    latents, and each edge is kept only if the log-likelihood lost without it, by the draws, is more

@@ -6,6 +6,9 @@
 # up to which all edges of an order are looked at; rows of a domain.
 CURVES <- list(sweeps = 6L, further = 4L, orders = 3L, whole = 5L, rows = 3000L)
 
+# The same with more latents than `whole`: a sweep takes time by their cube.
+CURVES_MANY <- utils::modifyList(CURVES, list(sweeps = 2L, further = 1L, orders = 1L, rows = 500L))
+
 # The loss of an edge for the rotation as it is bounds that with the rotation optimised again. An edge
 # whose bound is above so many times its price is not tried without, or turned round.
 CERTAIN <- c(without = 4, turned = 12)
@@ -23,9 +26,10 @@ STRAIGHT <- 1e12
 #' @noRd
 stage_curves <- function(best, states, problem, tick) {
   tick()
-  problem$rows <- thinned(problem$part, CURVES$rows)
+  problem$curves <- if (problem$core > CURVES$whole) CURVES_MANY else CURVES
+  problem$rows <- thinned(problem$part, problem$curves$rows)
   lines <- with_curves(best, problem, 1L, 2L, lambda = STRAIGHT)
-  first <- with_curves(best, problem, 0L, CURVES$sweeps)
+  first <- with_curves(best, problem, 0L, problem$curves$sweeps)
   straight <- curve_bic(first, problem) - 2 * lines$curves$objective -
     problem$log_n * hypothesis_size(best, problem)
   problem$straight <- if (is.finite(straight)) straight else NA_real_
@@ -36,9 +40,10 @@ stage_curves <- function(best, states, problem, tick) {
   problem$seen <- new.env(parent = emptyenv())
   judged <- lapply(curve_starts(best, states, problem), function(h) {
     tick()
-    judged_by_curves(with_curves(h, problem, 0L, CURVES$sweeps), problem)
+    judged_by_curves(with_curves(h, problem, 0L, problem$curves$sweeps), problem)
   })
-  judged_by_curves(best_of(judged), problem, with_edge_turned)
+  best <- best_of(judged)
+  if (problem$core > CURVES$whole) best else judged_by_curves(best, problem, with_edge_turned)
 }
 
 #' Where the judgement begins: with few latents with all edges of an order, that of the best
@@ -132,12 +137,30 @@ bounds_of_edges <- function(h, problem) {
   list(graphs = fewer[order(loss)], loss = sort(loss))
 }
 
-#' The hypothesis without the edge that is missed least, if BIC wants it; NULL if it wants all
+#' Of every latent the edge with the least bound, if that is below its price
+#' @noRd
+idle_edges <- function(h, bound, problem) {
+  gone <- vapply(bound$graphs[bound$loss < edge_price(problem)], function(one) {
+    which(one$dag != h$dag)
+  }, 0L)
+  gone[!duplicated(col(h$dag)[gone])]
+}
+
+#' The hypothesis without edges that BIC does not want, first all that are idle, else the one that is
+#' missed least; NULL if it wants all
 #' @noRd
 without_an_edge <- function(h, problem) {
   bound <- bounds_of_edges(h, problem)
+  idle <- idle_edges(h, bound, problem)
+  if (length(idle) > 1L) {
+    refined <- with_curves(replace(h, "dag", list(replace(h$dag, idle, 0L))), problem, 2L,
+                           problem$curves$further)
+    if (refined$bic < h$bic) {
+      return(refined)
+    }
+  }
   for (k in which(bound$loss < CERTAIN[["without"]] * edge_price(problem))) {
-    refined <- with_curves(bound$graphs[[k]], problem, 2L, CURVES$further)
+    refined <- with_curves(bound$graphs[[k]], problem, 2L, problem$curves$further)
     if (refined$bic < h$bic) {
       return(refined)
     }
@@ -157,7 +180,7 @@ with_another_edge <- function(h, problem) {
   if (gain[best] <= edge_price(problem)) {
     return(NULL)
   }
-  refined <- with_curves(more[[best]], problem, 2L, CURVES$further)
+  refined <- with_curves(more[[best]], problem, 2L, problem$curves$further)
   if (refined$bic < h$bic) refined
 }
 
@@ -168,7 +191,7 @@ with_edge_turned <- function(h, problem) {
   for (k in which(bound$loss < CERTAIN[["turned"]] * edge_price(problem))) {
     dag <- bound$graphs[[k]]$dag + t(h$dag - bound$graphs[[k]]$dag)
     if (!is_acyclic(dag) || any(dag & !problem$known$allowed)) next
-    refined <- with_curves(replace(h, "dag", list(dag)), problem, 0L, CURVES$sweeps)
+    refined <- with_curves(replace(h, "dag", list(dag)), problem, 0L, problem$curves$sweeps)
     if (refined$bic < h$bic) {
       return(refined)
     }

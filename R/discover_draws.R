@@ -3,9 +3,9 @@
 # dependence behind that passes for edges, too. Here a short g-model (src/g/saem.h) turns the
 # latents to where they belong and draws them; each edge is then tried by src/discover/edge_loss.h.
 
-# Rows of a domain, iterations of SAEM, its averaging ones, draws kept, and graphs that are tried at
-# most.
-DRAWN <- list(rows = 1000L, burn_in = 200L, iterations = 50L, draws = 30L, warm_up = 20L,
+# Rows of a domain (in all, `most_rows`), iterations of SAEM, its averaging ones, draws kept, and graphs
+# that are tried at most.
+DRAWN <- list(rows = 1000L, most_rows = 6000L, burn_in = 200L, iterations = 50L, draws = 30L, warm_up = 20L,
               rounds = 12L)
 
 #' A hypothesis without the edges that draws do not bear out
@@ -120,7 +120,7 @@ drawn_problem <- function(h, problem) {
   part$latent_names <- names
   noise <- coordinate_noise(problem)
   part$noise <- if (is.matrix(noise)) noise
-  thinned(part, DRAWN$rows)
+  thinned(part, min(DRAWN$rows, DRAWN$most_rows %/% part$n_domains))
 }
 
 #' @return list: `loss`, `df` (d x d), sums over the states in which parents act

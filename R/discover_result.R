@@ -82,7 +82,7 @@ curve_losses <- function(best, problem) {
   for (at in which(best$dag == 1L)) {
     fewer <- replace(best, "dag", list(replace(best$dag, at, 0L)))
     known <- problem$seen[[hypothesis_key(fewer, problem)]]
-    if (is.null(known)) known <- with_curves(fewer, problem, 2L, CURVES$further)
+    if (is.null(known)) known <- with_curves(fewer, problem, 2L, problem$curves$further)
     loss[at] <- max(known$value - best$value, 0)
   }
   loss

@@ -47,7 +47,7 @@ fitted_hypotheses <- function(hypotheses, problem, kernel) {
   lapply(seq_along(hypotheses), function(k) {
     h <- hypotheses[[k]]
     h$columns <- matrix(found$columns[(k - 1L) * size + seq_len(size)], d)
-    h$value <- found$value[k]
+    h$value <- if (is.finite(found$value[k])) found$value[k] else Inf # parameters have run away
     h$converged <- found$converged[k]
     h$floored <- found$floored[k]
     h$parameters <- hypothesis_size(h, problem)
@@ -288,7 +288,7 @@ climb_orders <- function(state, problem) {
   path <- list(state)
   repeat {
     next_one <- best_of(c(list(state), by_profile(order_moves(state, problem), problem)))
-    if (next_one$bic > state$bic - 1e-3) break
+    if (!(next_one$bic < state$bic - 1e-3)) break
     state <- next_one
     path <- c(list(state), path)
   }
@@ -402,7 +402,7 @@ climb_edges <- function(h, problem) {
                 replace(h, "targets", list(targets))
               }))
     next_one <- best_of(c(list(h), by_likelihood(near, problem)))
-    if (next_one$bic > h$bic - 1e-3) {
+    if (!(next_one$bic < h$bic - 1e-3)) {
       return(h)
     }
     h <- pruned(next_one, problem)
