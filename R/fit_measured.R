@@ -9,7 +9,8 @@
 
 #' The arguments `center`, `noise` and `nuisance` of fit_crl(), checked
 #' @noRd
-measurement_settings <- function(center, noise, nuisance, control, call = rlang::caller_env()) {
+measurement_settings <- function(center = NULL, noise = NULL, nuisance = 0, control,
+                                 call = rlang::caller_env()) {
   paper <- control$preset == "paper"
   center <- center %||% if (paper) FALSE else "auto"
   noise <- noise %||% if (paper) "equal" else "auto"

@@ -16,6 +16,9 @@
 #' | `"no_shrinkage"` | `dag` | given | `eta = 0`: latents are the projections of `x` |
 #' | `"pca"` | | | none: principal components, no EM |
 #'
+#' All have the measurement model of [fit_crl()] (means, noise by feature, nuisance factors); with
+#' `preset = "paper"` that is the paper's.
+#'
 #' `"pca"` uses its own loadings and noise variance even where `init` gives others, so that in the
 #' oracle setting (known mixing matrix, see the examples) it alone has loadings of its own. If `dag`
 #' has several causal orders, `"complete"` takes the one in which, of the latents whose parents have
@@ -26,7 +29,7 @@
 #'
 #' @param x A numeric matrix (n x p, rows = samples), a data frame, a list with one matrix for each
 #'   domain, or a [sim_crl()] object, as in [fit_crl()].
-#' @param env,targets,dag,weights,init,control As in [fit_crl()].
+#' @param env,targets,dag,weights,init,center,noise,nuisance,covariates,control As in [fit_crl()].
 #' @param methods Character vector: the baselines to fit; all by default. The result has them in the
 #'   order of the table, whatever the order given.
 #' @param ... For the generic, the arguments of the methods.
@@ -54,12 +57,16 @@
 #' crl_baselines(sim, init = list(mixing = sim$mixing, sigma2 = sim$sigma2))
 #' @export
 crl_baselines <- function(x, env = NULL, targets, dag, methods = baseline_names(),
-                          weights = NULL, init = NULL, control = crl_control(), ...) {
+                          weights = NULL, init = NULL, center = NULL, noise = NULL, nuisance = 0,
+                          covariates = NULL, control = crl_control(), ...) {
   check_fit_dots(...)
   methods <- check_methods(methods)
   control <- as_control(control)
   given <- given_rows(x, env, targets, dag, ...)
-  data <- crl_data(given$rows, given$env, given$targets, given$dag, weights, control$knots)
+  data <- crl_data(given$rows, given$env, given$targets, given$dag, weights, control$knots,
+                   missing = TRUE)
+  data <- without_covariates(data, covariates)
+  data$measure <- measurement_settings(center, noise, nuisance, control)
   fits <- fit_baselines(methods, data, init, control, environment())
   fitted <- vapply(fits, inherits, NA, "crl_fit")
   refused <- vapply(fits[!fitted], refusal, "")
@@ -103,7 +110,13 @@ fit_baselines <- function(methods, data, init, control, error_call) {
   with_progress(control$progress, "Baselines", steps = length(methods), function(tick) {
     fits <- list()
     for (method in methods) {
-      fits[[method]] <- fit_baseline(method, data, init, control, error_call)
+      one <- function() fit_baseline(method, data, init, control, error_call)
+      told <- length(fits) > 0L # the measurement model is the same for all
+      fits[[method]] <- if (told) {
+        suppressMessages(one(), classes = "ebcrl_message_measurement")
+      } else {
+        one()
+      }
       if (!is.null(tick)) tick(length(fits))
     }
     fits

@@ -20,7 +20,9 @@
 #' * `baseline`: one of the names of [crl_baselines()], which say what graph, targets and shrinkage
 #'   are used; `"true"` if left out,
 #' * `method`: `"f"` (the default) or `"g"`, as in [fit_crl()],
-#' * `init`: as in [fit_crl()], or `"oracle"`: the true mixing matrix and noise variance, held,
+#' * `init`: as in [fit_crl()], or `"oracle"`: the true mixing matrix, noise variances and feature
+#'   means, held,
+#' * `center`, `noise`, `nuisance`: as in [fit_crl()],
 #' * settings of [crl_control()];
 #'
 #' or the name of a baseline alone; or a function of the simulation that returns a fit, a matrix of
@@ -236,7 +238,8 @@ check_arguments <- function(given, name, known, call) {
   }
 }
 
-#' Named list of methods: functions, or lists of `baseline`, `method`, `init`, `control`
+#' Named list of methods: functions, or lists of `baseline`, `method`, `init`, `control`, and of
+#' `center`, `noise`, `nuisance` what was given
 #' @noRd
 as_methods <- function(methods, call = rlang::caller_env()) {
   if (is.character(methods)) {
@@ -268,7 +271,8 @@ as_method <- function(method, name, call) {
     abort_input(c("{.arg methods} must hold lists of settings, functions or names of baselines.",
                   "x" = "{.val {name}} is {describe(method)}."), "type", call = call)
   }
-  own <- c("baseline", "method", "init")
+  measurement <- c("center", "noise", "nuisance")
+  own <- c("baseline", "method", "init", measurement)
   label <- function(part) paste0(part, " of method ", name)
   baseline <- check_choice(method$baseline %||% "true", baseline_names(), label("baseline"),
                            call = call)
@@ -282,8 +286,11 @@ as_method <- function(method, name, call) {
   oracle <- identical(method$init, "oracle")
   control$mixing <- control$mixing %||% if (oracle) "fixed"
   control$progress <- FALSE
-  list(baseline = baseline, method = engine, init = method$init,
-       control = method_control(control, name, call))
+  checked <- list(baseline = baseline, method = engine, init = method$init,
+                  control = method_control(control, name, call))
+  asked <- method[intersect(measurement, names(method))]
+  do.call(measurement_settings, c(list(control = checked$control, call = call), asked))
+  c(checked, asked)
 }
 
 #' @noRd

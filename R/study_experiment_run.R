@@ -303,11 +303,15 @@ run_method <- function(method, sim) {
   init <- method$init
   if (identical(init, "oracle")) {
     init <- list(mixing = sim$mixing, sigma2 = sim$sigma2)
+    init <- c(init, Filter(Negate(is.null), sim[c("center", "noise_var")]))
   }
   data <- crl_data(sim$x, sim$env, sim$targets, sim$dag, NULL, method$control$knots,
-                   prior = if (method$method == "g") method$control$prior)
-  fit <- fit_baseline(method$baseline, data, init, method$control, environment(),
-                      engine_of(method$method))
+                   prior = if (method$method == "g") method$control$prior, missing = TRUE)
+  data$measure <- measurement_settings(method$center, method$noise, method$nuisance %||% 0,
+                                       method$control)
+  fit <- suppressMessages(fit_baseline(method$baseline, data, init, method$control, environment(),
+                                       engine_of(method$method)),
+                          classes = "ebcrl_message_measurement")
   if (inherits(fit, "error")) stop(fit)
   fit
 }

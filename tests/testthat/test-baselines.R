@@ -147,3 +147,17 @@ test_that("the summary tells errors and regret", {
   expect_false("regret" %in% names(plain$errors))
   expect_identical(nrow(plain$by_domain), 6L)
 })
+
+test_that("baselines and experiments have the measurement model of fits", {
+  withr::local_seed(4)
+  sim <- sim_crl(chain_dag(2), n = 120, p = 12, nonlinearity = "linear", center = 3)
+  expect_message(both <- crl_baselines(sim, methods = c("true", "no_shrinkage")),
+                 class = "ebcrl_message_measurement")
+  expect_equal(both$true$center, suppressMessages(fit_crl(sim))$center)
+  expect_null(crl_baselines(sim, methods = "true", center = FALSE, noise = "equal")$true$center)
+  found <- crl_experiment(list(means = list(dag = chain_dag(2), n = 120, p = 12, center = 3)),
+                          methods = list(auto = list(), paper = list(center = FALSE)), seeds = 1:2)
+  expect_true(all(found$rel_mse[found$method == "auto"] < found$rel_mse[found$method == "paper"]))
+  expect_error(crl_experiment(methods = list(a = list(noise = "none"))),
+               class = "ebcrl_error_range")
+})
