@@ -33,7 +33,8 @@ new_discovery <- function(best, problem, settings) {
     judged = judged, straight = problem$straight,
     counts = c(looked_at = length(union(ls(problem$lines), ls(problem$seen))), unconverged = sum(!vapply(seen, `[[`, NA, "converged")),
                floored = best$floored, stopped = isTRUE(best$stopped)),
-    factors = shown_factors(problem), tests = problem$equal, measurement = problem$measured, data = data,
+    factors = shown_factors(problem), tests = problem$equal,
+    measurement = problem$measured[setdiff(names(problem$measured), "about_zero")], data = data,
     intervention = settings$intervention, settings = settings
   )
   structure(found, class = "crl_discovery")

@@ -26,14 +26,14 @@ one_hot <- rbind(0, diag(4))
 designs <- list(
   chain = list(targets = one_hot),
   random = list(targets = one_hot, random = TRUE),
-  "chain, 500 rows" = list(targets = one_hot, n = 500),
+  "chain of 500 rows" = list(targets = one_hot, n = 500),
   "no observational" = list(targets = diag(4)),
   "several targets" = list(targets = rbind(0, c(1, 0, 0, 0), c(1, 1, 0, 0), c(0, 1, 1, 0),
                                            c(0, 0, 1, 1)), most = 2),
   "two domains a target" = list(targets = rbind(0, diag(4)[c(1, 1, 2, 2, 3, 3, 4, 4), ])),
   "one never hit" = list(targets = one_hot[-3, ]),
   "weak shifts" = list(targets = one_hot, mean = 1.5),
-  "unequal noise, means" = list(targets = one_hot, measured = TRUE),
+  "unequal noise and means" = list(targets = one_hot, measured = TRUE),
   "d = 8" = list(targets = rbind(0, diag(8)), random = TRUE, edges = 10)
 )
 cells <- option("cells", names(designs))
@@ -43,9 +43,10 @@ random_graph <- function(d, edges) {
   pairs <- utils::combn(d, 2)
   kept <- if (is.null(edges)) runif(ncol(pairs)) < 0.5 else seq_len(ncol(pairs)) %in%
     sample(ncol(pairs), edges)
-  dag <- matrix(0L, d, d)
-  dag[cbind(order[pairs[1, kept]], order[pairs[2, kept]])] <- 1L
-  as_dag(dag)
+  nodes <- paste0("z", seq_len(d))
+  if (!any(kept)) return(empty_dag(d))
+  as_dag(data.frame(from = nodes[order[pairs[1, kept]]], to = nodes[order[pairs[2, kept]]]),
+         nodes = nodes)
 }
 
 drawn <- function(design, nonlinearity, seed) {
