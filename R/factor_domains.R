@@ -23,6 +23,15 @@ needs_domains <- function(data, settings, control) {
     domain_freedom(with_nuisance(data, least), least, control) >= 0
 }
 
+#' Did the number of nuisance factors grow beyond what pooled moments tell beside unequal noise?
+#' @noRd
+outgrown <- function(measured, data, settings, control) {
+  auto <- identical(settings$nuisance, "auto")
+  auto && is.null(measured$domains) &&
+    factor_freedom(data$p, data$d + measured$nuisance) < 0 &&
+    needs_domains(data, replace(settings, "nuisance", measured$nuisance), control)
+}
+
 #' Domain moments less parameters
 #' @noRd
 domain_freedom <- function(data, nuisance, control) {

@@ -54,6 +54,9 @@ measurement_of <- function(data, init, control, updates, call) {
   } else {
     measure(data, settings$center, settings$noise, settings$nuisance, control$threads, call)
   }
+  if (outgrown(measured, data, settings, control)) {
+    measured <- measure_domains(data, settings, control, call)
+  }
   measured$plain <- is.null(measured$center) && measured$noise == "equal" &&
     measured$nuisance == 0L
   if (!measured$plain) {
