@@ -54,7 +54,7 @@ measurement_of <- function(data, init, control, updates, call) {
   } else {
     measure(data, settings$center, settings$noise, settings$nuisance, control$threads, call)
   }
-  if (outgrown(measured, data, settings, control)) {
+  if (!is.null(data$x) && outgrown(measured, data, settings, control)) {
     measured <- measure_domains(data, settings, control, call)
   }
   measured$plain <- is.null(measured$center) && measured$noise == "equal" &&
