@@ -17,9 +17,9 @@ marginal_work marginal_work_new(const domain_summary *s, double least, allocator
   size_t d = (size_t)s->d, square = d * d;
   int most = column_steps(s->d, s->general) + 2 * s->d * (s->d + 1);
   marginal_work w = {.summary = s, .least = least};
-  double **squares[] = {&w.now,    &w.trial,     &w.slopes, &w.total, &w.spread, &w.matrix,
-                        &w.cov,    &w.precision, &w.excess, &w.turn,  &w.gram};
-  double **vectors[] = {&w.intercept, &w.var, &w.mean, &w.miss, &w.pull, &w.latent};
+  double **squares[] = {&w.now,    &w.trial,     &w.at.slopes, &w.at.total, &w.at.spread, &w.at.matrix,
+                        &w.at.cov,    &w.at.precision, &w.at.excess, &w.at.turn,  &w.at.gram};
+  double **vectors[] = {&w.at.intercept, &w.at.var, &w.at.mean, &w.at.miss, &w.at.pull, &w.at.latent};
   for (size_t k = 0; k < sizeof(squares) / sizeof(squares[0]); k++)
     *squares[k] = alloc(square, sizeof(double));
   for (size_t k = 0; k < sizeof(vectors) / sizeof(vectors[0]); k++)
@@ -112,26 +112,26 @@ static double invert(double *m, int d, double *out) {
   return log_det;
 }
 
-/* A cell's parameters by regression on moments without noise (w->cov: in coordinates of the latents,
- * w->mean), and the inverse curvatures of F in them. */
+/* A cell's parameters by regression on moments without noise (w->at.cov: in coordinates of the latents,
+ * w->at.mean), and the inverse curvatures of F in them. */
 static void start_cell(marginal_work *w, marginal_cell *cell, int j, double noise) {
   int d = w->summary->d, k = cell->n_parents + 1;
   for (int i = 0; i < k; i++)
     for (int l = 0; l <= i; l++) {
       int a = i < k - 1 ? cell->parent[i] : j, b = l < k - 1 ? cell->parent[l] : j;
-      w->gram[i * k + l] = w->cov[a + b * d];
+      w->at.gram[i * k + l] = w->at.cov[a + b * d];
     }
-  double v = last_regression(w->gram, k, cell->slope);
+  double v = last_regression(w->at.gram, k, cell->slope);
   v = v > 0.1 * noise ? v : 0.1 * noise;
-  cell->intercept = w->mean[j];
+  cell->intercept = w->at.mean[j];
   cell->log_var = log(v);
   double *scale = w->scale + cell->at;
   scale[0] = (v + noise) / cell->weight;
   scale[1] = 2 / cell->weight * fmin((v + noise) * (v + noise) / (v * v), 100);
   for (int i = 0; i < k - 1; i++) {
     int a = cell->parent[i];
-    double spread = w->cov[a + a * d];
-    cell->centre[i] = w->mean[a];
+    double spread = w->at.cov[a + a * d];
+    cell->centre[i] = w->at.mean[a];
     scale[2 + i] = (v + noise) / (cell->weight * (spread > noise ? spread : noise));
   }
 }
@@ -143,12 +143,12 @@ void marginal_set(marginal_work *w, const hypothesis *h, const double *columns) 
   w->hypothesis = h;
   order_latents(w);
   memcpy(w->now, columns, (size_t)(d * d) * sizeof(double));
-  memcpy(w->turn, columns, (size_t)(d * d) * sizeof(double));
-  invert(w->turn, d, w->matrix); /* rows of B^-1 are the directions of z = B^-1 y */
+  memcpy(w->at.turn, columns, (size_t)(d * d) * sizeof(double));
+  invert(w->at.turn, d, w->at.matrix); /* rows of B^-1 are the directions of z = B^-1 y */
   for (int k = 0; k < d; k++)
     for (int i = 0; i < d; i++)
-      w->turn[i + k * d] = w->matrix[k + i * d];
-  in_columns(s->noise, w->turn, d, w->total, w->spread);
+      w->at.turn[i + k * d] = w->at.matrix[k + i * d];
+  in_columns(s->noise, w->at.turn, d, w->at.total, w->at.spread);
   for (int e = 0; e < s->n_domains; e++)
     n += s->n[e];
   for (int g = 0; g < steps; g++)
@@ -157,19 +157,19 @@ void marginal_set(marginal_work *w, const hypothesis *h, const double *columns) 
   for (int j = 0; j < d; j++)
     for (int c = 0; c < 2; c++) {
       marginal_cell *cell = &w->cell[2 * j + c];
-      cell->weight = pooled_moments(s, h, j, c, w->miss, w->excess);
+      cell->weight = pooled_moments(s, h, j, c, w->at.miss, w->at.excess);
       if (cell->weight == 0)
         continue;
       cell->n_parents = hypothesis_parents(s, h, j, c, cell->parent);
       cell->at = w->size;
       w->size += 2 + cell->n_parents;
-      in_columns(w->excess, w->turn, d, w->total, w->cov);
+      in_columns(w->at.excess, w->at.turn, d, w->at.total, w->at.cov);
       for (int i = 0; i < d; i++) {
-        w->mean[i] = 0;
+        w->at.mean[i] = 0;
         for (int l = 0; l < d; l++)
-          w->mean[i] += w->turn[l + i * d] * w->miss[l];
+          w->at.mean[i] += w->at.turn[l + i * d] * w->at.miss[l];
       }
-      start_cell(w, cell, j, w->spread[j + j * d]);
+      start_cell(w, cell, j, w->at.spread[j + j * d]);
     }
 }
 
@@ -194,124 +194,124 @@ static void move_cells(marginal_work *w, const double *step) {
 }
 
 /* What the hypothesis says on a domain: slopes C, T, intercepts, variances, mean and covariance of
- * the latents (w->latent, w->spread). */
+ * the latents (w->at.latent, w->at.spread). */
 static void domain_latents(marginal_work *w, int e) {
   const domain_summary *s = w->summary;
   int d = s->d;
-  memset(w->slopes, 0, (size_t)(d * d) * sizeof(double));
-  memset(w->total, 0, (size_t)(d * d) * sizeof(double));
+  memset(w->at.slopes, 0, (size_t)(d * d) * sizeof(double));
+  memset(w->at.total, 0, (size_t)(d * d) * sizeof(double));
   for (int o = 0; o < d; o++) {
     int j = w->order[o];
     const marginal_cell *cell = &w->moved[2 * j + w->hypothesis->targets[e + j * s->n_domains]];
-    w->intercept[j] = cell->intercept;
-    w->var[j] = exp(cell->log_var) + w->least;
-    w->total[j + j * d] = 1;
+    w->at.intercept[j] = cell->intercept;
+    w->at.var[j] = exp(cell->log_var) + w->least;
+    w->at.total[j + j * d] = 1;
     for (int i = 0; i < cell->n_parents; i++) {
       int k = cell->parent[i];
-      w->slopes[j + k * d] = cell->slope[i];
-      w->intercept[j] -= cell->slope[i] * cell->centre[i];
+      w->at.slopes[j + k * d] = cell->slope[i];
+      w->at.intercept[j] -= cell->slope[i] * cell->centre[i];
       for (int l = 0; l < d; l++) /* row j of T: e_j + sum_k C_jk row k */
-        w->total[j + l * d] += cell->slope[i] * w->total[k + l * d];
+        w->at.total[j + l * d] += cell->slope[i] * w->at.total[k + l * d];
     }
   }
   for (int j = 0; j < d; j++) {
-    w->latent[j] = 0;
+    w->at.latent[j] = 0;
     for (int l = 0; l < d; l++)
-      w->latent[j] += w->total[j + l * d] * w->intercept[l];
+      w->at.latent[j] += w->at.total[j + l * d] * w->at.intercept[l];
     for (int i = 0; i <= j; i++) {
       double sum = 0;
       for (int l = 0; l < d; l++)
-        sum += w->total[i + l * d] * w->var[l] * w->total[j + l * d];
-      w->spread[i + j * d] = w->spread[j + i * d] = sum;
+        sum += w->at.total[i + l * d] * w->at.var[l] * w->at.total[j + l * d];
+      w->at.spread[i + j * d] = w->at.spread[j + i * d] = sum;
     }
   }
 }
 
-/* F of a domain; w->excess becomes K = S^-1 - S^-1 (cov + miss miss') S^-1 and w->pull S^-1 miss,
+/* F of a domain; w->at.excess becomes K = S^-1 - S^-1 (cov + miss miss') S^-1 and w->at.pull S^-1 miss,
  * both in the coordinates of the latents (B'K B, B'S^-1 miss). */
 static double domain_value(marginal_work *w, int e) {
   const domain_summary *s = w->summary;
   int d = s->d;
   const double *b = w->trial, *cov = s->cov + e * d * d, *mean = s->mean + e * d;
   for (int i = 0; i < d; i++) { /* miss, and B spread */
-    w->miss[i] = mean[i];
+    w->at.miss[i] = mean[i];
     for (int k = 0; k < d; k++) {
       double sum = 0;
       for (int l = 0; l < d; l++)
-        sum += b[i + l * d] * w->spread[l + k * d];
-      w->matrix[i + k * d] = sum;
-      w->miss[i] -= b[i + k * d] * w->latent[k];
+        sum += b[i + l * d] * w->at.spread[l + k * d];
+      w->at.matrix[i + k * d] = sum;
+      w->at.miss[i] -= b[i + k * d] * w->at.latent[k];
     }
   }
   for (int i = 0; i < d; i++)
     for (int k = 0; k <= i; k++) {
       double sum = s->noise[i + k * d];
       for (int l = 0; l < d; l++)
-        sum += w->matrix[i + l * d] * b[k + l * d];
-      w->cov[i + k * d] = w->cov[k + i * d] = sum;
+        sum += w->at.matrix[i + l * d] * b[k + l * d];
+      w->at.cov[i + k * d] = w->at.cov[k + i * d] = sum;
     }
-  double value = invert(w->cov, d, w->precision);
+  double value = invert(w->at.cov, d, w->at.precision);
   for (int k = 0; k < d; k++) { /* matrix = S^-1 (cov + miss miss') */
-    w->pull[k] = 0;
+    w->at.pull[k] = 0;
     for (int l = 0; l < d; l++)
-      w->pull[k] += w->precision[k + l * d] * w->miss[l];
+      w->at.pull[k] += w->at.precision[k + l * d] * w->at.miss[l];
   }
   for (int k = 0; k < d; k++)
     for (int i = 0; i < d; i++) {
-      double sum = w->pull[i] * w->miss[k];
+      double sum = w->at.pull[i] * w->at.miss[k];
       for (int l = 0; l < d; l++)
-        sum += w->precision[i + l * d] * cov[l + k * d];
-      w->matrix[i + k * d] = sum;
+        sum += w->at.precision[i + l * d] * cov[l + k * d];
+      w->at.matrix[i + k * d] = sum;
     }
   for (int i = 0; i < d; i++)
-    value += w->matrix[i + i * d];
+    value += w->at.matrix[i + i * d];
   for (int k = 0; k < d; k++)
     for (int i = 0; i < d; i++) {
-      double sum = w->precision[i + k * d];
+      double sum = w->at.precision[i + k * d];
       for (int l = 0; l < d; l++)
-        sum -= w->matrix[i + l * d] * w->precision[l + k * d];
-      w->cov[i + k * d] = sum;
+        sum -= w->at.matrix[i + l * d] * w->at.precision[l + k * d];
+      w->at.cov[i + k * d] = sum;
     }
-  in_columns(w->cov, b, d, w->matrix, w->excess);
+  in_columns(w->at.cov, b, d, w->at.matrix, w->at.excess);
   for (int i = 0; i < d; i++) {
-    w->mean[i] = 0;
+    w->at.mean[i] = 0;
     for (int l = 0; l < d; l++)
-      w->mean[i] += b[l + i * d] * w->pull[l];
+      w->at.mean[i] += b[l + i * d] * w->at.pull[l];
   }
-  memcpy(w->pull, w->mean, (size_t)d * sizeof(double));
+  memcpy(w->at.pull, w->at.mean, (size_t)d * sizeof(double));
   return s->n[e] / 2 * value;
 }
 
-/* A domain's part of the gradient: of its cells, and X of the columns (added to w->turn). */
+/* A domain's part of the gradient: of its cells, and X of the columns (added to w->at.turn). */
 static void domain_gradient(marginal_work *w, int e, double *gradient) {
   const domain_summary *s = w->summary;
   int d = s->d;
   double n = s->n[e];
-  in_columns(w->excess, w->total, d, w->matrix, w->cov); /* T'K T */
+  in_columns(w->at.excess, w->at.total, d, w->at.matrix, w->at.cov); /* T'K T */
   for (int j = 0; j < d; j++) {
     const marginal_cell *cell = &w->moved[2 * j + w->hypothesis->targets[e + j * s->n_domains]];
     double push = 0; /* (T' pull)_j */
     for (int l = 0; l < d; l++)
-      push += w->total[l + j * d] * w->pull[l];
+      push += w->at.total[l + j * d] * w->at.pull[l];
     gradient[cell->at] -= n * push;
-    gradient[cell->at + 1] += n / 2 * w->cov[j + j * d] * (w->var[j] - w->least);
+    gradient[cell->at + 1] += n / 2 * w->at.cov[j + j * d] * (w->at.var[j] - w->least);
     for (int i = 0; i < cell->n_parents; i++) {
       int k = cell->parent[i];
       double bend = 0; /* (T'K T V T')_jk */
       for (int l = 0; l < d; l++)
-        bend += w->cov[j + l * d] * w->var[l] * w->total[k + l * d];
-      gradient[cell->at + 2 + i] += n * (bend - push * (w->latent[k] - cell->centre[i]));
+        bend += w->at.cov[j + l * d] * w->at.var[l] * w->at.total[k + l * d];
+      gradient[cell->at + 2 + i] += n * (bend - push * (w->at.latent[k] - cell->centre[i]));
     }
   }
   for (int k = 0; k < d; k++)
     for (int i = 0; i < d; i++) {
       double left = 0, right = 0;
       for (int l = 0; l < d; l++) {
-        left += w->excess[i + l * d] * w->spread[l + k * d];
-        right += w->spread[i + l * d] * w->excess[l + k * d];
+        left += w->at.excess[i + l * d] * w->at.spread[l + k * d];
+        right += w->at.spread[i + l * d] * w->at.excess[l + k * d];
       }
       double both = s->general ? n * left : n / 2 * (left - right);
-      w->turn[i + k * d] += both - n * w->pull[i] * w->latent[k];
+      w->at.turn[i + k * d] += both - n * w->at.pull[i] * w->at.latent[k];
     }
 }
 
@@ -320,12 +320,12 @@ static void keep_lengths(marginal_work *w) {
   int d = w->summary->d;
   const double *b = w->trial;
   for (int k = 0; k < d; k++) {
-    double own = w->turn[k + k * d];
+    double own = w->at.turn[k + k * d];
     for (int j = 0; j < d; j++) {
       double cosine = 0;
       for (int i = 0; i < d; i++)
         cosine += b[i + j * d] * b[i + k * d];
-      w->turn[j + k * d] -= own * cosine;
+      w->at.turn[j + k * d] -= own * cosine;
     }
   }
 }
@@ -336,7 +336,7 @@ double marginal_value(marginal_work *w, const double *step, double *gradient) {
   moved_columns(w->now, s->d, s->general, step, w->trial);
   move_cells(w, step);
   memset(gradient, 0, (size_t)w->size * sizeof(double));
-  memset(w->turn, 0, (size_t)(s->d * s->d) * sizeof(double));
+  memset(w->at.turn, 0, (size_t)(s->d * s->d) * sizeof(double));
   for (int e = 0; e < s->n_domains; e++) {
     domain_latents(w, e);
     value += domain_value(w, e);
@@ -344,7 +344,7 @@ double marginal_value(marginal_work *w, const double *step, double *gradient) {
   }
   if (s->general)
     keep_lengths(w);
-  column_gradient(w->turn, s->d, s->general, gradient);
+  column_gradient(w->at.turn, s->d, s->general, gradient);
   return value;
 }
 

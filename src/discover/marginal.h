@@ -17,6 +17,12 @@ typedef struct {
   int n_parents, *parent, at; /* at: of intercept; log variance and slopes follow */
 } marginal_cell;
 
+/* What a domain takes. */
+typedef struct {
+  double *slopes, *total, *spread, *matrix, *cov, *precision, *excess, *turn; /* d x d */
+  double *intercept, *var, *mean, *miss, *pull, *gram, *latent; /* d; gram d x d */
+} marginal_scratch;
+
 typedef struct {
   const domain_summary *summary;
   const hypothesis *hypothesis;
@@ -24,8 +30,7 @@ typedef struct {
   int size;     /* of a step */
   double *now, *trial;         /* d x d: B */
   marginal_cell *cell, *moved; /* 2 d: [2 j + c] */
-  double *slopes, *total, *spread, *matrix, *cov, *precision, *excess, *turn; /* d x d */
-  double *intercept, *var, *mean, *miss, *pull, *gram, *latent; /* d; gram d x d */
+  marginal_scratch at;         /* of the present domain */
   double *scale, *gradient;
   int *order;     /* d: parents first */
   descent_work descent;

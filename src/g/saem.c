@@ -86,9 +86,9 @@ static saem_record record_new(const saem_state *s, allocator alloc) {
 /* A'A, the lengths of columns, sigma2's bound. Turns alone keep what lengths there are. */
 static void prepare_model(saem_state *s) {
   measurement *m = s->model;
-  double sum_sq = rows_square_sum(s->x, m->p, s->rows, s->set.threads) + s->outside;
+  double sum_sq = rows_square_sum(s->seen.x, m->p, s->rows, s->set.threads) + s->seen.outside;
   m->noise = measurement_noise_level(m->noise.value, m->noise.learned, sum_sq,
-                                     (double)s->rows->n * s->features);
+                                     (double)s->rows->n * s->seen.features);
   m->kind->refresh(m);
   for (int j = 0; j < m->d; j++)
     m->scale[j] = m->kind->turns && !m->kind->update ? 1 : sqrt(m->gram[j + j * m->d]);
@@ -163,7 +163,7 @@ static void simulate_shard(saem_state *s, int shard, uint32_t sweep) {
     memset(k->shears, 0, shear_sums(&s->shear) * sizeof(double));
   for (size_t start = shard_start(&s->shards, shard); start < end; start += X_ROWS) {
     int many = end - start < X_ROWS ? (int)(end - start) : X_ROWS;
-    linalg_rows_times(s->x, n, s->model->p, start, many, s->model->mixing, d,
+    linalg_rows_times(s->seen.x, n, s->model->p, start, many, s->model->mixing, d,
                       s->chain.projected + start, n);
     for (int at = 0; at < many; at += BLOCK_ROWS) {
       int rows = many - at < BLOCK_ROWS ? many - at : BLOCK_ROWS;
@@ -182,7 +182,7 @@ static void simulate_shard(saem_state *s, int shard, uint32_t sweep) {
       mechanism_add(s->mech, &k->basis, s->rows, &k->block, k->statistics);
       add_moments(s, k, at);
     }
-    linalg_rows_cross(s->x, n, s->model->p, start, many, k->weighted, d,
+    linalg_rows_cross(s->seen.x, n, s->model->p, start, many, k->weighted, d,
                       k->statistics + s->stats.cross_at);
   }
 }

@@ -60,12 +60,17 @@ typedef struct {
   int precise;   /* is the Monte-Carlo error small enough? */
 } saem_place;
 
-typedef struct saem_shard saem_shard;
-
+/* What is observed. */
 typedef struct {
   const double *x; /* or its coordinates in a space that holds A */
   double features; /* of x: p, or more where x is coordinates */
   double outside;  /* sum of omega |x|^2 outside that space */
+} saem_observations;
+
+typedef struct saem_shard saem_shard;
+
+typedef struct {
+  saem_observations seen;
   const latent_sample *rows;
   saem_settings set;
   measurement *model;

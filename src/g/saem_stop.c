@@ -40,7 +40,7 @@ size_t saem_stop_watched_length(const saem_state *s) {
 }
 
 double saem_stop_objective(const saem_state *s) {
-  double n = (double)s->rows->n, sum = s->features * log(s->model->noise.value);
+  double n = (double)s->rows->n, sum = s->seen.features * log(s->model->noise.value);
   for (int c = 0; c < graph_cells(&s->mech->graph); c++)
     if (s->mech->cell[c].weight > 0)
       sum += s->mech->cell[c].weight / n * log(s->mech->variance[c]);
@@ -127,7 +127,7 @@ static double mixing_sampling(const saem_state *s) {
   const double *second = s->stats.value + s->stats.second_at;
   double sum = 0;
   for (int j = 0; j < d; j++)
-    sum += s->features * s->model->noise.value / second[j * (d + 1)];
+    sum += s->seen.features * s->model->noise.value / second[j * (d + 1)];
   for (size_t g = 0; g < tall(s); g++)
     sum += 2 * batch_means_spread(&s->record.fitted, g, many);
   return sum;

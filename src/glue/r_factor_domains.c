@@ -29,18 +29,18 @@ static factor_domains model_from(SEXP moments, SEXP targets, SEXP parents, SEXP 
                       .cov = list_doubles(moments, "cov", p * p * m),
                       .targets = INTEGER(targets),
                       .unit = list_doubles(moments, "unit", p),
-                      .equal = list_int(settings, "equal"),
-                      .centered = list_int(settings, "centered"),
-                      .least = list_number(settings, "least"),
-                      .orthogonal = list_count(settings, "orthogonal", 0),
-                      .weight = list_number(settings, "weight"),
-                      .max_iter = list_count(settings, "max_iter", 0),
-                      .poll = poll_user,
+                      .set.equal = list_int(settings, "equal"),
+                      .set.centered = list_int(settings, "centered"),
+                      .set.least = list_number(settings, "least"),
+                      .set.orthogonal = list_count(settings, "orthogonal", 0),
+                      .set.weight = list_number(settings, "weight"),
+                      .set.max_iter = list_count(settings, "max_iter", 0),
+                      .set.poll = poll_user,
                       .scm = linear_scm_new(&graph, r_allocator),
                       .mixing = copied(start, "mixing", p * q),
                       .psi = copied(start, "psi", p),
                       .center = copied(start, "center", p)};
-  if (f.orthogonal > f.q)
+  if (f.set.orthogonal > f.q)
     Rf_error("internal error: more orthogonal columns than columns");
   f.scm.intercept = copied(start, "intercept", 2 * q);
   f.scm.variance = copied(start, "variance", 2 * q);
@@ -49,27 +49,31 @@ static factor_domains model_from(SEXP moments, SEXP targets, SEXP parents, SEXP 
 }
 
 /* moments: `share` (M), `mean` (p x M), `cov` (p x p x M), `unit` (p); start: `mixing` (p x q),
- * `psi`, `center` (p), `intercept`, `variance` (2 x q), `coef` (q x 2 x q); settings: `latents`, `equal`,
- * `centered`, `perfect`, `least`, `orthogonal`,
- * `weight`, `max_iter`: 0 for the objective and its gradient alone. */
+ * `psi`, `center` (p), `intercept`, `variance` (2 x q), `coef` (q x 2 x q); settings: `latents`,
+ * `equal`, `centered`, `perfect`, `least`, `orthogonal`, `weight`, `max_iter`: 0 for the objective
+ * and its gradient alone. */
 SEXP factor_domains_model(SEXP moments, SEXP targets, SEXP parents, SEXP start, SEXP settings) {
   factor_domains f = model_from(moments, targets, parents, start, settings);
   factor_domains_prepare(&f, r_allocator);
-  if (f.max_iter > 0)
+  if (f.set.max_iter > 0)
     factor_domains_fit(&f, r_allocator);
   else
     factor_domains_objective(&f);
-  const char *fields[] = {"mixing",   "psi",       "center",     "intercept", "variance", "coef",
-                          "gradient", "objective", "iterations", "converged", "floored",  "status",
-                          ""};
+  const char *fields[] = {"mixing",  "psi",      "center",    "intercept",  "variance",
+                          "coef",    "gradient", "objective", "iterations", "converged",
+                          "floored", "status",   ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   size_t p = (size_t)f.p, q = (size_t)f.q;
   const struct {
     const double *from;
     size_t rows, cols;
-  } part[] = {{f.mixing, p, q},           {f.psi, p, 1},         {f.center, p, 1},
-              {f.scm.intercept, 2, q},    {f.scm.variance, 2, q}, {f.scm.slope, q, 2 * q},
-              {f.gradient, (size_t)f.n_parameters, 1}};
+  } part[] = {{f.mixing, p, q},
+              {f.psi, p, 1},
+              {f.center, p, 1},
+              {f.scm.intercept, 2, q},
+              {f.scm.variance, 2, q},
+              {f.scm.slope, q, 2 * q},
+              {f.work.gradient, (size_t)f.work.n_parameters, 1}};
   for (size_t k = 0; k < sizeof part / sizeof *part; k++)
     memcpy(put_matrix(out, fields[k], part[k].rows, part[k].cols), part[k].from,
            part[k].rows * part[k].cols * sizeof(double));

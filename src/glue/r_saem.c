@@ -190,9 +190,9 @@ static saem_state saem_from(SEXP x, const latent_sample *rows, mechanisms *mech,
   list_doubles(init, "latents", rows->n * d);
   list_doubles(init, "walk_scale", d * domains);
   double *mixing = put_copy(out, "mixing", list_element(init, "mixing"));
-  saem_state s = {.x = REAL(x),
-                  .features = list_number(control, "features"),
-                  .outside = list_number(control, "outside"),
+  saem_state s = {.seen.x = REAL(x),
+                  .seen.features = list_number(control, "features"),
+                  .seen.outside = list_number(control, "outside"),
                   .rows = rows,
                   .set = saem_settings_from(control, progress),
                   .model = plain_measurement_from(mixing, list_number(init, "sigma2"), control,

@@ -64,7 +64,7 @@ static void walk_cell(factor_domains *f, parameter_walk *w, const natural_gradie
   size_t cell = (size_t)state + 2 * (size_t)node, q = (size_t)f->q;
   int first = state == 0 || !seen(f, node, 0);
   int parents = graph_acting(&m->graph, node, state);
-  if (!(first && (f->centered || node >= f->latents)))
+  if (!(first && (f->set.centered || node >= f->latents)))
     linear_parameter(w, m->intercept + cell, g ? g->intercept[cell] : 0, 1);
   if (!first)
     log_parameter(w, m->variance + cell, g ? g->variance[cell] : 0, 1);
@@ -80,15 +80,15 @@ static size_t walk(factor_domains *f, parameter_walk *w, const natural_gradient 
   w->at = 0;
   for (size_t i = 0; i < p * q; i++)
     linear_parameter(w, f->mixing + i, g ? g->mixing[i] : 0, f->unit[i % p]);
-  for (size_t j = 0; j < (f->equal ? 1 : p); j++) {
-    double slope = 0, unit = f->equal ? 1 : f->unit[j] * f->unit[j];
-    for (size_t k = j; g && k < (f->equal ? p : j + 1); k++)
+  for (size_t j = 0; j < (f->set.equal ? 1 : p); j++) {
+    double slope = 0, unit = f->set.equal ? 1 : f->unit[j] * f->unit[j];
+    for (size_t k = j; g && k < (f->set.equal ? p : j + 1); k++)
       slope += g->psi[k];
     log_parameter(w, f->psi + j, slope, unit);
   }
-  for (size_t j = 1; f->equal && j < p; j++)
+  for (size_t j = 1; f->set.equal && j < p; j++)
     f->psi[j] = f->psi[0];
-  for (size_t j = 0; f->centered && j < p; j++)
+  for (size_t j = 0; f->set.centered && j < p; j++)
     linear_parameter(w, f->center + j, g ? g->center[j] : 0, f->unit[j]);
   for (int j = 0; j < f->q; j++)
     for (int c = 0; c < 2; c++)
@@ -126,18 +126,18 @@ static void domain_latents(factor_domains *f, int e, double *mean, double *cov, 
   }
 }
 
-/* V^-1, C and G of a domain into the three parts of f->wide, h into f->slope; log|V| + tr V^-1 C. */
+/* V^-1, C and G of a domain into the three parts of f->work.wide, h into f->work.slope; log|V| + tr V^-1 C. */
 static double domain_value(factor_domains *f, int e, const double *mean, const double *cov) {
   int p = f->p, q = f->q, info;
   size_t square = (size_t)p * (size_t)p;
-  double *v = f->wide, *c = v + square, *g = c + square, *r = f->slope + p, sum = 0;
+  double *v = f->work.wide, *c = v + square, *g = c + square, *r = f->work.slope + p, sum = 0;
   const double one = 1, zero = 0;
-  product(f->mixing, cov, p, q, q, f->tall);
+  product(f->mixing, cov, p, q, q, f->work.tall);
   F77_CALL(dgemm)
-  ("N", "T", &p, &p, &q, &one, f->tall, &p, f->mixing, &p, &zero, v, &p FCONE FCONE);
+  ("N", "T", &p, &p, &q, &one, f->work.tall, &p, f->mixing, &p, &zero, v, &p FCONE FCONE);
   for (int j = 0; j < p; j++) {
     v[j + j * p] += f->psi[j];
-    r[j] = f->mean[j + e * p] - (f->centered ? f->center[j] : 0);
+    r[j] = f->mean[j + e * p] - (f->set.centered ? f->center[j] : 0);
     for (int k = 0; k < q; k++)
       r[j] -= f->mixing[j + k * p] * mean[k];
   }
@@ -159,7 +159,7 @@ static double domain_value(factor_domains *f, int e, const double *mean, const d
   product(g, v, p, p, p, c); /* V^-1 C V^-1 */
   for (size_t i = 0; i < square; i++)
     g[i] = v[i] - c[i];
-  product(v, r, p, p, 1, f->slope);
+  product(v, r, p, p, 1, f->work.slope);
   return sum;
 }
 
@@ -169,7 +169,7 @@ static void add_causal(factor_domains *f, int e, const double *mean, const doubl
                        const double *total, const natural_gradient *to) {
   size_t q = (size_t)f->q;
   int n = f->q;
-  double *d = f->square, *kd = d + q * q, *kds = kd + q * q, *kg = kds + q * q, *g = kg + q;
+  double *d = f->work.square, *kd = d + q * q, *kds = kd + q * q, *kg = kds + q * q, *g = kg + q;
   cross_product(total, d, n, n, n, kd); /* K'D */
   product(kd, cov, n, n, n, kds);
   cross_product(total, g, n, n, 1, kg);
@@ -189,11 +189,11 @@ static void add_causal(factor_domains *f, int e, const double *mean, const doubl
 static void add_domain(factor_domains *f, int e, const double *mean, const double *cov,
                        const double *total, const natural_gradient *to) {
   int p = f->p, q = f->q;
-  const double *g = f->wide + 2 * (size_t)p * (size_t)p, *h = f->slope;
-  double share = f->share[e], *along = f->square + 3 * (size_t)q * (size_t)q + q;
-  double *turned = f->tall + (size_t)p * (size_t)q;
-  product(g, f->mixing, p, p, q, f->tall);
-  product(f->tall, cov, p, q, q, turned);
+  const double *g = f->work.wide + 2 * (size_t)p * (size_t)p, *h = f->work.slope;
+  double share = f->share[e], *along = f->work.square + 3 * (size_t)q * (size_t)q + q;
+  double *turned = f->work.tall + (size_t)p * (size_t)q;
+  product(g, f->mixing, p, p, q, f->work.tall);
+  product(f->work.tall, cov, p, q, q, turned);
   for (int k = 0; k < q; k++)
     for (int j = 0; j < p; j++)
       to->mixing[j + k * p] += 2 * share * (turned[j + k * p] - h[j] * mean[k]);
@@ -201,9 +201,9 @@ static void add_domain(factor_domains *f, int e, const double *mean, const doubl
     to->psi[j] += share * g[j + j * p];
     to->center[j] -= 2 * share * h[j];
   }
-  cross_product(f->mixing, f->tall, p, q, q, f->square); /* A' G A */
+  cross_product(f->mixing, f->work.tall, p, q, q, f->work.square); /* A' G A */
   for (int k = 0; k < q * q; k++)
-    f->square[k] *= share;
+    f->work.square[k] *= share;
   cross_product(f->mixing, h, p, q, 1, along);
   for (int k = 0; k < q; k++)
     along[k] *= -2 * share;
@@ -216,15 +216,15 @@ static double add_cosine(const factor_domains *f, int j, int k, double *gradient
   const double *a = f->mixing + (size_t)j * p, *b = f->mixing + (size_t)k * p;
   double aa = linalg_dot(a, a, p), bb = linalg_dot(b, b, p), length = sqrt(aa * bb), c = linalg_dot(a, b, p) / length;
   for (size_t i = 0; i < p; i++) {
-    gradient[i + (size_t)j * p] += 2 * f->weight * c * (b[i] / length - c * a[i] / aa);
-    gradient[i + (size_t)k * p] += 2 * f->weight * c * (a[i] / length - c * b[i] / bb);
+    gradient[i + (size_t)j * p] += 2 * f->set.weight * c * (b[i] / length - c * a[i] / aa);
+    gradient[i + (size_t)k * p] += 2 * f->set.weight * c * (a[i] / length - c * b[i] / bb);
   }
-  return f->weight * c * c;
+  return f->set.weight * c * c;
 }
 
 double factor_domains_objective(factor_domains *f) {
   size_t p = (size_t)f->p, q = (size_t)f->q;
-  double *work = f->gradient + f->n_parameters; /* natural gradients, then m, Sigma and K */
+  double *work = f->work.gradient + f->work.n_parameters; /* natural gradients, then m, Sigma and K */
   natural_gradient to = {work,
                          work + p * q,
                          work + p * (q + 1),
@@ -241,13 +241,13 @@ double factor_domains_objective(factor_domains *f) {
       add_domain(f, e, mean, cov, total, &to);
   }
   f->objective = sum;
-  for (int j = 0; j < f->orthogonal; j++)
+  for (int j = 0; j < f->set.orthogonal; j++)
     for (int k = 0; k < j; k++)
       sum += add_cosine(f, j, k, to.mixing);
-  parameter_walk w = {.gradient = f->gradient};
+  parameter_walk w = {.gradient = f->work.gradient};
   walk(f, &w, &to);
   f->iterations++;
-  f->poll();
+  f->set.poll();
   return sum;
 }
 
@@ -256,13 +256,13 @@ double factor_domains_objective(factor_domains *f) {
 void factor_domains_prepare(factor_domains *f, allocator alloc) {
   size_t p = (size_t)f->p, q = (size_t)f->q;
   parameter_walk none = {.packed = NULL};
-  f->n_parameters = (int)walk(f, &none, NULL);
+  f->work.n_parameters = (int)walk(f, &none, NULL);
   size_t natural = p * (q + 2) + 4 * q + 2 * q * q, latents = q + 2 * q * q;
-  f->gradient = alloc((size_t)f->n_parameters + natural + latents, sizeof(double));
-  f->wide = alloc(3 * p * p, sizeof(double));
-  f->tall = alloc(2 * p * q, sizeof(double));
-  f->square = alloc(3 * q * q + 2 * q, sizeof(double));
-  f->slope = alloc(2 * p, sizeof(double));
+  f->work.gradient = alloc((size_t)f->work.n_parameters + natural + latents, sizeof(double));
+  f->work.wide = alloc(3 * p * p, sizeof(double));
+  f->work.tall = alloc(2 * p * q, sizeof(double));
+  f->work.square = alloc(3 * q * q + 2 * q, sizeof(double));
+  f->work.slope = alloc(2 * p, sizeof(double));
 }
 
 static double value_at(int size, double *packed, void *context) {
@@ -277,34 +277,34 @@ static double value_at(int size, double *packed, void *context) {
 static void gradient_at(int size, double *packed, double *gradient, void *context) {
   factor_domains *f = context; /* lbfgsb() asks at the point of the last value */
   (void)packed;
-  memcpy(gradient, f->gradient, (size_t)size * sizeof(double));
+  memcpy(gradient, f->work.gradient, (size_t)size * sizeof(double));
 }
 
 /* Bounds of log psi, the only ones; that of equal noise is in units of the mean square. */
 static void set_bounds(const factor_domains *f, double *lower, int *bounded) {
-  size_t p = (size_t)f->p, first = p * (size_t)f->q, many = f->equal ? 1 : p;
+  size_t p = (size_t)f->p, first = p * (size_t)f->q, many = f->set.equal ? 1 : p;
   double mean = 0;
   for (size_t j = 0; j < p; j++)
     mean += f->unit[j] * f->unit[j] / f->p;
-  for (size_t k = 0; k < (size_t)f->n_parameters; k++) {
+  for (size_t k = 0; k < (size_t)f->work.n_parameters; k++) {
     int noise = k >= first && k < first + many;
-    double unit = f->equal ? log(mean) : 0;
+    double unit = f->set.equal ? log(mean) : 0;
     bounded[k] = noise ? 2 : 0;
-    lower[k] = noise ? unit + log(f->least) : 0;
-    lower[k + (size_t)f->n_parameters] = noise ? unit + MOST_LOG : 0;
+    lower[k] = noise ? unit + log(f->set.least) : 0;
+    lower[k + (size_t)f->work.n_parameters] = noise ? unit + MOST_LOG : 0;
   }
 }
 
 /* Largest entry of the gradient, of parameters without bounds. */
 static double steepest(const factor_domains *f, const int *bounded) {
   double most = 0;
-  for (size_t k = 0; k < (size_t)f->n_parameters; k++)
-    most = bounded[k] ? most : fmax(most, fabs(f->gradient[k]));
+  for (size_t k = 0; k < (size_t)f->work.n_parameters; k++)
+    most = bounded[k] ? most : fmax(most, fabs(f->work.gradient[k]));
   return most;
 }
 
 int factor_domains_fit(factor_domains *f, allocator alloc) {
-  size_t size = (size_t)f->n_parameters;
+  size_t size = (size_t)f->work.n_parameters;
   double *packed = alloc(size, sizeof(double)), *lower = alloc(2 * size, sizeof(double)), value;
   int *bounded = alloc(size, sizeof(int)), fail, values, gradients;
   char message[60];
@@ -312,8 +312,8 @@ int factor_domains_fit(factor_domains *f, allocator alloc) {
   parameter_walk out = {.packed = packed}, in = {.packed = packed, .reading = 1};
   walk(f, &out, NULL);
   set_bounds(f, lower, bounded);
-  lbfgsb(f->n_parameters, MEMORY, packed, lower, lower + size, bounded, &value, value_at,
-         gradient_at, &fail, f, 10, 0, &values, &gradients, f->max_iter, message, 0, 10);
+  lbfgsb(f->work.n_parameters, MEMORY, packed, lower, lower + size, bounded, &value, value_at,
+         gradient_at, &fail, f, 10, 0, &values, &gradients, f->set.max_iter, message, 0, 10);
   walk(f, &in, NULL);
   value = factor_domains_objective(f);
   f->converged = fail == 0 || steepest(f, bounded) < FLAT;
