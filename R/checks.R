@@ -185,6 +185,12 @@ check_finite_matrix <- function(x, arg, missing = FALSE, call = rlang::caller_en
   scan_rows(matrix_rows(x), arg, missing, call)
 }
 
+#' A line of message; an interrupt waits, since cli is left unusable where it is stopped midway
+#' @noRd
+tell <- function(message, ..., .envir = parent.frame()) {
+  suspendInterrupts(cli::cli_inform(message, ..., .envir = .envir))
+}
+
 #' "Row 3, column 2 (\"raf\")", with the names the matrix has
 #' @noRd
 describe_cell <- function(x, row, col) {

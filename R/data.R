@@ -383,7 +383,7 @@ report_constant <- function(x, constant) {
     return(invisible())
   }
   which_ones <- if (is.null(colnames(x))) constant else colnames(x)[constant]
-  cli::cli_inform(c("!" = paste("{length(constant)} of {ncol(x)} columns of {.arg x}",
+  tell(c("!" = paste("{length(constant)} of {ncol(x)} columns of {.arg x}",
                                 "{cli::qty(length(constant))}{?has/have} one value only and",
                                 "{?is/are} left out: {some(which_ones)}."),
                     "i" = "Their loadings are 0."), class = "ebcrl_message_constant")

@@ -320,7 +320,7 @@ discovered_rows <- function(x, env, targets, control, call = rlang::caller_env()
                         progress = control$progress)
   edges <- found$edges[found$edges$present, ]
   listed <- if (nrow(edges) > 0L) paste(edges$from, "->", edges$to) else "no edges"
-  cli::cli_inform(c("i" = "{.fn crl_discover} has looked for the graph: {listed}.",
+  tell(c("i" = "{.fn crl_discover} has looked for the graph: {listed}.",
                     "i" = "Called itself, it says with what evidence, and what stays open."),
                   class = "ebcrl_message_discovered")
   found

@@ -38,7 +38,7 @@ resolved_interaction <- function(control, data) {
 #' One line: what was chosen, and the figures that decided
 #' @noRd
 tell_interaction <- function(chosen, tensor) {
-  cli::cli_inform(c("i" = paste(
+  tell(c("i" = paste(
     "{.code interaction = \"{chosen}\"}: a tensor of {.val {tensor$node}} and its {tensor$parents}",
     "parents would have {tensor$coefficients} coefficients for {tensor$rows} rows."
   )), class = c("ebcrl_message_interaction", "ebcrl_message"))

@@ -77,7 +77,7 @@ tell_measurement <- function(measured, settings) {
     }
   )
   if (length(chosen) > 0L) {
-    cli::cli_inform(c("i" = "Fitted beside the latents: {chosen}."),
+    tell(c("i" = "Fitted beside the latents: {chosen}."),
                     class = "ebcrl_message_measurement")
   }
 }

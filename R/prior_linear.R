@@ -155,7 +155,7 @@ without_unseen <- function(prior, targets) {
 #' @noRd
 continue_fit.crl_fit_g_linear <- function(fit, further, control, call) {
   done <- fit$iterations
-  if (done > 0L && fit$drift < control$tol) {
+  if (done > 0L && isTRUE(fit$drift < control$tol)) {
     fit$control <- control
     fit$converged <- TRUE
     return(fit)

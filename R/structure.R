@@ -42,7 +42,7 @@ with_correlated <- function(settings) {
 
 #' @noRd
 tell_columns <- function(test) {
-  cli::cli_inform(c("i" = paste(
+  tell(c("i" = paste(
     "Columns of A are correlated (largest cosine {format(test$cosine, digits = 2)}): a general A",
     "has {format(test$loglik, digits = 3)} more log-likelihood than orthogonal columns."
   )), class = "ebcrl_message_columns")
