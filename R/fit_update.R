@@ -58,7 +58,8 @@ update.crl_fit <- function(object, max_iter = NULL, ..., iterations = NULL, eval
   check_flag(evaluate, "evaluate")
   object <- check_fit(object, rows = TRUE)
   if (!is.null(max_iter) || !is.null(iterations)) {
-    return(go_on(object, further_iterations(max_iter, iterations), list(...)))
+    fit <- go_on(object, further_iterations(max_iter, iterations), list(...))
+    return(replace(fit, "doubts", object["doubts"]))
   }
   call <- updated_call(object$call, eval(substitute(alist(...))))
   if (evaluate) fit_again(call, object, parent.frame()) else call

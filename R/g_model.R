@@ -31,13 +31,23 @@ fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_e
   fit <- if (!is.null(measured) && !measured$plain) {
     fit_measured(engine, data, measured, init, control, call, error_call)
   } else if (g_is_reduced(data, init, control)) {
-    fit_reduced(engine, data, measured, init, control, call, error_call)
+    fit_reduced(engine, data, measured, init, carried_mixing(control, init), call, error_call)
   } else { # Gaussian priors: on moments of x in all directions
     engine(with_matrix(data, error_call), given, control, call, error_call)
   }
   decided <- !is.list(given) && has_measurement(control$prior)
   fit$doubts <- measurement_doubts(fit, data, decided, control$threads, error_call)
   without_memo(fit)
+}
+
+#' The settings with what "auto" stands for in a fit that goes on from another, which in coordinates is
+#' numbers only
+#' @noRd
+carried_mixing <- function(control, init) {
+  if (!inherits(init, "crl_fit") || control$mixing != "auto") {
+    return(control)
+  }
+  update.crl_control(control, mixing = resolved_g_mixing("auto", init), update_mixing = "auto")
 }
 
 #' Does a g fit see coordinates of x? Not where x is coordinates already
