@@ -155,10 +155,13 @@ training_fit <- function(fit) {
   if (is.null(fit$reduced)) {
     return(inner_fit(fit))
   }
+  varying <- varying_of(fit$data)
   fit[names(fit$reduced)] <- fit$reduced
   lift <- fit$data$space$lift
   if (!is.null(fit$optima)) {
-    fit$optima$mixing <- lapply(fit$optima$mixing, function(a) crossprod(lift, a))
+    fit$optima$mixing <- lapply(fit$optima$mixing, function(a) {
+      crossprod(lift, if (nrow(a) == nrow(lift)) a else a[varying, , drop = FALSE])
+    })
   }
   fit$reduced <- NULL
   fit

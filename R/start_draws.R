@@ -204,8 +204,9 @@ sampled_run <- function(mixing, part, sigma2, plan, seed, number) {
                 walk_scale = matrix(1, part$d, part$n_domains), place = NULL)
   out <- list(floored = 0, stopped = 0, sampling = NULL)
   for (k in seq_along(sizes)) {
+    last <- k == length(sizes)
     settings <- draws_plan(plan, if (k == 1L) scheme$first else scheme$later,
-                           if (k == length(sizes)) scheme$averaging else 0L)
+                           if (last || may_pay(k, plan)) scheme$averaging else 0L)
     rows <- thinned(part, sizes[k])
     run <- sampling_run(state, rows, settings, seed + k * SEED_STEP,
                         paste0("Start by draws, run ", number, ", stage ", k, " of ",
@@ -215,15 +216,44 @@ sampled_run <- function(mixing, part, sigma2, plan, seed, number) {
       break
     }
     run$mixing <- unwhitened(run$mixing, part, sigma2, plan)
-    distance <- sum((run$mixing - state$mixing)^2)
+    moved <- run$mixing - state$mixing
+    distance <- sum(moved^2)
     state <- list(mixing = run$mixing, sigma2 = sigma2, prior = run$prior,
                   walk_scale = run$state$walk_scale, place = NULL)
     out$floored <- out$floored + run$counts[["noise_floored"]]
     out$sampling <- rbind(out$sampling, tibble::tibble(
       rows = rows$n, iterations = nrow(run$trace), distance = distance, run = number
     ))
+    if (!last && may_pay(k, plan) && !more_rows_pay(moved, state$mixing, rows, sizes, k, sigma2)) {
+      break
+    }
   }
   c(list(mixing = state$mixing), out)
+}
+
+# Share of the latents' posterior variance that more rows must still move them by to be worth it.
+PAYS <- 0.01
+
+#' Is a stage one after which a run may stop? Not the first, which has the way from the start behind
+#' it, nor with general columns, whose steps are small
+#' @noRd
+may_pay <- function(k, plan) {
+  k > 1L && plan$mixing != "psd"
+}
+
+#' Would more rows move the latents by more than a hundredth of their posterior variance?
+#'
+#' A of m rows of a domain has an error of variance c / m, so that the move between two stages tells
+#' c (and more, as far as the first had not settled), and c (1 / m - 1 / N) is what is left with N rows.
+#' @param moved Change of A (d x d) in the stage.
+#' @noRd
+more_rows_pay <- function(moved, mixing, rows, sizes, k, sigma2) {
+  second <- crossprod(rows$x) / rows$n
+  along <- function(m) colSums(m * (second %*% m))
+  left <- (1 / sizes[k] - 1 / sizes[length(sizes)]) / (1 / sizes[k - 1L] - 1 / sizes[k])
+  size <- along(mixing)
+  posterior <- sigma2 * pmax(1 - sigma2 / size, 0)
+  any(along(moved) * left > PAYS * posterior)
 }
 
 #' The same with signs of latents such that their cubes have a positive sum, whatever they were:

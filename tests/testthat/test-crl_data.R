@@ -14,9 +14,10 @@ test_that("crl_data() holds every field of the canonical form", {
   data <- build()
   given <- input()
   expect_s3_class(data, "crl_data")
-  expect_named(data, c("x", "row_names", "env", "env_names", "targets", "dag", "weights", "n_env",
-                       "labels", "n", "p", "d", "n_domains", "latent_names", "feature_names",
-                       "constant", "mean_square", "means", "variance", "missing", "lacking"))
+  expect_named(data, c("x", "rows", "row_names", "env", "env_names", "targets", "dag", "weights",
+                       "n_env", "labels", "n", "p", "d", "n_domains", "latent_names",
+                       "feature_names", "constant", "constant_at", "mean_square", "means",
+                       "spreads", "variance", "missing", "lacking"))
   expect_identical(data$x, given$x)
   expect_identical(data$env, rep(1:3, each = 20L))
   expect_identical(data$env_names, c("obs", "a", "b"))
