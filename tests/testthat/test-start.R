@@ -283,8 +283,10 @@ test_that("the optimum that is used comes first, and is the one that print() cou
   expect_gte(sum(tried), 3L)
   expect_false(is.unsorted(optima$objective[-1]))
   expect_lt(optima$distance[1], 1e-12)
-  expect_printed(fit, paste0("(", optima$starts[1], " of 20 searches ended in the best optimum"),
-                 fixed = TRUE)
+  # the two optima tie but for rounding: either may be used, also one that no search ended in
+  ended <- if (optima$starts[1] > 0) paste0("(", optima$starts[1], " of 20 searches ended in") else
+    "(the best optimum is one of the search under perfect interventions"
+  expect_printed(fit, ended, fixed = TRUE)
   later <- list(objective = c(2, 1), starts = c(3L, 17L), refined = c(1, 2))
   expect_identical(describe_search(later), paste("3 of 20 searches ended in the best optimum,",
                                                  "chosen by spline mechanisms"))
