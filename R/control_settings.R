@@ -88,7 +88,7 @@ SETTINGS <- list(
     lambda = auto_or(number_of(min = 0)),
     knots = whole_of(2, 1000),
     range = check_range,
-    intervention = choice_of("imperfect", "perfect"),
+    intervention = choice_of("imperfect", "perfect", "auto"),
     mixing = choice_of("auto", "orthonormal", "diagonal", "psd", "fixed"),
     update_mixing = auto_or(function(x, arg, call) check_flag(x, arg, "control", call),
                             ", TRUE or FALSE"),

@@ -123,6 +123,10 @@ shared_parts <- function(s) {
     "columns$bic" = of("number", 1, null = TRUE),
     "columns$cosine" = of("number", 1, null = TRUE),
     "columns$correlated" = of("flag", 1, null = TRUE),
+    intervention = of("list", null = TRUE),
+    "intervention$loss" = of("number", 1, finite = FALSE, null = TRUE),
+    "intervention$edges" = of("number", 1, null = TRUE),
+    "intervention$perfect" = of("flag", 1, null = TRUE),
     elapsed = of("number", 1)
   )
 }

@@ -191,6 +191,10 @@
 #'   standard deviation. NULL of one run}
 #' \item{control, init, call, elapsed}{settings, kind of start, call, seconds}
 #' \item{start}{`init` as given, to fit the model again; of a fit, its `mixing` and `sigma2`}
+#' \item{columns, intervention}{where `mixing` and `intervention` were chosen by the data: what that
+#'   rests on (`loglik` of general columns of A over orthogonal ones, `bic`, largest `cosine`,
+#'   `correlated`; `loss` of log-likelihood by perfect interventions, `edges` into targets,
+#'   `perfect`); else NULL}
 #' \item{learned}{named logical: were `mixing` and `sigma2` updated}
 #'
 #' A fit by `method = "g"` has `method`, `latents`, `latents_sd`, `mixing`, `sigma2`, `data`,
@@ -491,7 +495,7 @@ fit_rows <- function(data, init, plan, call, error_call) {
   learned <- c(mixing = plan$update_mixing, sigma2 = sigma2)
   fit <- run_em(data, start, plan, learned, error_call)
   fit$start <- reusable_start(init)
-  fit$columns <- structure$columns
+  fit <- with_chosen(fit, structure$chosen)
   fit$call <- call
   fit$elapsed <- proc.time()[["elapsed"]] - started
   fit

@@ -54,7 +54,8 @@ print.crl_fit <- function(x, digits = 3L, ...) {
   x <- check_fit(x, "x")
   print_head(list(method = x$method, size = fit_size(x), explained = explained_variance(x),
                   sigma2 = x$sigma2), digits)
-  write_lines(c(describe_measurement(x), describe_columns(x, short = TRUE), describe_verdict(x),
+  write_lines(c(describe_measurement(x), describe_columns(x, short = TRUE), describe_intervention(x),
+                describe_verdict(x),
                 describe_start_error(x)))
   print_shifts(fit_shifts(x))
   print_notes(c(doubt_notes(x), fit_notes(x)), most = 3L)
@@ -229,6 +230,7 @@ describe_model <- function(fit) {
   }
   held <- isFALSE(fit$learned[["mixing"]]) && fit$control$mixing != "fixed"
   c(describe_engine(fit), describe_measurement(fit), describe_columns(fit),
+    describe_intervention(fit),
     paste0("Mixing: ", fit$control$mixing, if (held) " (held)", ", start: ", start),
     describe_start_error(fit))
 }

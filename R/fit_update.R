@@ -94,8 +94,7 @@ go_on <- function(object, further, settings, call = rlang::caller_env()) {
     return(go_on_reduced(object, further, settings, call))
   }
   fit <- continue_fit(object, further, continued_control(object$control, settings, call), call)
-  fit$columns <- object$columns
-  fit
+  with_chosen(fit, unclass(object)[intersect(c("columns", "intervention"), names(object))])
 }
 
 #' @noRd

@@ -76,7 +76,7 @@ fit_g_rows <- function(data, init, control, call, error_call) {
   })
   fit <- g_results(run_chains(begin, model, data, plan, error_call), model, data, plan)
   fit$start <- reusable_start(init)
-  fit$columns <- structure$columns
+  fit <- with_chosen(fit, structure$chosen)
   fit$call <- call
   fit$elapsed <- proc.time()[["elapsed"]] - started
   fit

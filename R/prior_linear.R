@@ -40,8 +40,7 @@ run_engine.prior_linear <- function(prior, data, init, control, call, error_call
   structure <- resolved_structure(data, init %||% default_init(control), control, error_call)
   plan <- plan_linear(structure$settings, data, init)
   fit <- fit_gaussian(data, init, plan, fit_linear, call, error_call)
-  fit$columns <- structure$columns
-  fit
+  with_chosen(fit, structure$chosen)
 }
 
 #' @return list: `mixing` (p x d), `sigma2`, `prior` (see new_linear()), `parents`, `loglik`, `trace`, `iterations`,

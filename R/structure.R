@@ -18,9 +18,12 @@ asking_columns <- function(data, control) {
 
 #' The settings with what "auto" stands for once x is reduced
 #' @param settings A control or a plan.
-#' @return list: `settings`; `columns`, see columns_test(), NULL where it was not asked for
+#' @return list: `settings`; `chosen`, list: `columns`, see columns_test(), and `intervention`, see
+#'   resolved_intervention(); NULL where they were not asked for
 #' @noRd
 resolved_structure <- function(data, init, settings, call) {
+  chosen <- resolved_intervention(data, settings, call)
+  settings <- chosen$settings
   asked <- isTRUE(data$measure$columns) && identical(init, "interventional") && data$d > 1L &&
     is.null(data$row_noise)
   test <- if (asked) columns_test(data, settings, call)
@@ -28,7 +31,14 @@ resolved_structure <- function(data, init, settings, call) {
     settings <- with_correlated(settings)
     tell_columns(test)
   }
-  list(settings = settings, columns = test)
+  list(settings = settings, chosen = list(columns = test, intervention = chosen$intervention))
+}
+
+#' A fit with what was chosen for it, where something was
+#' @noRd
+with_chosen <- function(fit, chosen) {
+  for (name in names(chosen)) fit[[name]] <- chosen[[name]]
+  fit
 }
 
 #' The settings of correlated columns; lambda is theirs unless another than the default was given
@@ -104,4 +114,70 @@ columns_evidence <- function(loglik, mixing, data, nuisance = 0L) {
   p_value <- stats::pchisq(2 * loglik, df, lower.tail = FALSE)
   list(loglik = loglik, bic = bic, cosine = cosine,
        correlated = bic > 0 && p_value < CENTER_LEVEL && cosine > CORRELATED_COSINE)
+}
+
+# Perfect or not ----------------------------------------------------------------------------------
+
+# Rows of a domain and sweeps of the spline stage by which interventions are told; log-likelihood an
+# edge into a target may lose where they are perfect. With steep mechanisms the second-order correction
+# for noise loses some 10 an edge though they are.
+PERFECT <- list(rows = 500L, sweeps = 2L, starts = 10L, loss = 12)
+
+#' The settings with what `intervention = "auto"` stands for
+#'
+#' The likelihood of the rotation under which latents fit best, with splines for mechanisms, with
+#' and without parents in targeted rows; each from the rotations that are best for lines under either.
+#' @return list: `settings`; `intervention`, list of `loss` (log-likelihood that perfect interventions
+#'   lose), `edges` (into targets) and `perfect`; NULL where it was given
+#' @noRd
+resolved_intervention <- function(data, settings, call) {
+  if (settings$intervention != "auto") {
+    return(list(settings = settings, intervention = NULL))
+  }
+  edges <- sum(data$dag[, colSums(data$targets) > 0])
+  loss <- if (edges > 0L && data$d > 1L) perfect_loss(data, settings, call) else NA_real_
+  perfect <- isTRUE(loss <= PERFECT$loss * edges)
+  settings$intervention <- if (perfect) "perfect" else "imperfect"
+  test <- list(loss = loss, edges = edges, perfect = perfect)
+  if (!is.na(loss)) tell_intervention(test)
+  list(settings = settings, intervention = test)
+}
+
+#' @noRd
+perfect_loss <- function(data, settings, call) {
+  start <- start_space(data, call)
+  settings["seed"] <- settings$seed %||% 1L
+  part <- principal_part(thinned(data, PERFECT$rows), start)
+  rotations <- lapply(c(FALSE, TRUE), function(perfect) {
+    cells <- rotation_cells(data, start, perfect)
+    best_rotation(cells, VARIANCE_FLOOR * start$sigma2, settings, PERFECT$starts)
+  })
+  least <- vapply(c("imperfect", "perfect"), function(kind) {
+    settings$intervention <- kind
+    min(vapply(rotations, function(rotation) {
+      refined_rotation(rotation, part, start$sigma2, settings, 0L, PERFECT$sweeps)$objective
+    }, 0))
+  }, 0)
+  unname(least[2L] - least[1L])
+}
+
+#' @noRd
+tell_intervention <- function(test) {
+  cli::cli_inform(c("i" = describe_intervention(list(intervention = test))),
+                  class = "ebcrl_message_intervention")
+}
+
+#' What was chosen, in a line; NULL where nothing was
+#' @noRd
+describe_intervention <- function(fit) {
+  test <- fit$intervention
+  if (is.null(test)) {
+    return(NULL)
+  }
+  if (is.na(test$loss)) {
+    return("Interventions: no edge leads into a target, so that perfect ones do not differ from others")
+  }
+  paste0("Interventions are ", if (test$perfect) "perfect" else "imperfect", ", by the data: to suppose ",
+         "perfect ones costs ", figures(test$loss, 3L), " of log-likelihood over ",
+         count_of(test$edges, "edge"), " into targets (at most ", PERFECT$loss, " each where they are)")
 }

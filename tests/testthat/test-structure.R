@@ -1,0 +1,68 @@
+# What "auto" of mixing and intervention comes down to (R/structure.R)
+
+quick_plan <- function(...) new_plan(crl_control(seed = 1, ...), stages = character())
+
+# Columns of length 1 with the given cosine between any two
+correlated_columns <- function(p, d, cosine) {
+  root <- chol(matrix(cosine, d, d) + diag(1 - cosine, d))
+  qr.Q(qr(matrix(stats::rnorm(p * d), p))) %*% root
+}
+
+checked <- function(sim) crl_data(sim$x, sim$env, sim$targets, sim$dag, NULL, 8L)
+
+test_that("correlated columns are told from orthogonal ones", {
+  for (cosine in c(0, 0.6)) {
+    sim <- withr::with_seed(1, sim_crl(chain_dag(3), n = 300,
+                                       mixing = correlated_columns(20, 3, cosine)))
+    test <- columns_test(checked(sim), quick_plan(intervention = "perfect"), NULL)
+    expect_identical(test$correlated, cosine > 0)
+    if (cosine > 0) expect_equal(test$cosine, cosine, tolerance = 0.3)
+    # a chain under imperfect interventions leaves z3 + c z2 open
+    expect_null(columns_test(checked(sim), quick_plan(), NULL))
+  }
+})
+
+test_that("a fit takes general columns where there are, and says so", {
+  skip_on_cran()
+  sim <- withr::with_seed(1, sim_crl(chain_dag(3), n = 300, mixing = correlated_columns(20, 3, 0.6)))
+  control <- crl_control(intervention = "perfect", start = start_search(mechanisms = "linear"))
+  expect_message(fit <- fit_crl(sim, control = control), class = "ebcrl_message_columns")
+  expect_identical(fit$control$mixing, "psd")
+  expect_identical(fit$control$lambda, PSD_LAMBDA)
+  expect_match(paste(utils::capture.output(print(fit)), collapse = " "), "Columns of A are correlated")
+  given <- fit_crl(sim, control = stats::update(control, mixing = "psd"))
+  expect_equal(fit$mixing, given$mixing, tolerance = 1e-6)
+  expect_lt(frobenius_error(fit, sim), frobenius_error(
+    fit_crl(sim, control = stats::update(control, mixing = "orthonormal", update_mixing = FALSE)), sim
+  ) / 2)
+})
+
+test_that("interventions are told to be perfect or not", {
+  skip_on_cran()
+  for (kind in c("perfect", "imperfect")) {
+    sim <- withr::with_seed(3, sim_crl(chain_dag(3), n = 300, p = 30, intervention = kind))
+    found <- suppressMessages(
+      resolved_intervention(checked(sim), quick_plan(intervention = "auto"), NULL)
+    )
+    expect_identical(found$settings$intervention, kind)
+    expect_identical(found$intervention$edges, 2L)
+  }
+  same <- resolved_intervention(checked(sim), quick_plan(intervention = "perfect"), NULL)
+  expect_null(same$intervention)
+  expect_identical(same$settings$intervention, "perfect")
+})
+
+test_that("a fit keeps what was chosen for interventions", {
+  skip_on_cran()
+  sim <- withr::with_seed(3, sim_crl(chain_dag(3), n = 300, p = 30))
+  control <- crl_control(intervention = "auto", start = start_search(mechanisms = "linear"))
+  expect_message(fit <- fit_crl(sim, control = control), class = "ebcrl_message_intervention")
+  expect_identical(fit$control$intervention, "perfect")
+  expect_match(paste(utils::capture.output(print(fit)), collapse = " "), "Interventions are perfect")
+  perfect <- fit_crl(sim, control = stats::update(control, intervention = "perfect"))
+  expect_identical(perfect$latents, fit$latents)
+  expect_true(update(fit, max_iter = 1)$intervention$perfect)
+  none <- withr::with_seed(1, sim_crl(matrix(0, 2, 2), n = 100, p = 10))
+  expect_identical(suppressMessages(fit_crl(none, control = control))$control$intervention,
+                   "imperfect")
+})
