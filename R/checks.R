@@ -333,7 +333,8 @@ describe_vector <- function(x, kind) {
 #' @noRd
 describe_kind <- function(x) {
   if (is.object(x) && !is.factor(x)) {
-    return(paste0("<", class(x)[1L], "> object"))
+    known <- grep("^crl_fit_", class(x), value = TRUE, invert = TRUE) # engines are no types to users
+    return(paste0("<", known[1L], "> object"))
   }
   if (is.factor(x)) {
     return("factor")
