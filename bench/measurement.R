@@ -4,7 +4,8 @@
 # the default fit, f and g; coverage of 90 % intervals; what "auto" chose; median relative error of
 # the noise variances. Chain d = 4, p = 100, mean noise variance near 2.
 # How to run: Rscript bench/measurement.R [--quick] [--seeds=10] [--n=500,2000]
-#   [--mechanisms=bounded,linear]; forty seconds a seed.
+#   [--mechanisms=bounded,linear] [--data=<kind>,...]: other kinds keep their rows; forty seconds a
+#   seed.
 # Results: measurement.csv (a row a fit), measurement-table.csv (medians and worst).
 
 library(ebcrl)
@@ -22,10 +23,13 @@ mechanisms <- option("mechanisms", c("bounded", "linear"))
 # Means' sd, sd of log noise variances, features with 100 times the noise, nuisance factors.
 kinds <- data.frame(
   data = c("as in the paper", "means N(0, 0.3^2)", "means N(0, 3^2)", "log psi sd 0.5",
-           "log psi sd 1", "log psi sd 1.5", "one noisy feature", "means, log psi sd 1, nuisance"),
-  means = c(0, 0.3, 3, 0, 0, 0, 0, 3), log_sd = c(0, 0, 0, 0.5, 1, 1.5, 0, 1),
-  noisy = c(0, 0, 0, 0, 0, 0, 1, 0), nuisance = c(0, 0, 0, 0, 0, 0, 0, 2)
+           "log psi sd 1", "log psi sd 1.5", "one noisy feature", "means, log psi sd 1, nuisance",
+           "20 % missing", "20 % missing, means, log psi sd 1"),
+  means = c(0, 0.3, 3, 0, 0, 0, 0, 3, 0, 3), log_sd = c(0, 0, 0, 0.5, 1, 1.5, 0, 1, 0, 1),
+  noisy = c(0, 0, 0, 0, 0, 0, 1, 0, 0, 0), nuisance = c(0, 0, 0, 0, 0, 0, 0, 2, 0, 0),
+  missing = c(0, 0, 0, 0, 0, 0, 0, 0, 0.2, 0.2)
 )
+kinds <- kinds[kinds$data %in% option("data", kinds$data), ]
 
 drawn <- function(kind, n, nonlinearity, seed) {
   set.seed(400 + seed)
@@ -35,7 +39,7 @@ drawn <- function(kind, n, nonlinearity, seed) {
   equal <- kind$log_sd == 0 && kind$noisy == 0
   sim_crl(chain_dag(4), n = n, p = p, nonlinearity = nonlinearity,
           center = if (kind$means > 0) rnorm(p, sd = kind$means),
-          noise_sd = if (!equal) sqrt(psi), nuisance = kind$nuisance)
+          noise_sd = if (!equal) sqrt(psi), nuisance = kind$nuisance, missing = kind$missing)
 }
 
 `%||%` <- function(a, b) if (is.null(a)) b else a
@@ -82,6 +86,11 @@ found <- do.call(rbind, parallel::mclapply(seq_len(nrow(grid)), function(k) {
   at <- grid[k, ]
   one_fit(kinds[at$kind, ], at$n, at$nonlinearity, at$seed)
 }, mc.cores = as.integer(option("cores", 1)), mc.preschedule = FALSE))
+kept <- file.path(here, "results", "measurement.csv") # of data that were left out
+if (file.exists(kept)) {
+  others <- read.csv(kept)
+  found <- rbind(others[!others$data %in% kinds$data, ], found)
+}
 write_result(found, "measurement.csv")
 
 table <- aggregate(cbind(ratio, coverage, psi, seconds) ~ data + nonlinearity + n + method, found,
@@ -91,6 +100,6 @@ share <- aggregate(cbind(centered, by_feature = noise == "by_feature",
                          nuisance_right = nuisance == 2 * grepl("nuisance", data)) ~
                      data + nonlinearity + n + method, found, mean)
 table <- merge(merge(table, worst), share)
-table <- table[order(table$n, table$nonlinearity, table$method, match(table$data, kinds$data)), ]
+table <- table[order(table$n, table$nonlinearity, table$method, match(table$data, unique(found$data))), ]
 write_result(format(table, digits = 3), "measurement-table.csv")
 print(format(table, digits = 3), row.names = FALSE)
