@@ -56,11 +56,7 @@ expect_bad_input <- function(case) {
 }
 
 bad_input(
-  "x: a missing value" = fit_crl(replace(named, 67, NA), env, targets, dag) ~ missing,
-  "x: not a number" = fit_crl(replace(x, 67, NaN), env, targets, dag) ~ missing,
   "x: an infinite value" = fit_crl(replace(x, 67, -Inf), env, targets, dag) ~ missing,
-  "x: missing in a data frame" =
-    fit_crl(data.frame(replace(named, 67, NA)), env, targets, dag) ~ missing,
   "x: text" = fit_crl(matrix("1", 60, 5), env, targets, dag) ~ type,
   "x: a vector" = fit_crl(x[, 1], env, targets, dag) ~ type,
   "x: an array" = fit_crl(array(0, c(60, 5, 2)), env, targets, dag) ~ type,
