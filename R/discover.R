@@ -13,29 +13,30 @@ DISCOVER_LEVEL <- 1e-3
 #'
 #' @section How:
 #' x is reduced to d coordinates in the space of its factors, with the measurement model of
-#' [fit_crl()]. Latents are a rotation of these. A latent has one mechanism in all domains that do not
-#' target it and another in those that do, so that a wrong graph, or wrong targets, fit worse whatever
-#' the rotation.
-#' 1. *Orders and targets.* Every graph is part of the complete one of some order. Orders with targets
-#'    are compared by their profile likelihood with linear mechanisms, a function of the domains'
-#'    means and covariances, for the best rotation: all of them if they are few (up to 1,500), else
-#'    those that a local search meets (other targets of a domain, targets of two domains exchanged,
-#'    another place in the order; each time the rotation is optimised again from where it stands),
-#'    from ten random states.
-#' 2. *Edges.* From the best of these, edges are taken away one by one as long as BIC gains, then any
-#'    move is tried (an edge less, more, or turned round, other targets). Here the likelihood is that
-#'    of the coordinates with their noise, for the best rotation, slopes and variances. So far the time
-#'    does not depend on the number of rows.
-#' 3. *Curves* (`mechanisms = "spline"` or `"sampled"`). Lines through curves leave dependence behind,
-#'    which passes for edges. So the best hypothesis is judged with additive splines for mechanisms,
-#'    on rows (up to 3,000 a domain), with the correction for noise in the parents of the start of
-#'    [fit_crl()]. If BIC is in favour of lines, they stay. Else, edges are taken away, added and turned
-#'    round by BIC with splines, from all that an order allows, for the three best orders. (With more than
-#'    five latents: from the edges that lines have found, on 500 rows a domain, and none is turned.)
+#' [fit_crl()]. Latents are a rotation of these. A latent has one mechanism in all domains that do
+#' not target it and another in those that do, so that a wrong graph, or wrong targets, fit worse
+#' whatever the rotation.
+#' 1. *Orders and targets.* Every graph is part of the complete one of some order. Orders with
+#'    targets are compared by their profile likelihood with linear mechanisms, a function of the
+#'    domains' means and covariances, for the best rotation: all of them if they are few (up to
+#'    1,500), else those that a local search meets (other targets of a domain, targets of two
+#'    domains exchanged, another place in the order; each time the rotation is optimised again from
+#'    where it stands), from ten random states.
+#' 2. *Edges.* From the best of these, edges are taken away one by one as long as BIC gains, then
+#'    any move is tried (an edge less, more, or turned round, other targets). Here the likelihood is
+#'    that of the coordinates with their noise, for the best rotation, slopes and variances. So far
+#'    the time does not depend on the number of rows.
+#' 3. *Curves* (`mechanisms = "spline"` or `"sampled"`). Lines through curves leave dependence
+#'    behind, which passes for edges. So the best hypothesis is judged with additive splines for
+#'    mechanisms, on rows (up to 3,000 a domain), with the correction for noise in the parents of
+#'    the start of [fit_crl()]. If BIC is in favour of lines, they stay. Else, edges are taken away,
+#'    added and turned round by BIC with splines, from all that an order allows, for the three best
+#'    orders. (With more than five latents: from the edges that lines have found, on 500 rows a
+#'    domain, and none is turned.)
 #' 4. *Draws* (`"sampled"`, the default). Where mechanisms bend within a width of the noise that
-#'    correction is too coarse. A short g-model (see [fit_crl()]; 1,000 rows a domain) draws the
-#'    latents, and each edge is kept only if the log-likelihood lost without it, by the draws, is more
-#'    than half log n for each effective degree of freedom of its spline.
+#'    correction is too coarse. A short g-model (see [fit_crl()]; up to 1,000 rows a domain, 6,000 in all) draws the
+#'    latents, and each edge is kept only if the log-likelihood lost without it, by the draws, is
+#'    more than half log n for each effective degree of freedom of its spline.
 #'
 #' @section What is known:
 #' `targets` may give those of some domains, `observational` says which domains are without any, and
@@ -43,19 +44,20 @@ DISCOVER_LEVEL <- 1e-3
 #' are not, an order. Where something known names latents, the names stand for these in the result;
 #' else latents are numbered in the order of the graph found.
 #'
-#' @param x Observations, as in [fit_crl()]: a numeric matrix (n x p), a data frame of numbers, a list
-#'   with one matrix for each domain, or a simulation ([sim_crl()], of which only `x` and `env` are
-#'   used).
+#' @param x Observations, as in [fit_crl()]: a numeric matrix (n x p), a data frame of numbers, a
+#'   list with one matrix for each domain, or a simulation ([sim_crl()], of which only `x` and `env`
+#'   are used).
 #' @param env Domain of each row (length n). `NULL` where `x` is a list or a simulation.
 #' @param d Number of latents. `NULL` (the default): as many factors as [crl_rank()] counts, less
 #'   `nuisance`.
-#' @param targets `NULL` (the default): not known. Or those of some domains: a list by domain of sets of
-#'   latents, as in [intervention_targets()], or a matrix (domains x latents) of 0, 1 and NA (not
-#'   known) with domain names as row names.
+#' @param targets `NULL` (the default): not known. Or those of some domains: a list by domain of
+#'   sets of latents, as in [intervention_targets()], or a matrix (domains x latents) of 0, 1 and NA
+#'   (not known) with domain names as row names.
 #' @param dag `NULL` (the default): not known. A graph, as [as_dag()] reads it: known as a whole. Or
 #'   [known_edges()].
 #' @param observational Domains without targets, by name; `NULL` (the default): not known. With one
-#'   domain known to be so, its rows are the reference that others are told from, but none is needed.
+#'   domain known to be so, its rows are the reference that others are told from, but none is
+#'   needed.
 #' @param max_targets Largest number of targets of a domain (default 1).
 #' @param intervention `"perfect"` (the default): a targeted latent does not depend on its parents.
 #'   `"imperfect"`: it may, in another way.
@@ -75,36 +77,37 @@ DISCOVER_LEVEL <- 1e-3
 #'   \item{targets}{(M x d) its targets, by domain}
 #'   \item{order}{names of the latents, causes first}
 #'   \item{mixing}{(p x d) A of the best hypothesis; a latent is higher where it is targeted}
-#'   \item{edges}{tibble of the edges of hypotheses within reach: `from`, `to`, `present` (in the best
-#'     one), `effect` (slope of the line in state 0; NA if not present), `loss` (log-likelihood that the best hypothesis
-#'     loses without it: with lines all else is optimised again, with draws nothing, which is an upper
-#'     bound), `evidence` (share of the hypotheses looked at
+#'   \item{edges}{tibble of the edges of hypotheses within reach: `from`, `to`, `present` (in the
+#'     best one), `effect` (slope of the line in state 0; NA if not present), `loss` (log-likelihood
+#'     that the best hypothesis loses without it: with lines all else is optimised again, with draws
+#'     nothing, which is an upper bound), `evidence` (share of the hypotheses looked at
 #'     that have it, each with the weight exp(-BIC / 2))}
-#'   \item{hits}{the same of targets, with lines: `domain`, `latent`, `present`, `known`, `loss`, `evidence`}
-#'   \item{judged}{`"linear"`, `"spline"` or `"sampled"`: what the graph was judged with; `straight`, BIC
-#'     of splines less that of lines (NULL where splines were not tried)}
-#'   \item{hypotheses}{tibble of the hypotheses looked at, best first: `bic`, `behind` (BIC less that
-#'     of the best), `loglik`, `parameters`, `share` (weight), `edges` (their number), `dag`, `targets` (lists;
-#'     latents numbered as in the best)}
+#'   \item{hits}{the same of targets, with lines: `domain`, `latent`, `present`, `known`, `loss`,
+#'     `evidence`}
+#'   \item{judged}{`"linear"`, `"spline"` or `"sampled"`: what the graph was judged with;
+#'     `straight`, BIC of splines less that of lines (NULL where splines were not tried)}
+#'   \item{hypotheses}{tibble of the hypotheses looked at, best first: `bic`, `behind` (BIC less
+#'     that of the best), `loglik`, `parameters`, `share` (weight), `edges` (their number), `dag`,
+#'     `targets` (lists; latents numbered as in the best)}
 #'   \item{equivalent}{list: `graph`, tibble of pairs of latents that hypotheses within 2 units of
 #'     log-likelihood connect in different ways (`from`, `to`, `status`); `targets`, the same of
 #'     targets; `words`}
-#'   \item{tests}{list: `statistic`, `df`, `p_value` of the likelihood-ratio test that all domains have one
-#'     mean and covariance. Where that is not refuted (level 0.001), no domain is given targets that are
-#'     not known}
+#'   \item{tests}{list: `statistic`, `df`, `p_value` of the likelihood-ratio test that all domains
+#'     have one mean and covariance. Where that is not refuted (level 0.001), no domain is given
+#'     targets that are not known}
 #'   \item{factors}{how many of the coordinates stand out of the noise, see [crl_rank()]}
-#'   \item{counts}{descents that did not converge, variances at their floor, of the hypotheses kept; in
-#'     all hypotheses looked at}
+#'   \item{counts}{descents that did not converge, variances at their floor, of the hypotheses kept;
+#'     in all hypotheses looked at}
 #'   \item{parameters}{of the best hypothesis: `intercept`, `variance` (d x 2, by target state) and
 #'     `slopes` (d x 2 x d: parent, state, latent)}
-#'   \item{measurement, data, intervention, elapsed, call}{measurement model (see [fit_crl()]), checked
-#'     input, settings}
+#'   \item{measurement, data, intervention, elapsed, call}{measurement model (see [fit_crl()]),
+#'     checked input, settings}
 #' @section Errors:
-#' Those of [fit_crl()] for `x` and `env`; `ebcrl_error_rank` where `d = NULL` and no factor stands out
-#' of the noise; `ebcrl_error_domain`, `ebcrl_error_targets` and `ebcrl_error_dag` where what is known
-#' contradicts itself or names what is not there.
-#' @seealso [fit_crl()], [crl_rank()], [crl_identify()] for what targets tell of a graph before there
-#'   are data.
+#' Those of [fit_crl()] for `x` and `env`; `ebcrl_error_rank` where `d = NULL` and no factor stands
+#' out of the noise; `ebcrl_error_domain`, `ebcrl_error_targets` and `ebcrl_error_dag` where what is
+#' known contradicts itself or names what is not there.
+#' @seealso [fit_crl()], [crl_rank()], [crl_identify()] for what targets tell of a graph before
+#'   there are data.
 #' @examples
 #' set.seed(1)
 #' sim <- sim_crl(chain_dag(3), n = 500, p = 20, nonlinearity = "linear",
@@ -187,7 +190,8 @@ discover_data <- function(rows, env, latents, call) {
   check_env(env, rows, "env", call)
   labels <- if (is.factor(env)) levels(droplevels(env)) else domain_labels(sort(unique(env)))
   targets <- new_targets(matrix(0L, length(labels), length(latents)), labels, latents)
-  crl_data(rows, env, targets, empty_dag(length(latents), latents), prior = prior_linear(), call = call)
+  crl_data(rows, env, targets, empty_dag(length(latents), latents), prior = prior_linear(),
+           call = call)
 }
 
 #' Names of the latents: those that something known has, or z1, ..., zd
@@ -216,7 +220,8 @@ counted_latents <- function(rows, settings, call) {
     abort_input(c("{.arg x} must show latents above the noise.",
                   "x" = if (factors == 0L) "No factor stands out of the noise." else
                     "{factors} factor{?s} stand{?s/} out, and {nuisance} {?is/are} nuisance.",
-                  "i" = "{.fn crl_rank} shows the eigenvalues; {.arg d} looks for latents all the same."),
+                  "i" = paste("{.fn crl_rank} shows the eigenvalues; {.arg d} looks for latents all",
+                              "the same.")),
                 "rank", call = call)
   }
   factors - nuisance
@@ -302,7 +307,8 @@ principal_axes <- function(moments, d) {
   list(turn = eigen(second, symmetric = TRUE)$vectors, unit = sqrt(sum(diag(second)) / d))
 }
 
-# Fits of what was found ----------------------------------------------------------------------------
+# Fits of what was found
+# ----------------------------------------------------------------------------
 
 #' @export
 crl_rows.crl_discovery <- function(x, ...) {

@@ -2,15 +2,15 @@
 # which passes for edges. The objective is that of the spline stage of the start
 # (src/start/refine.h), with BIC.
 
-# Sweeps over planes of latents, and those after a change of the graph; orders that are judged; latents
-# up to which all edges of an order are looked at; rows of a domain.
+# Sweeps over planes of latents, and those after a change of the graph; orders that are judged;
+# latents up to which all edges of an order are looked at; rows of a domain.
 CURVES <- list(sweeps = 6L, further = 4L, orders = 3L, whole = 5L, rows = 3000L)
 
 # The same with more latents than `whole`: a sweep takes time by their cube.
 CURVES_MANY <- utils::modifyList(CURVES, list(sweeps = 2L, further = 1L, orders = 1L, rows = 500L))
 
-# The loss of an edge for the rotation as it is bounds that with the rotation optimised again. An edge
-# whose bound is above so many times its price is not tried without, or turned round.
+# The loss of an edge for the rotation as it is bounds that with the rotation optimised again. An
+# edge whose bound is above so many times its price is not tried without, or turned round.
 CERTAIN <- c(without = 4, turned = 12)
 
 # A penalty that leaves lines.
@@ -21,8 +21,8 @@ STRAIGHT <- 1e12
 #' @param best The best hypothesis with lines.
 #' @param states Complete graphs of stage 1, best first.
 #' @return The best hypothesis, as stage_edges() has it; if splines are worth their parameters also
-#'   `curves`: list of `objective`, `indefinite`, `fitted`. `problem$straight` becomes BIC of splines
-#'   less that of lines, NA where the correction for noise broke down
+#'   `curves`: list of `objective`, `indefinite`, `fitted`. `problem$straight` becomes BIC of
+#'   splines less that of lines, NA where the correction for noise broke down
 #' @noRd
 stage_curves <- function(best, states, problem, tick) {
   tick()
@@ -146,8 +146,8 @@ idle_edges <- function(h, bound, problem) {
   gone[!duplicated(col(h$dag)[gone])]
 }
 
-#' The hypothesis without edges that BIC does not want, first all that are idle, else the one that is
-#' missed least; NULL if it wants all
+#' The hypothesis without edges that BIC does not want, first all that are idle, else the one that
+#' is missed least; NULL if it wants all
 #' @noRd
 without_an_edge <- function(h, problem) {
   bound <- bounds_of_edges(h, problem)

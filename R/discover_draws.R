@@ -3,17 +3,17 @@
 # dependence behind that passes for edges, too. Here a short g-model (src/g/saem.h) turns the
 # latents to where they belong and draws them; each edge is then tried by src/discover/edge_loss.h.
 
-# Rows of a domain (in all, `most_rows`), iterations of SAEM, its averaging ones, draws kept, and graphs
-# that are tried at most.
-DRAWN <- list(rows = 1000L, most_rows = 6000L, burn_in = 200L, iterations = 50L, draws = 30L, warm_up = 20L,
-              rounds = 12L)
+# Rows of a domain (in all, `most_rows`), iterations of SAEM, its averaging ones, draws kept, and
+# graphs that are tried at most.
+DRAWN <- list(rows = 1000L, most_rows = 6000L, burn_in = 200L, iterations = 50L, draws = 30L,
+              warm_up = 20L, rounds = 12L)
 
 #' A hypothesis without the edges that draws do not bear out
 #'
 #' After each g-model, of every latent the edge with the least loss is taken away, if that is below
 #' its price: half log n for each effective degree of freedom.
-#' @return It with its rotation as SAEM has it; `drawn`, list of `loss`, `price` (d x d) and `rounds`,
-#'   NULL if SAEM could not go on
+#' @return It with its rotation as SAEM has it; `drawn`, list of `loss`, `price` (d x d) and
+#'   `rounds`, NULL if SAEM could not go on
 #' @noRd
 stage_draws <- function(h, problem, tick) {
   passed <- NULL
@@ -35,8 +35,8 @@ stage_draws <- function(h, problem, tick) {
   drawn_hypotheses(h, passed, problem)
 }
 
-#' The hypothesis, and those next to it, with BIC by draws: without each edge, and with each that was
-#' taken away; what splines have judged otherwise stands beside them
+#' The hypothesis, and those next to it, with BIC by draws: without each edge, and with each that
+#' was taken away; what splines have judged otherwise stands beside them
 #' @noRd
 drawn_hypotheses <- function(h, passed, problem) {
   others <- as.list(problem$seen)

@@ -8,10 +8,11 @@
 #'   `"z1 -> z2; z1 -> z3"` (forbidden edges may go both ways: a data frame of `from` and `to`, or a
 #'   0/1 matrix).
 #' @param order Latents, causes first: no edge goes backwards. Latents left out are free.
-#' @return A list of class `crl_known_edges`: `required`, `forbidden` (tibbles of `from`, `to`), `order`.
+#' @return A list of class `crl_known_edges`: `required`, `forbidden` (tibbles of `from`, `to`),
+#'   `order`.
 #' @section Errors:
-#' Those of [as_dag()]; `ebcrl_error_dag` where an edge is both required and forbidden, or goes back in
-#' `order`.
+#' Those of [as_dag()]; `ebcrl_error_dag` where an edge is both required and forbidden, or goes back
+#' in `order`.
 #' @examples
 #' known_edges(required = "raf -> mek", order = c("raf", "mek", "erk"))
 #' @export
@@ -55,7 +56,9 @@ edge_list <- function(edges, arg, call) {
 
 #' @export
 print.crl_known_edges <- function(x, ...) {
-  words <- function(edges) if (nrow(edges)) paste(edges$from, "->", edges$to, collapse = ", ") else "none"
+  words <- function(edges) {
+    if (nrow(edges) > 0L) paste(edges$from, "->", edges$to, collapse = ", ") else "none"
+  }
   cat("Edges known\n  required: ", words(x$required), "\n  forbidden: ", words(x$forbidden),
       if (!is.null(x$order)) paste0("\n  order: ", paste(x$order, collapse = ", ")), "\n", sep = "")
   invisible(x)
@@ -82,8 +85,8 @@ latents_of_knowledge <- function(given) {
 
 #' What is known, as matrices
 #'
-#' @return list: `targets` (M x d: 0, 1, NA), `allowed`, `required` (d x d), `max_targets`, `labelled`:
-#'   does anything of it tell latents apart by name?
+#' @return list: `targets` (M x d: 0, 1, NA), `allowed`, `required` (d x d), `max_targets`,
+#'   `labelled`: does anything of it tell latents apart by name?
 #' @noRd
 knowledge <- function(given, data, max_targets, call) {
   latents <- data$latent_names
@@ -94,7 +97,8 @@ knowledge <- function(given, data, max_targets, call) {
   graph <- known_graph(given$dag, latents, call)
   most <- max(0L, rowSums(targets == 1L, na.rm = TRUE))
   if (most > max_targets) {
-    abort_input(c("{.arg max_targets} must be at least the number of targets that a domain is known to have.",
+    abort_input(c(paste("{.arg max_targets} must be at least the number of targets that a domain is",
+                        "known to have."),
                   "x" = "It is {max_targets}; one has {most}."), "targets", call = call)
   }
   list(targets = targets, allowed = graph$allowed, required = graph$required,
@@ -133,7 +137,8 @@ known_targets <- function(targets, data, call) {
   columns <- colnames(targets) %||% default_latents(ncol(targets))
   entries <- targets[!is.na(targets)]
   if (!all(columns %in% data$latent_names) || !all(entries %in% c(0, 1))) {
-    abort_input(c("{.arg targets} must have a column for each latent it is known of, with 0, 1 and NA.",
+    abort_input(c(paste("{.arg targets} must have a column for each latent it is known of, with 0,",
+                        "1 and NA."),
                   "x" = "Columns are {some(columns)}, latents {some(data$latent_names)}.",
                   "i" = "NA stands for what is not known."), "targets", call = call)
   }

@@ -4,9 +4,10 @@
 #'
 #' @param object,x A `crl_discovery`, from [crl_discover()].
 #' @param type `"graph"` (the default): the graph, edges as wide as their effect is strong (slope
-#'   times sd of the cause over sd of the effect), as dark as their evidence; edges of other hypotheses
-#'   within reach are dashed; below each latent the domains that target it. `"hypotheses"`: BIC of the
-#'   best hypotheses, less that of the best. `"stability"`: evidence of each edge and target.
+#'   times sd of the cause over sd of the effect), as dark as their evidence; edges of other
+#'   hypotheses within reach are dashed; below each latent the domains that target it.
+#'   `"hypotheses"`: BIC of the best hypotheses, less that of the best. `"stability"`: evidence of
+#'   each edge and target.
 #' @param ... Not used.
 #' @return `autoplot()`: a ggplot object. `plot()`: the same, invisibly.
 #' @section Errors:

@@ -19,7 +19,8 @@ new_discovery <- function(best, problem, settings) {
   best <- renumbered_hypothesis(best, place)
   seen <- lapply(utils::head(all, 20L * DISCOVER_KEPT), aligned_hypothesis, best, problem$core)
   shares <- hypothesis_shares(seen)
-  judged <- if (!is.null(best$drawn)) "sampled" else if (!is.null(best$curves)) "spline" else "linear"
+  curved <- if (is.null(best$drawn)) "spline" else "sampled"
+  judged <- if (is.null(best$curves)) "linear" else curved
   dag <- new_dag(best$dag, names)
   targets <- new_targets(best$targets, data$env_names, names)
   found <- list(
@@ -31,7 +32,8 @@ new_discovery <- function(best, problem, settings) {
     equivalent = equivalents(seen, names, data$env_names),
     parameters = discovered_parameters(best, problem, names),
     judged = judged, straight = problem$straight,
-    counts = c(looked_at = length(union(ls(problem$lines), ls(problem$seen))), unconverged = sum(!vapply(seen, `[[`, NA, "converged")),
+    counts = c(looked_at = length(union(ls(problem$lines), ls(problem$seen))),
+               unconverged = sum(!vapply(seen, `[[`, NA, "converged")),
                floored = best$floored, stopped = isTRUE(best$stopped)),
     factors = shown_factors(problem), tests = problem$equal,
     measurement = problem$measured[setdiff(names(problem$measured), "about_zero")], data = data,
@@ -112,7 +114,7 @@ renumbered_hypothesis <- function(h, place) {
   h$columns <- h$columns[, c(place, rest), drop = FALSE]
   h$dag <- h$dag[place, place, drop = FALSE]
   h$targets <- h$targets[, place, drop = FALSE]
-  for (part in intersect(c("edge_loss"), names(h))) h[[part]] <- h[[part]][place, place, drop = FALSE]
+  if (!is.null(h$edge_loss)) h$edge_loss <- h$edge_loss[place, place, drop = FALSE]
   if (!is.null(h$hit_loss)) h$hit_loss <- h$hit_loss[, place, drop = FALSE]
   if (!is.null(h$slopes)) {
     h$slopes <- h$slopes[place, , place, drop = FALSE]
@@ -240,8 +242,8 @@ equivalent_words <- function(near, graph, targets) {
       paste0("May be absent, and the direction is open: ", listed("perhaps, either way"), ".")
     },
     if (nrow(targets) > 0L) {
-      paste0("Targets that are open: ", paste(targets$latent, "in", targets$domain, collapse = ", "),
-             ".")
+      open <- paste(targets$latent, "in", targets$domain, collapse = ", ")
+      paste0("Targets that are open: ", open, ".")
     })
 }
 
@@ -295,7 +297,8 @@ print.crl_discovery <- function(x, ...) {
   print(x$targets)
   weak <- x$edges[x$edges$present & x$edges$evidence < 0.95, ]
   write_lines(c(judged_words(x), x$equivalent$words, discovery_notes(x), if (nrow(weak) > 0L) {
-    paste0("Edges with evidence below 95 %: ", paste(weak$from, "->", weak$to, collapse = ", "), ".")
+    listed <- paste(weak$from, "->", weak$to, collapse = ", ")
+    paste0("Edges with evidence below 95 %: ", listed, ".")
   }))
   invisible(x)
 }
@@ -323,7 +326,8 @@ discovery_notes <- function(x) {
              format(x$tests$p_value, digits = 2L), "). Nothing but their variances tells latents ",
              "from one another, and edges cannot be told.")
     } else if (length(idle) > 0L) {
-      paste0("No domain targets ", paste(idle, collapse = ", "), ": told by the graph alone, if at all.")
+      paste0("No domain targets ", paste(idle, collapse = ", "),
+             ": told by the graph alone, if at all.")
     },
     if (x$factors < d) {
       paste0("Only ", x$factors, " of ", count_of(d, "latent"), " stand out of the noise of x.")
@@ -349,11 +353,11 @@ discovery_notes <- function(x) {
 #' @param x,object A `crl_discovery`, from [crl_discover()].
 #' @param matrix What `tidy()` lists: `"edges"` (the default), `"targets"`, `"hypotheses"`.
 #' @param ... Not used.
-#' @return `summary()`: a list of class `summary.crl_discovery`, printed as the graph, the targets, edges and
-#'   targets with their evidence, the best hypotheses and what is open. `tidy()`: the tibble `edges`,
-#'   `hits` or `hypotheses` of [crl_discover()]. `glance()`: a tibble of one row: `nobs`, `features`,
-#'   `latents`, `domains`, `edges`, `bic`, `behind` (BIC of the second less that of the best),
-#'   `hypotheses` looked at, `elapsed`.
+#' @return `summary()`: a list of class `summary.crl_discovery`, printed as the graph, the targets,
+#'   edges and targets with their evidence, the best hypotheses and what is open. `tidy()`: the
+#'   tibble `edges`, `hits` or `hypotheses` of [crl_discover()]. `glance()`: a tibble of one row:
+#'   `nobs`, `features`, `latents`, `domains`, `edges`, `bic`, `behind` (BIC of the second less that
+#'   of the best), `hypotheses` looked at, `elapsed`.
 #' @examples
 #' set.seed(1)
 #' sim <- sim_crl(chain_dag(3), n = 300, p = 20, nonlinearity = "linear")
@@ -380,8 +384,8 @@ print.summary.crl_discovery <- function(x, digits = 3L, ...) {
   cat("\nTargets:\n")
   if (nrow(found$hits) > 0L) print_table(found$hits, digits) else cat("none\n")
   cat("\nHypotheses (", whole(found$counts[["looked_at"]]), " looked at):\n", sep = "")
-  print_table(utils::head(found$hypotheses[c("rank", "behind", "loglik", "parameters", "share", "edges")],
-                          5L), digits)
+  columns <- c("rank", "behind", "loglik", "parameters", "share", "edges")
+  print_table(utils::head(found$hypotheses[columns], 5L), digits)
   invisible(x)
 }
 

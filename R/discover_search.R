@@ -2,9 +2,9 @@
 # compared is computed in src/discover, from the moments of the domains.
 #
 # A hypothesis is a list of `dag` (d x d, 0/1), `targets` (M x d, 0/1) and `columns` (d x d: where
-# its descent begins, and ends). Stage 1 compares complete graphs, one for each order of the latents,
-# by profile likelihood (src/discover/profile.h); stage 2 takes edges away, and tries other moves, by
-# the likelihood of y (src/discover/marginal.h) with BIC.
+# its descent begins, and ends). Stage 1 compares complete graphs, one for each order of the
+# latents, by profile likelihood (src/discover/profile.h); stage 2 takes edges away, and tries other
+# moves, by the likelihood of y (src/discover/marginal.h) with BIC.
 
 # So many combinations of order and targets are all tried; beyond, the search is local.
 EXHAUSTIVE <- 1500L
@@ -32,8 +32,8 @@ discover_settings <- function(problem) {
 #' Hypotheses fitted from their columns
 #' @param kernel `C_discover_profile` or `C_discover_marginal`.
 #' @return Them, with `columns` where the descent ended, `value` (minus the log-likelihood) and
-#'   `bic`; of the likelihood of y also `intercept`, `variance` (d x 2), `slopes` (d x 2 x d: parent,
-#'   state, latent)
+#'   `bic`; of the likelihood of y also `intercept`, `variance` (d x 2), `slopes` (d x 2 x d:
+#'   parent, state, latent)
 #' @noRd
 fitted_hypotheses <- function(hypotheses, problem, kernel) {
   if (length(hypotheses) == 0L) {
@@ -104,7 +104,9 @@ latent_order <- function(h) {
   pattern <- apply(h$targets, 2L, paste, collapse = "")
   depth <- latent_depth(h$dag)
   for (round in 1:2) {
-    kin <- function(links) apply(links, 1L, function(l) paste(sort(pattern[l > 0L]), collapse = "."))
+    kin <- function(links) {
+      apply(links, 1L, function(l) paste(sort(pattern[l > 0L]), collapse = "."))
+    }
     pattern <- paste(pattern, kin(t(h$dag)), kin(h$dag), sep = ";")
   }
   order(depth, pattern, decreasing = c(FALSE, TRUE), method = "radix")
@@ -273,7 +275,8 @@ random_targets <- function(problem) {
     sets <- choices[[e]]
     single <- which(rowSums(sets) <= 1L)
     if (length(single) == 0L) single <- seq_len(nrow(sets))
-    load <- drop(sets[single, , drop = FALSE] %*% used) + 0.5 * (rowSums(sets[single, , drop = FALSE]) == 0)
+    tried <- sets[single, , drop = FALSE]
+    load <- drop(tried %*% used) + 0.5 * (rowSums(tried) == 0)
     fresh <- single[load == min(load)]
     targets[e, ] <- sets[fresh[sample.int(length(fresh), 1L)], ]
     used <- used + targets[e, ]
@@ -366,7 +369,15 @@ stage_edges <- function(states, problem, tick) {
     ends <- c(ends, list(pruned(full, problem)))
     tick()
   }
-  climb_edges(best_of(ends), problem)
+  climb_edges(best_of(c(ends, fewest_edges(best_of(ends), problem))), problem)
+}
+
+#' The same targets with no edges but those required, from the principal axes: where nothing tells
+#' latents from one another, edges stand for a turn of these
+#' @noRd
+fewest_edges <- function(h, problem) {
+  plain <- list(dag = problem$known$required * 1L, columns = diag(1, problem$d))
+  by_likelihood(list(utils::modifyList(h, plain)), problem)
 }
 
 #' @noRd

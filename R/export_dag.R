@@ -4,8 +4,8 @@
 #'
 #' @param dag A graph, as [as_dag()] reads it, or a discovery ([crl_discover()]).
 #' @param format `"dagitty"`: text that `dagitty::dagitty()` reads. `"bnlearn"`: text that
-#'   `bnlearn::model2network()` reads. `"igraph"`: an igraph graph (package igraph); edges of a discovery have
-#'   their effect and evidence as attributes.
+#'   `bnlearn::model2network()` reads. `"igraph"`: an igraph graph (package igraph); edges of a
+#'   discovery have their effect and evidence as attributes.
 #' @return A string, or an igraph graph. [as_dag()] reads the first and the last back.
 #' @section Errors:
 #' Those of [as_dag()]; `ebcrl_error_package` where igraph is not installed.

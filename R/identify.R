@@ -7,19 +7,19 @@
 #' target would help most.
 #'
 #' @section Rules:
-#' *Latents.* Two latents that every domain has in the same state (or one just where the other is not,
-#' or both always in one state) are told apart by the graph alone, so that only the distribution of the
-#' latents without interventions bears on them: with Gaussian noise and linear mechanisms a turn of the
-#' two may leave it as it is. Otherwise the two are in different states in some domains, and a turn
-#' would mix a mechanism that changes there with one that does not. With `mixing = "psd"` a latent may
-#' also take up a multiple of a parent where no perfect intervention cuts it off and all its children
-#' are children of that parent, too.
+#' *Latents.* Two latents that every domain has in the same state (or one just where the other is
+#' not, or both always in one state) are told apart by the graph alone, so that only the
+#' distribution of the latents without interventions bears on them: with Gaussian noise and linear
+#' mechanisms a turn of the two may leave it as it is. Otherwise the two are in different states in
+#' some domains, and a turn would mix a mechanism that changes there with one that does not. With
+#' `mixing = "psd"` a latent may also take up a multiple of a parent where no perfect intervention
+#' cuts it off and all its children are children of that parent, too.
 #'
-#' *Edges.* An edge i -> j is told in both its presence and its direction where some domain tells i from
-#' j, that is, targets one of them and not the other: a mechanism that changes with an intervention is
-#' that of the target. Edges between latents that no domain tells apart are told up to Markov
-#' equivalence: they have a direction where it is that of all graphs with the same skeleton and
-#' colliders (interventional essential graph, Hauser and Bühlmann 2012).
+#' *Edges.* An edge i -> j is told in both its presence and its direction where some domain tells i
+#' from j, that is, targets one of them and not the other: a mechanism that changes with an
+#' intervention is that of the target. Edges between latents that no domain tells apart are told up
+#' to Markov equivalence: they have a direction where it is that of all graphs with the same
+#' skeleton and colliders (interventional essential graph, Hauser and Bühlmann 2012).
 #'
 #' These are rules for generic parameters: an intervention that changes nothing, or an effect that
 #' happens to cancel, tells less. They say nothing of sample sizes.
@@ -31,17 +31,17 @@
 #' @param x A `crl_identification`.
 #' @param ... Not used.
 #' @return An object of class `crl_identification`, a list with
-#'   \item{latents}{tibble: `latent`, `targeted` (number of domains), `told` (up to sign and location),
-#'     `untold_from` (list: the latents that it is not told from)}
-#'   \item{edges}{tibble: `from`, `to`, `told` (`"yes"`, or `"undirected"`: there, but its direction is
-#'     open)}
-#'   \item{next_target}{tibble, best first: `latent` that a further domain could target alone, `latents`
-#'     and `edges`, how many more would be told}
+#'   \item{latents}{tibble: `latent`, `targeted` (number of domains), `told` (up to sign and
+#'     location), `untold_from` (list: the latents that it is not told from)}
+#'   \item{edges}{tibble: `from`, `to`, `told` (`"yes"`, or `"undirected"`: there, but its direction
+#'     is open)}
+#'   \item{next_target}{tibble, best first: `latent` that a further domain could target alone,
+#'     `latents` and `edges`, how many more would be told}
 #'   \item{graph, targets, intervention}{as given}
 #'   `tidy()`: `edges`.
 #' @references Hauser, A. and Bühlmann, P. (2012). Characterization and greedy learning of
-#'   interventional Markov equivalence classes of directed acyclic graphs. *Journal of Machine Learning
-#'   Research*, 13, 2409-2464.
+#'   interventional Markov equivalence classes of directed acyclic graphs. *Journal of Machine
+#'   Learning Research*, 13, 2409-2464.
 #' @section Errors:
 #' Those of [as_dag()] and [intervention_targets()].
 #' @seealso [crl_discover()]
@@ -82,8 +82,8 @@ identified <- function(dag, targets, intervention, mixing) {
        edges = told_edges(dag, apart))
 }
 
-#' Pairs of latents that some domain has in different states, and not just the one where the other is
-#' not (d x d)
+#' Pairs of latents that some domain has in different states, and not just the one where the other
+#' is not (d x d)
 #' @noRd
 told_apart <- function(targets) {
   pattern <- apply(targets, 2L, function(state) paste(abs(state - state[1L]), collapse = ""))

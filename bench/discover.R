@@ -1,12 +1,12 @@
-# What it measures: graph and targets found by crl_discover() where both are hidden, on simulated data
-# of several designs and mechanisms (p = 100, noise variance 2, weights U[-1, 1]). A run is
+# What it measures: graph and targets found by crl_discover() where both are hidden, on simulated
+# data of several designs and mechanisms (p = 100, noise variance 2, weights U[-1, 1]). A run is
 # right if, up to relabelling, all targets are, no edge is false, and every edge with |w| >= 0.2 is
-# there; exact if graph and targets are. Ceiling: the graph of least BIC, targets and order known, from
-# regressions on moments at the true A (linear mechanisms: errors in variables taken off, as the
-# search has them at worst) or by additive splines on the true latents (others). Also the latents of
-# fit_crl(found) against the Bayes optimum, noise without latents or without interventions, unequal
-# noise with feature means, and how often edges with evidence above 95 % are true.
-# How to run: Rscript bench/discover.R [--quick] [--seeds=10] [--cells=chain,random,...]
+# there; exact if graph and targets are. Ceiling: the graph of least BIC, targets and order known,
+# from regressions on moments at the true A (linear mechanisms: errors in variables taken off, as
+# the search has them at worst) or by additive splines on the true latents (others). Also the
+# latents of fit_crl(found) against the Bayes optimum, noise without latents or without
+# interventions, unequal noise with feature means, and how often edges with evidence above 95 % are
+# true. How to run: Rscript bench/discover.R [--quick] [--seeds=10] [--cells=chain,random,...]
 #   [--mechanisms=linear,bounded,strong]; some ten seconds a run. Goes on where discover.csv ends.
 # Results: discover.csv (a row a run), discover-table.csv (by cell), discover-edges.csv (edges).
 

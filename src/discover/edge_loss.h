@@ -2,10 +2,11 @@
  *
  * With draws z_s, s = 1, ..., S of a row's latents from their posterior under a fitted prior p,
  *   log p'(y) - log p(y) = log E[p'(z) / p(z) | y],
- * and where p' has another mechanism of one latent j only, the ratio is that of j given its parents.
- * The mechanism without the parent is fitted by EM with weights p'(z_s) / p(z_s), normalised in each
- * row: a penalised regression on the draws (mechanism.h), whose smoothness is that of the prior.
- * All else is held, so that the loss is an upper bound of what there is with all else optimised.
+ * and where p' has another mechanism of one latent j only, the ratio is that of j given its
+ * parents. The mechanism without the parent is fitted by EM with weights p'(z_s) / p(z_s),
+ * normalised in each row: a penalised regression on the draws (mechanism.h), whose smoothness is
+ * that of the prior. All else is held, so that the loss is an upper bound of what there is with all
+ * else optimised.
  */
 #ifndef EBCRL_EDGE_LOSS_H
 #define EBCRL_EDGE_LOSS_H

@@ -3,8 +3,8 @@
  *
  * A step is a vector in the tangent space of the present point; `at` says value and gradient at the
  * point that it leads to, in the coordinates of that point's own tangent space, and `keep` makes
- * that point the present one. Tangent spaces of a group are all the same (left translation), so that
- * differences of gradients make sense as they stand.
+ * that point the present one. Tangent spaces of a group are all the same (left translation), so
+ * that differences of gradients make sense as they stand.
  */
 #ifndef EBCRL_GROUP_DESCENT_H
 #define EBCRL_GROUP_DESCENT_H

@@ -1,9 +1,10 @@
 /* What is known of the data before graph and targets are, and a hypothesis on both.
  *
  * The data: moments of each domain in coordinates y of the space of the factors, y = B z + noise, B
- * (d x d) a rotation, or any matrix with columns of length 1. A hypothesis: a graph over the latents
- * and the targets of each domain. Latent j has the same mechanism in all domains that do not target
- * it (state 0), and another in those that do (state 1); perfect interventions cut its parents off.
+ * (d x d) a rotation, or any matrix with columns of length 1. A hypothesis: a graph over the
+ * latents and the targets of each domain. Latent j has the same mechanism in all domains that do
+ * not target it (state 0), and another in those that do (state 1); perfect interventions cut its
+ * parents off.
  */
 #ifndef EBCRL_HYPOTHESIS_H
 #define EBCRL_HYPOTHESIS_H
@@ -46,8 +47,8 @@ int column_steps(int d, int general);
 /* The gradient in these coordinates from X, dF = <X, S>. */
 void column_gradient(const double *x, int d, int general, double *gradient);
 
-/* Slopes of the last of k variables on the others and its residual variance, from their covariance a
- * (k x k, by rows, lower triangle; destroyed). A variable that others determine has slope 0. */
+/* Slopes of the last of k variables on the others and its residual variance, from their covariance
+ * a (k x k, by rows, lower triangle; destroyed). A variable that others determine has slope 0. */
 double last_regression(double *a, int k, double *slopes);
 
 #endif

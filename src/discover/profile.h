@@ -1,8 +1,8 @@
 /* Profile likelihood of a hypothesis, linear mechanisms, by regressions on moments without noise:
  *   F(W) = sum_jc n_jc / 2 log v_jc(W) - n log|det W|,   z = W'y,
  * v_jc the residual variance of z_j on its parents in the pooled domains of state c, less the
- * noise's part (rotation.h, unmixing.h). Quick, and consistent, but no likelihood of y where there is
- * noise: what it compares are orders and targets; edges are judged by marginal.h.
+ * noise's part (rotation.h, unmixing.h). Quick, and consistent, but no likelihood of y where there
+ * is noise: what it compares are orders and targets; edges are judged by marginal.h.
  */
 #ifndef EBCRL_PROFILE_H
 #define EBCRL_PROFILE_H

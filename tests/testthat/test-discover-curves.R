@@ -11,8 +11,11 @@ slow_edge_loss <- function(draws, env, targets, range, mechanism, knots, k, step
       drop(.Call(C_bspline_basis, draws[rows, parent, s], range[, parent], knots, 0L, FALSE))
     }))
   }
-  full <- do.call(rbind, lapply(seq_len(n_draws), function(s) basis_of(seq_along(mechanism$parents), s)))
-  less <- do.call(rbind, lapply(seq_len(n_draws), function(s) basis_of(keep, s)))
+  stacked <- function(parents) {
+    do.call(rbind, lapply(seq_len(n_draws), function(s) basis_of(parents, s)))
+  }
+  full <- stacked(seq_along(mechanism$parents))
+  less <- stacked(keep)
   z <- as.vector(draws[rows, j, ])
   difference <- ref_difference(knots)
   log_full <- dnorm(z, full %*% mechanism$theta, sqrt(mechanism$variance), log = TRUE)
@@ -25,7 +28,8 @@ slow_edge_loss <- function(draws, env, targets, range, mechanism, knots, k, step
   for (step in seq_len(steps)) {
     gram <- crossprod(less, less * as.vector(weight))
     jitter <- if (length(keep)) 1e-7 * length(rows) else 0
-    theta <- solve(gram + penalty + diag(jitter, ncol(less)), crossprod(less, z * as.vector(weight)))
+    theta <- solve(gram + penalty + diag(jitter, ncol(less)),
+                   crossprod(less, z * as.vector(weight)))
     v <- sum(as.vector(weight) * (z - less %*% theta)^2) / length(rows)
     ratio <- matrix(exp(dnorm(z, less %*% theta, sqrt(v), log = TRUE) - log_full), length(rows))
     value <- sum(log(rowMeans(ratio)))

@@ -20,7 +20,7 @@ test_that("the profile likelihood is that of regressions on moments", {
   }
 })
 
-test_that("the likelihood of y is that of normal distributions, and its descent ends where it is flat", {
+test_that("the likelihood of y is that of normal distributions; its descent ends where it is flat", {
   withr::local_seed(2)
   d <- 3L
   summary <- random_summary(d, 4L)
