@@ -321,7 +321,8 @@ crl_rows.crl_discovery <- function(x, ...) {
 #' @noRd
 discovered_rows <- function(x, env, targets, control, call = rlang::caller_env()) {
   control <- as_control(control, call)
-  found <- crl_discover(x, env = env, targets = targets, intervention = control$intervention,
+  kind <- if (control$intervention == "auto") "perfect" else control$intervention
+  found <- crl_discover(x, env = env, targets = targets, intervention = kind,
                         seed = control$seed %||% 1, threads = control$threads,
                         progress = control$progress)
   edges <- found$edges[found$edges$present, ]
