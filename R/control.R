@@ -30,19 +30,16 @@
 #' @param intervention What an intervention does to its target. `"imperfect"` (the default): it
 #'   depends on its parents in another way. `"perfect"`: it has no parents while it is targeted,
 #'   which has less variance where it is true. `"auto"`: one of them for all targets, by what perfect
-#'   ones lose of the likelihood with spline mechanisms, a note and `print()` say which. In
-#'   simulations (chains and random graphs, bounded and steep mechanisms, 200 and 2000 rows) it was
-#'   right in 44 of 48 where they were perfect, and in 44 of 48 where they were not: edges of weak
-#'   effect are missed, and steep mechanisms taken for imperfect interventions (the cut was chosen on
-#'   these data sets).
+#'   ones lose of the likelihood with spline mechanisms; `print()` says which. On the simulations on
+#'   which its cut was chosen it was right in 88 of 96: edges of weak effect are missed, and steep
+#'   mechanisms taken for imperfect interventions.
 #' @param mixing Update of the mixing matrix A = OD, O orthonormal and D diagonal (4.7).
 #'   `"orthonormal"` holds D = 1: only this scale makes A identifiable up to signed permutations.
 #'   `"diagonal"` updates D. `"psd"`: any columns of length 1, see [crl_mixing]. `"fixed"` holds A,
 #'   whatever its columns. `"auto"` (the default) is `"orthonormal"` from `init = "pca"` and
 #'   `"fixed"` from every other start, from which updates with an estimated score lead away; but
-#'   from an interventional start it is `"psd"` where the data say that columns are correlated (BIC of
-#'   the linear-Gaussian model, cosines above 0.35; a message says so) and graph and targets tell a
-#'   general A: then `lambda` is that of `"psd"` unless another than the default is given. With
+#'   from an interventional start it is `"psd"` where the data say that columns are correlated (a
+#'   message says so, see [crl_mixing]): then `lambda` is that of `"psd"` unless given. With
 #'   `method = "g"` it is `"fixed"` where `init` gives A in numbers, else `"orthonormal"`, or what a
 #'   g fit that it goes on from had.
 #' @param update_mixing Of `method = "f"`: does the EM update A (`TRUE`), or hold it at its start

@@ -25,8 +25,17 @@ fit_reduced <- function(engine, data, measured, init, control, call, error_call)
   fit <- engine(inner, coordinate_init(init, data, space, error_call), control, call, error_call)
   if (inherits(init, "crl_fit")) fit$init <- "fit"
   fit <- as_fit_of_x(fit, data)
+  if (is.list(init) && isFALSE(fit$learned[["mixing"]])) fit <- as_given(fit, init, data, error_call)
   fit$start <- reusable_start(init)
   fit$elapsed <- proc.time()[["elapsed"]] - started
+  fit
+}
+
+#' A that was given and held, as it was given: without the rounding of U U'A
+#' @noRd
+as_given <- function(fit, init, data, call) {
+  given <- unname(mixing_by_name(init$mixing, data, call))
+  if (max(abs(given - fit$mixing)) <= 1e-10 * max(abs(given))) fit$mixing[] <- given
   fit
 }
 

@@ -339,7 +339,8 @@ aligned_latents <- function(estimate, sim) {
   if (!has_mixing(estimate)) {
     return(estimate$latents)
   }
-  apply_alignment(estimate$latents, align_latents(estimate$mixing, sim$mixing))
+  alignment <- align_latents(estimate$mixing, sim$mixing)
+  with_location(apply_alignment(estimate$latents, alignment), estimate, sim)
 }
 
 #' @noRd
@@ -357,7 +358,7 @@ interval_coverage <- function(estimate, sim, level) {
   sd <- estimate$latents_sd
   if (has_mixing(estimate)) {
     alignment <- align_latents(estimate$mixing, sim$mixing)
-    mean <- apply_alignment(mean, alignment)
+    mean <- with_location(apply_alignment(mean, alignment), estimate, sim)
     sd <- sd[, alignment$permutation, drop = FALSE]
   }
   ends <- interval_ends(unname(mean), unname(sd), level)

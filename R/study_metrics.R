@@ -72,11 +72,17 @@ rel_mse.crl_fit <- function(object, truth, by = c("all", "env"), ratio = c("row"
   truth <- check_truth(truth, needs_mixing = TRUE)
   check_same_shape(object$latents, truth$z, "matrix of latents")
   alignment <- align_latents(object$mixing, truth$mixing)
-  latents <- apply_alignment(object$latents, alignment)
-  if (!is.null(object$center)) { # the location of latents is a convention
-    latents <- latents + rep(colMeans(truth$z - latents), each = nrow(latents))
-  }
+  latents <- with_location(apply_alignment(object$latents, alignment), object, truth)
   latents_error(latents, truth, by, ratio)
+}
+
+#' Aligned latents with the location of the true ones, where it is a convention
+#' @noRd
+with_location <- function(latents, fit, truth) {
+  if (is.null(fit$center)) {
+    return(latents)
+  }
+  latents + rep(colMeans(truth$z - latents), each = nrow(latents))
 }
 
 #' @rdname rel_mse

@@ -499,7 +499,7 @@ bad_input(
   "bayes_latents: skewed noise" = bayes_latents(sim_crl(n = 5, p = 5, noise = "skewed")) ~ noise,
   "bayes_latents: no simulation" = bayes_latents(fit) ~ type,
   "crl_baselines: an unknown method" = crl_baselines(sim, methods = "ica") ~ range,
-  "crl_baselines: bad data" = crl_baselines(replace(x, 3, NA), env, targets, dag) ~ missing,
+  "crl_baselines: bad data" = crl_baselines(replace(x, 3, Inf), env, targets, dag) ~ missing,
   "plot: errors without a truth" = plot(fit, type = "env") ~ truth
 )
 
