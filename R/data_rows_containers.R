@@ -28,7 +28,8 @@ crl_rows.Seurat <- function(x, layer = "data", assay = NULL, env = NULL, ...,
 #' @noRd
 seurat_layer <- function(x, assay, layer) {
   if (utils::packageVersion("SeuratObject") >= "5.0.0") {
-    return(SeuratObject::LayerData(x, layer = layer, assay = assay))
+    read <- getExportedValue("SeuratObject", "LayerData") # not there before version 5
+    return(read(x, layer = layer, assay = assay))
   }
   SeuratObject::GetAssayData(x, slot = layer, assay = assay)
 }

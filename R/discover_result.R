@@ -71,7 +71,7 @@ described_by_lines <- function(best, problem) {
   if (is.null(best$curves)) {
     return(best)
   }
-  lines <- fitted_hypotheses(list(best), problem, C_discover_marginal)[[1L]]
+  lines <- fitted_hypotheses(list(best), problem, "marginal")[[1L]]
   best[c("slopes", "intercept", "variance")] <- lines[c("slopes", "intercept", "variance")]
   best$edge_loss <- best$drawn$loss %||% curve_losses(best, problem)
   best$hit_loss <- evident(lines, problem, keep = FALSE)$hit_loss
@@ -95,7 +95,7 @@ curve_losses <- function(best, problem) {
 fitted_again <- function(hypotheses, problem, keep) {
   allowed <- vapply(hypotheses, function(h) all(h$dag[problem$known$required] == 1L) &&
                       all(h$targets == problem$known$targets, na.rm = TRUE), NA)
-  fitted <- fitted_hypotheses(hypotheses, problem, C_discover_marginal)
+  fitted <- fitted_hypotheses(hypotheses, problem, "marginal")
   for (h in fitted[allowed & keep]) remember(h, problem)
   fitted
 }

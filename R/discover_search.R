@@ -30,18 +30,23 @@ discover_settings <- function(problem) {
 }
 
 #' Hypotheses fitted from their columns
-#' @param kernel `C_discover_profile` or `C_discover_marginal`.
+#' @param likelihood `"profile"`, that of the latents less their noise, or `"marginal"`, that of y.
 #' @return Them, with `columns` where the descent ended, `value` (minus the log-likelihood) and
 #'   `bic`; of the likelihood of y also `intercept`, `variance` (d x 2), `slopes` (d x 2 x d:
 #'   parent, state, latent)
 #' @noRd
-fitted_hypotheses <- function(hypotheses, problem, kernel) {
+fitted_hypotheses <- function(hypotheses, problem, likelihood) {
   if (length(hypotheses) == 0L) {
     return(hypotheses)
   }
   part <- function(name) unlist(lapply(hypotheses, `[[`, name), use.names = FALSE)
-  found <- .Call(kernel, problem$summary, part("dag"), part("targets"), part("columns"),
-                 discover_settings(problem))
+  parts <- lapply(c("dag", "targets", "columns"), part)
+  settings <- discover_settings(problem)
+  found <- if (likelihood == "profile") {
+    .Call(C_discover_profile, problem$summary, parts[[1L]], parts[[2L]], parts[[3L]], settings)
+  } else {
+    .Call(C_discover_marginal, problem$summary, parts[[1L]], parts[[2L]], parts[[3L]], settings)
+  }
   d <- problem$d
   size <- d * d
   lapply(seq_along(hypotheses), function(k) {
@@ -63,13 +68,13 @@ fitted_hypotheses <- function(hypotheses, problem, kernel) {
 
 #' @noRd
 by_profile <- function(hypotheses, problem) {
-  fitted_hypotheses(hypotheses, problem, C_discover_profile)
+  fitted_hypotheses(hypotheses, problem, "profile")
 }
 
 #' The same by the likelihood of y; every hypothesis that was looked at is kept in `problem$seen`
 #' @noRd
 by_likelihood <- function(hypotheses, problem) {
-  fitted <- fitted_hypotheses(hypotheses, problem, C_discover_marginal)
+  fitted <- fitted_hypotheses(hypotheses, problem, "marginal")
   for (h in fitted) remember(h, problem)
   fitted
 }
