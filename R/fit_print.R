@@ -1,5 +1,5 @@
 # What a "crl_fit" says about itself: print(), summary(), coef(), fitted(), residuals(), nobs().
-# predict() is in predict.R, plots in plot.R, tidy(), glance() and augment() in tidiers.R.
+# predict() is in fit_predict.R, plots in plot.R, tidy(), glance() and augment() in fit_tidiers.R.
 
 #' Print and summarise a fit
 #'

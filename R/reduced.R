@@ -1,7 +1,8 @@
 # Fits on the paper's measurement model (no means, equal noise) whose A stays in a known space: x is
 # reduced to its coordinates in it, x U with U (p x r, orthonormal), which with the total square of
 # x are all that the model reads: with A = U B, x A = (x U) B and |x - A z|^2 = |x|^2 - |x U|^2 +
-# |x U - B z|^2. After this one pass nothing touches n x p. (Other measurement models: measured.R.)
+# |x U - B z|^2. After this one pass nothing touches n x p. (Other measurement models:
+# fit_measured.R.)
 
 #' Does A stay in a space that is known before the engine runs?
 #'

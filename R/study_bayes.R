@@ -192,7 +192,7 @@ resolved_sampler <- function(sampler, sim, call = rlang::caller_env()) {
   if (linear) "exact" else if (ncol(sim$z) <= MAX_IMPORTANCE) "importance" else "chains"
 }
 
-#' The same for linear mechanisms in closed form: src/g/gaussian_prior.c at the truth
+#' The same for linear mechanisms in closed form: src/g/gaussian_posterior.c at the truth
 #' @noRd
 bayes_exact <- function(sim, threads) {
   scm <- sim$scm

@@ -1,6 +1,6 @@
 # Experiments: a grid of settings, methods and seeds. A cell is one method on one simulated data
-# set; its result is small, and is all that is kept. Cells are run in experiment_run.R, plots are
-# in experiment_plot.R.
+# set; its result is small, and is all that is kept. Cells are run in study_experiment_run.R, plots
+# are in study_experiment_plot.R.
 
 #' Simulate, fit and measure over a grid
 #'

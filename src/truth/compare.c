@@ -3,7 +3,7 @@
  *   name       shape        content
  *   env        n            domain of each row, 1..M
  *   x          n x p        observations
- *   y          n x d        pseudo-latents O'x, or Lambda^-1 O'x (psd.h)
+ *   y          n x d        pseudo-latents O'x, or Lambda^-1 O'x (measurement_kind.h)
  *   score      n x d        s(y)
  *   divergence n            trace of the derivative of the score of O'x
  *   length     d x d        Lambda^2: y'length y = |O'x|^2; NULL for the identity
