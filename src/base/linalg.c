@@ -109,6 +109,31 @@ double linalg_dot(const double *a, const double *b, size_t size) {
   return sum;
 }
 
+static void normalize_column(double *v, int d) {
+  double length = sqrt(linalg_dot(v, v, (size_t)d));
+  for (int i = 0; i < d; i++)
+    v[i] /= length;
+}
+
+void linalg_orthonormalize(double *a, int d) {
+  for (int j = 0; j < d; j++) {
+    double *v = a + (size_t)j * (size_t)d;
+    for (int pass = 0; pass < 2; pass++)
+      for (int k = 0; k < j; k++) {
+        const double *u = a + (size_t)k * (size_t)d;
+        double along = linalg_dot(u, v, (size_t)d);
+        for (int i = 0; i < d; i++)
+          v[i] -= along * u[i];
+      }
+    normalize_column(v, d);
+  }
+}
+
+void linalg_normalize(double *a, int d) {
+  for (int j = 0; j < d; j++)
+    normalize_column(a + (size_t)j * (size_t)d, d);
+}
+
 int linalg_finite(const double *v, size_t size) {
   for (size_t i = 0; i < size; i++)
     if (!isfinite(v[i]))

@@ -19,6 +19,13 @@ void linalg_rows_cross(const double *x, size_t n, int p, size_t start, int rows,
 /* a'b. */
 double linalg_dot(const double *a, const double *b, size_t size);
 
+/* The columns of a (d x d) made orthonormal, in order: Gram-Schmidt, twice for orthogonality to
+ * working precision. */
+void linalg_orthonormalize(double *a, int d);
+
+/* Columns of a (d x d) of length 1. */
+void linalg_normalize(double *a, int d);
+
 /* Is every entry of v finite? */
 int linalg_finite(const double *v, size_t size);
 

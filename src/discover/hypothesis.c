@@ -1,5 +1,7 @@
 #include "hypothesis.h"
 
+#include "linalg.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -75,22 +77,10 @@ static void add_columns(const double *b, int d, int general, const double *step,
 
 void moved_columns(const double *b, int d, int general, const double *step, double *out) {
   add_columns(b, d, general, step, out);
-  for (int j = 0; j < d; j++) {
-    double *v = out + j * d, square = 0;
-    for (int pass = 0; pass < 2 && !general; pass++)
-      for (int k = 0; k < j; k++) {
-        const double *u = out + k * d;
-        double along = 0;
-        for (int i = 0; i < d; i++)
-          along += u[i] * v[i];
-        for (int i = 0; i < d; i++)
-          v[i] -= along * u[i];
-      }
-    for (int i = 0; i < d; i++)
-      square += v[i] * v[i];
-    for (int i = 0; i < d; i++)
-      v[i] /= sqrt(square);
-  }
+  if (general)
+    linalg_normalize(out, d);
+  else
+    linalg_orthonormalize(out, d);
 }
 
 void column_gradient(const double *x, int d, int general, double *gradient) {

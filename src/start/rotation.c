@@ -1,5 +1,6 @@
 #include "rotation.h"
 
+#include "linalg.h"
 #include "line_search.h"
 #include "rng.h"
 
@@ -197,21 +198,6 @@ void rotation_rises(const rotation_problem *p, rotation_work *w, const double *r
 
 void rotation_random(double *r, int d, uint64_t seed, uint32_t start, double *normals) {
   rng_normals(seed, start, 0, normals, (size_t)d * (size_t)d);
-  for (int j = 0; j < d; j++) { /* Gram-Schmidt, twice for orthogonality to working precision */
-    double *v = r + (size_t)j * (size_t)d, norm = 0;
-    memcpy(v, normals + (size_t)j * (size_t)d, (size_t)d * sizeof(double));
-    for (int pass = 0; pass < 2; pass++)
-      for (int k = 0; k < j; k++) {
-        const double *u = r + (size_t)k * (size_t)d;
-        double dot = 0;
-        for (int i = 0; i < d; i++)
-          dot += u[i] * v[i];
-        for (int i = 0; i < d; i++)
-          v[i] -= dot * u[i];
-      }
-    for (int i = 0; i < d; i++)
-      norm += v[i] * v[i];
-    for (int i = 0; i < d; i++)
-      v[i] /= sqrt(norm);
-  }
+  memcpy(r, normals, (size_t)d * (size_t)d * sizeof(double));
+  linalg_orthonormalize(r, d);
 }
