@@ -82,7 +82,7 @@ crl_boot <- function(fit, times = 200, cl = 1, seed = NULL, file = NULL, progres
   }
   started <- proc.time()[["elapsed"]]
   task <- boot_task(fit, seed)
-  done <- known_replicates(task, earlier, file, times)
+  done <- known_replicates(task, earlier, file)
   done <- run_replicates(task, done, times, cl, file, progress)
   result <- new_boot(fit, task, done[seq_len(times)])
   result$elapsed <- proc.time()[["elapsed"]] - started + (earlier$elapsed %||% 0)
@@ -201,7 +201,7 @@ refit <- function(task, rows, call = NULL) {
   inner <- reduced_data(data, measured, task$control$threads)
   start <- carried_start(task, inner, measured, rows)
   if (task$way == "search") {
-    start$mixing <- searched_mixing(start$mixing, inner, task$control, call)
+    start$mixing <- searched_mixing(start$mixing, inner, task$control)
   }
   control <- if (task$way == "saem") task$control else
     update.crl_control(task$control, mixing = "fixed")
@@ -249,7 +249,7 @@ carried_start <- function(task, inner, measured, rows) {
 #' The nearest optimum of the search for the rotation
 #' @param mixing W U'A.
 #' @noRd
-searched_mixing <- function(mixing, inner, control, call) {
+searched_mixing <- function(mixing, inner, control) {
   space <- inner$space
   turn <- unname(solve(space$whiten, mixing))
   start <- list(orthonormal = solve(space$whiten) %*% turn, sigma2 = space$sigma2,
@@ -287,7 +287,6 @@ refit_directly <- function(task, data, rows, call) {
 aligned_model <- function(refit, task) {
   model <- compact_model(refit$engine, refit$fit)
   kept <- seq_len(model$kept)
-  sign <- rep(1, model$data$d)
   match <- align_latents(unname(model$mixing[, kept, drop = FALSE]),
                          unname(task$mixing[, kept, drop = FALSE]))
   cross <- colSums(model$mixing * task$mixing)
@@ -328,7 +327,7 @@ with_rows <- function(part, at, p) {
 #' Replicates that are there already: of an earlier bootstrap, or in the file
 #' @return list, longer than `times` if there are more
 #' @noRd
-known_replicates <- function(task, earlier, file, times, call = rlang::caller_env()) {
+known_replicates <- function(task, earlier, file, call = rlang::caller_env()) {
   if (!is.null(earlier)) {
     if (earlier$seed != task$seed) {
       abort_input(c("{.arg seed} must be that of the bootstrap that goes on.",

@@ -79,7 +79,7 @@ crl_check <- function(fit, level = 0.05, held_out = TRUE, ...) {
   model <- compact_model(engine, fit)
   residuals <- check_residuals(fit)
   noise <- drawn_noise(engine, model, seed)
-  checks <- c(residual_checks(fit, residuals), latent_checks(noise, model, engine))
+  checks <- c(residual_checks(fit, residuals), latent_checks(noise, model))
   table <- check_table(checks, level)
   with_own_draws(seed = seed, code = function() {
     structure(list(
@@ -211,7 +211,7 @@ residual_checks <- function(fit, residuals) {
   list(
     one_check("noise", (variance - 1) / spread * sqrt(n), names),
     tails_check(unit, variance, free, names),
-    factors_check(residuals, fit),
+    factors_check(residuals),
     means_check(unit, fit, free, names),
     domains_check(square, fit),
     mixing_check(unit, residuals, fit, free),
@@ -236,7 +236,7 @@ tails_check <- function(unit, variance, free, names) {
 
 #' The largest eigenvalue against the Tracy-Widom law, by a shifted gamma (Chiani 2014)
 #' @noRd
-factors_check <- function(residuals, fit) {
+factors_check <- function(residuals) {
   n <- nrow(residuals$whitened) - residuals$q
   p <- ncol(residuals$whitened) - residuals$q
   largest <- residual_values(residuals, 1L)[1L] * nrow(residuals$whitened)
@@ -361,7 +361,7 @@ row_deviate <- function(values, expected = 0) {
 }
 
 #' @noRd
-latent_checks <- function(noise, model, engine) {
+latent_checks <- function(noise, model) {
   names <- model$data$latent_names
   targets <- noise_table_by_domain(noise, model)
   where <- paste0("domain ", targets$domain, ", ", targets$latent)

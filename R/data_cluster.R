@@ -49,7 +49,7 @@ pass_on_cluster <- function(rows, task, argument, add, name, call = rlang::calle
   for (k in blocks_after(rows, kept$done)) {
     while (is.null(waiting[[as.character(k)]]) && !isTRUE(rows$written[k])) {
       dispatch(state, rows, task, argument, call)
-      found <- collect(state, rows, call)
+      found <- collect(state, call)
       if (!is.null(found)) waiting[[as.character(found$block)]] <- found
     }
     total <- add(total, waiting[[as.character(k)]]$value, block_place(rows, k))
@@ -93,7 +93,7 @@ dispatch <- function(state, rows, task, argument, call) {
 
 #' The result of the next busy worker, in turn; NULL if it died
 #' @noRd
-collect <- function(state, rows, call) {
+collect <- function(state, call) {
   busy <- which(state$busy > 0L)
   if (length(busy) == 0L) {
     return(NULL)

@@ -171,7 +171,7 @@ all_states <- function(problem) {
   grid <- as.matrix(do.call(expand.grid, lapply(choices, function(sets) seq_len(nrow(sets)))))
   graphs <- unique(Filter(Negate(is.null), lapply(orders, full_graph, known)))
   tables <- lapply(seq_len(nrow(grid)), function(r) chosen_targets(choices, grid[r, ]))
-  tables <- Filter(function(targets) compatible(targets, known), tables)
+  tables <- Filter(compatible, tables)
   unlist(lapply(graphs, function(dag) lapply(tables, function(targets) {
     list(dag = dag, targets = targets)
   })), recursive = FALSE)
@@ -184,7 +184,7 @@ chosen_targets <- function(choices, which) {
 
 #' A latent that every domain targets has one state only, and no graph
 #' @noRd
-compatible <- function(targets, known) {
+compatible <- function(targets) {
   all(colSums(targets) < nrow(targets))
 }
 
@@ -236,7 +236,7 @@ local_orders <- function(problem, tick) {
   found <- lapply(seq_len(many), function(s) {
     tick()
     own <- rotations[(s - 1L) * DISCOVER_STARTS$first + seq_len(DISCOVER_STARTS$first)]
-    state <- random_state(problem, s)
+    state <- random_state(problem)
     first <- by_profile(lapply(own, function(columns) c(state, list(columns = columns))), problem)
     climb_orders(best_of(first), problem)
   })
@@ -245,13 +245,13 @@ local_orders <- function(problem, tick) {
 
 #' A random order and random targets, no two domains the same while there are others
 #' @noRd
-random_state <- function(problem, s) {
+random_state <- function(problem) {
   known <- problem$known
   repeat {
     order <- random_order(known)
     dag <- full_graph(order, known)
     targets <- random_targets(problem)
-    if (!is.null(dag) && compatible(targets, known)) {
+    if (!is.null(dag) && compatible(targets)) {
       return(list(dag = dag, targets = targets, order = order))
     }
   }
@@ -345,8 +345,7 @@ target_moves <- function(targets, problem) {
                   targets[pair[1L], ])
     }
   })
-  Filter(function(table) !is.null(table) && compatible(table, problem$known),
-         c(changed, swapped))
+  Filter(function(table) !is.null(table) && compatible(table), c(changed, swapped))
 }
 
 #' @noRd

@@ -83,7 +83,6 @@ posterior_sample <- function(fit, nsim, thin, seed) UseMethod("posterior_sample"
 #' @noRd
 continue_fit <- function(fit, further, control, call) UseMethod("continue_fit")
 
-#' @param wanted Names of what the new chains have to have in common with the fit.
 #' @noRd
 carried_chains <- function(fit, data, control) UseMethod("carried_chains")
 

@@ -26,7 +26,7 @@ measure_missing <- function(data, settings, threads, call) {
   fit <- function(centered, equal, start = NULL, tol = LOGLIK_TOL) {
     missing_fit(data, moments, q, centered, equal, start, threads, call, tol)
   }
-  chosen <- missing_choice(fit, moments, data, q, settings)
+  chosen <- missing_choice(fit, data, q, settings)
   model <- chosen$model
   span <- factor_span(model$loadings, model$psi)$span
   center <- if (chosen$centered) model$mean
@@ -87,7 +87,7 @@ missing_fit <- function(data, moments, q, centered, equal, start, threads, call,
 
 #' Noise and means, by likelihood where they are not given: kind of noise by BIC, means by a test
 #' @noRd
-missing_choice <- function(fit, moments, data, q, settings) {
+missing_choice <- function(fit, data, q, settings) {
   better <- function(a, b) { # by BIC, a the smaller model
     2 * (b$loglik - a$loglik) > (b$parameters - a$parameters) * log(data$n)
   }

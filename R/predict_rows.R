@@ -9,7 +9,7 @@ predict_rows <- function(object, rows, targets, env, type, interval, level, to, 
   check_block_model(object, call)
   design <- row_design(targets, env, rows, object$data, call)
   check_seen_states(design$targets, object, call)
-  space <- reducing_space(object, call)
+  space <- reducing_space(object)
   if (!is.null(object$data$constant) && length(object$data$constant) > 0L) {
     rows$kept <- seq_len(object$data$p)[-object$data$constant]
   }
@@ -51,7 +51,7 @@ check_block_model <- function(object, call) {
 #' What reduces rows to what an engine reads, and the fit as that engine sees it
 #' @return list: `v` (p x r), `offset` (r), `fit`
 #' @noRd
-reducing_space <- function(object, call) {
+reducing_space <- function(object) {
   if (!is.null(object$inner)) {
     space <- object$inner$data$space
     return(list(v = unname(space$reduce), offset = space$offset, fit = inner_fit(object)))
