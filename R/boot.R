@@ -96,9 +96,10 @@ crl_boot <- function(fit, times = 200, cl = 1, seed = NULL, file = NULL, progres
 boot_task <- function(fit, seed, call = rlang::caller_env()) {
   check_complete(fit, "crl_boot", call)
   whole <- fit
-  if (length(fit$data$constant) > 0L) fit <- without_constant(fit)
+  fit <- without_constant(fit)
   direct <- refits_directly(fit)
-  engine <- if (inherits(fit, "crl_fit_f") && !direct) companion_fit(fit, call) else inner_fit(fit)
+  mechanisms <- mechanism_fit(fit, call)
+  engine <- if (direct) inner_fit(fit) else mechanisms
   task <- list(
     way = boot_way(fit, direct), kind = fit_kind(fit), data = fit$data,
     measured = fit$measurement %||% given_measure(fit), measure = !is.null(fit$measurement),
@@ -110,14 +111,9 @@ boot_task <- function(fit, seed, call = rlang::caller_env()) {
   )
   x <- kept_x(fit$data, "crl_boot()", call)
   task$key <- rlang::hash(list(task$mixing, task$seed, dim(x), fit$data$env, fit$sigma2, x[1L, ]))
-  task$model <- causal_model_of(fit, engine)
+  task$model <- compact_model(mechanisms, fit)
   task$whole <- whole$data[c("constant", "p", "feature_names")]
   task
-}
-
-#' @noRd
-causal_model_of <- function(fit, engine) {
-  if (fit_kind(fit) == "f" && is.null(engine$prior)) causal_model(fit) else compact_model(engine, fit)
 }
 
 #' Fits of which A is updated in all of x, or whose features are too few to tell a space
@@ -125,7 +121,8 @@ causal_model_of <- function(fit, engine) {
 refits_directly <- function(fit) {
   updates <- isTRUE(fit$learned[["mixing"]])
   few <- fit$data$p <= fit$data$d + 1L
-  updates || few || fit$control$mixing == "diagonal" || !(inherits(fit, "crl_fit_f") || has_measurement(fit$control$prior))
+  measured <- inherits(fit, "crl_fit_f") || has_measurement(fit$control$prior)
+  updates || few || fit$control$mixing == "diagonal" || !measured
 }
 
 #' How A is found again
@@ -206,7 +203,7 @@ refit <- function(task, rows, call = NULL) {
   control <- if (task$way == "saem") task$control else
     update.crl_control(task$control, mixing = "fixed")
   engine <- run_engine(control$prior, inner, start, control, NULL, call)
-  if (task$way == "search" && task$kind == "f" || task$kind != "linear") {
+  if (task$kind != "linear") {
     engine$control$mixing <- control$mixing
   }
   fit <- lifted(engine, data, measured)

@@ -132,7 +132,7 @@ edge_losses <- function(draws, prior, h, rows, control, sigma2) {
   for (j in which(colSums(h$dag) > 0L)) {
     parents <- which(h$dag[, j] == 1L)
     for (state in 0:1) {
-      cell <- 2L * (j - 1L) + state + 1L
+      cell <- cell_of(j, state)
       theta <- prior$theta[[cell]]
       if (is.null(theta)) next
       mechanism <- list(node = j, state = state, parents = parents, theta = theta,

@@ -96,7 +96,7 @@ edge_slope <- function(model, node, state, k, z) {
 #'   without the edge)
 #' @noRd
 edge_evidence <- function(fit, call = rlang::caller_env()) {
-  if (length(fit$data$constant) > 0L) fit <- without_constant(fit)
+  fit <- without_constant(fit)
   problem <- information_problem(fit, linear_mechanisms(fit, call))
   information <- information_matrix(problem$start, problem)
   all <- rep(TRUE, length(problem$start))

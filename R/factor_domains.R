@@ -243,8 +243,7 @@ pooled_residuals <- function(model, moments, targets) {
 scm_moments <- function(model, targets) {
   d <- ncol(model$mixing)
   cell <- cbind(targets + 1L, seq_len(d))
-  slopes <- vapply(seq_len(d), function(j) model$coef[, 2L * (j - 1L) + targets[j] + 1L],
-                   numeric(d))
+  slopes <- vapply(seq_len(d), function(j) model$coef[, cell_of(j, targets[j])], numeric(d))
   total <- solve(diag(d) - t(matrix(slopes, d)))
   list(mean = drop(total %*% model$intercept[cell]),
        cov = total %*% (model$variance[cell] * t(total)))

@@ -12,6 +12,7 @@
 #     posterior_sample()    draws of the latents of its rows                 -> list of `draws`
 #     continue_fit()        further iterations                               -> a crl_fit
 #     carried_chains()      what SAEM goes on from                           -> list, or NULL
+#     mechanism_fit()       the g fit of the coordinates that has the mechanisms
 #     describe_engine()     model, in lines
 #     describe_verdict(), describe_convergence()   how it went, short and whole
 #     fit_notes()           what a reader has to know
@@ -88,6 +89,9 @@ carried_chains <- function(fit, data, control) UseMethod("carried_chains")
 
 #' @noRd
 carried_chains.default <- function(fit, data, control) NULL
+
+#' @noRd
+mechanism_fit <- function(fit, call) UseMethod("mechanism_fit")
 
 #' @noRd
 describe_engine <- function(fit) UseMethod("describe_engine")

@@ -14,9 +14,14 @@ COMPANION <- list(draws = 4L, burn_in = 80L, iterations = 80L)
 #'   nuisance; `names`, of features; `shifts`, those of fit_shifts(); `range` of the latents (2 x D)
 #' @noRd
 causal_model <- function(fit, call = rlang::caller_env()) {
-  engine <- if (inherits(fit, "crl_fit_f")) companion_fit(fit, call) else inner_fit(fit)
-  compact_model(engine, fit)
+  compact_model(mechanism_fit(fit, call), fit)
 }
+
+#' @noRd
+mechanism_fit.crl_fit_f <- function(fit, call) companion_fit(fit, call)
+
+#' @noRd
+mechanism_fit.crl_fit_g <- function(fit, call) inner_fit(fit)
 
 #' @param engine The g fit of the coordinates that has the mechanisms.
 #' @param fit The fit of x that has the rest.
@@ -43,7 +48,7 @@ compact_model <- function(engine, fit) {
 #' @return A g fit of the coordinates
 #' @noRd
 companion_fit <- function(fit, call = rlang::caller_env()) {
-  if (length(fit$data$constant) > 0L) fit <- without_constant(fit)
+  fit <- without_constant(fit)
   at <- fit_coordinates(fit)
   init <- list(mixing = at$mixing, sigma2 = at$data$space$sigma2)
   fit_g_rows(at$data, init, companion_control(fit$control), NULL, call)
@@ -97,8 +102,7 @@ check_causal <- function(fit, what, call = rlang::caller_env()) {
 #' Parents that a latent has in a target state
 #' @noRd
 active_parents <- function(model, node, state) {
-  cell <- 2L * (node - 1L) + state + 1L
-  if (acts_on(model$prior, cell)) parents_of(model$data$dag, node) else integer()
+  if (acts_on(model$prior, cell_of(node, state))) parents_of(model$data$dag, node) else integer()
 }
 
 #' The model with other signs of its latents

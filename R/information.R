@@ -72,7 +72,7 @@ check_information <- function(fit, call) {
 linear_covariance <- function(fit, call = rlang::caller_env()) {
   check_information(fit, call)
   check_complete(fit, "vcov", call)
-  if (length(fit$data$constant) > 0L) fit <- without_constant(fit)
+  fit <- without_constant(fit)
   problem <- information_problem(fit)
   at <- problem$start
   information <- information_matrix(at, problem)
@@ -101,7 +101,7 @@ information_problem <- function(fit, engine = inner_fit(fit)) {
   parents <- cell_parents(engine$parents, fit$control)
   names <- inner$latent_names
   map <- do.call(rbind, Map(function(node, state) {
-    pa <- parents[[2L * (node - 1L) + state + 1L]]
+    pa <- parents[[cell_of(node, state)]]
     tag <- paste0(" [", state, "]")
     data.frame(
       kind = c("intercept", rep("slope", length(pa)), "variance"), node = node, state = state + 1L,
