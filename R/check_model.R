@@ -74,7 +74,7 @@ crl_check <- function(fit, level = 0.05, held_out = TRUE, ...) {
   check_flag(held_out, "held_out")
   seed <- sample.int(.Machine$integer.max, 1L)
   fit <- without_constant(fit)
-  check_free(fit, rlang::current_env())
+  check_free(fit, 2L, "{.fn crl_check} needs residuals.", rlang::current_env())
   engine <- mechanism_fit(fit, rlang::current_env())
   model <- compact_model(engine, fit)
   residuals <- check_residuals(fit)
@@ -86,19 +86,9 @@ crl_check <- function(fit, level = 0.05, held_out = TRUE, ...) {
       checks = table, verdict = check_verdict(table, level),
       predictive = predictive_table(fit, model), latents = noise_table_by_domain(noise, model),
       held_out = if (held_out && model$kind != "normal") held_out_table(fit, engine, model, noise),
-      residuals = residual_points(fit, residuals), level = level
+      residuals = residual_points(residuals), level = level
     ), class = "crl_check")
   })
-}
-
-#' @noRd
-check_free <- function(fit, call) {
-  free <- fit$data$p - ncol(fit$mixing) - NCOL(fit$nuisance$mixing) * !is.null(fit$nuisance)
-  if (free < 2L || any(check_noise_var(fit) <= 0)) {
-    abort_input(c("{.fn crl_check} needs residuals.",
-                  "x" = "{.arg x} has no noise, or no more features than factors."), "range",
-                call = call)
-  }
 }
 
 # Deviates beyond are infinite to working precision.
@@ -202,7 +192,7 @@ tidy.crl_check <- function(x, ...) {
 residual_checks <- function(fit, residuals) {
   data <- fit$data
   n <- data$n
-  unit <- residuals$whitened / rep(sqrt(residuals$left), each = n)
+  unit <- residuals$unit
   names <- data$feature_names %||% paste("feature", seq_len(ncol(unit)))
   square <- unit^2
   variance <- colMeans(square)
@@ -538,15 +528,11 @@ other_domains <- function(data, rows, e) {
 # Plots -------------------------------------------------------------------------------------------
 
 #' @noRd
-residual_points <- function(fit, residuals) {
-  unit <- residuals$whitened / rep(sqrt(residuals$left), each = fit$data$n)
-  values <- residual_values(residuals, 12L)
-  n <- fit$data$n - residuals$q
+residual_points <- function(residuals) {
   probability <- stats::ppoints(100L)
-  list(variance = unname(colMeans(unit^2)), values = values,
-       edge = noise_edge(n, ncol(unit) - residuals$q) * n / fit$data$n,
-       normal = stats::qnorm(probability),
-       quantiles = unname(stats::quantile(unit, probability, names = FALSE)))
+  list(variance = unname(colMeans(residuals$unit^2)), values = residual_values(residuals, 12L),
+       edge = residuals$edge, normal = stats::qnorm(probability),
+       quantiles = unname(stats::quantile(residuals$unit, probability, names = FALSE)))
 }
 
 #' @rdname crl_check

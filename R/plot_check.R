@@ -2,14 +2,10 @@
 
 #' @noRd
 plot_check <- function(fit, call = rlang::caller_env()) {
-  free <- fit$data$p - length(fit$data$constant) - ncol(fit$mixing) - length(fit$nuisance$scores[1L, ])
-  if (free < 1L || any(check_noise_var(fit) <= 0)) {
-    abort_input(c("There are no residuals to draw.",
-                  "x" = "{.arg x} has no noise, or no more features than factors."), "range",
-                call = call)
-  }
-  points <- check_points(fit)
-  lines <- check_lines(fit, levels(points$panel))
+  check_free(fit, 1L, "There are no residuals to draw.", call)
+  rest <- check_residuals(fit)
+  points <- check_points(fit, rest)
+  lines <- check_lines(fit, rest, levels(points$panel))
   ggplot2::ggplot(points, ggplot2::aes(.data$place, .data$value)) +
     ggplot2::geom_point(data = lines$supposed, shape = 95L, size = 2,
                         colour = okabe_ito("vermillion")) +
@@ -29,8 +25,23 @@ plot_check <- function(fit, call = rlang::caller_env()) {
 
 #' @noRd
 check_noise_var <- function(fit) {
-  varying <- setdiff(seq_len(fit$data$p), fit$data$constant)
-  unname((fit$noise_var %||% rep(fit$sigma2, fit$data$p))[varying])
+  unname((fit$noise_var %||% rep(fit$sigma2, fit$data$p))[varying_of(fit$data)])
+}
+
+#' Columns of A and of nuisance factors, which residuals are off the space of
+#' @noRd
+check_columns <- function(fit) {
+  cbind(fit$mixing, fit$nuisance$mixing)[varying_of(fit$data), , drop = FALSE]
+}
+
+#' @param least Features beyond factors that there have to be.
+#' @noRd
+check_free <- function(fit, least, problem, call) {
+  columns <- check_columns(fit)
+  if (nrow(columns) - ncol(columns) < least || any(check_noise_var(fit) <= 0)) {
+    abort_input(c(problem, "x" = "{.arg x} has no noise, or no more features than factors."),
+                "range", call = call)
+  }
 }
 
 #' @noRd
@@ -40,60 +51,59 @@ check_panels <- function() {
 }
 
 #' Least-squares residuals off the space of A and nuisance factors, which shrinkage leaves alone
-#' @return list: `whitened` (n x p, in units of the noise), `left` (p), `q`, dimensions of the space,
-#'   `y` (n x q), the pseudo-latents
+#' @return list: `whitened` (n x p, in units of the noise), `unit` (n x p, each of variance 1 where the
+#'   model holds), `q`, dimensions of the space, `edge`, which the largest eigenvalue of noise hardly
+#'   exceeds, `y` (n x q), the pseudo-latents
 #' @noRd
 check_residuals <- function(fit) {
-  varying <- setdiff(seq_len(fit$data$p), fit$data$constant)
+  varying <- varying_of(fit$data)
   psi <- check_noise_var(fit)
   x <- kept_x(fit$data, "autoplot(, \"check\")")[, varying, drop = FALSE]
   if (!is.null(fit$center)) x <- x - rep(fit$center[varying], each = nrow(x))
   x <- x / rep(sqrt(psi), each = nrow(x))
-  columns <- cbind(fit$mixing, fit$nuisance$mixing)[varying, , drop = FALSE] / sqrt(psi)
+  columns <- check_columns(fit) / sqrt(psi)
   basis <- qr.Q(qr(columns))
   left <- pmax(1 - rowSums(basis^2), 1e-8) # share of a feature's noise that the space leaves
   along <- x %*% basis
-  list(whitened = x - tcrossprod(along, basis), left = left, q = ncol(basis),
+  whitened <- x - tcrossprod(along, basis)
+  n <- nrow(x)
+  q <- ncol(basis)
+  list(whitened = whitened, unit = whitened / rep(sqrt(left), each = n), q = q,
+       edge = noise_edge(n - q, ncol(x) - q) * (n - q) / n,
        y = along %*% t(solve(crossprod(basis, columns))))
 }
 
 #' @noRd
-check_points <- function(fit) {
+check_points <- function(fit, rest) {
   data <- fit$data
-  rest <- check_residuals(fit)
-  whitened <- rest$whitened
   psi <- check_noise_var(fit)
   panels <- check_panels()
   part <- function(panel, place, value) {
     tibble::tibble(panel = factor(panels[[panel]], panels), place = place, value = value)
   }
   values <- residual_values(rest, 20L)
-  unit <- whitened / rep(sqrt(rest$left), each = data$n)
   probability <- stats::ppoints(200L)
-  means <- rowsum(unit, data$env) / sqrt(data$n_env) # in standard errors
-  rbind(part("variance", seq_along(psi), psi * colMeans(unit^2)),
+  means <- rowsum(rest$unit, data$env) / sqrt(data$n_env) # in standard errors
+  rbind(part("variance", seq_along(psi), psi * colMeans(rest$unit^2)),
         part("eigen", seq_along(values), values),
         part("normal", stats::qnorm(probability),
-             unname(stats::quantile(unit, probability, names = FALSE))),
+             unname(stats::quantile(rest$unit, probability, names = FALSE))),
         part("domain", as.vector(row(means)), as.vector(means)))
 }
 
 #' What is to be seen where the model holds
 #' @noRd
-check_lines <- function(fit, panels) {
+check_lines <- function(fit, rest, panels) {
   psi <- check_noise_var(fit)
-  q <- ncol(fit$mixing) + NCOL(fit$nuisance$mixing) * !is.null(fit$nuisance)
-  n <- fit$data$n
-  free <- max(length(psi) - q, 1L)
   part <- function(panel, place, value) {
     tibble::tibble(panel = factor(panels[panel], panels), place = place, value = value)
   }
-  most <- stats::qnorm(1 - 5e-4 / (free * fit$data$n_domains))
+  most <- stats::qnorm(1 - 5e-4 / ((length(psi) - rest$q) * fit$data$n_domains))
   # one noise variance is a line; those of features, which have no order, are marks
   equal <- length(unique(psi)) == 1L
   list(supposed = if (equal) part(1L, numeric(), numeric()) else part(1L, seq_along(psi), psi),
        shown = rbind(if (equal) part(1L, range(seq_along(psi)), psi[1:2]),
                      part(3L, c(-3, 3), c(-3, 3))),
-       level = rbind(part(2L, NA, noise_edge(n - q, free) * (n - q) / n),
+       level = rbind(part(2L, NA, rest$edge),
                      part(4L, NA, c(-most, most))))
 }
