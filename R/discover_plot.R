@@ -38,18 +38,12 @@ plot_discovered <- function(found) {
   nodes <- graph_layout(found$dag)
   sets <- lapply(nodes$name, function(name) rownames(found$targets)[found$targets[, name] == 1L])
   nodes$flag <- vapply(sets, paste, "", collapse = ", ")
-  edges <- edge_ends(found, nodes)
+  edges <- found_edges(found, nodes)
   line <- ggplot2::aes(.data$x, .data$y, xend = .data$xend, yend = .data$yend,
                        linewidth = .data$strength, alpha = .data$evidence,
                        linetype = .data$present)
-  head <- grid::arrow(length = grid::unit(2.2, "mm"), type = "closed")
   arrows <- lapply(split(edges, edges$bend), function(part) {
-    if (part$bend[1L] == 0) {
-      ggplot2::geom_segment(line, part, arrow = head, colour = okabe_ito("blue"))
-    } else {
-      ggplot2::geom_curve(line, part, arrow = head, colour = okabe_ito("blue"),
-                          curvature = part$bend[1L])
-    }
+    geom_arrow(part$bend[1L], line, part, colour = okabe_ito("blue"))
   })
   ggplot2::ggplot(nodes, ggplot2::aes(.data$x, .data$y)) + unname(arrows) +
     ggplot2::geom_label(ggplot2::aes(label = .data$name), size = 3.6, fill = "white") +
@@ -58,29 +52,21 @@ plot_discovered <- function(found) {
     ggplot2::scale_linewidth(range = c(0.3, 1.6), limits = c(0, NA)) +
     ggplot2::scale_alpha(range = c(0.15, 1), limits = c(0, 1)) +
     ggplot2::scale_linetype_manual(values = c(yes = "solid", no = "dashed"), guide = "none") +
-    ggplot2::scale_x_continuous(expand = ggplot2::expansion(add = 0.9)) +
-    ggplot2::scale_y_continuous(expand = ggplot2::expansion(add = 0.5)) +
-    ggplot2::labs(title = "Graph found", x = NULL, y = NULL, linewidth = "effect (sd)",
-                  alpha = "evidence",
+    ggplot2::labs(title = "Graph found", linewidth = "effect (sd)", alpha = "evidence",
                   subtitle = "Red: domains that target the latent. Dashed: in other hypotheses") +
-    theme_crl() +
-    ggplot2::theme(axis.text = ggplot2::element_blank(), axis.ticks = ggplot2::element_blank(),
-                   panel.grid.major = ggplot2::element_blank(), legend.box = "vertical")
+    graph_frame(0.9)
 }
 
-#' Where arrows go: a layer down straight, else bent around what lies between
+#' Arrows of the edges found, and of those in other hypotheses
 #' @noRd
-edge_ends <- function(found, nodes) {
+found_edges <- function(found, nodes) {
   edges <- found$edges[found$edges$present | found$edges$evidence >= 0.05, ]
   from <- match(edges$from, nodes$name)
   to <- match(edges$to, nodes$name)
-  ends <- tibble::tibble(x = nodes$x[from], y = nodes$y[from], xend = nodes$x[to],
-                         yend = nodes$y[to])
-  straight <- abs(ends$y - ends$yend) < 1.5 & abs(ends$y - ends$yend) > 0.5
-  bend <- ifelse(straight, 0, ifelse(ends$xend > ends$x, -0.35, 0.35))
+  ends <- edge_ends(nodes, from, to)
   spread <- latent_spread(found)
   strength <- abs(edges$effect) * spread[from] / spread[to]
-  cbind(short_of_nodes(ends), bend = bend, evidence = edges$evidence,
+  cbind(short_of_nodes(ends), bend = edge_bend(ends), evidence = edges$evidence,
         present = ifelse(edges$present, "yes", "no"),
         strength = ifelse(is.na(strength), 0.1, pmin(strength, 2)))
 }

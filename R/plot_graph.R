@@ -39,23 +39,50 @@ plot_dag <- function(dag, state = NULL, edges = NULL) {
     ggplot2::geom_label(ggplot2::aes(label = .data$name, fill = .data$state), nodes, size = 3.4,
                         label.padding = grid::unit(0.3, "lines"), show.legend = FALSE) +
     ggplot2::scale_fill_manual(values = c("not targeted" = "white", "targeted" = "#FBD9C0")) +
-    ggplot2::scale_x_continuous(expand = ggplot2::expansion(add = 0.7)) +
-    ggplot2::scale_y_continuous(expand = ggplot2::expansion(add = 0.5)) +
     ggplot2::guides(fill = ggplot2::guide_legend(override.aes = list(alpha = 1, size = 4))) +
-    ggplot2::labs(x = NULL, y = NULL, fill = NULL, colour = NULL) +
-    theme_crl() +
-    ggplot2::theme(axis.text = ggplot2::element_blank(), axis.ticks = ggplot2::element_blank(),
-                   panel.grid.major = ggplot2::element_blank(),
-                   legend.box = "vertical", legend.spacing.y = grid::unit(0, "pt"))
+    ggplot2::labs(fill = NULL, colour = NULL) + graph_frame(0.7) +
+    ggplot2::theme(legend.spacing.y = grid::unit(0, "pt"))
 }
 
-#' Ends of the arrows; one past a layer is bent around what lies there
+#' What is around a graph: no axes, and room for labels
+#' @param beside Room to the left and right.
+#' @noRd
+graph_frame <- function(beside) {
+  list(ggplot2::scale_x_continuous(name = NULL, expand = ggplot2::expansion(add = beside)),
+       ggplot2::scale_y_continuous(name = NULL, expand = ggplot2::expansion(add = 0.5)),
+       theme_crl(),
+       ggplot2::theme(axis.text = ggplot2::element_blank(), axis.ticks = ggplot2::element_blank(),
+                      panel.grid.major = ggplot2::element_blank(), legend.box = "vertical"))
+}
+
+#' Ends of arrows between nodes
+#' @noRd
+edge_ends <- function(nodes, from, to) {
+  tibble::tibble(x = nodes$x[from], y = nodes$y[from], xend = nodes$x[to], yend = nodes$y[to])
+}
+
+#' Curvature of arrows: a layer up or down straight, else bent around what lies between
+#' @noRd
+edge_bend <- function(ends) {
+  layers <- abs(ends$y - ends$yend)
+  ifelse(layers > 0.5 & layers < 1.5, 0, ifelse(ends$xend > ends$x, -0.35, 0.35))
+}
+
+#' An arrow of a curvature, 0: straight
+#' @param ... As in geom_segment().
+#' @noRd
+geom_arrow <- function(bend, ...) {
+  head <- grid::arrow(length = grid::unit(2.2, "mm"), type = "closed")
+  if (bend == 0) ggplot2::geom_segment(..., arrow = head) else
+    ggplot2::geom_curve(..., arrow = head, curvature = bend)
+}
+
+#' Arrows of a graph, cut short of their nodes, and where their labels are
 #' @noRd
 edge_places <- function(dag, nodes, edges) {
   at <- which(unclass(dag) == 1L, arr.ind = TRUE)
-  ends <- tibble::tibble(x = nodes$x[at[, 1L]], y = nodes$y[at[, 1L]],
-                         xend = nodes$x[at[, 2L]], yend = nodes$y[at[, 2L]])
-  bend <- ifelse(ends$y - ends$yend < 1.5, 0, ifelse(ends$xend > ends$x, -0.35, 0.35))
+  ends <- edge_ends(nodes, at[, 1L], at[, 2L])
+  bend <- edge_bend(ends)
   places <- tibble::tibble(short_of_nodes(ends), bend = bend)
   # labels stand to the right of a straight line's middle, at the bulge of a bent one
   length <- sqrt((ends$xend - ends$x)^2 + (ends$yend - ends$y)^2)
@@ -70,20 +97,16 @@ edge_places <- function(dag, nodes, edges) {
 #' Arrows between nodes, of a fit with sign, width and label
 #' @noRd
 edge_layers <- function(places, of_fit) {
-  head <- grid::arrow(length = grid::unit(2.2, "mm"), type = "closed")
   line <- ggplot2::aes(.data$x, .data$y, xend = .data$xend, yend = .data$yend)
   layers <- lapply(split(places, list(places$bend, if (of_fit) places$told else TRUE), drop = TRUE),
                    function(some) {
-    by <- some$bend[1L]
-    geom <- if (by == 0) ggplot2::geom_segment else ggplot2::geom_curve
-    bent <- if (by != 0) list(curvature = by)
     if (!of_fit) {
-      return(do.call(geom, c(list(line, some, colour = "grey40", arrow = head), bent)))
+      return(geom_arrow(some$bend[1L], line, some, colour = "grey40"))
     }
     line$colour <- ggplot2::aes(colour = .data$sign)$colour
     line$linewidth <- ggplot2::aes(linewidth = .data$share)$linewidth
-    do.call(geom, c(list(line, some, arrow = head,
-                         linetype = if (isFALSE(some$told[1L])) "22" else "solid"), bent))
+    geom_arrow(some$bend[1L], line, some,
+               linetype = if (isFALSE(some$told[1L])) "22" else "solid")
   })
   if (!of_fit) {
     return(layers)
