@@ -1,5 +1,5 @@
-# Did the iterations converge, and if not, what still moves: the trace, the diagnosis, its words,
-# and update(), which goes on.
+# Did the iterations converge, and if not, what still moves: the trace, the diagnosis and its
+# words. (update(), which goes on: fit_update.R.)
 
 TRACE_STEPS <- c("plain", "accelerated", "rejected")
 

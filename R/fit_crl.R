@@ -15,7 +15,7 @@
 #' rotation, and is where the graph and the interventions are used to find it: `init =
 #' "interventional"` looks for the rotation under which each latent, in each target state, is best
 #' predicted by its parents. The search descends from several rotations (`starts` in
-#' [crl_control()]) with linear mechanisms, then refines the best with spline ones and with draws of
+#' [start_search()]) with linear mechanisms, then refines the best with spline ones and with draws of
 #' the latents (see [start_search()]); the optima it found are in `optima`. (With spline
 #' mechanisms it also tries the two best rotations of the same search under perfect interventions:
 #' steep mechanisms can leave linear ones without an optimum near the truth.) From there

@@ -17,7 +17,6 @@
 #     describe_verdict(), describe_convergence()   how it went, short and whole
 #     fit_notes()           what a reader has to know
 #     engine_glance()       columns of glance() of its own                   -> tibble of one row
-#     engine_figures()      mechanisms or score components of summary()
 #     plot_convergence()
 #     mechanism_slopes()    intercepts and slopes                            -> tibble
 #     has_state()           were there rows with this node in this state?

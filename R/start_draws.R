@@ -49,9 +49,9 @@ REPLICATES <- list(rows = 8000L, most = 4L, most_rows = 40000L, apart = 0.5)
 #' Where mechanisms bend within a width of the noise, the objective of the spline stage may favour
 #' another rotation, or lead away from the right one. So both what it started from and what it made
 #' of that are candidates. Each gets a short g-model on few rows; that whose posterior means have
-#' the least estimated error goes on (stein_risks() in src/truth/metrics.h: the Hyvarinen loss of
-#' the score that the g-model implies, hence comparable between rotations), if it is clearly
-#' better than the choice of the spline stage: ties go to the objective.
+#' the least estimated error goes on (metrics_stein_risks() in src/truth/metrics.h: the Hyvarinen
+#' loss of the score that the g-model implies, hence comparable between rotations), if it is
+#' clearly better than the choice of the spline stage: ties go to the objective.
 #'
 #' @param joined,refined See join_cut_optima(), refined_optima().
 #' @return `refined` with the rotation and the optimum that were chosen, and the `risk` of the

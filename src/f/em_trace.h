@@ -33,7 +33,7 @@ typedef struct {
   int chooses;            /* is smoothing chosen from the data? */
   int moves;              /* does A move? */
   int same_map;           /* row since which the EM map is the same */
-  double rate[N_CHANGES]; /* by which changes shrink; see em_trace_rate() */
+  double rate[N_CHANGES]; /* by which changes shrink; see plain_rate() */
 } em_trace;
 
 /* Takes up the rows that are there. */
