@@ -26,8 +26,9 @@
 #' Gaussian noise two components cost no accuracy. SAEM needs more iterations the more the noise
 #' hides of the mechanisms; most are made with part of the rows: 200 with 1000 rows a domain,
 #' equally spaced, 60 each time the rows are doubled, 70 with all of them. With fewer than 2000 rows
-#' a domain, 210 with all. A run ends before, once nothing moves. `sampling` in the fit has the
-#' runs.
+#' a domain, 210 with all. A run ends before, once nothing moves, or once all rows would move the
+#' latents by less than 1 % of their posterior variance (not after its first stage). `sampling` in
+#' the fit has the runs.
 #'
 #' A run ends at one draw of a stationary sequence with a memory of hundreds of iterations. So the
 #' start is the mean of several runs, 4 with up to 2000 rows in all, 2 from 2667 on, and their spread
@@ -48,12 +49,11 @@
 #' for a constant; `risk` in the fit's `optima`), if it is 1.5 standard errors of the difference,
 #' and 1 % of the error of the projections (\eqn{d \sigma^2}), below that of the spline stage's
 #' choice: below that lies what few draws tell, so that where noise is small the likelihood decides.
-#' With 200 rows a domain this adds some 50 % to the start's time with four latents and 20 % with
-#' ten, with 2000 rows hardly anything. The start of `method = "g"` makes the same choice.
+#' The start of `method = "g"` makes the same choice.
 #'
 #' With d = 4 and 2000 rows a domain the error of the latents was 1.02, 1.01 and 1.04 times the
 #' Bayes optimum with bounded, linear and strong mechanisms (see [sim_crl()]; medians of 40 seeds,
-#' `bench/learned.R`); with `"spline"` 1.03, 1.01 and 1.22, in half the time.
+#' `bench/learned.R`); with `"spline"` 1.03, 1.01 and 1.23, in less than half the time.
 #'
 #' @examples
 #' crl_control(start = start_search(mechanisms = "spline", starts = 50))
