@@ -25,7 +25,8 @@
 #' @param object A `crl_fit`, from [fit_crl()].
 #' @param newdata Numeric matrix (n_new x p) or data frame, or what else [crl_rows()] takes, rows =
 #'   samples, in the units of the `x`
-#'   that was fitted (and, if that was centred or scaled, in the same way). If both it and the
+#'   that was fitted (and, if that was centred or scaled, in the same way). Entries may be `NA` if the
+#'   fit's measurement model is not the paper's (it has `noise_var`). If both it and the
 #'   fitted `x` have column names, columns are matched by name and other columns are left aside;
 #'   else there must be p columns in the order of `x`. Features that the fit left out, because they
 #'   had one value only, are not read, but must be there. `NULL` stands for the training rows.
@@ -86,9 +87,9 @@
 #' `ebcrl_warning_variance` counts the floored variances. A target state without
 #' training rows, or a combination that the training domains do not determine, is an error of class
 #' `ebcrl_error_unseen_state`; wrong columns are errors of class `ebcrl_error_shape`, names of rows
-#' that disagree `ebcrl_error_names`, values that are not finite `ebcrl_error_missing`, unknown
-#' domains `ebcrl_error_domain`, targets outside 0 and 1 or with unknown names
-#' `ebcrl_error_targets`.
+#' that disagree `ebcrl_error_names`, values that are not finite, or `NA` where they may not be,
+#' `ebcrl_error_missing`, unknown domains `ebcrl_error_domain`, targets outside 0 and 1 or with
+#' unknown names `ebcrl_error_targets`.
 #' @examples
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
 #' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)
