@@ -101,3 +101,14 @@ test_that("conjugate gradients end where rounding rules, and say so", {
                                        lambda = 1e12, max_iter = 0))
   expect_gt(fit$counts[["cg_unconverged"]], 0)
 })
+
+test_that("latents of the size of whitened data that far exceed x are refused", {
+  withr::local_seed(5)
+  sim <- sim_crl(chain_dag(2), n = 60, p = 8, noise_sd = rep(c(0.1, 2), 4))
+  fit <- suppressMessages(fit_crl(sim, noise = "by_feature"))
+  inner <- inner_fit(fit)
+  expect_equal(lifted(inner, fit$data, fit$measurement)$latents, fit$latents)
+  inner$latents <- 10 * inner$latents
+  expect_error(lifted(inner, fit$data, fit$measurement), "least noise",
+               class = "ebcrl_error_numerical")
+})

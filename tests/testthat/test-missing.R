@@ -182,3 +182,14 @@ test_that("what cannot be told is named", {
   x[2, 2] <- Inf
   expect_snapshot(error = TRUE, call(x))
 })
+
+test_that("nuisance factors are counted beside missing entries", {
+  skip_on_cran()
+  withr::local_seed(10)
+  sim <- sim_crl(chain_dag(2), n = 400, p = 30, nonlinearity = "linear", missing = 0.2, nuisance = 2,
+                 noise_sd = exp(stats::rnorm(30) / 2))
+  fit <- suppressMessages(fit_crl(sim, nuisance = "auto"))
+  expect_identical(fit$measurement$nuisance, 2L)
+  clean <- sim_crl(chain_dag(2), n = 400, p = 30, nonlinearity = "linear", missing = 0.2)
+  expect_identical(fit_crl(clean, nuisance = "auto")$measurement$nuisance, 0L)
+})
