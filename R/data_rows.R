@@ -17,8 +17,9 @@
 #'
 #' A fit takes three passes over such rows: the scan, second moments and the projection to few
 #' coordinates, which all that follows reads. (With more than 4000 features, of sparse rows 500, second
-#' moments are not held, and their eigenvectors take more passes.) What goes back to `x` itself, the
-#' updates of A of Algorithm 1 as printed and [crl_compare()], needs a matrix in memory.
+#' moments are not held, and their eigenvectors take more passes.) What goes back to `x` itself, such
+#' as the updates of A of Algorithm 1 as printed, [crl_compare()], [crl_boot()] and [crl_discover()],
+#' needs a matrix in memory.
 #'
 #' @param x Observations.
 #' @param ... For the methods. Those of SummarizedExperiment have `assay` (name or number; the

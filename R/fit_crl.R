@@ -120,8 +120,9 @@
 #' @param checkpoint `NULL`, or a folder. The passes over the rows write there how far they have
 #'   come, and a fit that was ended goes on from there when it is called again, with the same bits.
 #' @param keep_x Does the fit keep the rows of `x`? By default those that take less than 100 MB. Only
-#'   `residuals()`, `crl_compare()`, `update()` with changed arguments (unless `x` is found by its
-#'   name) and `autoplot(type = "check")` read them.
+#'   `residuals()`, `crl_compare()`, [crl_boot()] and intervals with `boot`, [crl_check()],
+#'   `update()` with changed arguments (unless `x` is found by its name) and
+#'   `autoplot(type = "check")` read them.
 #' @param control Settings, see [crl_control()]; a list of settings does as well.
 #' @param ... For [crl_rows()]; an argument that it does not read is an error.
 #'
