@@ -165,12 +165,13 @@ moments_times <- function(moments, v) {
 #' @noRd
 reduced_data <- function(data, measured, threads = 1L, call = rlang::caller_env()) {
   spectrum <- eigen(measured$span_noise, symmetric = TRUE)
-  power <- function(by) spectrum$vectors %*% (spectrum$values^by * t(spectrum$vectors))
+  root <- symmetric_power(spectrum, 1 / 2)
   c2 <- mean(spectrum$values)
-  space <- list(noise = measured$span_noise, whiten = sqrt(c2) * power(-1 / 2), sigma2 = c2,
-                lift = measured$span %*% power(1 / 2) / sqrt(c2),
+  space <- list(noise = measured$span_noise, sigma2 = c2,
+                whiten = sqrt(c2) * symmetric_power(spectrum, -1 / 2),
+                lift = measured$span %*% root / sqrt(c2),
                 reduce = noise_precision_times(measured$span, measured$noise_var,
-                                               measured$folded) %*% power(1 / 2) * sqrt(c2),
+                                               measured$folded) %*% root * sqrt(c2),
                 model = list(span = measured$span, psi = measured$noise_var,
                              mean = measured$center))
   space$nuisance <- inner_nuisance(measured)

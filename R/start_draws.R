@@ -281,8 +281,7 @@ sampling_run <- function(state, rows, plan, seed, name) {
 #' c N^-1/2: coordinates whose noise has covariance N, times this, have sigma2 I
 #' @noRd
 noise_whitener <- function(noise, sigma2) {
-  spectrum <- eigen(noise, symmetric = TRUE)
-  spectrum$vectors %*% (sqrt(sigma2 / spectrum$values) * t(spectrum$vectors))
+  symmetric_power(eigen(noise / sigma2, symmetric = TRUE), -1 / 2)
 }
 
 #' Coordinates with equal noise

@@ -208,8 +208,14 @@ polar_start <- function(mixing, call) {
                   "x" = "Its condition number is {format(condition, digits = 3)}."), "init",
                 call = call)
   }
-  power <- function(by) gram$vectors %*% (gram$values^by * t(gram$vectors))
-  list(orthonormal = polar_factor(mixing), scale = power(1 / 2))
+  list(orthonormal = polar_factor(mixing), scale = symmetric_power(gram, 1 / 2))
+}
+
+#' A power of a symmetric matrix
+#' @param spectrum Its `values` and `vectors`, as eigen() has them.
+#' @noRd
+symmetric_power <- function(spectrum, by) {
+  spectrum$vectors %*% (spectrum$values^by * t(spectrum$vectors))
 }
 
 #' The closest matrix with orthonormal columns

@@ -369,14 +369,11 @@ unmixing_search <- function(cells, start, rotation, starts, plan) {
   d <- nrow(rotation)
   pooled <- matrix(matrix(cells$cov, d * d) %*% (cells$weight / sum(cells$weight)), d)
   spectrum <- eigen(pooled, symmetric = TRUE)
-  root <- function(by) {
-    values <- pmax(spectrum$values, VARIANCE_FLOOR * start$sigma2)
-    spectrum$vectors %*% (values^by * t(spectrum$vectors))
-  }
-  whiten <- root(-1 / 2)
+  spectrum$values <- pmax(spectrum$values, VARIANCE_FLOOR * start$sigma2)
+  whiten <- symmetric_power(spectrum, -1 / 2)
   cells$cov[] <- apply(cells$cov, 3L, function(cov) whiten %*% cov %*% whiten)
   noise <- whiten %*% (start$noise %||% diag(start$sigma2, d)) %*% whiten
-  first <- root(1 / 2) %*% rotation
+  first <- symmetric_power(spectrum, 1 / 2) %*% rotation
   found <- with_spinner(plan$progress, "Start: search for the mixing", steps = starts, {
     .Call(C_unmixing_starts, cells$cov, cells$weight, cells$coord, noise, VARIANCE_FLOOR, first,
           starts, plan$seed)
