@@ -101,8 +101,7 @@ measure_domains <- function(data, settings, control, call) {
 #' @noRd
 domain_span <- function(mixing, kept, psi) {
   span <- svd(mixing[, kept, drop = FALSE], nu = length(kept), nv = 0L)$u
-  precision <- crossprod(span, noise_precision_times(span, psi, mixing[, -kept, drop = FALSE]))
-  list(span = span, span_noise = chol2inv(chol((precision + t(precision)) / 2)))
+  list(span = span, span_noise = noise_in_span(span, psi, mixing[, -kept, drop = FALSE]))
 }
 
 #' (Psi + BB')^-1 v, by Woodbury's identity

@@ -135,10 +135,9 @@ measure_given <- function(data, init, settings, threads, call) {
     left <- sum(about_mean$square) - sum(span * moments_times(about_mean, span))
     psi <- rep(init$sigma2 %||% (left / (data$p - data$d)), data$p)
   }
-  precision <- crossprod(span, span / psi)
   list(center = if (settings$center) init$center %||% about_mean$mean, noise = noise,
        noise_var = psi, nuisance = 0L, values = NULL, tests = NULL, counts = NULL, span = span,
-       span_noise = chol2inv(chol(precision)))
+       span_noise = noise_in_span(span, psi))
 }
 
 #' S V from moments that may be in memory

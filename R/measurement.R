@@ -62,8 +62,15 @@ measure <- function(data, center, noise, nuisance, threads = 1L, call = rlang::c
 #' @noRd
 factor_span <- function(loadings, psi) {
   span <- svd(loadings, nu = ncol(loadings), nv = 0L)$u
-  precision <- crossprod(span, span / psi)
-  list(span = span, span_noise = chol2inv(chol(precision)))
+  list(span = span, span_noise = noise_in_span(span, psi))
+}
+
+#' N: the covariance of the noise of weighted least-squares coordinates in a space
+#' @param folded Loadings of factors that count as noise, or NULL.
+#' @noRd
+noise_in_span <- function(span, psi, folded = NULL) {
+  precision <- crossprod(span, noise_precision_times(span, psi, folded))
+  chol2inv(chol((precision + t(precision)) / 2))
 }
 
 #' How well the space of the factors is told: expected squared cosines of the whitened moments'
