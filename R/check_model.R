@@ -486,10 +486,9 @@ held_out_table <- function(fit, engine, model, noise) {
 predicted_domain <- function(fit, at, e, model, noise, call = rlang::caller_env()) {
   rows <- which(at$data$env != e)
   others <- other_domains(at$data, rows, e)
-  init <- list(mixing = at$mixing, sigma2 = at$data$space$sigma2)
   settings <- if (model$kind == "linear") linear_control else companion_control
   control <- settings(fit$control)
-  engine <- run_engine(control$prior, others, init, control, NULL, call)
+  engine <- run_engine(control$prior, others, at$init, control, NULL, call)
   without <- compact_model(engine, fit)
   target <- which(at$data$targets[e, ] == 1L)
   drawn <- sample(which(noise$env == e), CHECK$simulated, replace = TRUE)
@@ -497,7 +496,7 @@ predicted_domain <- function(fit, at, e, model, noise, call = rlang::caller_env(
                         at$data$latent_names[target])
   z <- domain_latents(without, 0L * at$data$targets[e, , drop = FALSE], do,
                       standard_draws(without, CHECK$simulated))
-  y <- at$data$x %*% t(solve(at$mixing))
+  y <- at$data$x %*% t(solve(at$init$mixing))
   free <- setdiff(seq_len(model$kept), target)
   mine <- at$data$env == e
   tibble::tibble(

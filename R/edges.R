@@ -126,9 +126,8 @@ linear_mechanisms <- function(fit, call) {
     return(inner_fit(fit)[c("prior", "parents")])
   }
   at <- fit_coordinates(fit)
-  init <- list(mixing = at$mixing, sigma2 = at$data$space$sigma2)
-  plan <- plan_linear(linear_control(fit$control), at$data, init)
-  fit_linear(at$data, init, plan, call)[c("prior", "parents")]
+  plan <- plan_linear(linear_control(fit$control), at$data, at$init)
+  fit_linear(at$data, at$init, plan, call)[c("prior", "parents")]
 }
 
 #' Settings of linear mechanisms with A held

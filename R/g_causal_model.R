@@ -50,18 +50,19 @@ compact_model <- function(engine, fit) {
 companion_fit <- function(fit, call = rlang::caller_env()) {
   fit <- without_constant(fit)
   at <- fit_coordinates(fit)
-  init <- list(mixing = at$mixing, sigma2 = at$data$space$sigma2)
-  fit_g_rows(at$data, init, companion_control(fit$control), NULL, call)
+  fit_g_rows(at$data, at$init, companion_control(fit$control), NULL, call)
 }
 
 #' A fit in the coordinates of the space of its factors
-#' @return list: `data`, see reduced_data(); `mixing`, of the coordinates
+#' @return list: `data`, see reduced_data(); `init`, a start that holds the fit's `mixing` of the
+#'   coordinates and `sigma2`
 #' @noRd
 fit_coordinates <- function(fit) {
   measured <- fit$measurement %||% given_measure(fit)
   data <- fit$inner$data %||% reduced_data(fit$data, measured)
   all <- unname(engine_mixing(fit))
-  list(data = data, mixing = data$space$whiten %*% crossprod(measured$span, all))
+  list(data = data, init = list(mixing = data$space$whiten %*% crossprod(measured$span, all),
+                                sigma2 = data$space$sigma2))
 }
 
 #' Columns of A and of the nuisance factors that are latents to the engine

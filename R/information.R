@@ -94,7 +94,7 @@ linear_covariance <- function(fit, call = rlang::caller_env()) {
 information_problem <- function(fit, engine = inner_fit(fit)) {
   coordinates <- fit_coordinates(fit)
   inner <- coordinates$data
-  mixing <- coordinates$mixing
+  mixing <- coordinates$init$mixing
   moments <- .Call(C_domain_moments, inner$x, inner$env, inner$n_domains)
   cells <- expand.grid(state = 0:1, node = seq_len(inner$d))
   cells <- cells[!is.na(engine$prior$variance[cbind(cells$state + 1L, cells$node)]), ]
