@@ -275,6 +275,12 @@ lifted_matrix <- function(mixing, data) {
   data$space$lift %*% unname(mixing)
 }
 
+#' Standard errors of loadings, as if errors of coordinates were independent
+#' @noRd
+lifted_error <- function(error, data) {
+  sqrt(data$space$lift^2 %*% error^2)
+}
+
 # The fit -----------------------------------------------------------------------------------------
 
 #' An engine's fit of the coordinates, lifted to the features
@@ -328,7 +334,7 @@ lifted <- function(fit, data, measured, call = rlang::caller_env()) {
   fit$mixing <- mixing[, kept, drop = FALSE]
   if (!is.null(fit$mixing_mc_error)) {
     fit$inner$mixing_mc_error <- fit$mixing_mc_error
-    error <- sqrt(inner$space$lift^2 %*% fit$mixing_mc_error^2)
+    error <- lifted_error(fit$mixing_mc_error, inner)
     fit$mixing_mc_error <- `dimnames<-`(error[, kept, drop = FALSE], dimnames(fit$mixing))
   }
   fit$noise_var <- stats::setNames(measured$noise_var, data$feature_names)

@@ -116,7 +116,7 @@ is_plain <- function(data) {
 #' Loadings on the features of a mixing of the coordinates
 #' @noRd
 loadings_of <- function(mixing, data) {
-  if (is_plain(data)) data$space$lift %*% unname(mixing) else unname(mixing)
+  if (is_plain(data)) lifted_matrix(mixing, data) else unname(mixing)
 }
 
 #' A start in the coordinates of a space
@@ -148,9 +148,9 @@ as_fit_of_x <- function(fit, data) {
   fit$reduced <- fit[intersect(COORDINATE_PARTS, names(fit))]
   turned <- intersect(c("mixing", "orthonormal"), names(fit))
   fit[turned] <- lapply(fit[turned], lifted)
-  if (!is.null(fit$mixing_mc_error)) { # as if errors of coordinates were independent
-    error <- sqrt(lift^2 %*% fit$mixing_mc_error^2)
-    fit$mixing_mc_error <- `dimnames<-`(error, dimnames(fit$mixing))
+  if (!is.null(fit$mixing_mc_error)) {
+    fit$mixing_mc_error <- `dimnames<-`(lifted_error(fit$mixing_mc_error, fit$data),
+                                        dimnames(fit$mixing))
   }
   if (!is.null(fit$optima)) fit$optima$mixing <- lapply(fit$optima$mixing, lifted)
   rows <- data$row_names
