@@ -472,15 +472,16 @@ test_that("expected cosines of directions are those to the truth", {
 test_that("the check plot shows noise where the model holds, and what is wrong where it does not", {
   sim <- sims$nuisance
   shown <- function(fit) {
-    points <- check_points(fit)
-    lines <- check_lines(fit, levels(points$panel))$level
+    rest <- check_residuals(fit)
+    points <- check_points(fit, rest)
+    lines <- check_lines(fit, rest, levels(points$panel))$level
     expect_s3_class(autoplot(fit, "check"), "ggplot")
     value <- split(points$value, points$panel)
     c(eigen = sum(value[[2]] > lines$value[1]), domain = sum(abs(value[[4]]) > lines$value[3]))
   }
   fit <- fit_of("linear")
   expect_identical(shown(fit), c(eigen = 0L, domain = 0L))
-  expect_close(check_points(fit)$value[1:14], unname(fit$noise_var), 0.05)
+  expect_close(check_points(fit, check_residuals(fit))$value[1:14], unname(fit$noise_var), 0.05)
   expect_identical(shown(fit_of("em")), c(eigen = 0L, domain = 0L))
   plain <- suppressWarnings(measured_fit(sim, center = FALSE, noise = "equal"))
   expect_true(all(shown(plain) > 0L))
