@@ -96,7 +96,8 @@ check_within_domains <- function(values, data, call) {
     names <- colnames(values)[untold] %||% untold
     abort_input(c(paste("{.arg covariates} must vary within domains, each in its own way: what varies",
                         "between domains only cannot be told from what interventions do."),
-                  "x" = "{cli::qty(length(names))}Column{?s} {some(names)} {?does/do} not.",
+                  "x" = paste("{cli::qty(length(names))}Column{?s} {some(names)}",
+                              "{cli::qty(length(names))}{?does/do} not."),
                   "i" = "Leave {cli::qty(length(names))}{?it/them} out."), "covariates", call = call)
   }
 }

@@ -45,7 +45,8 @@ check_observed <- function(data, call) {
   if (length(few) > 0L) {
     names <- data$feature_names[few] %||% few
     abort_input(c("Each feature of {.arg x} must have at least {least} entries that are there.",
-                  "x" = "{cli::qty(length(few))}Column{?s} {some(names)} {?has/have} fewer.",
+                  "x" = paste("{cli::qty(length(few))}Column{?s} {some(names)}",
+                              "{cli::qty(length(few))}{?has/have} fewer."),
                   "i" = "Leave {cli::qty(length(few))}{?it/them} out."), "missing", call = call)
   }
 }
@@ -166,7 +167,8 @@ missing_coordinates <- function(x, model, call, arg = "x") {
   if (length(bad) > 0L) {
     names <- rownames(x)[bad] %||% bad
     abort_input(c("Each row of {.arg {arg}} must have entries enough to tell its latents.",
-                  "x" = "{cli::qty(length(bad))}Row{?s} {some(names)} {?has/have} too few.",
+                  "x" = paste("{cli::qty(length(bad))}Row{?s} {some(names)}",
+                              "{cli::qty(length(bad))}{?has/have} too few."),
                   "i" = "Leave {cli::qty(length(bad))}{?it/them} out."), "missing", call = call)
   }
   rows

@@ -72,6 +72,7 @@ test_that("what cannot be used is named", {
   s <- batched()
   expect_snapshot(error = TRUE, {
     fit_of(s, covariates = as.numeric(s$sim$env))
+    fit_of(s, covariates = s$sim$env)
     fit_of(s, covariates = cbind(a = s$values[, 1], b = 2 * s$values[, 1]))
     fit_of(s, covariates = s$values[1:10, ])
     fit_of(s, covariates = "batch")
