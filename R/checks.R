@@ -200,6 +200,18 @@ describe_cell <- function(x, row, col) {
   paste0(with_name("Row", row, rownames(x)), ", ", with_name("column", col, colnames(x)))
 }
 
+#' Refuse a matrix with entries that may not be there, and show the first of them
+#' @param bad Logical matrix.
+#' @param message As in abort_input(), without what was found.
+#' @noRd
+refuse_entries <- function(x, bad, message, class, call) {
+  at <- which(bad, arr.ind = TRUE)
+  if (nrow(at) > 0L) {
+    found <- c("x" = "{describe_cell(x, at[1L, 1L], at[1L, 2L])} is {x[at[1L, 1L], at[1L, 2L]]}.")
+    abort_input(append(message, found, 1L), class, call = call)
+  }
+}
+
 #' An object of a class of this package; `maker` names the function that makes one
 #' @noRd
 check_class <- function(x, class, arg, maker, call = rlang::caller_env()) {

@@ -481,18 +481,11 @@ check_adjacency <- function(dag, call = rlang::caller_env()) {
                   "x" = "It has {nrow(dag)} row{?s} and {ncol(dag)} column{?s}."), "shape",
                 call = call)
   }
-  if (anyNA(dag)) {
-    at <- which(is.na(dag), arr.ind = TRUE)[1L, ]
-    abort_input(c("{.arg dag} must not have missing entries.",
-                  "x" = "{describe_cell(dag, at[1], at[2])} is {dag[at[1], at[2]]}.",
-                  "i" = "Write 0 where there is no edge."), "missing", call = call)
-  }
-  if (!all(dag == 0 | dag == 1)) {
-    at <- which(dag != 0 & dag != 1, arr.ind = TRUE)[1L, ]
-    abort_input(c("{.arg dag} must hold 0 (no edge) and 1 (edge) only.",
-                  "x" = "{describe_cell(dag, at[1], at[2])} is {dag[at[1], at[2]]}.",
-                  "i" = "For a matrix of edge weights, give {.code dag != 0}."), "dag", call = call)
-  }
+  refuse_entries(dag, is.na(dag), c("{.arg dag} must not have missing entries.",
+                                    "i" = "Write 0 where there is no edge."), "missing", call)
+  refuse_entries(dag, dag != 0 & dag != 1,
+                 c("{.arg dag} must hold 0 (no edge) and 1 (edge) only.",
+                   "i" = "For a matrix of edge weights, give {.code dag != 0}."), "dag", call)
 }
 
 #' A strictly lower triangular matrix is most often a child-first one: refuse to guess, as for a

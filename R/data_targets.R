@@ -193,19 +193,11 @@ check_target_entries <- function(targets, call) {
                   "x" = "It has {nrow(targets)} row{?s} and {ncol(targets)} column{?s}."), "shape",
                 call = call)
   }
-  if (anyNA(targets)) {
-    at <- which(is.na(targets), arr.ind = TRUE)[1L, ]
-    abort_input(c("{.arg targets} must not have missing entries.",
-                  "x" = "{describe_cell(targets, at[1], at[2])} is {targets[at[1], at[2]]}.",
-                  "i" = "Targets must be known: 1 = intervened on, 0 = not."), "missing",
-                call = call)
-  }
-  if (!all(targets == 0 | targets == 1)) {
-    at <- which(targets != 0 & targets != 1, arr.ind = TRUE)[1L, ]
-    abort_input(c("{.arg targets} must hold 0 and 1 only (1 = intervened on).",
-                  "x" = "{describe_cell(targets, at[1], at[2])} is {targets[at[1], at[2]]}."),
-                "targets", call = call)
-  }
+  refuse_entries(targets, is.na(targets),
+                 c("{.arg targets} must not have missing entries.",
+                   "i" = "Targets must be known: 1 = intervened on, 0 = not."), "missing", call)
+  refuse_entries(targets, targets != 0 & targets != 1,
+                 "{.arg targets} must hold 0 and 1 only (1 = intervened on).", "targets", call)
 }
 
 #' @noRd
