@@ -35,6 +35,9 @@ debian_names() { # of the rows named on standard input
   done | sort -u
 }
 
+# Of the names given, those that this Debian release has: one that it lacks would stop the others.
+apt_known() { for name; do apt-cache show "$name" >/dev/null 2>&1 && echo "$name"; done; true; }
+
 # Debian's r-cran-* packages serve only Debian's R; one compiled by hand takes its own.
 debian_r() { ! have R || dpkg -S "$(readlink -f "$(command -v R)")" >/dev/null 2>&1; }
 
@@ -49,7 +52,8 @@ apt_install() {
   [ "$(id -u)" = 0 ] || have sudo || return 0
   echo "setup: installing by apt:" "$@"
   as_root apt-get update -q &&
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@" ||
+    as_root env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -qy --no-install-recommends $(apt_known "$@") ||
     echo "setup: apt could not install them; trying R's own repository" >&2
 }
 
