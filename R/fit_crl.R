@@ -650,21 +650,21 @@ compose_mixing <- function(parts) {
 
 #' What a fit will take: rows, coefficients and solver of each (node, state), bytes in all
 #' @noRd
-fit_plan <- function(data, control) {
-  .Call(C_fit_plan, data$env, data$targets, parent_list(data$dag), row_weights(data), data$p,
+fit_cost <- function(data, control) {
+  .Call(C_fit_cost, data$env, data$targets, parent_list(data$dag), row_weights(data), data$p,
         engine_control(control, data$d))
 }
 
 #' @noRd
 cell_table <- function(data, control, result) {
-  plan <- fit_plan(data, control)
+  cost <- fit_cost(data, control)
   table <- tibble::tibble(
-    node = rep(data$latent_names, each = 2L), state = rep(0:1, data$d), rows = plan$rows,
-    coefficients = plan$coefficients,
-    solver = plan$solver,
-    lambda = result$lambda, cg_iterations = result$cg_iterations, loss = result$loss / plan$rows
+    node = rep(data$latent_names, each = 2L), state = rep(0:1, data$d), rows = cost$rows,
+    coefficients = cost$coefficients,
+    solver = cost$solver,
+    lambda = result$lambda, cg_iterations = result$cg_iterations, loss = result$loss / cost$rows
   )
-  table[plan$rows > 0, ]
+  table[cost$rows > 0, ]
 }
 
 #' Coordinates that the C core has room for: of a tensor-product spline ("coordinates"), and of a
@@ -676,12 +676,12 @@ core_limit <- function(of) .Call(C_core_limits)[[of]]
 #' @noRd
 check_memory <- function(data, control, call) {
   check_families(data, control, call)
-  plan <- fit_plan(data, control)
-  largest <- which.max(plan$coefficients)
+  cost <- fit_cost(data, control)
+  largest <- which.max(cost$coefficients)
   node <- (largest + 1L) %/% 2L
   parents <- lengths(parent_list(data$dag))[node]
-  size <- format(plan$coefficients[largest], big.mark = ",", decimal.mark = ".")
-  check_bytes(plan$bytes, control, call = call, hint = c(
+  size <- format(cost$coefficients[largest], big.mark = ",", decimal.mark = ".")
+  check_bytes(cost$bytes, control, call = call, hint = c(
     "x" = paste("{.val {data$latent_names[node]}} has {parents} parent{?s}:",
                 "{size} spline coefficients a state."),
     "i" = additive_hint(parents, control),

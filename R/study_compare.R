@@ -218,7 +218,7 @@ check_comparable <- function(fits, call = rlang::caller_env()) {
 #' @noRd
 check_copy_memory <- function(fits, call) {
   for (fit in fits) {
-    bytes <- fit_plan(fit$data, fit$control)$bytes + 8 * length(fit$data$x)
+    bytes <- fit_cost(fit$data, fit$control)$bytes + 8 * length(fit$data$x)
     check_bytes(bytes, fit$control, call = call, what = "A refit, with its copy of the rows,",
                 hint = c("i" = paste("Raise {.code crl_control(max_memory = )} of the fits,",
                                      "or use fewer rows.")))

@@ -9,7 +9,7 @@ static hypothesis hypothesis_at(const hypothesis_batch *batch, const domain_summ
   return h;
 }
 
-void profile_many(profile_work *work, const hypothesis_batch *batch, int from, int to) {
+void batch_profile(profile_work *work, const hypothesis_batch *batch, int from, int to) {
 #ifdef _OPENMP
 #pragma omp parallel for schedule(dynamic) num_threads(batch->threads)
 #endif
@@ -47,7 +47,7 @@ static int store_parameters(const marginal_work *w, const hypothesis_batch *batc
   return floored;
 }
 
-void marginal_many(marginal_work *work, const hypothesis_batch *batch, int from, int to) {
+void batch_marginal(marginal_work *work, const hypothesis_batch *batch, int from, int to) {
 #ifdef _OPENMP
 #pragma omp parallel for schedule(dynamic) num_threads(batch->threads)
 #endif

@@ -7,18 +7,18 @@
 #include "profile.h"
 
 typedef struct {
-  const int *dags, *targets; /* d x d x H, M x d x H */
-  double *columns;           /* d x d x H: starts, replaced by where the descents end */
-  double *value;             /* H */
-  int *converged, *floored;  /* H */
-  double *intercept, *variance, *slopes; /* d x 2 x H, d x 2 x H, d x 2 x d x H: of marginal_many();
-                                          * slopes by parent, state, latent */
+  const int *dags, *targets;             /* d x d x H, M x d x H */
+  double *columns;                       /* d x d x H: starts, replaced by where the descents end */
+  double *value;                         /* H */
+  int *converged, *floored;              /* H */
+  double *intercept, *variance, *slopes; /* d x 2 x H, d x 2 x H, d x 2 x d x H: of
+                                          * batch_marginal(); slopes by parent, state, latent */
   double tol;
   int max_iter, threads;
 } hypothesis_batch;
 
 /* Hypotheses from, ..., to - 1; work: one a thread. */
-void profile_many(profile_work *work, const hypothesis_batch *batch, int from, int to);
-void marginal_many(marginal_work *work, const hypothesis_batch *batch, int from, int to);
+void batch_profile(profile_work *work, const hypothesis_batch *batch, int from, int to);
+void batch_marginal(marginal_work *work, const hypothesis_batch *batch, int from, int to);
 
 #endif

@@ -7,32 +7,33 @@
 
 enum { LINE_STEPS = 40 };
 
-descent_work descent_work_new(int size, allocator alloc) {
+group_descent_work group_descent_work_new(int size, allocator alloc) {
   size_t m = (size_t)size;
-  descent_work w = {.inverse = alloc(m * m, sizeof(double)),
-                    .gradient = alloc(m, sizeof(double)),
-                    .trial = alloc(m, sizeof(double)),
-                    .direction = alloc(m, sizeof(double)),
-                    .step = alloc(m, sizeof(double)),
-                    .change = alloc(m, sizeof(double)),
-                    .product = alloc(m, sizeof(double))};
+  group_descent_work w = {.inverse = alloc(m * m, sizeof(double)),
+                          .gradient = alloc(m, sizeof(double)),
+                          .trial = alloc(m, sizeof(double)),
+                          .direction = alloc(m, sizeof(double)),
+                          .step = alloc(m, sizeof(double)),
+                          .change = alloc(m, sizeof(double)),
+                          .product = alloc(m, sizeof(double))};
   return w;
 }
 
-static void start_inverse(descent_work *w, const double *scale, int size) {
+static void start_inverse(group_descent_work *w, const double *scale, int size) {
   memset(w->inverse, 0, (size_t)size * (size_t)size * sizeof(double));
   for (int i = 0; i < size; i++)
     w->inverse[(size_t)i * (size_t)(size + 1)] = scale[i];
 }
 
-static void inverse_times(const descent_work *w, const double *v, double *out, int size) {
+static void inverse_times(const group_descent_work *w, const double *v, double *out, int size) {
   for (int i = 0; i < size; i++)
     out[i] = linalg_dot(w->inverse + (size_t)i * (size_t)size, v, (size_t)size);
 }
 
 /* A step along the direction with the weak conditions of Wolfe, by doubling and bisection; 0 if
  * there is none. `before` is the value at the present point. */
-static double line_step(const descent_problem *p, descent_work *w, double before, double *value) {
+static double line_step(const group_descent_problem *p, group_descent_work *w, double before,
+                        double *value) {
   size_t m = (size_t)p->size;
   double lo = 0, hi = INFINITY, t = 1, slope = linalg_dot(w->gradient, w->direction, m);
   for (int k = 0; k < LINE_STEPS; k++) {
@@ -57,7 +58,7 @@ static double line_step(const descent_problem *p, descent_work *w, double before
 
 /* The update of Broyden, Fletcher, Goldfarb and Shanno, left out where the curvature is not
  * positive. */
-static void update_inverse(descent_work *w, int size) {
+static void update_inverse(group_descent_work *w, int size) {
   size_t m = (size_t)size;
   for (size_t i = 0; i < m; i++)
     w->change[i] = w->trial[i] - w->gradient[i];
@@ -73,7 +74,7 @@ static void update_inverse(descent_work *w, int size) {
           (w->product[i] * w->step[j] + w->step[i] * w->product[j]) / curvature;
 }
 
-double group_descend(const descent_problem *p, descent_work *w, const double *scale,
+double group_descent(const group_descent_problem *p, group_descent_work *w, const double *scale,
                      int *converged) {
   size_t m = (size_t)p->size;
   memset(w->step, 0, m * sizeof(double));

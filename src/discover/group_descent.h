@@ -16,20 +16,20 @@ typedef struct {
   double (*at)(void *problem, const double *step, double *gradient);
   void (*keep)(void *problem);
   void *problem;
-  double tol;   /* stops when the quadratic model promises less than this */
+  double tol; /* stops when the quadratic model promises less than this */
   int max_iter;
-} descent_problem;
+} group_descent_problem;
 
 typedef struct {
-  double *inverse;   /* size x size: approximates the inverse Hessian */
+  double *inverse; /* size x size: approximates the inverse Hessian */
   double *gradient, *trial, *direction, *step, *change, *product; /* size each */
-} descent_work;
+} group_descent_work;
 
-descent_work descent_work_new(int size, allocator alloc);
+group_descent_work group_descent_work_new(int size, allocator alloc);
 
 /* Descends from the present point. scale (size): diagonal of the inverse Hessian to begin with.
  * Returns the least value; *converged: is there less than tol to gain? */
-double group_descend(const descent_problem *p, descent_work *w, const double *scale,
+double group_descent(const group_descent_problem *p, group_descent_work *w, const double *scale,
                      int *converged);
 
 #endif

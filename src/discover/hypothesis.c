@@ -15,8 +15,8 @@ int hypothesis_parents(const domain_summary *s, const hypothesis *h, int j, int 
   return many;
 }
 
-double pooled_moments(const domain_summary *s, const hypothesis *h, int j, int c, double *mean,
-                      double *cov) {
+double hypothesis_pooled(const domain_summary *s, const hypothesis *h, int j, int c, double *mean,
+                         double *cov) {
   size_t d = (size_t)s->d;
   double rows = 0;
   for (int e = 0; e < s->n_domains; e++)
@@ -36,8 +36,7 @@ double pooled_moments(const domain_summary *s, const hypothesis *h, int j, int c
       const double *m = s->mean + (size_t)e * d, *v = s->cov + (size_t)e * d * d;
       for (size_t k = 0; k < d; k++)
         for (size_t i = 0; i < d; i++)
-          cov[i + k * d] +=
-              s->n[e] / rows * (v[i + k * d] + (m[i] - mean[i]) * (m[k] - mean[k]));
+          cov[i + k * d] += s->n[e] / rows * (v[i + k * d] + (m[i] - mean[i]) * (m[k] - mean[k]));
     }
   return rows;
 }
@@ -55,7 +54,7 @@ int hypothesis_parameters(const domain_summary *s, const hypothesis *h) {
   return total;
 }
 
-int column_steps(int d, int general) {
+int hypothesis_steps(int d, int general) {
   return general ? d * (d - 1) : d * (d - 1) / 2;
 }
 
@@ -75,7 +74,7 @@ static void add_columns(const double *b, int d, int general, const double *step,
     }
 }
 
-void moved_columns(const double *b, int d, int general, const double *step, double *out) {
+void hypothesis_moved(const double *b, int d, int general, const double *step, double *out) {
   add_columns(b, d, general, step, out);
   if (general)
     linalg_normalize(out, d);
@@ -83,7 +82,7 @@ void moved_columns(const double *b, int d, int general, const double *step, doub
     linalg_orthonormalize(out, d);
 }
 
-void column_gradient(const double *x, int d, int general, double *gradient) {
+void hypothesis_gradient(const double *x, int d, int general, double *gradient) {
   int g = 0;
   for (int k = 0; k < d; k++)
     for (int j = 0; j < (general ? d : k); j++)
@@ -91,7 +90,7 @@ void column_gradient(const double *x, int d, int general, double *gradient) {
         gradient[g++] = x[j + k * d] - (general ? 0 : x[k + j * d]);
 }
 
-double last_regression(double *a, int k, double *slopes) {
+double hypothesis_regression(double *a, int k, double *slopes) {
   double v = 0;
   for (int i = 0; i < k; i++)
     for (int j = 0; j <= i; j++) {

@@ -18,7 +18,7 @@ typedef struct {
   const double *cov;   /* d x d x M: about the domain's mean, noise included */
   const double *noise; /* d x d */
   int perfect;
-  int general;         /* columns of B of any direction */
+  int general; /* columns of B of any direction */
 } domain_summary;
 
 typedef struct {
@@ -31,8 +31,8 @@ int hypothesis_parents(const domain_summary *s, const hypothesis *h, int j, int 
 
 /* Rows, mean (d) and covariance (d x d) of the domains with latent j in state c, pooled; less the
  * covariance of the noise. Returns the rows; where there are none, nothing is written. */
-double pooled_moments(const domain_summary *s, const hypothesis *h, int j, int c, double *mean,
-                      double *cov);
+double hypothesis_pooled(const domain_summary *s, const hypothesis *h, int j, int c, double *mean,
+                         double *cov);
 
 /* Number of parameters beside B: for each latent and state with rows mean, variance and slopes. */
 int hypothesis_parameters(const domain_summary *s, const hypothesis *h);
@@ -40,15 +40,15 @@ int hypothesis_parameters(const domain_summary *s, const hypothesis *h);
 /* B moved by a step in its tangent space, out = B (I + S) made orthonormal by Gram and Schmidt (S
  * skew: the entries above its diagonal, column by column), or, general, columns scaled to length 1
  * (all entries off the diagonal). */
-void moved_columns(const double *b, int d, int general, const double *step, double *out);
+void hypothesis_moved(const double *b, int d, int general, const double *step, double *out);
 
-int column_steps(int d, int general);
+int hypothesis_steps(int d, int general);
 
 /* The gradient in these coordinates from X, dF = <X, S>. */
-void column_gradient(const double *x, int d, int general, double *gradient);
+void hypothesis_gradient(const double *x, int d, int general, double *gradient);
 
 /* Slopes of the last of k variables on the others and its residual variance, from their covariance
  * a (k x k, by rows, lower triangle; destroyed). A variable that others determine has slope 0. */
-double last_regression(double *a, int k, double *slopes);
+double hypothesis_regression(double *a, int k, double *slopes);
 
 #endif

@@ -15,11 +15,13 @@ static marginal_cell *cells_new(size_t d, allocator alloc) {
 
 marginal_work marginal_work_new(const domain_summary *s, double least, allocator alloc) {
   size_t d = (size_t)s->d, square = d * d;
-  int most = column_steps(s->d, s->general) + 2 * s->d * (s->d + 1);
+  int most = hypothesis_steps(s->d, s->general) + 2 * s->d * (s->d + 1);
   marginal_work w = {.summary = s, .least = least};
-  double **squares[] = {&w.now,    &w.trial,     &w.at.slopes, &w.at.total, &w.at.spread, &w.at.matrix,
-                        &w.at.cov,    &w.at.precision, &w.at.excess, &w.at.turn,  &w.at.gram};
-  double **vectors[] = {&w.at.intercept, &w.at.var, &w.at.mean, &w.at.miss, &w.at.pull, &w.at.latent};
+  double **squares[] = {&w.now,       &w.trial,     &w.at.slopes, &w.at.total,
+                        &w.at.spread, &w.at.matrix, &w.at.cov,    &w.at.precision,
+                        &w.at.excess, &w.at.turn,   &w.at.gram};
+  double **vectors[] = {&w.at.intercept, &w.at.var,  &w.at.mean,
+                        &w.at.miss,      &w.at.pull, &w.at.latent};
   for (size_t k = 0; k < sizeof(squares) / sizeof(squares[0]); k++)
     *squares[k] = alloc(square, sizeof(double));
   for (size_t k = 0; k < sizeof(vectors) / sizeof(vectors[0]); k++)
@@ -29,7 +31,7 @@ marginal_work marginal_work_new(const domain_summary *s, double least, allocator
   w.scale = alloc((size_t)most, sizeof(double));
   w.gradient = alloc((size_t)most, sizeof(double));
   w.order = alloc(d, sizeof(int));
-  w.descent = descent_work_new(most, alloc);
+  w.descent = group_descent_work_new(most, alloc);
   return w;
 }
 
@@ -112,8 +114,8 @@ static double invert(double *m, int d, double *out) {
   return log_det;
 }
 
-/* A cell's parameters by regression on moments without noise (w->at.cov: in coordinates of the latents,
- * w->at.mean), and the inverse curvatures of F in them. */
+/* A cell's parameters by regression on moments without noise (w->at.cov: in coordinates of the
+ * latents, w->at.mean), and the inverse curvatures of F in them. */
 static void start_cell(marginal_work *w, marginal_cell *cell, int j, double noise) {
   int d = w->summary->d, k = cell->n_parents + 1;
   for (int i = 0; i < k; i++)
@@ -121,7 +123,7 @@ static void start_cell(marginal_work *w, marginal_cell *cell, int j, double nois
       int a = i < k - 1 ? cell->parent[i] : j, b = l < k - 1 ? cell->parent[l] : j;
       w->at.gram[i * k + l] = w->at.cov[a + b * d];
     }
-  double v = last_regression(w->at.gram, k, cell->slope);
+  double v = hypothesis_regression(w->at.gram, k, cell->slope);
   v = v > 0.1 * noise ? v : 0.1 * noise;
   cell->intercept = w->at.mean[j];
   cell->log_var = log(v);
@@ -138,7 +140,7 @@ static void start_cell(marginal_work *w, marginal_cell *cell, int j, double nois
 
 void marginal_set(marginal_work *w, const hypothesis *h, const double *columns) {
   const domain_summary *s = w->summary;
-  int d = s->d, steps = column_steps(d, s->general);
+  int d = s->d, steps = hypothesis_steps(d, s->general);
   double n = 0;
   w->hypothesis = h;
   order_latents(w);
@@ -157,7 +159,7 @@ void marginal_set(marginal_work *w, const hypothesis *h, const double *columns) 
   for (int j = 0; j < d; j++)
     for (int c = 0; c < 2; c++) {
       marginal_cell *cell = &w->cell[2 * j + c];
-      cell->weight = pooled_moments(s, h, j, c, w->at.miss, w->at.excess);
+      cell->weight = hypothesis_pooled(s, h, j, c, w->at.miss, w->at.excess);
       if (cell->weight == 0)
         continue;
       cell->n_parents = hypothesis_parents(s, h, j, c, cell->parent);
@@ -227,8 +229,8 @@ static void domain_latents(marginal_work *w, int e) {
   }
 }
 
-/* F of a domain; w->at.excess becomes K = S^-1 - S^-1 (cov + miss miss') S^-1 and w->at.pull S^-1 miss,
- * both in the coordinates of the latents (B'K B, B'S^-1 miss). */
+/* F of a domain; w->at.excess becomes K = S^-1 - S^-1 (cov + miss miss') S^-1 and w->at.pull S^-1
+ * miss, both in the coordinates of the latents (B'K B, B'S^-1 miss). */
 static double domain_value(marginal_work *w, int e) {
   const domain_summary *s = w->summary;
   int d = s->d;
@@ -333,7 +335,7 @@ static void keep_lengths(marginal_work *w) {
 double marginal_value(marginal_work *w, const double *step, double *gradient) {
   const domain_summary *s = w->summary;
   double value = 0;
-  moved_columns(w->now, s->d, s->general, step, w->trial);
+  hypothesis_moved(w->now, s->d, s->general, step, w->trial);
   move_cells(w, step);
   memset(gradient, 0, (size_t)w->size * sizeof(double));
   memset(w->at.turn, 0, (size_t)(s->d * s->d) * sizeof(double));
@@ -344,7 +346,7 @@ double marginal_value(marginal_work *w, const double *step, double *gradient) {
   }
   if (s->general)
     keep_lengths(w);
-  column_gradient(w->at.turn, s->d, s->general, gradient);
+  hypothesis_gradient(w->at.turn, s->d, s->general, gradient);
   return value;
 }
 
@@ -363,6 +365,6 @@ static void keep_step(void *problem) {
 }
 
 double marginal_descend(marginal_work *w, double tol, int max_iter, int *converged) {
-  descent_problem p = {w->size, value_at_step, keep_step, w, tol, max_iter};
-  return group_descend(&p, &w->descent, w->scale, converged);
+  group_descent_problem p = {w->size, value_at_step, keep_step, w, tol, max_iter};
+  return group_descent(&p, &w->descent, w->scale, converged);
 }

@@ -20,20 +20,20 @@ typedef struct {
 /* What a domain takes. */
 typedef struct {
   double *slopes, *total, *spread, *matrix, *cov, *precision, *excess, *turn; /* d x d */
-  double *intercept, *var, *mean, *miss, *pull, *gram, *latent; /* d; gram d x d */
+  double *intercept, *var, *mean, *miss, *pull, *gram, *latent;               /* d; gram d x d */
 } marginal_scratch;
 
 typedef struct {
   const domain_summary *summary;
   const hypothesis *hypothesis;
-  double least; /* of noise variances */
-  int size;     /* of a step */
+  double least;                /* of noise variances */
+  int size;                    /* of a step */
   double *now, *trial;         /* d x d: B */
   marginal_cell *cell, *moved; /* 2 d: [2 j + c] */
   marginal_scratch at;         /* of the present domain */
   double *scale, *gradient;
-  int *order;     /* d: parents first */
-  descent_work descent;
+  int *order; /* d: parents first */
+  group_descent_work descent;
 } marginal_work;
 
 marginal_work marginal_work_new(const domain_summary *s, double least, allocator alloc);

@@ -6,7 +6,7 @@
 
 profile_work profile_work_new(const domain_summary *s, double floor, allocator alloc) {
   size_t d = (size_t)s->d, square = d * d;
-  int steps = column_steps(s->d, s->general);
+  int steps = hypothesis_steps(s->d, s->general);
   profile_work w = {.summary = s,
                     .floor = floor,
                     .cell = alloc(2 * d, sizeof(profile_cell)),
@@ -21,7 +21,7 @@ profile_work profile_work_new(const domain_summary *s, double floor, allocator a
                     .mean = alloc(d, sizeof(double)),
                     .pivot = alloc(d, sizeof(int)),
                     .scale = alloc((size_t)steps + 1, sizeof(double)),
-                    .descent = descent_work_new(steps, alloc)};
+                    .descent = group_descent_work_new(steps, alloc)};
   for (size_t k = 0; k < 2 * d; k++) {
     w.cell[k].cov = alloc(square, sizeof(double));
     w.cell[k].coord = alloc(d, sizeof(int));
@@ -35,7 +35,7 @@ void profile_set(profile_work *w, const hypothesis *h) {
   for (int j = 0; j < s->d; j++)
     for (int c = 0; c < 2; c++) {
       profile_cell *cell = &w->cell[w->n_cells];
-      cell->weight = pooled_moments(s, h, j, c, w->mean, cell->cov);
+      cell->weight = hypothesis_pooled(s, h, j, c, w->mean, cell->cov);
       if (cell->weight == 0)
         continue;
       int many = hypothesis_parents(s, h, j, c, cell->coord);
@@ -70,7 +70,7 @@ static double cell_value(profile_work *w, const profile_cell *cell, const double
   for (int i = 0; i < k; i++)
     for (int j = 0; j <= i; j++)
       w->gram[i * k + j] = inner(columns + cell->coord[i] * d, w->image + j * d, d);
-  double v = last_regression(w->gram, k, w->slopes);
+  double v = hypothesis_regression(w->gram, k, w->slopes);
   const double *node = columns + cell->coord[k - 1] * d;
   symmetric_times(w->summary->noise, node, d, w->residual);
   double floor = w->floor * inner(w->residual, node, d);
@@ -117,14 +117,14 @@ double profile_value(profile_work *w, const double *columns, double *gradient) {
     for (int k = 0; k < d; k++) /* X = W' dF/dW, less n I, which is on the diagonal */
       for (int j = 0; j < d; j++)
         w->matrix[j + k * d] = inner(columns + j * d, w->pull + k * d, d);
-    column_gradient(w->matrix, d, s->general, gradient);
+    hypothesis_gradient(w->matrix, d, s->general, gradient);
   }
   return value;
 }
 
 static double value_at_step(void *problem, const double *step, double *gradient) {
   profile_work *w = problem;
-  moved_columns(w->now, w->summary->d, w->summary->general, step, w->trial);
+  hypothesis_moved(w->now, w->summary->d, w->summary->general, step, w->trial);
   return profile_value(w, w->trial, gradient);
 }
 
@@ -134,18 +134,17 @@ static void keep_step(void *problem) {
   memcpy(w->now, w->trial, d * d * sizeof(double));
 }
 
-double profile_descend(profile_work *w, double *columns, double tol, int max_iter,
-                       int *converged) {
+double profile_descend(profile_work *w, double *columns, double tol, int max_iter, int *converged) {
   size_t d = (size_t)w->summary->d;
-  int steps = column_steps(w->summary->d, w->summary->general);
+  int steps = hypothesis_steps(w->summary->d, w->summary->general);
   double n = 0;
   for (int e = 0; e < w->summary->n_domains; e++)
     n += w->summary->n[e];
   for (int g = 0; g < steps; g++)
     w->scale[g] = 0.1 / n;
   memcpy(w->now, columns, d * d * sizeof(double));
-  descent_problem p = {steps, value_at_step, keep_step, w, tol, max_iter};
-  double value = group_descend(&p, &w->descent, w->scale, converged);
+  group_descent_problem p = {steps, value_at_step, keep_step, w, tol, max_iter};
+  double value = group_descent(&p, &w->descent, w->scale, converged);
   memcpy(columns, w->now, d * d * sizeof(double));
   profile_value(w, columns, NULL); /* `floored` is of the point that is kept */
   return value;

@@ -19,12 +19,12 @@ typedef struct {
   const domain_summary *summary;
   double floor; /* of v_jc, as a share of the noise of z_j */
   int n_cells, floored;
-  profile_cell *cell;                          /* 2 d */
-  double *now, *trial, *pull, *matrix;         /* d x d */
+  profile_cell *cell;                              /* 2 d */
+  double *now, *trial, *pull, *matrix;             /* d x d */
   double *image, *gram, *slopes, *residual, *mean; /* d x d, d x d, d, d, d */
   int *pivot;
   double *scale; /* of a step */
-  descent_work descent;
+  group_descent_work descent;
 } profile_work;
 
 profile_work profile_work_new(const domain_summary *s, double floor, allocator alloc);
@@ -32,7 +32,7 @@ profile_work profile_work_new(const domain_summary *s, double floor, allocator a
 /* Prepares for a hypothesis. */
 void profile_set(profile_work *w, const hypothesis *h);
 
-/* F at W; gradient (column_steps()) or NULL. INFINITY where W is singular. Sets `floored`. */
+/* F at W; gradient (hypothesis_steps()) or NULL. INFINITY where W is singular. Sets `floored`. */
 double profile_value(profile_work *w, const double *columns, double *gradient);
 
 /* Descends from W, in place. */

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-const char *const gaussian_columns[GAUSSIAN_VARIANCES] = {"sigma2", "loglik", "change"};
+const char *const gaussian_em_columns[GAUSSIAN_VARIANCES] = {"sigma2", "loglik", "change"};
 
 /* ---- moments ------------------------------------------------------------------------------- */
 

@@ -46,7 +46,7 @@ typedef struct {
 enum { GAUSSIAN_SIGMA2, GAUSSIAN_LOGLIK, GAUSSIAN_CHANGE, GAUSSIAN_VARIANCES };
 
 /* Their names, in their order. */
-extern const char *const gaussian_columns[GAUSSIAN_VARIANCES];
+extern const char *const gaussian_em_columns[GAUSSIAN_VARIANCES];
 
 /* Moments of the latents given x. */
 typedef struct {

@@ -85,7 +85,7 @@ SEXP discover_profile(SEXP summary, SEXP dags, SEXP targets, SEXP columns, SEXP 
     work[t] = profile_work_new(&s, list_number(settings, "floor"), r_allocator);
   int many = Rf_length(VECTOR_ELT(out, 0));
   for (int from = 0; from < many; from += POLL_EVERY, poll_user())
-    profile_many(work, &batch, from, from + POLL_EVERY < many ? from + POLL_EVERY : many);
+    batch_profile(work, &batch, from, from + POLL_EVERY < many ? from + POLL_EVERY : many);
   UNPROTECT(1);
   return out;
 }
@@ -101,7 +101,7 @@ SEXP discover_marginal(SEXP summary, SEXP dags, SEXP targets, SEXP columns, SEXP
     work[t] = marginal_work_new(&s, list_number(settings, "least"), r_allocator);
   int many = Rf_length(VECTOR_ELT(out, 0));
   for (int from = 0; from < many; from += POLL_EVERY, poll_user())
-    marginal_many(work, &batch, from, from + POLL_EVERY < many ? from + POLL_EVERY : many);
+    batch_marginal(work, &batch, from, from + POLL_EVERY < many ? from + POLL_EVERY : many);
   UNPROTECT(1);
   return out;
 }
@@ -124,7 +124,7 @@ SEXP discover_value(SEXP summary, SEXP dag, SEXP targets, SEXP columns, SEXP set
   assert_hypotheses(&s, dag, targets, columns);
   hypothesis h = {INTEGER(dag), INTEGER(targets)};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
-  int marginal = list_int(settings, "marginal"), size = column_steps(s.d, s.general);
+  int marginal = list_int(settings, "marginal"), size = hypothesis_steps(s.d, s.general);
   profile_work profile = {0};
   marginal_work whole = {0};
   if (marginal) {
@@ -141,7 +141,7 @@ SEXP discover_value(SEXP summary, SEXP dag, SEXP targets, SEXP columns, SEXP set
   if (Rf_length(step) == size && marginal) {
     value = marginal_value(&whole, REAL(step), gradient);
   } else if (Rf_length(step) == size) {
-    moved_columns(REAL(columns), s.d, s.general, REAL(step), profile.trial);
+    hypothesis_moved(REAL(columns), s.d, s.general, REAL(step), profile.trial);
     value = profile_value(&profile, profile.trial, gradient);
   }
   put_number(out, "value", value);

@@ -7,7 +7,7 @@
 
 /* Per cell (2 d: states 0 and 1 of each node in turn): rows, coefficients, solver; and the bytes a
  * fit needs beside x. */
-SEXP fit_plan(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features, SEXP control) {
+SEXP fit_cost(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features, SEXP control) {
   latent_sample s = sample_from(env, targets, omega);
   const char *fields[] = {"rows", "coefficients", "solver", "bytes", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));

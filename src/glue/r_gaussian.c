@@ -96,7 +96,7 @@ SEXP gaussian_fit(SEXP moments, SEXP targets, SEXP parents, SEXP init, SEXP cont
       .prior_given = list_int(init, "given"),
       .trace = put_matrix(out, "trace", (size_t)max_iter,
                           GAUSSIAN_VARIANCES + (size_t)graph_cells(&prior.graph))};
-  name_columns(list_element(out, "trace"), gaussian_columns, GAUSSIAN_VARIANCES, "variance");
+  name_columns(list_element(out, "trace"), gaussian_em_columns, GAUSSIAN_VARIANCES, "variance");
   gaussian_em_prepare(&s, r_allocator);
 
   int status = gaussian_em_run(&s);

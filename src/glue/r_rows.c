@@ -3,7 +3,7 @@
 #include "r_util.h"
 #include "reduce.h"
 #include "scan.h"
-#include "sparse_rows.h"
+#include "sparse.h"
 
 #include <string.h>
 
@@ -109,9 +109,8 @@ SEXP reduce_matrix(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset, SEXP t
 
 /* A sparse block: list of `n`, `p`, `by_row`, `start`, `index`, `value`. */
 static sparse_rows sparse_from(SEXP x) {
-  sparse_rows r = {.n = (size_t)list_int(x, "n"),
-                   .p = list_int(x, "p"),
-                   .by_row = list_int(x, "by_row")};
+  sparse_rows r = {
+      .n = (size_t)list_int(x, "n"), .p = list_int(x, "p"), .by_row = list_int(x, "by_row")};
   size_t lines = r.by_row ? r.n : (size_t)r.p, others = r.by_row ? (size_t)r.p : r.n;
   r.start = list_integers(x, "start", lines + 1);
   size_t stored = (size_t)r.start[lines];

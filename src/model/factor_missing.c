@@ -45,7 +45,8 @@ static double factor_posterior(const factor_missing *f, const double *x, double 
   memset(mean, 0, (size_t)q * sizeof(double));
   for (int c = 0; c < q; c++)
     precision[packed_at(q, c, c)] = 1;
-  double log_density = observed_sums(&f->model, f->loadings, x, q, precision, mean), inner[PACKED_MOST];
+  double log_density = row_noise_sums(&f->model, f->loadings, x, q, precision, mean),
+         inner[PACKED_MOST];
   memcpy(inner, mean, (size_t)q * sizeof(double));
   log_density -= packed_cholesky(precision, q) / 2;
   packed_solve(precision, q, mean);
@@ -87,7 +88,7 @@ static void add_shard(const factor_missing *f, size_t start, size_t end, double 
   memset(sum, 0, size * sizeof(double));
   for (; start < end; start += ROWS_GATHERED) {
     int many = end - start < ROWS_GATHERED ? (int)(end - start) : ROWS_GATHERED;
-    observed_rows(r, start, many, x);
+    row_noise_observed(r, start, many, x);
     for (int i = 0; i < many; i++)
       add_row(f, x + (size_t)i * (size_t)r->p, r->omega[r->env[start + (size_t)i] - 1], sum);
   }

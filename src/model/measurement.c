@@ -6,15 +6,21 @@
 /* Least sigma2, in units of the mean square of x. */
 static const double SIGMA2_LEAST = 1e-10;
 
-extern const measurement_kind measurement_orthonormal, measurement_diagonal, measurement_fixed,
-    measurement_psd, measurement_fixed_general, measurement_lengths, measurement_unit,
-    measurement_least_squares, measurement_held, measurement_turned;
+extern const measurement_kind measurement_orthogonal_orthonormal, measurement_orthogonal_diagonal,
+    measurement_orthogonal_fixed, measurement_general_psd, measurement_general_fixed,
+    measurement_plain_lengths, measurement_plain_unit, measurement_plain_least_squares,
+    measurement_plain_held, measurement_plain_turned;
 
-static const measurement_kind *const kinds[] = {
-    &measurement_orthonormal, &measurement_diagonal,      &measurement_fixed,
-    &measurement_psd,         &measurement_fixed_general, &measurement_lengths,
-    &measurement_unit,        &measurement_least_squares, &measurement_held,
-    &measurement_turned};
+static const measurement_kind *const kinds[] = {&measurement_orthogonal_orthonormal,
+                                                &measurement_orthogonal_diagonal,
+                                                &measurement_orthogonal_fixed,
+                                                &measurement_general_psd,
+                                                &measurement_general_fixed,
+                                                &measurement_plain_lengths,
+                                                &measurement_plain_unit,
+                                                &measurement_plain_least_squares,
+                                                &measurement_plain_held,
+                                                &measurement_plain_turned};
 
 const measurement_kind *measurement_kind_named(const char *name) {
   for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)

@@ -233,18 +233,18 @@ static void moments(const measurement *m, measurement_task *t, const double *y, 
     t->floored[i] = positive_definite(t->covariance, d, i, t->one.vectors) ? 0 : floor_row(m, t, i);
 }
 
-const measurement_kind measurement_psd = {.name = "psd",
-                                          .full = 1,
-                                          .allocate = allocate,
-                                          .refresh = refresh,
-                                          .moments = moments,
-                                          .update = update,
-                                          .settle = settle,
-                                          .unexplained = unexplained,
-                                          .pack = pack,
-                                          .turn = turn};
+const measurement_kind measurement_general_psd = {.name = "psd",
+                                                  .full = 1,
+                                                  .allocate = allocate,
+                                                  .refresh = refresh,
+                                                  .moments = moments,
+                                                  .update = update,
+                                                  .settle = settle,
+                                                  .unexplained = unexplained,
+                                                  .pack = pack,
+                                                  .turn = turn};
 
-const measurement_kind measurement_fixed_general = {.name = "fixed_general",
+const measurement_kind measurement_general_fixed = {.name = "fixed_general",
                                                     .full = 1,
                                                     .held = 1,
                                                     .allocate = allocate,

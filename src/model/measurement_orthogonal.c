@@ -93,33 +93,33 @@ static void turn(measurement *m, int j) {
   }
 }
 
-const measurement_kind measurement_orthonormal = {.name = "orthonormal",
-                                                  .allocate = allocate,
-                                                  .refresh = refresh,
-                                                  .moments = moments,
-                                                  .update = update_orthonormal,
-                                                  .settle = settle,
-                                                  .unexplained = unexplained,
-                                                  .pack = pack,
-                                                  .unpack = unpack,
-                                                  .turn = turn};
+const measurement_kind measurement_orthogonal_orthonormal = {.name = "orthonormal",
+                                                             .allocate = allocate,
+                                                             .refresh = refresh,
+                                                             .moments = moments,
+                                                             .update = update_orthonormal,
+                                                             .settle = settle,
+                                                             .unexplained = unexplained,
+                                                             .pack = pack,
+                                                             .unpack = unpack,
+                                                             .turn = turn};
 
-const measurement_kind measurement_diagonal = {.name = "diagonal",
-                                               .allocate = allocate,
-                                               .refresh = refresh,
-                                               .moments = moments,
-                                               .update = update_diagonal,
-                                               .settle = settle,
-                                               .unexplained = unexplained,
-                                               .pack = pack,
-                                               .unpack = unpack,
-                                               .turn = turn};
+const measurement_kind measurement_orthogonal_diagonal = {.name = "diagonal",
+                                                          .allocate = allocate,
+                                                          .refresh = refresh,
+                                                          .moments = moments,
+                                                          .update = update_diagonal,
+                                                          .settle = settle,
+                                                          .unexplained = unexplained,
+                                                          .pack = pack,
+                                                          .unpack = unpack,
+                                                          .turn = turn};
 
-const measurement_kind measurement_fixed = {.name = "fixed",
-                                            .held = 1,
-                                            .allocate = allocate,
-                                            .refresh = refresh,
-                                            .moments = moments,
-                                            .unexplained = unexplained,
-                                            .pack = pack,
-                                            .turn = turn};
+const measurement_kind measurement_orthogonal_fixed = {.name = "fixed",
+                                                       .held = 1,
+                                                       .allocate = allocate,
+                                                       .refresh = refresh,
+                                                       .moments = moments,
+                                                       .unexplained = unexplained,
+                                                       .pack = pack,
+                                                       .turn = turn};

@@ -69,42 +69,42 @@ static double unexplained(const measurement *m, const double *cross, const doubl
          linalg_dot(m->gram, second, (size_t)m->d * (size_t)m->d);
 }
 
-const measurement_kind measurement_lengths = {.name = "lengths",
-                                              .full = 1,
-                                              .turns = 1,
-                                              .allocate = allocate,
-                                              .refresh = refresh,
-                                              .unexplained = unexplained,
-                                              .update = update_lengths};
-
-const measurement_kind measurement_unit = {.name = "unit",
-                                           .full = 1,
-                                           .shears = 1,
-                                           .allocate = allocate,
-                                           .refresh = refresh,
-                                           .unexplained = unexplained,
-                                           .update = update_unit};
-
-const measurement_kind measurement_least_squares = {.name = "least_squares",
+const measurement_kind measurement_plain_lengths = {.name = "lengths",
                                                     .full = 1,
-                                                    .rescales = 1,
+                                                    .turns = 1,
                                                     .allocate = allocate,
                                                     .refresh = refresh,
                                                     .unexplained = unexplained,
-                                                    .update = update_least_squares};
+                                                    .update = update_lengths};
 
-const measurement_kind measurement_held = {.name = "held",
-                                           .full = 1,
-                                           .held = 1,
-                                           .allocate = allocate,
-                                           .refresh = refresh,
-                                           .unexplained = unexplained};
+const measurement_kind measurement_plain_unit = {.name = "unit",
+                                                 .full = 1,
+                                                 .shears = 1,
+                                                 .allocate = allocate,
+                                                 .refresh = refresh,
+                                                 .unexplained = unexplained,
+                                                 .update = update_unit};
+
+const measurement_kind measurement_plain_least_squares = {.name = "least_squares",
+                                                          .full = 1,
+                                                          .rescales = 1,
+                                                          .allocate = allocate,
+                                                          .refresh = refresh,
+                                                          .unexplained = unexplained,
+                                                          .update = update_least_squares};
+
+const measurement_kind measurement_plain_held = {.name = "held",
+                                                 .full = 1,
+                                                 .held = 1,
+                                                 .allocate = allocate,
+                                                 .refresh = refresh,
+                                                 .unexplained = unexplained};
 
 /* A = W R, R a rotation and W whatever the start has; turns alone move it, which leave the
  * likelihood of x as it is. */
-const measurement_kind measurement_turned = {.name = "turned",
-                                             .full = 1,
-                                             .turns = 1,
-                                             .allocate = allocate,
-                                             .refresh = refresh,
-                                             .unexplained = unexplained};
+const measurement_kind measurement_plain_turned = {.name = "turned",
+                                                   .full = 1,
+                                                   .turns = 1,
+                                                   .allocate = allocate,
+                                                   .refresh = refresh,
+                                                   .unexplained = unexplained};

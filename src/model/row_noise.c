@@ -5,14 +5,14 @@
 #include <math.h>
 #include <string.h>
 
-void observed_rows(const weighted_rows *r, size_t start, int many, double *out) {
+void row_noise_observed(const weighted_rows *r, size_t start, int many, double *out) {
   for (int j = 0; j < r->p; j++)
     for (int i = 0; i < many; i++)
       out[(size_t)i * (size_t)r->p + (size_t)j] = r->x[start + (size_t)i + (size_t)j * r->n];
 }
 
-double observed_sums(const noise_model *m, const double *b, const double *x, int q,
-                     double *precision, double *inner) {
+double row_noise_sums(const noise_model *m, const double *b, const double *x, int q,
+                      double *precision, double *inner) {
   size_t p = (size_t)m->p;
   double log_density = 0;
   for (size_t j = 0; j < p; j++) {
@@ -35,7 +35,7 @@ static void project_row(const noise_model *m, const double *span, int q, const d
   double root[PACKED_NUMBERS];
   memset(root, 0, packed_size(q) * sizeof(double));
   memset(coord, 0, (size_t)q * sizeof(double));
-  observed_sums(m, span, x, q, root, coord);
+  row_noise_sums(m, span, x, q, root, coord);
   for (size_t g = 0; g < packed_size(q); g++)
     precision[g] += root[g];
   if (isnan(packed_cholesky(root, q))) {
@@ -53,7 +53,7 @@ void row_noise_project(const noise_model *m, const weighted_rows *rows, const do
                        row_coordinates *out) {
   double mean[PACKED_NUMBERS] = {0}, own[PACKED_NUMBERS], at[PACKED_MOST];
   for (size_t i = 0; i < rows->n; i++) {
-    observed_rows(rows, i, 1, out->row);
+    row_noise_observed(rows, i, 1, out->row);
     project_row(m, span, q, out->row, at, own, mean);
     for (int c = 0; c < q; c++)
       out->coord[i + (size_t)c * rows->n] = at[c];
@@ -113,7 +113,8 @@ static void eliminate(double *a, double *b, int d, int k) {
       b[r + l * d] /= a[r + r * d];
 }
 
-/* a = 1 - (N_i - N) diag(J): own (d x d) is N_i. J is taken as 0 where the density bends upwards. */
+/* a = 1 - (N_i - N) diag(J): own (d x d) is N_i. J is taken as 0 where the density bends upwards.
+ */
 static void resolvent(const noisy_rows *rows, size_t i, const double *own, double *a) {
   int d = rows->d;
   for (int c = 0; c < d; c++)

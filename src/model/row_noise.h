@@ -19,12 +19,12 @@ typedef struct {
 } noise_model;
 
 /* Rows start .. start + many of x, row by row. */
-void observed_rows(const weighted_rows *r, size_t start, int many, double *out);
+void row_noise_observed(const weighted_rows *r, size_t start, int many, double *out);
 
 /* precision += b_o' Psi_o^-1 b_o (packed), inner += b_o' Psi_o^-1 (x_o - mu_o), b p x q, x a row;
  * returns the log-density of noise x_o - mu_o. */
-double observed_sums(const noise_model *m, const double *b, const double *x, int q,
-                     double *precision, double *inner);
+double row_noise_sums(const noise_model *m, const double *b, const double *x, int q,
+                      double *precision, double *inner);
 
 typedef struct {
   double *coord, *noise; /* n x q and packed: NaN where a row does not tell all coordinates */

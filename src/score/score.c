@@ -211,8 +211,8 @@ score_model *score_model_new(const latent_sample *s, const causal_graph *g, cons
 }
 
 /* The kinds of score. */
-extern const score_class causal_score, markov_score;
-static const score_class *const score_classes[] = {&causal_score, &markov_score};
+extern const score_class score_causal, score_markov;
+static const score_class *const score_classes[] = {&score_causal, &score_markov};
 
 const score_class *score_class_named(const char *name) {
   for (size_t k = 0; k < sizeof score_classes / sizeof *score_classes; k++)

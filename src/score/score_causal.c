@@ -373,5 +373,5 @@ WIDE_VECTORS static void causal_evaluate(const score_model *m, const latent_samp
   }
 }
 
-const score_class causal_score = {
+const score_class score_causal = {
     .name = "causal", .fit = causal_fit, .evaluate = causal_evaluate, .held_out = causal_held_out};

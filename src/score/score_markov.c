@@ -63,5 +63,5 @@ static void markov_evaluate(const score_model *m, const latent_sample *s, task_w
   }
 }
 
-const score_class markov_score = {
+const score_class score_markov = {
     .name = "markov", .joint = 1, .curved = 1, .fit = markov_fit, .evaluate = markov_evaluate};

@@ -105,7 +105,7 @@ test_that("print is a table with every numerical event", {
 
 test_that("a baseline that would need too much memory is reported, not fatal", {
   skip_on_cran()
-  needed <- fit_plan(baselines$complete$data, baselines$complete$control)$bytes / 1e9
+  needed <- fit_cost(baselines$complete$data, baselines$complete$control)$bytes / 1e9
   limit <- crl_control(mixing = "fixed", max_memory = needed * 0.99)
   some <- crl_baselines(sim, init = known(sim), control = limit)
   expect_named(some, c("true", "empty", "pooled", "no_shrinkage", "pca"))

@@ -1,4 +1,4 @@
-# The linear-Gaussian model of x by domains (src/model/factor_domains.c, R/factor_domains.R)
+# The linear-Gaussian model of x by domains (src/model/factor_domains.c, R/measurement_domains.R)
 
 domain_control <- function(perfect = TRUE) {
   crl_control(intervention = if (perfect) "perfect" else "imperfect")

@@ -291,7 +291,7 @@ test_that("crl_compare() scores the whole of the score; a refit from a fit; memo
   expect_null(fit(preset = "paper", mixing = "fixed", max_iter = 1)$score$reference)
   data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
   bytes <- function(...) {
-    fit_plan(data, update(crl_control(...), spline = spline_control(interaction = "tensor")))$bytes
+    fit_cost(data, update(crl_control(...), spline = spline_control(interaction = "tensor")))$bytes
   }
   expect_gte(bytes(), bytes(spline = spline_control(reference = "none")) + 8 * 900 * 3)
 })

@@ -228,8 +228,8 @@ test_that("coefficients are counted as the C core has them", {
     control <- crl_control(spline = spline_control(interaction = kind), knots = 3)
     cells <- spline_cells(kind, data, control)
     expect_identical(cells$node, rep(paste0("z", 3:5), each = 2))
-    expect_identical(cells$coefficients, fit_plan(data, control)$coefficients[5:10])
-    expect_identical(as.double(cells$rows), as.double(fit_plan(data, control)$rows[5:10]))
+    expect_identical(cells$coefficients, fit_cost(data, control)$coefficients[5:10])
+    expect_identical(as.double(cells$rows), as.double(fit_cost(data, control)$rows[5:10]))
   }
 })
 

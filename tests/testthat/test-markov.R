@@ -360,7 +360,7 @@ test_that("pairs of coordinates are factored together, larger terms one by one",
     data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
     control <- update(crl_control(score = "markov", knots = 4, ...),
                       spline = spline_control(interaction = "pairwise"))
-    unique(fit_plan(data, control)$solver[-1])
+    unique(fit_cost(data, control)$solver[-1])
   }
   collider <- as_dag("z1 -> z4; z2 -> z4; z3 -> z4", nodes = paste0("z", 1:4))
   expect_identical(solver(chain_dag(4)), "cholesky")

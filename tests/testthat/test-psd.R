@@ -417,6 +417,6 @@ test_that("memory is planned for", {
   s <- psd_data()
   data <- crl_data(s$x, s$env, s$targets, s$dag)
   tensor <- spline_control(interaction = "tensor")
-  bytes <- function(mixing) fit_plan(data, crl_control(mixing = mixing, spline = tensor))$bytes
+  bytes <- function(mixing) fit_cost(data, crl_control(mixing = mixing, spline = tensor))$bytes
   expect_gt(bytes("psd"), bytes("orthonormal") + 8 * 3 * 9 * 128)
 })

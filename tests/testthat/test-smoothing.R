@@ -210,7 +210,7 @@ test_that("memory plans and baselines know of it", {
   sim <- small_sim()
   data <- crl_data(sim$x, sim$env, sim$targets, sim$dag)
   bytes <- function(...) {
-    fit_plan(data, update(crl_control(...), spline = spline_control(interaction = "tensor")))$bytes
+    fit_cost(data, update(crl_control(...), spline = spline_control(interaction = "tensor")))$bytes
   }
   expect_gt(bytes(lambda = "auto"), bytes() + 4 * data$n)
   expect_equal(bytes(eta = "auto"), bytes(lambda = "auto"))

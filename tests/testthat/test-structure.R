@@ -1,4 +1,4 @@
-# What "auto" of mixing and intervention comes down to (R/structure.R)
+# What "auto" of mixing and intervention comes down to (R/control_auto.R)
 
 quick_plan <- function(...) new_plan(crl_control(seed = 1, ...), stages = character())
 

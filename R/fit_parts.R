@@ -327,14 +327,14 @@ check_engine.crl_fit_f <- function(fit, size, arg, call) {
 #' @noRd
 check_coefficients <- function(fit, arg, call) {
   check_families(fit$data, fit$control, call)
-  plan <- matrix(fit_plan(fit$data, fit$control)$coefficients, 2L)
+  coefficients <- matrix(fit_cost(fit$data, fit$control)$coefficients, 2L)
   for (j in seq_len(fit$data$d)) {
     for (state in 1:2) {
       name <- paste0("score$theta[[", j, "]]$state", state - 1L)
       node <- fit$score$theta[[j]]
       value <- if (is.list(node)) node[[paste0("state", state - 1L)]]
       seen <- (state - 1L) %in% fit$data$targets[, j]
-      part <- of("number", plan[state, j], finite = FALSE, null = !seen)
+      part <- of("number", coefficients[state, j], finite = FALSE, null = !seen)
       if (!is_part(value, part)) {
         abort_edited(name, paste("must be", describe_part(part)), value, arg, call)
       }

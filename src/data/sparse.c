@@ -1,4 +1,4 @@
-#include "sparse_rows.h"
+#include "sparse.h"
 
 #include <string.h>
 
@@ -50,8 +50,7 @@ void sparse_moments_times(const sparse_rows *r, const int *env, const double *om
     for (size_t j = 0; mean && j < p; j++)
       shift += mean[j] * v[j + (size_t)c * p];
     for (size_t i = 0; i < r->n; i++)
-      product[i * wide + (size_t)c] =
-          omega[env[i] - 1] * (product[i * wide + (size_t)c] - shift);
+      product[i * wide + (size_t)c] = omega[env[i] - 1] * (product[i * wide + (size_t)c] - shift);
   }
   memset(sum, 0, p * wide * sizeof(double));
   sparse_cross(r, product, k, sum);

@@ -4,8 +4,8 @@
  * Narrow matrices go with the index of the column first (k x n, k x p), so that one entry of the
  * rows meets k neighbours.
  */
-#ifndef EBCRL_SPARSE_ROWS_H
-#define EBCRL_SPARSE_ROWS_H
+#ifndef EBCRL_SPARSE_H
+#define EBCRL_SPARSE_H
 
 #include <stddef.h>
 
