@@ -89,26 +89,3 @@ void hypothesis_gradient(const double *x, int d, int general, double *gradient) 
       if (j != k)
         gradient[g++] = x[j + k * d] - (general ? 0 : x[k + j * d]);
 }
-
-double hypothesis_regression(double *a, int k, double *slopes) {
-  double v = 0;
-  for (int i = 0; i < k; i++)
-    for (int j = 0; j <= i; j++) {
-      double sum = a[i * k + j];
-      for (int l = 0; l < j; l++)
-        sum -= a[i * k + l] * a[j * k + l];
-      if (i == j) {
-        v = sum;
-        a[i * k + i] = sum > 1e-12 ? sqrt(sum) : INFINITY;
-      } else {
-        a[i * k + j] = sum / a[j * k + j];
-      }
-    }
-  for (int i = k - 2; i >= 0; i--) { /* L' slopes = the last row */
-    double sum = a[(k - 1) * k + i];
-    for (int l = i + 1; l < k - 1; l++)
-      sum -= a[l * k + i] * slopes[l];
-    slopes[i] = sum / a[i * k + i];
-  }
-  return v;
-}

@@ -9,6 +9,7 @@
 #ifndef EBCRL_HYPOTHESIS_H
 #define EBCRL_HYPOTHESIS_H
 
+#include "regression.h"
 #include "workspace.h"
 
 typedef struct {
@@ -47,8 +48,7 @@ int hypothesis_steps(int d, int general);
 /* The gradient in these coordinates from X, dF = <X, S>. */
 void hypothesis_gradient(const double *x, int d, int general, double *gradient);
 
-/* Slopes of the last of k variables on the others and its residual variance, from their covariance
- * a (k x k, by rows, lower triangle; destroyed). A variable that others determine has slope 0. */
-double hypothesis_regression(double *a, int k, double *slopes);
+/* Parents are collinear below this residual variance. */
+static const regression_limit hypothesis_collinear = {1e-12, NULL};
 
 #endif

@@ -123,7 +123,7 @@ static void start_cell(marginal_work *w, marginal_cell *cell, int j, double nois
       int a = i < k - 1 ? cell->parent[i] : j, b = l < k - 1 ? cell->parent[l] : j;
       w->at.gram[i * k + l] = w->at.cov[a + b * d];
     }
-  double v = hypothesis_regression(w->at.gram, k, cell->slope);
+  double v = regression_last(w->at.gram, k, hypothesis_collinear, cell->slope, NULL);
   v = v > 0.1 * noise ? v : 0.1 * noise;
   cell->intercept = w->at.mean[j];
   cell->log_var = log(v);

@@ -70,7 +70,7 @@ static double cell_value(profile_work *w, const profile_cell *cell, const double
   for (int i = 0; i < k; i++)
     for (int j = 0; j <= i; j++)
       w->gram[i * k + j] = inner(columns + cell->coord[i] * d, w->image + j * d, d);
-  double v = hypothesis_regression(w->gram, k, w->slopes);
+  double v = regression_last(w->gram, k, hypothesis_collinear, w->slopes, NULL);
   const double *node = columns + cell->coord[k - 1] * d;
   symmetric_times(w->summary->noise, node, d, w->residual);
   double floor = w->floor * inner(w->residual, node, d);

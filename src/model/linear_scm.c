@@ -1,5 +1,7 @@
 #include "linear_scm.h"
 
+#include "regression.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -21,15 +23,20 @@ linear_scm linear_scm_new(const causal_graph *g, allocator alloc) {
 }
 
 size_t linear_scm_work(int d) {
-  return (size_t)d * ((size_t)d + 3); /* mean, least, slopes, covariance */
+  return (size_t)d * ((size_t)d + 3); /* mean, scale, slopes, covariance */
 }
 
 double linear_scm_doubles(double d, double n_states) {
   return n_states * d * (d + 2) + d * (d + 3);
 }
 
-/* Mean and covariance (q x q) of a family over the target sets in which its node has the state,
- * less the noise; returns their weight. */
+/* Where the a-th of a family of q stands in its regression: parents first, the node last. */
+static size_t place(size_t a, size_t q) {
+  return a > 0 ? a - 1 : q - 1;
+}
+
+/* Mean (node first) and covariance (q x q, in the order of the regression) of a family over the
+ * target sets in which its node has the state, less the noise; returns their weight. */
 static double family_moments(const linear_scm *m, const group_moments *y, const double *noise,
                              double sigma2, int node, int state, double *mean, double *cov) {
   const causal_graph *graph = &m->graph;
@@ -46,7 +53,8 @@ static double family_moments(const linear_scm *m, const group_moments *y, const 
     for (size_t a = 0; a < q; a++) {
       mean[a] += y->weight[g] * y->mean[(size_t)coord[a] + g * d];
       for (size_t b = 0; b < q; b++)
-        cov[a + b * q] += y->weight[g] * second[(size_t)coord[a] + (size_t)coord[b] * d];
+        cov[place(a, q) * q + place(b, q)] +=
+            y->weight[g] * second[(size_t)coord[a] + (size_t)coord[b] * d];
     }
   }
   for (size_t a = 0; a < q; a++)
@@ -54,37 +62,10 @@ static double family_moments(const linear_scm *m, const group_moments *y, const 
   for (size_t a = 0; a < q; a++)
     for (size_t b = 0; b < q; b++) {
       double unit = noise ? noise[(size_t)coord[a] + (size_t)coord[b] * d] : a == b;
-      cov[a + b * q] = cov[a + b * q] / weight - mean[a] * mean[b] - sigma2 * unit;
+      double *entry = cov + place(a, q) * q + place(b, q);
+      *entry = *entry / weight - mean[a] * mean[b] - sigma2 * unit;
     }
   return weight;
-}
-
-/* Regression of the first variable of a q x q covariance on the others, by Cholesky of theirs in
- * place; coef (q) from the second entry on. least: of a parent's residual variance. Returns the
- * residual variance of the first. */
-static double regress(double *cov, size_t q, const double *least, double *coef, int *left_out) {
-  double rest = cov[0];
-  for (size_t j = 1; j < q; j++) { /* column 0 becomes L^-1 cov(parents, node) */
-    double pivot = cov[j + j * q];
-    for (size_t l = 1; l < j; l++)
-      pivot -= cov[j + l * q] * cov[j + l * q];
-    double root = pivot > least[j] ? sqrt(pivot) : INFINITY;
-    *left_out += isinf(root);
-    for (size_t i = j; i <= q; i++) { /* i = q stands for the node */
-      double *entry = i == q ? cov + j : cov + i + j * q;
-      for (size_t l = 1; l < j; l++)
-        *entry -= (i == q ? cov[l] : cov[i + l * q]) * cov[j + l * q];
-      *entry = i == j ? root : *entry / root;
-    }
-    rest -= cov[j] * cov[j];
-  }
-  for (size_t j = q; j-- > 1;) {
-    double sum = cov[j];
-    for (size_t i = j + 1; i < q; i++)
-      sum -= cov[i + j * q] * coef[i];
-    coef[j] = sum / cov[j + j * q];
-  }
-  return rest;
 }
 
 static void fit_cell(linear_scm *m, const group_moments *y, const double *noise, double sigma2,
@@ -93,22 +74,21 @@ static void fit_cell(linear_scm *m, const group_moments *y, const double *noise,
   size_t d = (size_t)graph->d, q = 1 + (size_t)graph_acting(graph, node, state);
   size_t at = (size_t)graph_cell(graph, node, state);
   const int *coord = graph->family[node];
-  double *mean = m->work, *least = mean + d, *coef = least + d, *cov = coef + d;
+  double *mean = m->work, *scale = mean + d, *slope = scale + d, *cov = slope + d;
   double weight = family_moments(m, y, noise, sigma2, node, state, mean, cov);
   if (!(weight > 0))
     return;
-  for (size_t a = 0; a < q; a++) {
-    size_t k = (size_t)coord[a];
-    least[a] = COLLINEAR * sigma2 * (noise ? noise[k + k * d] : 1);
-  }
-  double variance = regress(cov, q, least, coef, &m->left_out);
+  for (size_t a = 1; a < q; a++)
+    scale[a - 1] = noise ? noise[(size_t)coord[a] * (d + 1)] : 1;
+  regression_limit limit = {COLLINEAR * sigma2, scale};
+  double variance = regression_last(cov, (int)q, limit, slope, &m->left_out);
   int above = variance > m->variance_floor;
   m->floored += !above;
   m->variance[at] = above ? variance : m->variance_floor;
   m->intercept[at] = mean[0];
   for (size_t a = 1; a < q; a++) {
-    m->intercept[at] -= coef[a] * mean[a];
-    m->slope[(size_t)coord[a] + d * at] = coef[a];
+    m->intercept[at] -= slope[a - 1] * mean[a];
+    m->slope[(size_t)coord[a] + d * at] = slope[a - 1];
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include "linalg.h"
 #include "line_search.h"
+#include "regression.h"
 #include "rng.h"
 
 #include <math.h>
@@ -9,29 +10,13 @@
 
 enum { GRID = 24, GOLDEN_STEPS = 30 };
 
+static const regression_limit none_too_small = {0, NULL};
+
 rotation_work rotation_work_new(const rotation_problem *p, allocator alloc) {
   size_t d = (size_t)p->d;
   rotation_work w = {alloc((size_t)p->n_cells * d * d, sizeof(double)),
                      alloc(d * d, sizeof(double)), alloc(d, sizeof(double))};
   return w;
-}
-
-/* Residual variance of the last variable given the others, by Cholesky in place (lower, k x k). */
-static double last_residual_variance(double *a, int k) {
-  double v = 0;
-  for (int i = 0; i < k; i++)
-    for (int j = 0; j <= i; j++) {
-      double sum = a[i * k + j];
-      for (int l = 0; l < j; l++)
-        sum -= a[i * k + l] * a[j * k + l];
-      if (i == j) {
-        v = sum;
-        a[i * k + i] = sum > 0 ? sqrt(sum) : INFINITY; /* a collinear parent adds nothing */
-      } else {
-        a[i * k + j] = sum / a[j * k + j];
-      }
-    }
-  return v;
 }
 
 /* A turn by an angle in the plane of coordinates a and b. */
@@ -65,7 +50,7 @@ static double cell_value(const rotation_problem *p, rotation_work *w, int cell, 
     for (int j = 0; j <= i; j++)
       w->small[i * k + j] =
           turned_entry(cov, p->d, t, c->coord[(i + 1) % k], c->coord[(j + 1) % k]);
-  double v = last_residual_variance(w->small, k);
+  double v = regression_last(w->small, k, none_too_small, NULL, NULL);
   return c->weight / 2 * log(v > p->variance_floor ? v : p->variance_floor);
 }
 

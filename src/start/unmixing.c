@@ -1,6 +1,7 @@
 #include "unmixing.h"
 
 #include "linalg.h"
+#include "regression.h"
 
 #include <R_ext/Applic.h>
 #include <R_ext/BLAS.h>
@@ -10,6 +11,8 @@
 
 /* BFGS starts over from where it stopped, with a fresh Hessian. */
 enum { RESTARTS = 3 };
+
+static const regression_limit none_too_small = {0, NULL};
 
 unmixing_work unmixing_work_new(const unmixing_problem *p, allocator alloc) {
   size_t d = (size_t)p->d, square = d * d;
@@ -35,28 +38,6 @@ static void times_vector(const double *a, const double *v, int d, double *out) {
       out[i] += a[i + k * d] * v[k];
 }
 
-/* Cholesky of the first q variables of a (q + 1) x (q + 1) covariance and the coefficients of the
- * regression of the last one on them. A collinear variable has coefficient 0. */
-static void regress_last(double *a, int q, double *beta) {
-  int size = q + 1;
-  for (int i = 0; i <= q; i++)
-    for (int j = 0; j <= i && j < q; j++) {
-      double sum = a[i * size + j];
-      for (int l = 0; l < j; l++)
-        sum -= a[i * size + l] * a[j * size + l];
-      if (i == j)
-        a[i * size + i] = sum > 0 ? sqrt(sum) : INFINITY;
-      else
-        a[i * size + j] = sum / a[j * size + j];
-    }
-  for (int i = q - 1; i >= 0; i--) {
-    double sum = a[q * size + i];
-    for (int l = i + 1; l < q; l++)
-      sum -= a[l * size + i] * beta[l];
-    beta[i] = sum / a[i * size + i];
-  }
-}
-
 /* r = w_j - sum_k beta_k w_k, in w->residual, and beta, for one cell. */
 static void cell_residual(unmixing_work *w, const rotation_cell *c, const double *directions) {
   int d = w->problem->d, q = c->n_coord - 1, size = c->n_coord;
@@ -66,7 +47,7 @@ static void cell_residual(unmixing_work *w, const rotation_cell *c, const double
     for (int j = 0; j <= i; j++)
       w->small[i * size + j] =
           linalg_dot(directions + c->coord[(i + 1) % size] * d, w->image + j * d, (size_t)d);
-  regress_last(w->small, q, w->beta);
+  regression_last(w->small, size, none_too_small, w->beta, NULL);
   memcpy(w->residual, directions + c->coord[0] * d, (size_t)d * sizeof(double));
   for (int i = 0; i < q; i++)
     for (int l = 0; l < d; l++)
