@@ -160,6 +160,16 @@ WIDE_VECTORS static void sines_cosines(const uint32_t *restrict words, int k, in
   }
 }
 
+/* Box-Muller. */
+WIDE_VECTORS static void scale_normals(const double *restrict half_square, int rows,
+                                       double *restrict first, double *restrict second) {
+  SIMD for (int i = 0; i < rows; i++) {
+    double radius = sqrt(2 * half_square[i]);
+    first[i] *= radius;
+    second[i] *= radius;
+  }
+}
+
 void rng_moves(uint64_t seed, uint32_t stream, uint32_t position, uint64_t row, int rows,
                struct rng_move *out) {
   uint32_t words[4 * RNG_ROWS];
@@ -169,11 +179,7 @@ void rng_moves(uint64_t seed, uint32_t stream, uint32_t position, uint64_t row, 
   sines_cosines(words, 1, rows, out->normal[0], out->normal[1]);
   minus_logs(words, 2, rows, out->exponential[0]);
   minus_logs(words, 3, rows, out->exponential[1]);
-  for (int i = 0; i < rows; i++) { /* Box-Muller */
-    double radius = sqrt(2 * half_square[i]);
-    out->normal[0][i] *= radius;
-    out->normal[1][i] *= radius;
-  }
+  scale_normals(half_square, rows, out->normal[0], out->normal[1]);
 }
 
 void rng_units(uint64_t seed, uint32_t stream, uint32_t position, uint64_t row, int rows,

@@ -199,7 +199,7 @@ mechanism_basis mechanism_basis_new(int d, allocator alloc) {
   return w;
 }
 
-static void fill_basis(const mechanisms *m, const mechanism_basis *w, const latent_block *b,
+INLINE void fill_basis(const mechanisms *m, const mechanism_basis *w, const latent_block *b,
                        int k) {
   const double *range = m->range + 2 * k, *z = b->z + k * BLOCK_ROWS;
   double scale = (m->table.knots - 1) / (range[1] - range[0]);
@@ -208,8 +208,9 @@ static void fill_basis(const mechanisms *m, const mechanism_basis *w, const late
         bspline_at(&m->table, range[0], scale, z[i], w->value + (k * BLOCK_ROWS + i) * ORDER, NULL);
 }
 
-/* Row i's basis functions of all parents into the normal equations of a cell. */
-static void add_row(const mechanisms *m, const mechanism_basis *w, const mechanism_cell *cell,
+/* Row i's basis functions of all parents into the normal equations of a cell. (Products of a
+ * parent with itself go in whole squares: what lies above the diagonal is not read.) */
+INLINE void add_row(const mechanisms *m, const mechanism_basis *w, const mechanism_cell *cell,
                     const int *parent, int i, double z, double weight, double *gram, double *rhs) {
   int size = cell->n_coef, n_basis = m->table.n_basis;
   for (int k = 0; k < cell->parents; k++) {
@@ -218,19 +219,17 @@ static void add_row(const mechanisms *m, const mechanism_basis *w, const mechani
     for (int t = 0; t < ORDER; t++) {
       double wv = weight * value[t], *column = gram + (size_t)(col + t) * (size_t)size;
       rhs[col + t] += wv * z;
-      for (int u = t; u < ORDER; u++)
-        column[col + u] += wv * value[u];
+      SIMD for (int u = 0; u < ORDER; u++) column[col + u] += wv * value[u];
       for (int l = k + 1; l < cell->parents; l++) {
         int other = parent[l] * BLOCK_ROWS + i;
         double *to = column + l * n_basis + w->first[other];
-        for (int u = 0; u < ORDER; u++)
-          to[u] += wv * w->value[other * ORDER + u];
+        SIMD for (int u = 0; u < ORDER; u++) to[u] += wv * w->value[other * ORDER + u];
       }
     }
   }
 }
 
-void mechanism_add(const mechanisms *m, const mechanism_basis *w, const latent_sample *s,
+WIDE_VECTORS void mechanism_add(const mechanisms *m, const mechanism_basis *w, const latent_sample *s,
                    const latent_block *b, double *stats) {
   const causal_graph *g = &m->graph;
   for (int k = 0; k < g->d; k++)

@@ -1,6 +1,10 @@
 #include "noise.h"
 
+#include "vectorize.h"
+
 #include <math.h>
+#include <stdint.h>
+#include <string.h>
 
 static const double PSEUDO_ROWS = 5; /* of each component: none is ever empty */
 
@@ -33,21 +37,80 @@ void noise_split(noise_mixture *m, int c, double variance) {
   noise_heights(m, c);
 }
 
-int noise_label(const noise_mixture *m, int c, double u, double uniform) {
-  const double *mean = m->mean + m->n * c, *variance = m->variance + m->n * c;
-  const double *height = m->height + m->n * c;
-  double density[MAX_COMPONENTS], highest = -INFINITY, total = 0;
-  for (int s = 0; s < m->n; s++) {
-    density[s] = height[s] - 0.5 * (u - mean[s]) * (u - mean[s]) / variance[s];
-    highest = fmax(highest, density[s]);
+/* exp x for -700 < x <= 0, to about 1e-15: x = k log 2 + r, and the series of e^r. No branches, so
+ * that loops of it vectorise. */
+INLINE double exp_of(double x) {
+  const double to_integer = 0x1.8p52; /* the sum's low bits are k */
+  double shifted = x * 1.4426950408889634 + to_integer, k = shifted - to_integer, scale;
+  double r = (x - k * 0.693147180369123816490) - k * 1.90821492927058770002e-10;
+  double series = 1.0 / 479001600;
+  series = series * r + 1.0 / 39916800;
+  series = series * r + 1.0 / 3628800;
+  series = series * r + 1.0 / 362880;
+  series = series * r + 1.0 / 40320;
+  series = series * r + 1.0 / 5040;
+  series = series * r + 1.0 / 720;
+  series = series * r + 1.0 / 120;
+  series = series * r + 1.0 / 24;
+  series = series * r + 1.0 / 6;
+  series = series * r + 1.0 / 2;
+  series = series * r + 1;
+  uint64_t bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits + 1023) << 52; /* 2^k */
+  memcpy(&scale, &bits, sizeof scale);
+  return (series * r + 1) * scale;
+}
+
+/* Log densities of component s, up to what the components have in common; `highest` so far. */
+WIDE_VECTORS static void component_heights(const noise_mixture *m, int s, const int *restrict cell,
+                                           const double *restrict u, int rows,
+                                           double *restrict height, double *restrict highest) {
+  int n = m->n;
+  const double *restrict mean = m->mean + s, *restrict variance = m->variance + s;
+  const double *restrict top = m->height + s;
+  SIMD for (int i = 0; i < rows; i++) {
+    int at = n * cell[i];
+    double gap = u[i] - mean[at];
+    height[i] = top[at] - 0.5 * gap * gap / variance[at];
+    highest[i] = height[i] > highest[i] ? height[i] : highest[i];
+  }
+}
+
+WIDE_VECTORS static void component_densities(const double *restrict highest, int rows,
+                                             double *restrict height, double *restrict total) {
+  SIMD for (int i = 0; i < rows; i++) {
+    double below = height[i] - highest[i];
+    height[i] = exp_of(below > -700 ? below : -700);
+    total[i] += height[i];
+  }
+}
+
+/* A label moves on while more than the component's density is left; once it is not, what is left is
+ * at most 0. */
+WIDE_VECTORS static void pass_component(const double *restrict density, int rows,
+                                        double *restrict left, int *restrict label) {
+  SIMD for (int i = 0; i < rows; i++) {
+    label[i] += left[i] > density[i] ? 1 : 0;
+    left[i] -= density[i];
+  }
+}
+
+void noise_labels(const noise_mixture *m, const int *cell, const double *u, const double *uniform,
+                  int rows, int *label) {
+  double density[MAX_COMPONENTS][BLOCK_ROWS], highest[BLOCK_ROWS], left[BLOCK_ROWS] = {0};
+  for (int i = 0; i < rows; i++) {
+    highest[i] = -INFINITY;
+    label[i] = 0;
   }
   for (int s = 0; s < m->n; s++)
-    total += density[s] = exp(density[s] - highest);
-  double left = uniform * total;
-  int label = 0;
-  while (label < m->n - 1 && left > density[label])
-    left -= density[label++];
-  return label;
+    component_heights(m, s, cell, u, rows, density[s], highest);
+  for (int s = 0; s < m->n; s++)
+    component_densities(highest, rows, density[s], left);
+  for (int i = 0; i < rows; i++)
+    left[i] *= uniform[i];
+  for (int s = 0; s < m->n - 1; s++)
+    pass_component(density[s], rows, left, label);
 }
 
 double noise_stepped(double value, double to, double step) {

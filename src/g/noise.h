@@ -30,8 +30,10 @@ noise_mixture noise_mixture_new(int components, int n_cells, allocator alloc);
 /* Components of cell c that make up about N(0, variance) and are not the same. */
 void noise_split(noise_mixture *m, int c, double variance);
 
-/* Component of cell c that residual u comes from, given a uniform random number. */
-int noise_label(const noise_mixture *m, int c, double u, double uniform);
+/* label[rows] = component that each residual u of a cell comes from, given uniform random numbers;
+ * rows: at most BLOCK_ROWS. */
+void noise_labels(const noise_mixture *m, const int *cell, const double *u, const double *uniform,
+                  int rows, int *label);
 
 /* A step from `value` towards `to`; of length 1 exactly there. */
 double noise_stepped(double value, double to, double step);

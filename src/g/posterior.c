@@ -47,15 +47,19 @@ static void add_sweep(const latent_sampler *s, posterior_work *w, int half) {
     }
 }
 
-/* Quantile of sorted-as-needed draws, linear between order statistics (type 7 of R). */
-static double quantile_of(double *draw, int n, double prob) {
+/* Quantile of draws, linear between order statistics (type 7 of R). Draws before `*sorted` are
+ * below all others, so that quantiles in ascending order look at ever fewer. */
+static double quantile_of(double *draw, int n, double prob, int *sorted) {
   double at = (n - 1) * prob;
-  int low = (int)at;
-  rPsort(draw, n, low);
+  int low = (int)at, from = low < *sorted ? 0 : *sorted;
+  rPsort(draw + from, n - from, low - from);
+  *sorted = low;
   double value = draw[low];
   if (at > low) {
-    rPsort(draw, n, low + 1);
-    value += (at - low) * (draw[low + 1] - value);
+    double next = draw[low + 1]; /* the least of those above */
+    for (int t = low + 2; t < n; t++)
+      next = draw[t] < next ? draw[t] : next;
+    value += (at - low) * (next - value);
   }
   return value;
 }
@@ -65,11 +69,12 @@ static void write_quantiles(const latent_sampler *s, posterior_work *w,
   size_t n = s->rows->n, d = (size_t)s->prior.graph.d, wide = d * BLOCK_ROWS;
   for (size_t j = 0; j < d; j++)
     for (int i = 0; i < w->block.rows; i++) {
+      int sorted = 0;
       for (int t = 0; t < out->draws; t++)
         w->sorted[t] = w->draw[(size_t)t * wide + j * BLOCK_ROWS + (size_t)i];
       for (int q = 0; q < out->n_probs; q++)
         out->quantile[((size_t)q * d + j) * n + w->block.start + (size_t)i] =
-            quantile_of(w->sorted, out->draws, out->probs[q]);
+            quantile_of(w->sorted, out->draws, out->probs[q], &sorted);
     }
 }
 

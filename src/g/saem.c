@@ -123,7 +123,7 @@ void saem_prepare(saem_state *s, allocator alloc) {
   for (int k = 0; k < s->shards.n_shards; k++)
     s->shard[k] = shard_new(s, alloc);
   s->record = record_new(s, alloc);
-  s->scratch = alloc(2 * (size_t)s->model->p * (size_t)s->rows->d, sizeof(double));
+  s->scratch = alloc((2 * (size_t)s->model->p + BLOCK_ROWS) * (size_t)s->rows->d, sizeof(double));
   prepare_sampler(s, alloc);
   prepare_model(s);
 }

@@ -134,26 +134,41 @@ static void present_effects(const latent_sampler *s, latent_block *b, int j) {
 }
 
 /* Move 1: the conditional given parents and x proposes, so that only the children decide. */
-static void move_by_conditional(const latent_sampler *s, latent_block *b, int j) {
-  const double *centre = b->centre + j * BLOCK_ROWS, *spread = b->spread + j * BLOCK_ROWS;
-  for (int i = 0; i < b->rows; i++) {
-    b->trial[i] = centre[i] + spread[i] * b->move->normal[0][i];
-    b->ratio[i] = 0;
+WIDE_VECTORS static void propose_conditional(const double *restrict centre,
+                                             const double *restrict spread,
+                                             const double *restrict normal, int rows,
+                                             double *restrict trial, double *restrict ratio) {
+  SIMD for (int i = 0; i < rows; i++) {
+    trial[i] = centre[i] + spread[i] * normal[i];
+    ratio[i] = 0;
   }
+}
+
+static void move_by_conditional(const latent_sampler *s, latent_block *b, int j) {
+  propose_conditional(b->centre + j * BLOCK_ROWS, b->spread + j * BLOCK_ROWS, b->move->normal[0],
+                      b->rows, b->trial, b->ratio);
   try_move(s, b, j, b->move->exponential[0]);
 }
 
-/* Move 2: a random walk; the conditional's density and the children's decide. */
-static void move_by_walk(const latent_sampler *s, latent_block *b, int j) {
-  const double *centre = b->centre + j * BLOCK_ROWS, *spread = b->spread + j * BLOCK_ROWS;
-  const double *z = b->z + j * BLOCK_ROWS;
-  int d = s->prior.graph.d;
-  for (int i = 0; i < b->rows; i++) {
-    double step = s->walk_scale[j + d * b->domain[i]] * b->move->normal[1][i];
+/* Move 2: a random walk; the conditional's density and the children's decide. scale: by domain, d
+ * apart. */
+WIDE_VECTORS static void propose_walk(const double *restrict z, const double *restrict centre,
+                                      const double *restrict spread, const double *restrict normal,
+                                      const double *restrict scale, int d,
+                                      const int *restrict domain, int rows, double *restrict trial,
+                                      double *restrict ratio) {
+  SIMD for (int i = 0; i < rows; i++) {
+    double step = scale[d * domain[i]] * normal[i];
     double from = (z[i] - centre[i]) / spread[i];
-    b->trial[i] = z[i] + step * spread[i];
-    b->ratio[i] = -step * (from + 0.5 * step);
+    trial[i] = z[i] + step * spread[i];
+    ratio[i] = -step * (from + 0.5 * step);
   }
+}
+
+static void move_by_walk(const latent_sampler *s, latent_block *b, int j) {
+  int d = s->prior.graph.d;
+  propose_walk(b->z + j * BLOCK_ROWS, b->centre + j * BLOCK_ROWS, b->spread + j * BLOCK_ROWS,
+               b->move->normal[1], s->walk_scale + j, d, b->domain, b->rows, b->trial, b->ratio);
   try_move(s, b, j, b->move->exponential[1]);
   for (int i = 0; i < b->rows; i++)
     b->accepted[j + d * b->domain[i]] += b->taken[i];
@@ -165,21 +180,36 @@ double sampler_tuned(double walk_scale, double acceptance, int t) {
   return walk_scale * exp(2 * (acceptance - TARGET_ACCEPTANCE) / sqrt(t));
 }
 
+/* Mean, shift and precision of a node as its labels have them. centre: means without labels. */
+WIDE_VECTORS static void take_labels(const noise_mixture *noise, const int *restrict cell,
+                                     const int *restrict label, const double *restrict centre,
+                                     int rows, double *restrict shift, double *restrict mean,
+                                     double *restrict precision) {
+  int n = noise->n;
+  const double *restrict means = noise->mean, *restrict variances = noise->variance;
+  SIMD for (int i = 0; i < rows; i++) {
+    int g = n * cell[i] + label[i];
+    shift[i] = means[g];
+    mean[i] = centre[i] + means[g];
+    precision[i] = 1 / variances[g];
+  }
+}
+
 /* Labels of all nodes given z: mean and precision become those of the components. */
 static void draw_labels(const latent_sampler *s, latent_block *b, uint32_t sweep) {
-  const noise_mixture *noise = s->prior.noise;
-  int d = s->prior.graph.d;
+  double residual[BLOCK_ROWS], centre[BLOCK_ROWS];
+  int d = s->prior.graph.d, cell[BLOCK_ROWS];
   for (int j = 0; j < d; j++) {
+    int at = j * BLOCK_ROWS;
     rng_units(s->seed, sweep, (uint32_t)(d + j), b->start, b->rows, b->trial);
-    for (int i = 0, at = j * BLOCK_ROWS; i < b->rows; i++, at++) {
-      int c = graph_cell(&s->prior.graph, j, b->state[at]);
-      double centre = b->mean[at] - b->shift[at];
-      b->label[at] = noise_label(noise, c, b->z[at] - centre, b->trial[i]);
-      int g = noise->n * c + b->label[at];
-      b->shift[at] = noise->mean[g];
-      b->mean[at] = centre + noise->mean[g];
-      b->precision[at] = 1 / noise->variance[g];
+    for (int i = 0; i < b->rows; i++) {
+      cell[i] = graph_cell(&s->prior.graph, j, b->state[at + i]);
+      centre[i] = b->mean[at + i] - b->shift[at + i];
+      residual[i] = b->z[at + i] - centre[i];
     }
+    noise_labels(s->prior.noise, cell, residual, b->trial, b->rows, b->label + at);
+    take_labels(s->prior.noise, cell, b->label + at, centre, b->rows, b->shift + at, b->mean + at,
+                b->precision + at);
   }
 }
 

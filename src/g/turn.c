@@ -35,7 +35,7 @@ static double length_ratio(const turn_plan *t, int of, int by) {
 
 /* Derivatives of the prior's log density, row by row, in a turn of latents a and c, each times the
  * length of its column. */
-static void torque(const turn_plan *t, const latent_block *b, const double *gradient, int a, int c,
+INLINE void torque(const turn_plan *t, const latent_block *b, const double *gradient, int a, int c,
                    double *restrict out) {
   const double *u = gradient + a * BLOCK_ROWS, *v = gradient + c * BLOCK_ROWS;
   const double *y = b->z + a * BLOCK_ROWS, *z = b->z + c * BLOCK_ROWS;
@@ -127,15 +127,27 @@ void turn_step(turn_plan *t, const double *sums) {
     }
 }
 
-void turn_columns(double *m, size_t rows, const double *r, int d, double *row) {
-  for (size_t i = 0; i < rows; i++) {
-    for (int j = 0; j < d; j++) {
-      row[j] = 0;
-      for (int k = 0; k < d; k++)
-        row[j] += m[i + (size_t)k * rows] * r[k + j * d];
+/* Rows of a block: out (rows x d, BLOCK_ROWS apart) = m R. */
+WIDE_VECTORS static void turn_block(const double *restrict m, size_t ld, int rows, const double *r,
+                                    int d, double *restrict out) {
+  for (int j = 0; j < d; j++) {
+    double *restrict to = out + j * BLOCK_ROWS;
+    for (int i = 0; i < rows; i++)
+      to[i] = 0;
+    for (int k = 0; k < d; k++) {
+      const double *restrict from = m + (size_t)k * ld;
+      double by = r[k + j * d];
+      SIMD for (int i = 0; i < rows; i++) to[i] += from[i] * by;
     }
+  }
+}
+
+void turn_columns(double *m, size_t rows, const double *r, int d, double *block) {
+  for (size_t start = 0; start < rows; start += BLOCK_ROWS) {
+    int many = rows - start < BLOCK_ROWS ? (int)(rows - start) : BLOCK_ROWS;
+    turn_block(m + start, rows, many, r, d, block);
     for (int j = 0; j < d; j++)
-      m[i + (size_t)j * rows] = row[j];
+      memcpy(m + start + (size_t)j * rows, block + j * BLOCK_ROWS, (size_t)many * sizeof(double));
   }
 }
 

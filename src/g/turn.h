@@ -34,8 +34,8 @@ void turn_add(const turn_plan *t, const double *omega, const latent_block *b, do
 /* The rotation of the latents and what undoes it in A, from the sums. */
 void turn_step(turn_plan *t, const double *sums);
 
-/* m (rows x d) = m R. row: d scratch. */
-void turn_columns(double *m, size_t rows, const double *r, int d, double *row);
+/* m (rows x d) = m R. block: d x BLOCK_ROWS scratch. */
+void turn_columns(double *m, size_t rows, const double *r, int d, double *block);
 
 /* m (d x d) = its transpose. */
 void turn_over(double *m, int d);
