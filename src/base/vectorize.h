@@ -19,7 +19,7 @@
 /* A second version of the function with wider vector instructions, chosen when the package is
  * loaded on a processor that has them. */
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
-#define WIDE_VECTORS __attribute__((target_clones("arch=x86-64-v3", "default")))
+#define WIDE_VECTORS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define WIDE_VECTORS
 #endif
