@@ -22,9 +22,11 @@
 #' needs a matrix in memory.
 #'
 #' @param x Observations.
-#' @param ... For the methods. Those of SummarizedExperiment have `assay` (name or number; the
-#'   first) and `env`, a column of the `colData`; those of Seurat `layer` (`"data"`), `assay` (the
-#'   default one) and `env`, a column of the metadata. [fit_crl()] hands them on.
+#' @param ... For the methods. Those of SummarizedExperiment have `assay` (name or number; by default
+#'   `"logcounts"`, else the first) and `env`, a column of the `colData`; those of Seurat `layer`
+#'   (`"data"`), `assay` (the default one) and `env`, a column of the metadata. [fit_crl()],
+#'   [crl_rank()] and [crl_discover()] hand them on. Counts as they are read with a message of class
+#'   `ebcrl_message_counts`: noise is normal in the model.
 #' @return An object of class `crl_rows`, a list with
 #' \item{n, p}{numbers of rows and features}
 #' \item{row_names, feature_names}{character vectors, or NULL}

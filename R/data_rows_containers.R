@@ -2,16 +2,18 @@
 # needed only by those who have such an object.
 
 #' @export
-crl_rows.SummarizedExperiment <- function(x, assay = 1L, env = NULL, ...,
+crl_rows.SummarizedExperiment <- function(x, assay = NULL, env = NULL, ...,
                                           call = rlang::caller_env()) {
   check_package("SummarizedExperiment", "reading a SummarizedExperiment", call)
   known <- SummarizedExperiment::assayNames(x)
+  if (is.null(assay)) assay <- if ("logcounts" %in% known) "logcounts" else 1L
   fits <- if (is.character(assay)) assay %in% known else
     assay %in% seq_along(SummarizedExperiment::assays(x))
   if (length(assay) != 1L || !fits) {
     abort_input(c("{.arg assay} must be an assay of {.arg x}.", "x" = "It is {describe(assay)}.",
                   "i" = "The assays are {some(known)}."), "range", call = call)
   }
+  tell_counts(if (is.numeric(assay)) known[assay] else assay)
   rows <- samples_in_columns(SummarizedExperiment::assay(x, assay), call)
   samples <- as.data.frame(SummarizedExperiment::colData(x))
   with_sample_column(rows, env, samples, "colData(x)", call)
@@ -21,8 +23,20 @@ crl_rows.SummarizedExperiment <- function(x, assay = 1L, env = NULL, ...,
 crl_rows.Seurat <- function(x, layer = "data", assay = NULL, env = NULL, ...,
                             call = rlang::caller_env()) {
   check_package("SeuratObject", "reading a Seurat object", call)
+  tell_counts(layer)
   numbers <- seurat_layer(x, assay, layer)
   with_sample_column(samples_in_columns(numbers, call), env, x[[]], "the metadata of x", call)
+}
+
+#' Counts are not what the model is about
+#' @noRd
+tell_counts <- function(name) {
+  if (identical(name, "counts")) {
+    tell(c("!" = "{.arg x} is read as {.val counts}, and the model has normal noise.",
+           "i" = paste("Divide by library sizes and take logarithms first: {.val logcounts} of",
+                       "SingleCellExperiment, {.val data} of Seurat.")),
+         class = "ebcrl_message_counts")
+  }
 }
 
 #' @noRd

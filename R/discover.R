@@ -70,7 +70,7 @@ DISCOVER_LEVEL <- 1e-3
 #' @param seed Of the random rotations and states that the search begins at (default 1).
 #' @param threads Number of threads; the result is the same for any.
 #' @param progress Show progress? `NULL` (the default): in interactive sessions.
-#' @param ... Not used.
+#' @param ... For [crl_rows()], such as `assay`; an argument that it does not read is an error.
 #'
 #' @return An object of class `crl_discovery`, a list with
 #'   \item{dag}{(d x d) the graph of the best hypothesis, a `crl_dag`}
@@ -123,7 +123,7 @@ crl_discover <- function(x, env = NULL, d = NULL, targets = NULL, dag = NULL,
                          mixing = c("orthonormal", "psd"), center = "auto", noise = "auto",
                          nuisance = 0, seed = 1, threads = getOption("ebcrl.threads", 1L),
                          progress = NULL, ...) {
-  check_dots_empty(...)
+  check_fit_dots(...)
   check_given(x = missing(x), call = rlang::current_env(), help = "crl_discover")
   settings <- list(
     intervention = check_choice(intervention, c("perfect", "imperfect"), "intervention"),
@@ -135,9 +135,9 @@ crl_discover <- function(x, env = NULL, d = NULL, targets = NULL, dag = NULL,
     max_targets = check_number(max_targets, "max_targets", min = 1, integer = TRUE),
     measure = measurement_settings(center, noise, nuisance, list(preset = "default"))
   )
-  rows <- if (is.null(env)) crl_rows(x) else crl_rows(x, env = env)
+  rows <- if (is.null(env)) crl_rows(x, ...) else crl_rows(x, env = env, ...)
   given <- list(targets = targets, dag = dag, observational = observational)
-  found <- discover(rows, env %||% rows$brings$env, d, given, settings, rlang::current_env())
+  found <- discover(rows, rows$brings$env %||% env, d, given, settings, rlang::current_env())
   with_call(found, match.call())
 }
 
@@ -319,12 +319,15 @@ crl_rows.crl_discovery <- function(x, ...) {
 
 #' Rows with the graph and targets that crl_discover() finds, and a message that says so
 #' @noRd
-discovered_rows <- function(x, env, targets, control, call = rlang::caller_env()) {
+discovered_rows <- function(x, env, targets, control, measurement, ...,
+                            call = rlang::caller_env()) {
   control <- as_control(control, call)
   kind <- if (control$intervention == "auto") "perfect" else control$intervention
   found <- crl_discover(x, env = env, targets = targets, intervention = kind,
+                        center = measurement$center %||% "auto",
+                        noise = measurement$noise %||% "auto", nuisance = measurement$nuisance,
                         seed = control$seed %||% 1, threads = control$threads,
-                        progress = control$progress)
+                        progress = control$progress, ...)
   edges <- found$edges[found$edges$present, ]
   listed <- if (nrow(edges) > 0L) paste(edges$from, "->", edges$to) else "no edges"
   tell(c("i" = "{.fn crl_discover} has looked for the graph: {listed}.",

@@ -333,7 +333,8 @@ fit_crl <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights =
                     control = crl_control(), cl = NULL, checkpoint = NULL, keep_x = NULL, ...) {
   check_fit_dots(...)
   if (!missing(dag) && is.null(dag)) { # looked for
-    x <- discovered_rows(x, if (!missing(env)) env, if (!missing(targets)) targets, control)
+    x <- discovered_rows(x, if (!missing(env)) env, if (!missing(targets)) targets, control,
+                         list(center = center, noise = noise, nuisance = nuisance), ...)
     targets <- x$targets
     dag <- x$dag
   }

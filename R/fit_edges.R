@@ -135,7 +135,8 @@ linear_mechanisms <- function(fit, call) {
 linear_control <- function(control) {
   update.crl_control(
     control, prior = prior_linear(), mixing = "fixed", update_mixing = "auto", sigma2 = "fixed",
-    saem = list(chains = 1), progress = FALSE, max_iter = 2000, tol = 1e-6, preset = "default"
+    saem = list(chains = 1), progress = FALSE, max_iter = 2000, tol = 1e-6, preset = "default",
+    signs = "auto" # those of the fit, whose A is given
   )
 }
 

@@ -76,7 +76,8 @@ companion_control <- function(control) {
   update.crl_control(
     control, mixing = "fixed", update_mixing = "auto", sigma2 = "fixed",
     prior = start_prior(control$prior), saem = c(COMPANION, list(chains = 1, mc_tol = 0)),
-    seed = control$seed %||% 1L, progress = FALSE, preset = "default"
+    seed = control$seed %||% 1L, progress = FALSE, preset = "default",
+    signs = "auto" # those of the fit, whose A is given
   )
 }
 

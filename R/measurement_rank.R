@@ -24,7 +24,7 @@ SCREE_BEYOND <- 10L
 #' @param most Largest number of factors that is looked for (default 20).
 #' @param threads Number of threads; the result is the same for any.
 #' @param object For `autoplot()`, a `crl_rank`.
-#' @param ... Not used.
+#' @param ... For [crl_rows()], such as `assay`; an argument that it does not read is an error.
 #' @return An object of class `crl_rank`, a list of
 #'   \item{factors}{number of factors}
 #'   \item{d, nuisance}{number of latents, as given, and of factors beyond; NULL if not given}
@@ -51,13 +51,13 @@ SCREE_BEYOND <- 10L
 #' @export
 crl_rank <- function(x, d = NULL, noise = c("auto", "equal", "by_feature"), most = 20,
                      threads = getOption("ebcrl.threads", 1L), ...) {
-  check_dots_empty(...)
+  check_fit_dots(...)
   noise <- check_choice(noise, c("auto", "equal", "by_feature"), "noise")
   most <- check_number(most, "most", min = 1, integer = TRUE)
   if (!is.null(d)) d <- check_number(d, "d", min = 1, max = most, integer = TRUE)
   threads <- check_number(threads, "threads", min = 1, max = 1024, integer = TRUE)
   call <- rlang::current_env()
-  data <- rank_rows(x, call)
+  data <- rank_rows(crl_rows(x, ..., call = call), call)
   moments <- feature_moments(data, TRUE, threads)
   found <- factor_number(moments, 0L, most, noise, call)
   new_rank(found, moments, d, noise, call)
@@ -65,8 +65,8 @@ crl_rank <- function(x, d = NULL, noise = c("auto", "equal", "by_feature"), most
 
 #' Rows of x as one domain, as feature_moments() takes them
 #' @noRd
-rank_rows <- function(x, call) {
-  x <- matrix_of_rows(crl_rows(x, call = call), "The number of factors", call = call)
+rank_rows <- function(rows, call) {
+  x <- matrix_of_rows(rows, "The number of factors", call = call)
   scan <- check_finite_matrix(x, "x", call = call)
   if (length(scan$constant) > 0L) {
     report_constant(x, scan$constant)

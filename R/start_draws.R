@@ -152,7 +152,8 @@ sampled_mixing <- function(mixing, part, sigma2, plan) {
     return(list(mixing = runs[[1L]]$mixing, mc_error = NULL, counts = counts))
   }
   complete <- vapply(runs, `[[`, 0, "stopped") == 0
-  central <- central_mixings(lapply(runs[if (any(complete)) complete else 1L], `[[`, "mixing"))
+  central <- central_mixings(lapply(runs[if (any(complete)) complete else 1L], `[[`, "mixing"),
+                             part$loose)
   mean <- polar_factor(Reduce(`+`, central) / length(central))
   list(mixing = mean, mc_error = latent_movement(central, mean, part$x), counts = counts)
 }
@@ -167,8 +168,20 @@ replicates <- function(n, plan) {
 }
 
 #' Rotations of the optimum that the most central one is in, with its signs
+#'
+#' Nuisance factors may be turned among themselves, which no result hangs on: those of all runs are
+#' first turned to be like those of the first.
+#' @param loose Which columns are nuisance factors.
 #' @noRd
-central_mixings <- function(mixings) {
+central_mixings <- function(mixings, loose = NULL) {
+  if (length(loose) > 1L) {
+    like <- mixings[[1L]][, loose]
+    mixings <- lapply(mixings, function(mixing) {
+      block <- mixing[, loose]
+      mixing[, loose] <- block %*% polar_factor(crossprod(block, like))
+      mixing
+    })
+  }
   all <- array(unlist(mixings), c(dim(mixings[[1L]]), length(mixings)))
   distance <- vapply(seq_along(mixings), function(to) {
     squared_distances(all, seq_along(mixings), to)
@@ -364,9 +377,13 @@ describe_sampling <- function(fit) {
 #' What the latents owe to the seed, in words
 #' @noRd
 describe_start_error <- function(fit) {
-  error <- fit$start_mc_error
-  if (is.null(error) || fit$learned[["mixing"]]) {
+  error <- fit$start_mc_error[fit$data$latent_names]
+  if (length(error) == 0L || fit$learned[["mixing"]]) {
     return(NULL)
+  }
+  if (any(is.infinite(error))) {
+    return(paste("The runs of the start ended in different optima: another seed may give other",
+                 "latents."))
   }
   paste0("Monte-Carlo error of the start: another seed moves latents by up to ",
          format(100 * max(error) * sqrt(2), digits = 2L), " % of their sd (",

@@ -105,6 +105,7 @@ canonical_problem <- function(data, start) {
   part$dag <- data$dag[order, order, drop = FALSE]
   part$targets <- data$targets[, order, drop = FALSE]
   part$latent_names <- data$latent_names[order]
+  part$loose <- which(order > data$d - nuisance_of(data))
   part$noise <- if (!is.null(start$noise)) start$noise / unit^2
   list(part = part, unit = unit, place = order(order),
        start = list(orthonormal = diag(1, data$d), sigma2 = start$sigma2 / unit^2,
@@ -485,8 +486,16 @@ optima_mixing <- function(found, which, basis, part, plan) {
 #' @noRd
 hardly_told <- function(rise, s, data) {
   at <- matrix(rise[, , s], data$d)
-  pairs <- which(at < UNTOLD$rise & upper.tri(at), arr.ind = TRUE)
+  # nuisance factors, which are the last, need not be told from one another
+  asked <- upper.tri(at) & row(at) <= data$d - nuisance_of(data)
+  pairs <- which(at < UNTOLD$rise & asked, arr.ind = TRUE)
   paste(data$latent_names[pairs[, 1L]], "and", data$latent_names[pairs[, 2L]])[seq_len(nrow(pairs))]
+}
+
+#' How many of the latents of an engine, the last ones, are nuisance factors
+#' @noRd
+nuisance_of <- function(data) {
+  data$space$nuisance %||% 0L
 }
 
 #' Latents that interventions do not tell apart: groups of those targeted in the same domains, or

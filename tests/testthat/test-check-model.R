@@ -90,6 +90,14 @@ test_that("predictions are those of the model", {
   expect_gt(abs(held$before[follows] - held$seen[follows]), 5)
 })
 
+test_that("domains that are left out keep the signs that the fit was asked for", {
+  down <- suppressMessages(fit_crl(sim, method = "g", control = crl_control(prior = "linear",
+                                                                            signs = "down")))
+  held <- withr::with_seed(1, crl_check(down))$held_out
+  expect_gt(cor(held$seen, held$predicted), 0.95)
+  expect_equal(held$seen, -check$held_out$seen)
+})
+
 test_that("largest statistics are Bonferroni, and Holm decides", {
   one <- one_check("a", c(1, -4, 2), c("x", "y", "z"))
   expect_equal(one$p.value, 3 * 2 * pnorm(-4))

@@ -184,6 +184,15 @@ test_that("containers of other packages are those rows", {
   fit <- suppressMessages(fit_crl(cells, assay = "logcounts", env = "condition",
                                   targets = small$targets, dag = small$dag, control = quick))
   expect_same_fit(fit)
+  expect_identical(crl_rows(cells)$matrix, crl_rows(cells, assay = "logcounts")$matrix)
+  expect_message(crl_rows(cells, assay = "counts"), class = "ebcrl_message_counts")
+  expect_identical(crl_rank(cells, d = 2)$factors, crl_rank(small$x)$factors)
+  searched <- function(x, env) {
+    crl_discover(x, env = env, d = ncol(small$z), mechanisms = "linear", targets = small$targets)
+  }
+  expect_identical(searched(cells, "condition")$hypotheses$bic,
+                   searched(unname(small$x), small$env)$hypotheses$bic)
+  expect_error(crl_rank(cells, asay = 1), class = "ebcrl_error_type")
   expect_error(fit_crl(cells, assay = "none", env = "condition", targets = small$targets,
                        dag = small$dag), class = "ebcrl_error_range")
   expect_error(fit_crl(cells, assay = "logcounts", env = "batch", targets = small$targets,

@@ -335,6 +335,14 @@ test_that("the Monte-Carlo error of the start is that of its runs, and that over
   expect_identical(replicates(8000, crl_control()), 2L)
   expect_identical(replicates(100, crl_control()), 4L)
   expect_identical(replicates(100, crl_control(mixing = "psd")), 1L)
+  # nuisance factors that are turned among themselves are the same optimum
+  block <- function(angle) {
+    rbind(cbind(diag(2), 0, 0), cbind(0, 0, matrix(c(cos(angle), sin(angle), -sin(angle),
+                                                     cos(angle)), 2)))
+  }
+  expect_length(central_mixings(list(block(0), block(2))), 1)
+  turned <- central_mixings(list(block(0), block(2)), loose = 3:4)
+  expect_equal(turned, list(block(0), block(0)))
 })
 
 test_that("what the fit says of its seed holds over seeds", {
