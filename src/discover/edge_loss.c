@@ -1,6 +1,7 @@
 #include "edge_loss.h"
 
-#include <R_ext/Lapack.h>
+#include "additive.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -20,14 +21,22 @@ edge_loss_work edge_loss_work_new(const drawn_latents *latents, int knots, alloc
       .gram = alloc(m * m, sizeof(double)),
       .inverse = alloc(m * m, sizeof(double)),
       .rhs = alloc(m, sizeof(double)),
-      .theta = alloc(m, sizeof(double))};
+      .theta = alloc(m, sizeof(double)),
+      .scratch = alloc(m, sizeof(double)),
+      .kept = alloc(d, sizeof(int)),
+      .lambda = alloc(d, sizeof(double))};
   return w;
 }
 
-/* Coefficients without parent k; one, a constant, where no parent is left. */
-static int size_without(const edge_loss_work *w, const drawn_mechanism *m, int k) {
-  int left = m->n_parents - (k >= 0);
-  return left > 0 ? left * w->table.n_basis : 1;
+/* The parents but k (k < 0: all), and their coefficients; one, a constant, where none is left. */
+static void keep_parents(edge_loss_work *w, const drawn_mechanism *m, int k) {
+  w->n_kept = 0;
+  for (int q = 0; q < m->n_parents; q++)
+    if (q != k) {
+      w->lambda[w->n_kept] = m->lambda[q];
+      w->kept[w->n_kept++] = q;
+    }
+  w->size = w->n_kept > 0 ? w->n_kept * w->table.n_basis : 1;
 }
 
 static double draw_of(const drawn_latents *l, size_t row, int j, int s) {
@@ -60,84 +69,40 @@ static double expected(const edge_loss_work *w, const drawn_mechanism *m, int k,
   return block > 0 ? sum : theta[0];
 }
 
-/* A draw into the normal equations without parent k. */
-static void add_draw(edge_loss_work *w, const drawn_mechanism *m, int k, double z, double weight) {
-  int size = size_without(w, m, k), n_basis = w->table.n_basis, block = 0;
+static void add_draw(edge_loss_work *w, double z, double weight) {
+  const additive_sums sums = {w->size, w->table.n_basis, w->gram, w->rhs};
+  const additive_basis basis = {w->first, w->value};
   w->mass += weight;
   w->square += weight * z * z;
-  if (size == 1) {
+  if (w->n_kept > 0) {
+    additive_add(&sums, &basis, w->n_kept, w->kept, z, weight);
+  } else {
     w->gram[0] += weight;
     w->rhs[0] += weight * z;
-    return;
-  }
-  for (int q = 0; q < m->n_parents; q++) {
-    if (q == k)
-      continue;
-    int col = block++ * n_basis + w->first[q], other = 0;
-    for (int t = 0; t < ORDER; t++)
-      w->rhs[col + t] += weight * w->value[q * ORDER + t] * z;
-    for (int r = 0; r <= q; r++) { /* lower triangle: rows are those of the later parent */
-      if (r == k)
-        continue;
-      int at = other++ * n_basis + w->first[r];
-      for (int u = 0; u < ORDER; u++)
-        for (int t = 0; t < ORDER; t++)
-          w->gram[(size_t)(col + t) + (size_t)(at + u) * (size_t)size] +=
-              weight * w->value[q * ORDER + t] * w->value[r * ORDER + u];
-    }
-  }
-}
-
-static void penalise(edge_loss_work *w, const drawn_mechanism *m, int k, int size) {
-  const penalty *p = &w->penalty;
-  int block = 0;
-  memcpy(w->inverse, w->gram, (size_t)size * (size_t)size * sizeof(double));
-  if (size == 1)
-    return;
-  for (int q = 0; q < m->n_parents; q++) {
-    if (q == k)
-      continue;
-    for (int i = 0; i < p->n_basis; i++) {
-      size_t col = (size_t)(block * p->n_basis + i);
-      for (int lag = 0; lag < 3 && i + lag < p->n_basis; lag++)
-        w->inverse[col + (size_t)lag + col * (size_t)size] +=
-            m->lambda[q] * p->gram[3 * i + lag];
-      w->inverse[col + col * (size_t)size] += JITTER * w->mass;
-    }
-    block++;
   }
 }
 
 /* Coefficients, variance and effective degrees of freedom from the normal equations. */
-static int solve(edge_loss_work *w, const drawn_mechanism *m, int k) {
-  const int one = 1, size = size_without(w, m, k);
-  int info;
-  penalise(w, m, k, size);
-  memcpy(w->theta, w->rhs, (size_t)size * sizeof(double));
-  F77_CALL(dposv)("L", &size, &one, w->inverse, &size, w->theta, &size, &info FCONE);
-  if (info == 0)
-    F77_CALL(dpotri)("L", &size, w->inverse, &size, &info FCONE);
-  if (info != 0)
+static int solve(edge_loss_work *w) {
+  int size = w->size;
+  memcpy(w->inverse, w->gram, (size_t)size * (size_t)size * sizeof(double));
+  additive_penalise(&w->penalty, w->n_kept, w->lambda, JITTER * w->mass, w->inverse);
+  if (additive_solve(size, w->inverse, w->rhs, w->theta, 1) != STATUS_OK)
     return STATUS_SINGULAR;
-  double rss = w->square;
+  double v = additive_residual(size, w->gram, w->rhs, w->square, w->theta, w->scratch) / w->mass;
   w->df = 0;
-  for (int col = 0; col < size; col++) {
-    rss -= 2 * w->theta[col] * w->rhs[col];
+  for (int col = 0; col < size; col++)
     for (int row = col; row < size; row++) {
       size_t g = (size_t)row + (size_t)col * (size_t)size;
-      int twice = row > col ? 2 : 1;
-      rss += twice * w->theta[row] * w->theta[col] * w->gram[g];
-      w->df += twice * w->inverse[g] * w->gram[g];
+      w->df += (row > col ? 2 : 1) * w->inverse[g] * w->gram[g];
     }
-  }
-  double v = rss / w->mass;
   w->variance = v > w->variance_floor ? v : w->variance_floor;
   return STATUS_OK;
 }
 
-static void clear(edge_loss_work *w, int size) {
-  memset(w->gram, 0, (size_t)size * (size_t)size * sizeof(double));
-  memset(w->rhs, 0, (size_t)size * sizeof(double));
+static void clear(edge_loss_work *w) {
+  memset(w->gram, 0, (size_t)w->size * (size_t)w->size * sizeof(double));
+  memset(w->rhs, 0, (size_t)w->size * sizeof(double));
   w->mass = w->square = 0;
 }
 
@@ -169,16 +134,17 @@ double edge_loss(edge_loss_work *w, const drawn_mechanism *m, int k, double *df,
                  void (*poll)(void)) {
   const drawn_latents *l = w->latents;
   double before = -INFINITY, now = -INFINITY;
+  keep_parents(w, m, k);
   for (int step = 0; step <= EM_STEPS; step++, poll()) {
     double total = 0;
-    clear(w, size_without(w, m, k));
+    clear(w);
     for (size_t i = 0; i < l->n; i++) {
       if (l->targets[l->env[i] - 1 + m->node * l->n_domains] != m->state)
         continue;
       total += row_weights(w, m, k, i, step == 0);
       for (int s = 0; s < l->n_draws; s++) {
         fill_basis(w, m, i, s);
-        add_draw(w, m, k, draw_of(l, i, m->node, s), w->weight[s]);
+        add_draw(w, draw_of(l, i, m->node, s), w->weight[s]);
       }
     }
     if (step > 0)
@@ -186,7 +152,7 @@ double edge_loss(edge_loss_work *w, const drawn_mechanism *m, int k, double *df,
     if (step > 1 && now - before < ENOUGH)
       break;
     before = now;
-    if (solve(w, m, k) != STATUS_OK)
+    if (solve(w) != STATUS_OK)
       return NAN;
   }
   *df = w->df;

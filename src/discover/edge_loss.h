@@ -36,9 +36,12 @@ typedef struct {
   bspline_table table;
   penalty penalty;
   double variance_floor;
-  int *first;                      /* d */
-  double *value, *weight;          /* d x ORDER, S */
-  double *gram, *inverse, *rhs, *theta; /* m x m, m x m, m, m of the mechanism without a parent */
+  int *first;             /* d */
+  double *value, *weight; /* d x ORDER, S */
+  /* of the mechanism without a parent: m coefficients of n_kept parents */
+  int size, n_kept, *kept;
+  double *gram, *inverse, *rhs, *theta, *scratch; /* m x m, m x m, m, m, m */
+  double *lambda;                                 /* n_kept */
   double mass, square, variance, df;
 } edge_loss_work;
 

@@ -1,8 +1,8 @@
 #include "mechanism.h"
 
+#include "additive.h"
 #include "vectorize.h"
 
-#include <R_ext/Lapack.h>
 #include <math.h>
 #include <string.h>
 
@@ -208,30 +208,11 @@ INLINE void fill_basis(const mechanisms *m, const mechanism_basis *w, const late
         bspline_at(&m->table, range[0], scale, z[i], w->value + (k * BLOCK_ROWS + i) * ORDER, NULL);
 }
 
-/* Row i's basis functions of all parents into the normal equations of a cell. (Products of a
- * parent with itself go in whole squares: what lies above the diagonal is not read.) */
-INLINE void add_row(const mechanisms *m, const mechanism_basis *w, const mechanism_cell *cell,
-                    const int *parent, int i, double z, double weight, double *gram, double *rhs) {
-  int size = cell->n_coef, n_basis = m->table.n_basis;
-  for (int k = 0; k < cell->parents; k++) {
-    int at = parent[k] * BLOCK_ROWS + i, col = k * n_basis + w->first[at];
-    const double *value = w->value + at * ORDER;
-    for (int t = 0; t < ORDER; t++) {
-      double wv = weight * value[t], *column = gram + (size_t)(col + t) * (size_t)size;
-      rhs[col + t] += wv * z;
-      SIMD for (int u = 0; u < ORDER; u++) column[col + u] += wv * value[u];
-      for (int l = k + 1; l < cell->parents; l++) {
-        int other = parent[l] * BLOCK_ROWS + i;
-        double *to = column + l * n_basis + w->first[other];
-        SIMD for (int u = 0; u < ORDER; u++) to[u] += wv * w->value[other * ORDER + u];
-      }
-    }
-  }
-}
-
-WIDE_VECTORS void mechanism_add(const mechanisms *m, const mechanism_basis *w, const latent_sample *s,
-                   const latent_block *b, double *stats) {
+WIDE_VECTORS void mechanism_add(const mechanisms *m, const mechanism_basis *w,
+                                const latent_sample *s, const latent_block *b, double *stats) {
   const causal_graph *g = &m->graph;
+  const additive_basis basis = {w->first, w->value};
+  int at[MAX_FAMILY];
   for (int k = 0; k < g->d; k++)
     if (g->first_out[k + 1] > g->first_out[k])
       fill_basis(m, w, b, k);
@@ -244,7 +225,10 @@ WIDE_VECTORS void mechanism_add(const mechanisms *m, const mechanism_basis *w, c
       double *rhs = gram + size * size;
       rhs[size] += weight * z * z;
       if (cell->parents > 0) {
-        add_row(m, w, cell, g->parent + g->first_in[j], i, z, weight, gram, rhs);
+        additive_sums sums = {cell->n_coef, m->table.n_basis, gram, rhs};
+        for (int k = 0; k < cell->parents; k++)
+          at[k] = g->parent[g->first_in[j] + k] * BLOCK_ROWS + i;
+        additive_add(&sums, &basis, cell->parents, at, z, weight);
       } else {
         gram[0] += weight;
         rhs[0] += weight * z;
@@ -289,44 +273,19 @@ static void update_lambda(const mechanisms *m, mechanism_cell *cell, double vari
   }
 }
 
-/* G + P + jitter in m->work.inverse, lower triangle. */
-static void penalised_gram(const mechanisms *m, const mechanism_cell *cell, const double *gram) {
-  size_t size = (size_t)cell->n_coef;
-  const penalty *p = &m->penalty;
-  memcpy(m->work.inverse, gram, size * size * sizeof(double));
-  for (int k = 0; k < cell->parents; k++)
-    for (int i = 0; i < p->n_basis; i++) {
-      size_t col = (size_t)(k * p->n_basis + i);
-      for (int lag = 0; lag < 3 && i + lag < p->n_basis; lag++)
-        m->work.inverse[col + (size_t)lag + col * size] += cell->lambda[k] * p->gram[3 * i + lag];
-      m->work.inverse[col + col * size] += JITTER * cell->weight;
-    }
-}
-
-/* theta from G, r and s, which follow one another. */
+/* theta from G, r and s, which follow one another; (G + P)^-1 in m->work.inverse. */
 static int solve_cell(mechanisms *m, mechanism_cell *cell, const double *gram) {
-  const int one = 1, size = cell->n_coef;
-  const double *rhs = gram + (size_t)size * (size_t)size;
-  int info;
-  penalised_gram(m, cell, gram);
-  memcpy(cell->theta, rhs, (size_t)size * sizeof(double));
-  F77_CALL(dposv)("L", &size, &one, m->work.inverse, &size, cell->theta, &size, &info FCONE);
-  if (info != 0)
-    return STATUS_SINGULAR;
-  F77_CALL(dpotri)("L", &size, m->work.inverse, &size, &info FCONE);
-  return info == 0 ? STATUS_OK : STATUS_SINGULAR;
+  size_t square = (size_t)cell->n_coef * (size_t)cell->n_coef;
+  memcpy(m->work.inverse, gram, square * sizeof(double));
+  additive_penalise(&m->penalty, cell->parents, cell->lambda, JITTER * cell->weight,
+                    m->work.inverse);
+  return additive_solve(cell->n_coef, m->work.inverse, gram + square, cell->theta, 1);
 }
 
-/* Residual sum of squares s - 2 theta'r + theta'G theta. */
 static double residual_square(mechanisms *m, const mechanism_cell *cell, const double *gram) {
-  const int one = 1, size = cell->n_coef;
-  const double *rhs = gram + (size_t)size * (size_t)size, unit = 1, zero = 0;
-  F77_CALL(dsymv)
-  ("L", &size, &unit, gram, &size, cell->theta, &one, &zero, m->work.solution, &one FCONE);
-  double rss = rhs[size];
-  for (int g = 0; g < size; g++)
-    rss += cell->theta[g] * (m->work.solution[g] - 2 * rhs[g]);
-  return rss;
+  size_t size = (size_t)cell->n_coef;
+  const double *rhs = gram + size * size;
+  return additive_residual(cell->n_coef, gram, rhs, rhs[size], cell->theta, m->work.solution);
 }
 
 /* Effective degrees of freedom, and the next lambda if it is learned. */

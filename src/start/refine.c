@@ -1,13 +1,16 @@
 #include "refine.h"
 
+#include "additive.h"
 #include "line_search.h"
 
 #include <R_ext/BLAS.h>
-#include <R_ext/Lapack.h>
 #include <math.h>
 #include <string.h>
 
 enum { STEPS = 10 };
+
+static const double JITTER =
+    1e-6; /* of the weight: constants of several parents are exchangeable */
 
 static int coefficients(int n_parents, int n_basis) {
   return n_parents * n_basis;
@@ -125,11 +128,8 @@ INLINE void add_row(state_sums *s, int m, int n_parents, int n_basis, const pare
       double clean = w * b->clean[k * ORDER + t], *column = s->gram + (size_t)col * (size_t)m;
       s->rhs[col] += clean * z;
       add_clean_products(b, k, t, noise->parent[k], w, column + k * n_basis + b->first[k]);
-      for (int l = k + 1; l < n_parents; l++) {
-        const double *other = b->clean + l * ORDER;
-        double *out = column + l * n_basis + b->first[l];
-        SIMD for (int u = 0; u < ORDER; u++) out[u] += clean * other[u];
-      }
+      for (int l = k + 1; l < n_parents; l++)
+        additive_add_products(clean, b->clean + l * ORDER, column + l * n_basis + b->first[l]);
     }
   if (noise->among)
     take_covariances(s, m, n_parents, n_basis, b, noise, w);
@@ -139,21 +139,15 @@ INLINE void add_row(state_sums *s, int m, int n_parents, int n_basis, const pare
  * the correction for noise leaves the normal equations indefinite, which is counted. */
 static double residual_variance(const refinement *f, state_sums *s, int m, double *theta,
                                 refine_count *count) {
-  const int one = 1;
-  int info, n_basis = f->table.n_basis;
-  double rss = s->square - s->sum * s->sum / s->weight;
+  double lambda[MAX_FAMILY], rss = s->square - s->sum * s->sum / s->weight;
   if (m == 0)
     return rss / s->weight;
-  for (int g = 0; g < m; g++) {
-    int i = g % n_basis;
-    for (int lag = 0; lag < 3 && i + lag < n_basis; lag++)
-      s->gram[g + lag + g * m] += f->set.lambda * f->penalty.gram[3 * i + lag];
-    s->gram[g + g * m] += 1e-6 * s->weight; /* constants of several parents are exchangeable */
-  }
-  memcpy(theta, s->rhs, (size_t)m * sizeof(double));
+  int n_parents = m / f->table.n_basis;
+  for (int k = 0; k < n_parents; k++)
+    lambda[k] = f->set.lambda;
+  additive_penalise(&f->penalty, n_parents, lambda, JITTER * s->weight, s->gram);
   count->fitted++;
-  F77_CALL(dposv)("L", &m, &one, s->gram, &m, theta, &m, &info FCONE);
-  if (info != 0) {
+  if (additive_solve(m, s->gram, s->rhs, theta, 0) != STATUS_OK) {
     count->indefinite++;
     return rss / s->weight;
   }
