@@ -4,8 +4,8 @@
 # the default fit, f and g; coverage of 90 % intervals; what "auto" chose; median relative error of
 # the noise variances. Chain d = 4, p = 100, mean noise variance near 2.
 # How to run: Rscript bench/measurement.R [--quick] [--seeds=10] [--n=500,2000]
-#   [--mechanisms=bounded,linear] [--data=<kind>,...]: other kinds keep their rows; forty seconds a
-#   seed.
+#   [--mechanisms=bounded,linear,strong] [--data=<kind>,...] [--cores=1] [--resume]: other cells keep
+#   their rows; --resume leaves out those that are there. Forty seconds a seed at n = 500.
 # Results: measurement.csv (a row a fit), measurement-table.csv (medians and worst).
 
 library(ebcrl)
@@ -19,6 +19,7 @@ option <- function(name, default) {
 seeds <- seq_len(as.integer(option("seeds", if (quick) 2 else 10)))
 rows <- as.integer(option("n", c(500, 2000)))
 mechanisms <- option("mechanisms", c("bounded", "linear"))
+resume <- "--resume" %in% commandArgs()
 
 # Means' sd, sd of log noise variances, features with 100 times the noise, nuisance factors.
 kinds <- data.frame(
@@ -82,16 +83,22 @@ one_fit <- function(kind, n, nonlinearity, seed) {
 
 grid <- expand.grid(seed = seeds, kind = seq_len(nrow(kinds)), nonlinearity = mechanisms, n = rows,
                     stringsAsFactors = FALSE)
-found <- do.call(rbind, parallel::mclapply(seq_len(nrow(grid)), function(k) {
-  at <- grid[k, ]
-  one_fit(kinds[at$kind, ], at$n, at$nonlinearity, at$seed)
-}, mc.cores = as.integer(option("cores", 1)), mc.preschedule = FALSE))
-kept <- file.path(here, "results", "measurement.csv") # of data that were left out
-if (file.exists(kept)) {
-  others <- read.csv(kept)
-  found <- rbind(others[!others$data %in% kinds$data, ], found)
+cell_of <- function(at) paste(at$data, at$n, at$nonlinearity, at$seed)
+grid$data <- kinds$data[grid$kind]
+kept <- file.path(here, "results", "measurement.csv") # other cells; those begun by a run that was cut
+found <- if (file.exists(kept)) read.csv(kept)
+if (resume) {
+  grid <- grid[!cell_of(grid) %in% cell_of(found), ]
+} else if (!is.null(found)) {
+  found <- found[!cell_of(found) %in% cell_of(grid), ]
 }
-write_result(found, "measurement.csv")
+for (block in split(seq_len(nrow(grid)), (seq_len(nrow(grid)) - 1) %/% 20)) {
+  found <- rbind(found, do.call(rbind, parallel::mclapply(block, function(k) {
+    at <- grid[k, ]
+    one_fit(kinds[at$kind, ], at$n, at$nonlinearity, at$seed)
+  }, mc.cores = as.integer(option("cores", 1)), mc.preschedule = FALSE)))
+  write_result(found, "measurement.csv")
+}
 
 table <- aggregate(cbind(ratio, coverage, psi, seconds) ~ data + nonlinearity + n + method, found,
                    median, na.action = na.pass)
