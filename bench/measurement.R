@@ -81,7 +81,7 @@ one_fit <- function(kind, n, nonlinearity, seed) {
   }))
 }
 
-grid <- expand.grid(seed = seeds, kind = seq_len(nrow(kinds)), nonlinearity = mechanisms, n = rows,
+grid <- expand.grid(kind = seq_len(nrow(kinds)), nonlinearity = mechanisms, n = rows, seed = seeds,
                     stringsAsFactors = FALSE)
 cell_of <- function(at) paste(at$data, at$n, at$nonlinearity, at$seed)
 grid$data <- kinds$data[grid$kind]
