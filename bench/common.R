@@ -168,3 +168,15 @@ argument <- function(name, default) {
 }
 
 common_path <- if (exists("here")) normalizePath(file.path(here, "common.R")) else job$common
+
+# p x d, columns of length 1: U C^(1/2), U uniform with orthonormal columns, C a correlation matrix
+# that leans from the identity towards a singular one until A has the condition number.
+correlated_mixing <- function(p, d, condition = 5) {
+  orthonormal <- qr.Q(qr(matrix(rnorm(p * d), p)))
+  singular <- stats::cov2cor(tcrossprod(matrix(rnorm(d * (d - 1)), d)))
+  correlation <- function(lean) (1 - lean) * diag(d) + lean * singular
+  lean <- stats::uniroot(function(lean) kappa(correlation(lean), exact = TRUE) - condition^2,
+                         c(0, 1 - 1e-6), tol = 1e-10)$root
+  spectrum <- eigen(correlation(lean), symmetric = TRUE)
+  orthonormal %*% spectrum$vectors %*% (sqrt(spectrum$values) * t(spectrum$vectors))
+}

@@ -14,18 +14,6 @@ source(file.path(here, "common.R"))
 seeds <- argument("seeds", if (quick) 6 else 40)
 cores <- argument("cores", min(2L, parallel::detectCores()))
 
-# p x d, columns of length 1: U C^(1/2), U uniform with orthonormal columns, C a correlation matrix
-# that leans from the identity towards a singular one until A has the condition number.
-correlated_mixing <- function(p, d, condition = 5) {
-  orthonormal <- qr.Q(qr(matrix(rnorm(p * d), p)))
-  singular <- stats::cov2cor(tcrossprod(matrix(rnorm(d * (d - 1)), d)))
-  correlation <- function(lean) (1 - lean) * diag(d) + lean * singular
-  lean <- stats::uniroot(function(lean) kappa(correlation(lean), exact = TRUE) - condition^2,
-                         c(0, 1 - 1e-6), tol = 1e-10)$root
-  spectrum <- eigen(correlation(lean), symmetric = TRUE)
-  orthonormal %*% spectrum$vectors %*% (sqrt(spectrum$values) * t(spectrum$vectors))
-}
-
 one_seed <- function(nonlinearity, seed) {
   set.seed(seed)
   sim <- sim_crl(chain_dag(4), n = 2000, mixing = correlated_mixing(100, 4),
