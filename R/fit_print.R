@@ -58,7 +58,7 @@ print.crl_fit <- function(x, digits = 3L, ...) {
                 describe_verdict(x),
                 describe_start_error(x)))
   print_shifts(fit_shifts(x))
-  print_notes(c(doubt_notes(x), fit_notes(x)), most = 3L)
+  print_notes(all_notes(x), most = 3L)
   invisible(x)
 }
 
@@ -73,7 +73,7 @@ summary.crl_fit <- function(object, ...) {
                  explained = explained_variance(object), effects = fit_shifts(object),
                  domains = domain_table(object), cells = object$cells,
                  mechanisms = if (inherits(object, "crl_fit_g")) mechanism_slopes(object),
-                 notes = c(doubt_notes(object), fit_notes(object))),
+                 notes = all_notes(object)),
             class = "summary.crl_fit")
 }
 
@@ -439,6 +439,29 @@ COUNT_ORDER <- c("start_stopped", "sigma2_floored", "scale_floored", "rank_defic
                  "start_floored", "reference_floored", "variance_floored", "outside_range",
                  "steps_rejected")
 
+#' @noRd
+all_notes <- function(fit) {
+  c(doubt_notes(fit), measurement_notes(fit), fit_notes(fit))
+}
+
+#' What the fit of the measurement model counted, as sentences
+#' @noRd
+measurement_notes <- function(fit) {
+  counts <- fit$measurement$counts
+  floored <- counts[["noise_floored"]] %||% 0L
+  c(if (floored > 0L) {
+    least <- order(fit$noise_var)[seq_len(min(3L, floored))]
+    paste0("The noise variance of ", count_of(floored, "feature"), " (",
+           paste(names(fit$noise_var)[least] %||% least, collapse = ", "),
+           if (floored > 3L) ", ...", ") fell to its floor, a small ",
+           "share of the feature's own, and was held there: such features pass for latents without ",
+           "noise. One factor too many does this (`crl_rank()`), as do copies of a feature.")
+  }, if (isTRUE(counts[["unconverged"]] > 0)) {
+    paste("The search for the measurement model did not converge: noise variances and the space of",
+          "the latents may be off. Features that all but depend on each other do this.")
+  })
+}
+
 #' Every non-zero count of the fit as a sentence, what matters most first
 #' @noRd
 count_notes <- function(fit, except = character()) {
@@ -516,7 +539,12 @@ without_noise <- function(fit) {
 floored_note <- function(count, pairs, directions = FALSE) {
   if (directions) {
     return(paste("Of", whole(pairs), "eigenvalues of the rows' posterior covariances", whole(count),
-                 "came out negative and were set to 0."))
+                 "came out negative and were set to 0.",
+                 if (count > 0.05 * pairs) {
+                   paste("So many mean that the score hardly tells directions in which columns of A",
+                         "are nearly dependent: `method = \"g\"`, with `prior_linear()` where",
+                         "effects are straight, weighs them by what they tell.")
+                 }))
   }
   paste("In", whole(count), "of", whole(pairs), "(row, latent) pairs the posterior variance came",
         "out negative and was set to 0: no interval there.",

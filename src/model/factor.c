@@ -109,7 +109,8 @@ static void quasi_newton(factor_model *f, allocator alloc) {
          10, 0, &values, &gradients, f->max_iter, message, 0, 10);
   take(f, f->log_psi);
   evaluate(f);
-  f->converged = fail == 0;
+  /* a line search that rounding stops at the optimum is no failure */
+  f->converged = fail == 0 || steepest(f) < 10 * f->tol;
 }
 
 /* sigma2 I: the eigenvectors do not depend on sigma2, the mean of the other eigenvalues. */

@@ -120,6 +120,21 @@ test_that("a Heywood case is floored and counted", {
                    0L)
 })
 
+test_that("a feature without noise of its own is named in the notes, and the search converges", {
+  set.seed(1)
+  sim <- sim_crl(chain_dag(3), n = 200, p = 8, noise_sd = exp(rnorm(8, sd = 0.5)))
+  sim$x[, 8] <- 2 * sim$x[, 7]
+  colnames(sim$x) <- paste0("sensor", 1:8)
+  fit <- suppressMessages(fit_crl(
+    sim$x, env = sim$env, dag = sim$dag, targets = sim$targets,
+    control = crl_control(start = start_search(mechanisms = "linear"))
+  ))
+  expect_gte(fit$measurement$counts[["noise_floored"]], 2L)
+  expect_identical(fit$measurement$counts[["unconverged"]], 0L)
+  expect_match(measurement_notes(fit), "sensor7, sensor8) fell to its floor", fixed = TRUE)
+  expect_identical(measurement_notes(replace(fit, "measurement", list(NULL))), NULL)
+})
+
 test_that("what noise a leading eigenvalue takes up is that of the spiked model", {
   g <- 0.3
   l <- c(1, 3, 30) # variances of factors in units of noise: sample eigenvalues (1 + l) (1 + g / l)
