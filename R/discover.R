@@ -27,16 +27,18 @@ DISCOVER_LEVEL <- 1e-3
 #'    that of the coordinates with their noise, for the best rotation, slopes and variances. So far
 #'    the time does not depend on the number of rows.
 #' 3. *Curves* (`mechanisms = "spline"` or `"sampled"`). Lines through curves leave dependence
-#'    behind, which passes for edges. So the best hypothesis is judged with additive splines for
-#'    mechanisms, on rows (up to 3,000 a domain), with the correction for noise in the parents of
-#'    the start of [fit_crl()]. If BIC is in favour of lines, they stay. Else, edges are taken away,
-#'    added and turned round by BIC with splines, from all that an order allows, for the three best
-#'    orders. (With more than five latents: from the edges that lines have found, on 500 rows a
-#'    domain, and none is turned.)
+#'    behind, which passes for edges, and hide which latent comes first. So hypotheses are judged
+#'    with additive mechanisms, of each edge a line or a spline, on rows (up to 3,000 a domain,
+#'    10,000 in all), with the correction for noise in the parents of the start of [fit_crl()]. The
+#'    orders of the latents that fit best with all edges as splines (of all orders of up to four
+#'    latents; of five those that a local search meets) are looked at further: edges become lines,
+#'    are taken away, added, bent and turned round by BIC. With more than five latents this starts
+#'    from the edges that lines have found. The hypothesis of step 2 stays if BIC is in favour of it.
 #' 4. *Draws* (`"sampled"`, the default). Where mechanisms bend within a width of the noise that
-#'    correction is too coarse. A short g-model (see [fit_crl()]; up to 1,000 rows a domain, 6,000 in all) draws the
-#'    latents, and each edge is kept only if the log-likelihood lost without it, by the draws, is
-#'    more than half log n for each effective degree of freedom of its spline.
+#'    correction is too coarse. A short g-model (see [fit_crl()]; up to 1,000 rows a domain, 6,000 in
+#'    all) draws the latents, and each edge is kept only if the log-likelihood of these rows lost
+#'    without it, by the draws, is more than half the log of their number for each effective degree
+#'    of freedom of its spline.
 #'
 #' @section What is known:
 #' `targets` may give those of some domains, `observational` says which domains are without any, and
@@ -80,13 +82,15 @@ DISCOVER_LEVEL <- 1e-3
 #'   \item{edges}{tibble of the edges of hypotheses within reach: `from`, `to`, `present` (in the
 #'     best one), `effect` (slope of the line in state 0; NA if not present), `loss` (log-likelihood
 #'     that the best hypothesis loses without it: with lines all else is optimised again, with draws
-#'     nothing, which is an upper bound), `evidence` (share of the hypotheses looked at
+#'     nothing, which is an upper bound; of the rows that it was judged on), `evidence` (share of the hypotheses looked at
 #'     that have it, each with the weight exp(-BIC / 2))}
 #'   \item{hits}{the same of targets, with lines: `domain`, `latent`, `present`, `known`, `loss`,
 #'     `evidence`}
 #'   \item{judged}{`"linear"`, `"spline"` or `"sampled"`: what the graph was judged with;
-#'     `straight`, BIC of splines less that of lines (NULL where splines were not tried)}
-#'   \item{hypotheses}{tibble of the hypotheses looked at, best first: `bic`, `behind` (BIC less
+#'     `straight`, BIC with splines less that with lines, 0 where lines stay (NULL where splines
+#'     were not tried)}
+#'   \item{hypotheses}{tibble of the hypotheses looked at, best first (with splines, of the rows that
+#'     they were judged on): `bic`, `behind` (BIC less
 #'     that of the best), `loglik`, `parameters`, `share` (weight), `edges` (their number), `dag`,
 #'     `targets` (lists; latents numbered as in the best)}
 #'   \item{equivalent}{list: `graph`, tibble of pairs of latents that hypotheses within 2 units of

@@ -74,7 +74,7 @@ edges_to_drop <- function(h, found, problem) {
   (at[, 2L] - 1L) * nrow(excess) + at[, 1L]
 }
 
-#' Losses of the edges of a hypothesis under a g-model of it
+#' Losses of the edges of a hypothesis under a g-model of it, on the rows that were drawn
 #' @return list: `loss`, `price` (d x d, NA where there is no edge), `columns`; NULL if it stopped
 #' @noRd
 drawn_losses <- function(h, problem, round) {
@@ -95,8 +95,7 @@ drawn_losses <- function(h, problem, round) {
                            stream = run$state$place[["iteration"]], warm_up = DRAWN$warm_up,
                            probs = numeric(), keep = DRAWN$draws)
   losses <- edge_losses(posterior$draws, run$prior, h, rows, control, sigma2)
-  losses$loss <- losses$loss * problem$data$n / rows$n
-  losses$price <- losses$df * problem$log_n / 2
+  losses$price <- losses$df * log(rows$n) / 2
   c(losses, list(columns = unwhitened(run$mixing, rows, sigma2, control)))
 }
 

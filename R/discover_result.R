@@ -306,13 +306,13 @@ print.crl_discovery <- function(x, ...) {
 #' @noRd
 judged_words <- function(x) {
   switch(x$judged,
-    linear = if (isTRUE(x$straight >= 0)) {
+    linear = if (!is.null(x$straight) && !is.na(x$straight)) {
       "Mechanisms: lines; splines are not worth their parameters."
     } else {
       "Mechanisms: lines."
     },
-    spline = "Mechanisms: splines.",
-    sampled = "Mechanisms: splines, edges judged by draws."
+    spline = "Mechanisms: lines and splines.",
+    sampled = "Mechanisms: lines and splines, edges judged by draws."
   )
 }
 

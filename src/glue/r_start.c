@@ -178,9 +178,17 @@ static projection_noise noise_from(SEXP noise, int d) {
   return full;
 }
 
-static refine_settings refine_settings_from(SEXP settings) {
+/* Of the settings, `lambda` is a number or a d x d matrix (parent, node), `focus` (d integers of 0
+ * and 1) may be missing. */
+static refine_settings refine_settings_from(SEXP settings, int d) {
+  SEXP lambda = list_element(settings, "lambda"), focus = optional_element(settings, "focus");
+  if (!Rf_isReal(lambda) || (XLENGTH(lambda) != 1 && XLENGTH(lambda) != (R_xlen_t)d * d) ||
+      (focus != R_NilValue && (!Rf_isInteger(focus) || XLENGTH(focus) != d)))
+    Rf_error("internal error: lambda or focus does not fit the graph");
   refine_settings set = {.knots = list_count(settings, "knots", 2),
-                         .lambda = list_number(settings, "lambda"),
+                         .lambda = REAL(lambda)[0],
+                         .edge_lambda = XLENGTH(lambda) > 1 ? REAL(lambda) : NULL,
+                         .focus = focus == R_NilValue ? NULL : INTEGER(focus),
                          .variance_floor = list_number(settings, "variance_floor"),
                          .width = list_number(settings, "width"),
                          .tol = 1e-7,
@@ -203,7 +211,7 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
     Rf_error("internal error: y or the rotation does not fit env");
   causal_graph graph = graph_from(parents, s.d, list_int(settings, "perfect"));
   projection_noise noise = noise_from(list_element(settings, "noise"), s.d);
-  refine_settings set = refine_settings_from(settings);
+  refine_settings set = refine_settings_from(settings, s.d);
   refinement f = refine_new(&s, &graph, &set, r_allocator);
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   double *r = put_copy(out, "rotation", rotation);

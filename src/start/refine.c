@@ -135,16 +135,22 @@ INLINE void add_row(state_sums *s, int m, int n_parents, int n_basis, const pare
     take_covariances(s, m, n_parents, n_basis, b, noise, w);
 }
 
+static double smoothing(const refinement *f, int node, int parent) {
+  const double *own = f->set.edge_lambda;
+  return own ? own[parent + (size_t)node * (size_t)f->graph.d] : f->set.lambda;
+}
+
 /* Residual variance of the penalised additive regression; plain variance without parents, and where
  * the correction for noise leaves the normal equations indefinite, which is counted. */
-static double residual_variance(const refinement *f, state_sums *s, int m, double *theta,
-                                refine_count *count) {
+static double residual_variance(const refinement *f, state_sums *s, int node, int m,
+                                double *theta) {
+  refine_count *count = &f->count[node];
   double lambda[MAX_FAMILY], rss = s->square - s->sum * s->sum / s->weight;
   if (m == 0)
     return rss / s->weight;
   int n_parents = m / f->table.n_basis;
   for (int k = 0; k < n_parents; k++)
-    lambda[k] = f->set.lambda;
+    lambda[k] = smoothing(f, node, f->graph.family[node][k + 1]);
   additive_penalise(&f->penalty, n_parents, lambda, JITTER * s->weight, s->gram);
   count->fitted++;
   if (additive_solve(m, s->gram, s->rhs, theta, 0) != STATUS_OK) {
@@ -198,7 +204,7 @@ static double node_value(const refinement *f, int node, int a, int b, double *wo
   for (int c = 0; c < g->n_states; c++)
     if (s[c].weight > 0) {
       int acting = coefficients(graph_acting(g, node, c), n_basis);
-      double v = residual_variance(f, &s[c], acting, theta, &f->count[node]);
+      double v = residual_variance(f, &s[c], node, acting, theta);
       v -= f->trial[(size_t)node * ((size_t)f->graph.d + 1)];
       total += s[c].weight / 2 * log(v > f->set.variance_floor ? v : f->set.variance_floor);
     }
@@ -306,6 +312,10 @@ static double total_value(refinement *f) {
   return value;
 }
 
+static int is_turned(const refinement *f, int a, int b) {
+  return f->set.focus == NULL || (f->set.focus[a] && f->set.focus[b]);
+}
+
 double refine_rotation(refinement *f, double *r) {
   size_t d = (size_t)f->graph.d, square = d * d * sizeof(double);
   memcpy(f->trial, f->noise, square);
@@ -314,6 +324,8 @@ double refine_rotation(refinement *f, double *r) {
     double gain = 0, reach = ldexp(f->set.width, -sweep);
     for (int a = 0; a < f->graph.d; a++)
       for (int b = a + 1; b < f->graph.d; b++) {
+        if (!is_turned(f, a, b))
+          continue;
         double here, angle = sweep == 0 ? search_plane(f, a, b, reach, &here)
                                         : step_in_plane(f, a, b, reach, &here);
         turn_noise(f, a, b, angle, f->trial);

@@ -24,7 +24,9 @@ typedef struct {
 
 typedef struct {
   int knots;
-  double lambda; /* weight of the penalty */
+  double lambda;             /* weight of the penalty */
+  const double *edge_lambda; /* d x d: the same of each parent of each node; NULL: lambda */
+  const int *focus; /* d: 0 or 1; only planes of two coordinates with 1 are turned; NULL: all */
   double variance_floor;
   double width, tol; /* the first sweep looks so far, in radians; it ends with a gain below tol */
   int first_sweep, max_sweeps;
