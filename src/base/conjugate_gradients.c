@@ -18,21 +18,27 @@ int conjugate_gradients(const cg_problem *problem, const double *rhs, double *so
   problem->precondition(problem->system, r, p);
   double rz = linalg_dot(r, p, size);
   int iteration = 0, since = 0;
-  double norm, least = INFINITY;
-  while ((norm = sqrt(linalg_dot(r, r, size))) > problem->goal && iteration < problem->max_iter) {
+  double norm = sqrt(linalg_dot(r, r, size)), least = INFINITY;
+  while (norm > problem->goal && iteration < problem->max_iter) {
     if (norm < least) {
       least = norm;
       since = iteration;
     } else if (iteration - since >= PATIENCE)
       break;
     problem->times(problem->system, p, z);
-    double alpha = rz / linalg_dot(p, z, size);
+    double curvature = linalg_dot(p, z, size), alpha = rz / curvature;
+    if (curvature == 0 && isfinite(problem->most_rise))
+      break;
     if (!isfinite(alpha))
       return STATUS_NOT_FINITE;
-    for (size_t g = 0; g < size; g++) {
-      solution[g] += alpha * p[g];
+    for (size_t g = 0; g < size; g++)
       r[g] -= alpha * z[g];
-    }
+    double after = sqrt(linalg_dot(r, r, size));
+    if (after > problem->most_rise * least)
+      break;
+    norm = after;
+    for (size_t g = 0; g < size; g++)
+      solution[g] += alpha * p[g];
     problem->precondition(problem->system, r, z);
     double next = linalg_dot(r, z, size), beta = next / rz;
     for (size_t g = 0; g < size; g++)

@@ -227,6 +227,7 @@ int cell_cg_fit(score_model *m, const latent_sample *s, int c) {
       .system = &system,
       .goal = m->set.cg_tol * scale,
       .max_iter = m->set.cg_max_iter,
+      .most_rise = INFINITY,
       .poll = m->set.poll,
       .residual = w->residual,
       .direction = w->direction,

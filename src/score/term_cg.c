@@ -4,6 +4,7 @@
 #include "kronecker.h"
 
 #include <R_ext/Lapack.h>
+#include <math.h>
 #include <string.h>
 
 /* Of the mean diagonal, below which the preconditioner takes no eigenvalue to lie; the same for the
@@ -14,6 +15,10 @@ static const double LEAST_EIGENVALUE = 1e-4, BAND_RIDGE = 1e-5, BAND_ROUNDING = 
  * iterations that this may take. */
 static const double NEGLIGIBLE = 1e-13;
 enum { MAX_CORRECTIONS = 100 };
+
+/* By which a correction by the factor may raise the residual: where functions of the node are in
+ * several terms, or constants have no gradient, the matrix is singular. */
+static const double MOST_RISE = 10;
 
 /* Multiplications beyond which a band is not factored. */
 static const double MAX_BAND_FLOPS = 2e9;
@@ -210,6 +215,7 @@ int term_cg_solve(score_model *m, const latent_sample *s, term_system *t) {
       .system = &system,
       .goal = (factored ? NEGLIGIBLE : m->set.cg_tol) * t->scale,
       .max_iter = factored ? MAX_CORRECTIONS : m->set.cg_max_iter,
+      .most_rise = factored ? MOST_RISE : INFINITY,
       .poll = m->set.poll,
       .residual = t->cg->residual,
       .direction = t->cg->direction,

@@ -5,12 +5,10 @@
 # Of every vector of numbers (A, sigma^2, latents, their sds, the trace, ...) the record has the
 # length, how many are not finite, the norm, three fixed projections, and a hash of all bits. Two
 # vectors agree if neither norm nor projections differ by more than 1e-10 of the norm. With another
-# BLAS than that of the record, searches stop elsewhere within their tolerances: 1e-6 is then asked,
-# and not of SENSITIVE cases, whose scores few rows hardly tell.
+# BLAS than that of the record, searches stop elsewhere within their tolerances: 1e-6 is then asked.
 
 TOLERANCE <- 1e-10
 TOLERANCE_ELSEWHERE <- 1e-6
-SENSITIVE <- "f_additive"
 
 blas <- function() paste("# BLAS", basename(extSoftVersion()[["BLAS"]]), "LAPACK", La_version())
 
