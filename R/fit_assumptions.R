@@ -171,7 +171,7 @@ print.crl_check <- function(x, ...) {
   if (!is.null(held) && nrow(held) > 0L) {
     explained <- 1 - sum((held$seen - held$predicted)^2) / sum((held$seen - held$before)^2)
     write_lines(paste0("\nDomains left out: mechanisms of the others predict ",
-                       if (explained > 0) percent(explained) else "none",
+                       if (explained > 0) paste(round(100 * explained), "%") else "none",
                        " of the squared shifts of latents that are no targets."))
   }
   invisible(x)
@@ -540,7 +540,7 @@ autoplot.crl_check <- function(object, ...) {
   check_dots_empty(...)
   panels <- c(mean = "Feature means", sd = "Feature sds", normal = "Normal quantiles",
               variance = "Noise of features", eigen = "Eigenvalues",
-              latents = "Latent noise (se)")
+              latents = "Latents' noise by domain (se)")
   part <- function(panel, x, y) {
     tibble::tibble(panel = factor(panels[[panel]], panels), x = x, y = y)
   }
@@ -555,6 +555,8 @@ autoplot.crl_check <- function(object, ...) {
     part("latents", match(latents$domain, unique(latents$domain)), latents$z_mean)
   )
   diagonal <- tibble::tibble(panel = factor(panels[1:3], panels), slope = 1)
+  # noise by feature is that of the residuals but for rounding: room that says so
+  room <- part("variance", 1, c(0.9, 1.1))
   level <- tibble::tibble(
     panel = factor(panels[c(4L, 5L, 6L, 6L)], panels),
     y = c(1, rest$edge, c(-1, 1) * stats::qnorm(1 - 0.0005 / max(nrow(latents), 1)))
@@ -567,6 +569,7 @@ autoplot.crl_check <- function(object, ...) {
                          colour = okabe_ito("vermillion"), linewidth = 0.5) +
     ggplot2::geom_hline(ggplot2::aes(yintercept = .data$y), level, linetype = "dashed",
                         colour = "grey30", linewidth = 0.4) +
+    ggplot2::geom_blank(data = room) +
     ggplot2::geom_point(colour = okabe_ito("blue"), size = 0.8, alpha = 0.6) +
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), scales = "free", ncol = 2L) +
     ggplot2::scale_x_continuous(n.breaks = 4L) + ggplot2::scale_y_continuous(n.breaks = 4L) +

@@ -83,11 +83,15 @@ edge_places <- function(dag, nodes, edges) {
   at <- which(unclass(dag) == 1L, arr.ind = TRUE)
   ends <- edge_ends(nodes, at[, 1L], at[, 2L])
   bend <- edge_bend(ends)
-  places <- tibble::tibble(short_of_nodes(ends), bend = bend)
-  # labels stand to the right of a straight line's middle, at the bulge of a bent one
+  side <- edge_side(ends, nodes)
+  places <- tibble::tibble(short_of_nodes(ends, side), bend = bend)
+  # labels stand to the right of a straight line's middle, beyond the bulge of a bent one
   length <- sqrt((ends$xend - ends$x)^2 + (ends$yend - ends$y)^2)
-  places$label_x <- (ends$x + ends$xend) / 2 - bend * length * 0.15 * (ends$y - ends$yend) / pmax(length, 1e-9)
-  places$label_y <- (ends$y + ends$yend) / 2 + bend * length * 0.15 * (ends$x - ends$xend) / pmax(length, 1e-9)
+  places$label_x <- (ends$x + ends$xend) / 2 + side -
+    bend * length * 0.15 * (ends$y - ends$yend) / pmax(length, 1e-9)
+  places$label_y <- (ends$y + ends$yend) / 2 +
+    bend * length * 0.15 * (ends$x - ends$xend) / pmax(length, 1e-9)
+  places$label_at <- ifelse(side < 0, 1.1, -0.15)
   if (is.null(edges)) places else
     tibble::tibble(places, edges[match(paste(at[, 1L], at[, 2L]),
                                        paste(match(edges$from, nodes$name),
@@ -112,9 +116,9 @@ edge_layers <- function(places, of_fit) {
     return(layers)
   }
   c(layers, list(
-    ggplot2::geom_label(ggplot2::aes(.data$label_x, .data$label_y, label = .data$label),
-                        places[places$label != "", ], size = 2.6, colour = "grey20",
-                        label.size = 0, label.padding = grid::unit(0.1, "lines"), fill = "white"),
+    ggplot2::geom_text(ggplot2::aes(.data$label_x, .data$label_y, label = .data$label,
+                                    hjust = .data$label_at),
+                       places[places$label != "", ], size = 2.6, colour = "grey20"),
     ggplot2::scale_colour_manual(values = c(raises = okabe_ito("vermillion"),
                                             lowers = okabe_ito("blue")), drop = FALSE,
                                  na.value = "grey60", na.translate = FALSE),
@@ -144,14 +148,21 @@ graph_layout <- function(dag) {
   tibble::tibble(name = colnames(dag), x = x, y = -layer)
 }
 
+#' How far to the side bent arrows leave and meet their nodes: there where they bulge, beside straight
+#' ones
+#' @noRd
+edge_side <- function(ends, nodes) {
+  -sign(edge_bend(ends)) * sign(ends$y - ends$yend) * 0.07 * (diff(range(nodes$x)) + 1.4)
+}
+
 #' Edges that end before the labels of their nodes
 #' @noRd
-short_of_nodes <- function(ends, gap = 0.22) {
+short_of_nodes <- function(ends, side = 0, gap = 0.22) {
   dx <- ends$xend - ends$x
   dy <- ends$yend - ends$y
   share <- gap / pmax(abs(dy), gap)
-  tibble::tibble(x = ends$x + share * dx, y = ends$y + share * dy, xend = ends$xend - share * dx,
-                 yend = ends$yend - share * dy)
+  tibble::tibble(x = ends$x + share * dx + side, y = ends$y + share * dy,
+                 xend = ends$xend - share * dx + side, yend = ends$yend - share * dy)
 }
 
 #' Plot of simulated data
