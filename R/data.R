@@ -88,6 +88,7 @@ rescanned <- function(data, missing = FALSE) {
 some_rows <- function(data, rows, x) {
   data$x <- x
   data$env <- data$env[rows]
+  data["row_names"] <- list(data$row_names[rows])
   data$n <- length(rows)
   data$n_env <- tabulate(data$env, data$n_domains)
   data

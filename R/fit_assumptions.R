@@ -514,6 +514,7 @@ predicted_domain <- function(fit, at, e, model, noise, call = rlang::caller_env(
 #' @noRd
 other_domains <- function(data, rows, e) {
   data$x <- data$x[rows, , drop = FALSE]
+  data["row_names"] <- list(data$row_names[rows])
   data$env <- as.integer(factor(data$env[rows], setdiff(seq_len(data$n_domains), e)))
   data$targets <- data$targets[-e, , drop = FALSE]
   data$env_names <- data$env_names[-e]

@@ -584,7 +584,9 @@ theme_crl <- function() {
       strip.background = ggplot2::element_blank(),
       strip.text = ggplot2::element_text(hjust = 0, face = "bold"),
       plot.title.position = "plot",
-      legend.position = "bottom",
+      panel.spacing.x = grid::unit(4, "mm"),
+      legend.position = "bottom", legend.box = "vertical",
+      legend.spacing.y = grid::unit(0, "pt"),
       legend.margin = ggplot2::margin(0, 0, 0, 0)
     )
 }

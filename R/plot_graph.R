@@ -41,7 +41,7 @@ plot_dag <- function(dag, state = NULL, edges = NULL) {
     ggplot2::scale_fill_manual(values = c("not targeted" = "white", "targeted" = "#FBD9C0")) +
     ggplot2::guides(fill = ggplot2::guide_legend(override.aes = list(alpha = 1, size = 4))) +
     ggplot2::labs(fill = NULL, colour = NULL) + graph_frame(0.7) +
-    ggplot2::theme(legend.spacing.y = grid::unit(0, "pt"))
+    ggplot2::theme(legend.box = "horizontal")
 }
 
 #' What is around a graph: no axes, and room for labels
@@ -61,11 +61,27 @@ edge_ends <- function(nodes, from, to) {
   tibble::tibble(x = nodes$x[from], y = nodes$y[from], xend = nodes$x[to], yend = nodes$y[to])
 }
 
-#' Curvature of arrows: a layer up or down straight, else bent around what lies between
+# A straight arrow is clear of a node if it passes it at this distance, half the width of a label.
+CLEAR_OF_NODES <- 0.4
+
+#' Curvature of arrows: straight where no node lies between, else bent to the side where the layout
+#' has left room
 #' @noRd
-edge_bend <- function(ends) {
-  layers <- abs(ends$y - ends$yend)
-  ifelse(layers > 0.5 & layers < 1.5, 0, ifelse(ends$xend > ends$x, -0.35, 0.35))
+edge_bend <- function(ends, nodes) {
+  room <- attr(nodes, "room")
+  one <- function(x, y, xend, yend) {
+    between <- nodes$y < max(y, yend) - 0.5 & nodes$y > min(y, yend) + 0.5
+    at <- x + (nodes$y[between] - y) / (yend - y) * (xend - x)
+    level <- abs(y - yend) < 0.5
+    if (!level && all(abs(nodes$x[between] - at) > CLEAR_OF_NODES)) {
+      return(0)
+    }
+    way <- room$side[room$x == x & room$y == y & room$xend == xend & room$yend == yend]
+    down <- if (y > yend) 1 else -1
+    # positive curvature bulges to the left of an arrow that points down
+    if (length(way) == 1L && way != 0) -0.35 * sign(way) * down else if (xend > x) -0.35 else 0.35
+  }
+  unlist(Map(one, ends$x, ends$y, ends$xend, ends$yend)) %||% numeric()
 }
 
 #' An arrow of a curvature, 0: straight
@@ -82,7 +98,7 @@ geom_arrow <- function(bend, ...) {
 edge_places <- function(dag, nodes, edges) {
   at <- which(unclass(dag) == 1L, arr.ind = TRUE)
   ends <- edge_ends(nodes, at[, 1L], at[, 2L])
-  bend <- edge_bend(ends)
+  bend <- edge_bend(ends, nodes)
   side <- edge_side(ends, nodes)
   places <- tibble::tibble(short_of_nodes(ends, side), bend = bend)
   # labels stand to the right of a straight line's middle, beyond the bulge of a bent one
@@ -91,7 +107,10 @@ edge_places <- function(dag, nodes, edges) {
     bend * length * 0.15 * (ends$y - ends$yend) / pmax(length, 1e-9)
   places$label_y <- (ends$y + ends$yend) / 2 +
     bend * length * 0.15 * (ends$x - ends$xend) / pmax(length, 1e-9)
-  places$label_at <- ifelse(side < 0, 1.1, -0.15)
+  places$hjust <- ifelse(side < 0, 1.1, -0.15)
+  # above a line that falls to the right, below one that falls to the left
+  slope <- sign(round(ends$xend - ends$x, 6L))
+  places$vjust <- ifelse(bend != 0 | slope == 0, 0.5, ifelse(slope > 0, 0, 1))
   if (is.null(edges)) places else
     tibble::tibble(places, edges[match(paste(at[, 1L], at[, 2L]),
                                        paste(match(edges$from, nodes$name),
@@ -117,7 +136,7 @@ edge_layers <- function(places, of_fit) {
   }
   c(layers, list(
     ggplot2::geom_text(ggplot2::aes(.data$label_x, .data$label_y, label = .data$label,
-                                    hjust = .data$label_at),
+                                    hjust = .data$hjust, vjust = .data$vjust),
                        places[places$label != "", ], size = 2.6, colour = "grey20"),
     ggplot2::scale_colour_manual(values = c(raises = okabe_ito("vermillion"),
                                             lowers = okabe_ito("blue")), drop = FALSE,
@@ -133,26 +152,54 @@ plot.crl_dag <- function(x, ...) {
 }
 
 #' Where the nodes are: layers by longest path, those of a layer side by side near their parents
+#'
+#' An arrow over several layers has a place of its own in each that it passes, so that nodes stand
+#' aside.
+#' @return tibble `name`, `x`, `y`, with the attribute `room`: tibble of such arrows (`x`, `y`, `xend`,
+#'   `yend`) and of the side on which they have room (`side`, of the mean of their places to their line)
 #' @noRd
 graph_layout <- function(dag) {
-  layer <- x <- numeric(nrow(dag))
+  d <- nrow(dag)
+  layer <- numeric(d)
   for (j in topological_order(dag)) {
     layer[j] <- max(-1, layer[parents_of(dag, j)]) + 1
   }
+  edges <- which(unclass(dag) == 1L, arr.ind = TRUE)
+  long <- edges[layer[edges[, 2L]] - layer[edges[, 1L]] > 1, , drop = FALSE]
+  passes <- do.call(rbind, lapply(seq_len(nrow(long)), function(k) {
+    cbind(edge = k, layer = seq(layer[long[k, 1L]] + 1, layer[long[k, 2L]] - 1))
+  }))
+  x <- numeric(d)
+  way <- matrix(NA_real_, nrow(long), max(layer, 0) + 1) # places of arrows, by layer
   for (level in sort(unique(layer))) {
     at <- which(layer == level)
-    near <- vapply(at, function(j) mean(c(x[parents_of(dag, j)])), 0)
-    near[is.nan(near)] <- 0
-    x[at[order(near)]] <- seq_along(at) - (length(at) + 1) / 2
+    through <- passes[passes[, "layer"] == level, "edge"]
+    near <- c(vapply(at, function(j) {
+      from <- which(dag[, j] == 1L)
+      last <- vapply(from, function(i) {
+        c(way[long[, 1L] == i & long[, 2L] == j, level], x[i])[1L]
+      }, 0)
+      mean(last)
+    }, 0), vapply(through, function(k) {
+      last <- if (level > 0) way[k, level] else NA
+      if (is.na(last)) x[long[k, 1L]] else last
+    }, 0))
+    near[is.na(near)] <- 0
+    place <- order(order(near)) - (length(near) + 1) / 2
+    x[at] <- place[seq_along(at)]
+    way[cbind(through, rep(level + 1, length(through)))] <- place[length(at) + seq_along(through)]
   }
-  tibble::tibble(name = colnames(dag), x = x, y = -layer)
+  nodes <- tibble::tibble(name = colnames(dag), x = x, y = -layer)
+  room <- edge_ends(nodes, long[, 1L], long[, 2L])
+  room$side <- unname(rowMeans(way, na.rm = TRUE)) - (room$x + room$xend) / 2
+  structure(nodes, room = room)
 }
 
 #' How far to the side bent arrows leave and meet their nodes: there where they bulge, beside straight
 #' ones
 #' @noRd
 edge_side <- function(ends, nodes) {
-  -sign(edge_bend(ends)) * sign(ends$y - ends$yend) * 0.07 * (diff(range(nodes$x)) + 1.4)
+  -sign(edge_bend(ends, nodes)) * sign(ends$y - ends$yend) * 0.07 * (diff(range(nodes$x)) + 1.4)
 }
 
 #' Edges that end before the labels of their nodes

@@ -8,12 +8,11 @@
 #' @param object,x A `crl_experiment`, from [crl_experiment()], or some of its rows.
 #' @param type What is drawn:
 #'   * `"box"`: boxplots of the runs by method, a panel a setting, with the runs as points. Fewer
-#'     than five runs are drawn as points and a median only.
+#'     than five runs are drawn as points and a bar at the median only.
 #'   * `"sweep"`: the median over runs along a variable that the settings vary, with a band from the
 #'     first to the third quartile.
 #'   * `"env"`: errors by domain: medians over seeds, with bars from the first to the third quartile
-#'     if there are several seeds, a panel a setting. Columns from 0 where the axis starts there,
-#'     points where it is logarithmic.
+#'     if there are several seeds, a panel a setting.
 #' @param metric Column of the experiment that is drawn, such as `"rel_mse"` (the default),
 #'   `"rel_mse_pooled"`, `"frobenius_error"`, `"ratio"`, `"coverage"`, `"seconds"`. For `"env"`, one
 #'   of the first two.
@@ -23,7 +22,7 @@
 #'   drawn is more than ten times the smallest.
 #' @param ... Not used.
 #' @return `autoplot()`: a ggplot object. `plot()`: the same, invisibly. The Bayes optimum, where
-#'   the experiment has it, is a dashed line.
+#'   the experiment has it, is a dashed line, by domain a black bar.
 #' @section Errors:
 #' `ebcrl_error_range` for columns that the experiment does not have, or for `"sweep"` if several
 #' columns vary and `variable` does not say which, or none does; `ebcrl_error_shape` if no cell
@@ -57,8 +56,9 @@ autoplot.crl_experiment <- function(object, type = c("box", "sweep", "env"), met
     env = plot_domains(cells, metric, log)
   )
   note <- if (failed > 0L) paste0(count_of(failed, "failed cell"), " left out")
+  many <- type == "env" && length(unique(plot$data$env)) > 10L
   plot + ggplot2::labs(subtitle = in_lines(paste(c(plot$labels$subtitle, note), collapse = "; "))) +
-    theme_crl()
+    theme_crl() + if (many) ggplot2::theme(axis.text.y = ggplot2::element_text(size = 5))
 }
 
 #' @rdname autoplot.crl_experiment
@@ -115,34 +115,27 @@ plot_runs <- function(cells, metric, log) {
   style <- experiment_style(shown$method)
   shown$label <- factor(method_labels(as.character(shown$method)), style$label)
   many <- max(table(shown$setting, shown$method)) >= 5L
-  plot <- ggplot2::ggplot(shown, ggplot2::aes(.data$label, .data[[metric]], colour = .data$label))
+  # names of methods are read on the vertical axis, first on top
+  shown$label <- factor(shown$label, rev(style$label))
+  plot <- ggplot2::ggplot(shown, ggplot2::aes(.data[[metric]], .data$label, colour = .data$label))
   if (many) {
     plot <- plot + ggplot2::geom_boxplot(outlier.shape = NA, linewidth = 0.4, width = 0.6)
   } else {
-    plot <- plot + ggplot2::stat_summary(fun = stats::median, geom = "crossbar", width = 0.5,
-                                         linewidth = 0.3, fun.min = stats::median,
-                                         fun.max = stats::median)
+    plot <- plot + ggplot2::stat_summary(fun = stats::median, geom = "point", shape = "|",
+                                         size = 5, orientation = "y")
   }
+  runs <- paste0("Points: runs (", sub(" runs?$", "", runs_words(shown)), "); ",
+                 if (many) "boxes: quartiles" else "bars: medians")
   plot <- plot +
-    ggplot2::geom_point(ggplot2::aes(shape = .data$label), size = 1.1, alpha = 0.6,
-                        position = ggplot2::position_jitter(width = 0.15, height = 0, seed = 1L)) +
+    ggplot2::geom_point(ggplot2::aes(shape = .data$label), size = 0.9, alpha = 0.5,
+                        position = ggplot2::position_jitter(width = 0, height = 0.15, seed = 1L)) +
     bayes_line(bayes, metric) +
     style_scales(style) +
-    metric_scale(c(shown[[metric]], bayes[[metric]]), metric, log) +
-    wrapped_axis(style$label, min(2L, nlevels(cells$setting))) +
-    ggplot2::labs(title = metric_title(metric, "by method"), subtitle = runs_words(shown),
-                  x = NULL, linetype = NULL) +
+    metric_scale(c(shown[[metric]], bayes[[metric]]), metric, log, "x") +
+    ggplot2::labs(title = metric_title(metric, "by method"), subtitle = runs, y = NULL,
+                  linetype = NULL) +
     ggplot2::guides(colour = "none", shape = "none")
   plot + setting_panels(cells)
-}
-
-#' An axis of names with a line for each word, which are turned where even those are too wide
-#' @noRd
-wrapped_axis <- function(names, columns) {
-  widest <- vapply(strsplit(names, " "), function(words) max(nchar(words)), 0L)
-  crowded <- columns * sum(widest + 1L) > 90L
-  ggplot2::scale_x_discrete(guide = ggplot2::guide_axis(angle = if (crowded) 90),
-                            labels = function(names) gsub(" ", "\n", names))
 }
 
 #' The median of the Bayes optimum over runs, in each setting
@@ -154,7 +147,7 @@ bayes_line <- function(bayes, metric) {
   }
   level <- stats::aggregate(stats::setNames(bayes[metric], "level"), bayes["setting"],
                             stats::median)
-  list(ggplot2::geom_hline(ggplot2::aes(yintercept = .data$level,
+  list(ggplot2::geom_vline(ggplot2::aes(xintercept = .data$level,
                                         linetype = "Bayes optimum"),
                            data = level, colour = "grey20", linewidth = 0.5),
        ggplot2::scale_linetype_manual(values = "dashed"))
@@ -198,8 +191,7 @@ plot_sweep <- function(cells, metric, variable, log) {
     metric_scale(c(lines$q1, lines$q3, bayes$median), metric, log) +
     ggplot2::labs(title = metric_title(metric, paste("against", variable_label(variable))),
                   subtitle = paste0(runs_words(cells), "; median and quartiles"),
-                  colour = NULL, fill = NULL, shape = NULL, linetype = NULL) +
-    ggplot2::theme(legend.box = "vertical", legend.spacing.y = ggplot2::unit(0, "pt"))
+                  colour = NULL, fill = NULL, shape = NULL, linetype = NULL) + legend_columns()
   if (nlevels(lines$panel) > 1L) plot + ggplot2::facet_wrap(ggplot2::vars(.data$panel)) else plot
 }
 
@@ -248,36 +240,30 @@ plot_domains <- function(cells, metric, log) {
   errors <- errors[errors$method != "bayes", ]
   style <- experiment_style(errors$method)
   errors$label <- factor(method_labels(as.character(errors$method)), style$label)
-  dodge <- ggplot2::position_dodge(width = 0.8)
-  on_log <- log %||% spans_decade(c(errors$median, bayes$median))
-  plot <- ggplot2::ggplot(errors, ggplot2::aes(.data$env, .data$median, colour = .data$label,
-                                               fill = .data$label))
-  plot <- plot + if (on_log) {
-    ggplot2::geom_point(ggplot2::aes(shape = .data$label), position = dodge, size = 1.8)
-  } else {
-    ggplot2::geom_col(position = dodge, width = 0.75, linewidth = 0)
-  }
+  errors$env <- factor(errors$env, rev(levels(droplevels(errors$env))))
+  bayes$env <- factor(bayes$env, levels(errors$env))
+  plot <- ggplot2::ggplot(errors, ggplot2::aes(.data$median, .data$env))
   if (any(errors$runs > 1L)) {
-    bars <- ggplot2::aes(ymin = .data$q1, ymax = .data$q3, group = .data$label)
-    plot <- plot + if (on_log) {
-      ggplot2::geom_linerange(bars, position = dodge, linewidth = 0.4)
-    } else {
-      ggplot2::geom_linerange(bars, position = dodge, linewidth = 0.4, colour = "grey20")
-    }
+    plot <- plot + ggplot2::geom_linerange(
+      ggplot2::aes(xmin = .data$q1, xmax = .data$q3, colour = .data$label), linewidth = 0.3,
+      alpha = 0.6, show.legend = FALSE
+    )
   }
+  plot <- plot + ggplot2::geom_point(ggplot2::aes(colour = .data$label, shape = .data$label),
+                                     size = 1.4)
   if (nrow(bayes) > 0L) {
-    plot <- plot + ggplot2::geom_crossbar(
-      ggplot2::aes(ymin = .data$median, ymax = .data$median, linetype = "Bayes optimum"),
-      data = bayes, width = 0.9, linewidth = 0.3, colour = "grey20", fill = NA,
-      key_glyph = "path"
-    ) + ggplot2::scale_linetype_manual(values = "solid")
+    plot <- plot + ggplot2::geom_point(ggplot2::aes(alpha = "Bayes optimum"), bayes, shape = "|",
+                                       size = 3, colour = "black") +
+      ggplot2::scale_alpha_manual(values = 1)
   }
-  plot + style_scales(style) + metric_scale(c(errors$median, bayes$median), metric, on_log) +
-    ggplot2::scale_x_discrete(guide = axis_of(levels(droplevels(errors$env)))) +
+  plot + style_scales(style) +
+    metric_scale(c(errors$median, bayes$median), metric, log, "x") +
     ggplot2::labs(title = metric_title(metric, "by domain"), subtitle = domain_words(errors),
-                  x = "Domain", colour = NULL, fill = NULL, shape = NULL, linetype = NULL) +
+                  y = "Domain", colour = NULL, shape = NULL, alpha = NULL) +
+    legend_columns() +
     if (nlevels(cells$setting) > 1L) {
-      ggplot2::facet_wrap(ggplot2::vars(.data$setting), ncol = 1L, scales = domain_scales(errors))
+      ggplot2::facet_wrap(ggplot2::vars(.data$setting), ncol = 2L, labeller = long_names(),
+                          scales = domain_scales(errors))
     }
 }
 
@@ -296,7 +282,7 @@ domain_quartiles <- function(rows, metric) {
 #' @noRd
 domain_scales <- function(errors) {
   domains <- lapply(split(as.character(errors$env), droplevels(errors$setting)), unique)
-  if (all(vapply(domains, setequal, NA, domains[[1L]]))) "fixed" else "free_x"
+  if (all(vapply(domains, setequal, NA, domains[[1L]]))) "fixed" else "free_y"
 }
 
 #' @noRd
@@ -355,13 +341,21 @@ spans_decade <- function(values) {
 }
 
 #' @noRd
-metric_scale <- function(values, metric, log) {
+metric_scale <- function(values, metric, log, axis = "y") {
   if (log %||% spans_decade(values)) {
-    return(ggplot2::scale_y_log10(paste(metric_label(metric), "(log scale)"),
-                                  breaks = log_breaks))
+    scale <- if (axis == "y") ggplot2::scale_y_log10 else ggplot2::scale_x_log10
+    crowded <- if (axis == "x") ggplot2::guide_axis(check.overlap = TRUE) else ggplot2::waiver()
+    return(scale(paste(metric_label(metric), "(log scale)"), breaks = log_breaks, guide = crowded))
   }
   from_zero <- metric != "coverage" && !startsWith(metric, "ratio")
   room <- ggplot2::expansion(mult = c(if (from_zero) 0 else 0.05, 0.05))
-  ggplot2::scale_y_continuous(metric_label(metric), limits = if (from_zero) c(0, NA),
-                              expand = room)
+  scale <- if (axis == "y") ggplot2::scale_y_continuous else ggplot2::scale_x_continuous
+  scale(metric_label(metric), limits = if (from_zero) c(0, NA), expand = room, n.breaks = 4L)
+}
+
+#' Legends that fit a column of a journal
+#' @noRd
+legend_columns <- function() {
+  two <- ggplot2::guide_legend(ncol = 2L)
+  ggplot2::guides(colour = two, fill = two, shape = two)
 }

@@ -302,17 +302,17 @@ autoplot.crl_figure3 <- function(object, panel = c("latents", "mixing", "by_late
   domains <- function(state) {
     part <- object$domains[object$domains$mixing == state, ]
     part$setting <- factor(part$version, unique(part$version))
-    autoplot(part, "env")
+    plot <- autoplot(part, "env")
+    plot + ggplot2::labs(subtitle = paste0("A and noise variance ", state, "; ",
+                                           plot$labels$subtitle))
   }
   switch(panel,
     latents = autoplot(object$methods),
     mixing = autoplot(object$methods, metric = "frobenius_error"),
     by_latents = autoplot(object$latents, "sweep", variable = "d"),
     by_rows = autoplot(object$rows, "sweep", variable = "n"),
-    known = domains("known") +
-      ggplot2::labs(title = "Error of the latents by domain, A and noise variance known"),
-    learned = domains("learned") +
-      ggplot2::labs(title = "Error of the latents by domain, A and noise variance learned")
+    known = domains("known"),
+    learned = domains("learned")
   )
 }
 

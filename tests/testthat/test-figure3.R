@@ -83,7 +83,7 @@ test_that("print, tidy, and all six panels", {
     expect_silent(drawn <- ggplot2::ggplot_build(autoplot(figure, panel)))
   }
   known <- autoplot(figure, "known")
-  expect_match(known$labels$title, "known")
+  expect_match(known$labels$subtitle, "known")
   expect_setequal(as.character(known$data$setting), levels(figure$methods$setting))
   withr::local_pdf(withr::local_tempfile())
   expect_identical(plot(figure), figure)

@@ -217,7 +217,10 @@ test_that("graphs and simulations draw nodes, edges, targets and latents", {
   expect_setequal(drawn$GeomLabel$label, colnames(dag))
   expect_identical(drawn$GeomLabel$y[match(c("raf", "mek", "erk"), drawn$GeomLabel$label)],
                    c(0, -1, -2))
-  expect_identical(nrow(drawn$GeomSegment) + nrow(drawn$GeomCurve), 4L)
+  expect_identical(nrow(drawn$GeomSegment), 4L) # none has a node in its way
+  placed <- graph_layout(complete_dag(4))
+  bent <- edge_bend(edge_ends(placed, c(1, 1, 2), c(3, 4, 4)), placed)
+  expect_identical(bent == 0, c(TRUE, FALSE, TRUE)) # z3 stands between z1 and z4
   expect_identical(drawn$GeomLabel$label[drawn$GeomLabel$fill != "white"], "mek")
   expect_named(layers(autoplot(empty_dag(2))), c("GeomPoint", "GeomLabel"))
   medians <- layers(autoplot(sim))$GeomPoint
@@ -288,4 +291,39 @@ test_that("pictures of graphs are as they were looked at", {
   table <- tibble::tibble(from = c("z1", "z1"), to = "z2", state = 0:1, estimate = c(1, 0.2),
                           conf.low = c(0.8, -0.1), conf.high = c(1.2, 0.5))
   vdiffr::expect_doppelganger("edges with intervals", plot_boot_edges(table, "Bars: intervals"))
+  # pictures of experiments, of numbers that are given
+  methods <- rep(c("true", "complete", "no_shrinkage", "pca", "bayes"), each = 6)
+  cells <- tibble::tibble(method = factor(methods, c(baseline_names(), "bayes")), seed = rep(1:6, 5),
+                          setting = factor(rep(c("few", "many"), 15)), n = rep(c(50, 500), 15),
+                          rel_mse = rep(c(0.05, 0.06, 0.09, 0.6, 0.04), each = 6) *
+                            rep(1 + (1:6) / 20, 5))
+  drawn <- function(plot) plot + theme_crl()
+  vdiffr::expect_doppelganger("few runs by method", drawn(plot_runs(cells, "rel_mse", NULL)))
+  one <- cells[cells$setting == "few", ]
+  one$setting <- factor("few")
+  more <- rbind(one, one)
+  more$seed <- seq_len(nrow(more))
+  vdiffr::expect_doppelganger("boxes by method", drawn(plot_runs(more, "rel_mse", NULL)))
+  swept <- cells[c("method", "seed", "setting", "n", "rel_mse")]
+  vdiffr::expect_doppelganger("sweep", drawn(plot_sweep(swept, "rel_mse", "n", NULL)))
+  # loadings, curves, shifts and intervals
+  loadings <- tibble::tibble(feature = rep(paste0("g", 1:4), 2), latent = rep(c("z1", "z2"), each = 4),
+                             estimate = c(0.9, -0.3, 0.2, 0.1, 0, 0.5, -0.8, 0.3))
+  loadings$latent <- factor(loadings$latent)
+  vdiffr::expect_doppelganger("loadings as a map", loadings_map(loadings))
+  vdiffr::expect_doppelganger("strongest loadings", strongest_loadings(loadings, most = 2L))
+  ends <- tibble::tibble(conf.low = loadings$estimate - 0.1, conf.high = loadings$estimate + 0.1)
+  vdiffr::expect_doppelganger("loadings with intervals",
+                              plot_boot_loadings(cbind(loadings, ends), "Bars: intervals", 3))
+  curves <- tibble::tibble(node = "z2", parent = "z1", state = rep(0:1, each = 5), z = rep(-2:2, 2),
+                           estimate = c(tanh(-2:2), rep(0.1, 5)))
+  curves <- cbind(curves, conf.low = curves$estimate - 0.2, conf.high = curves$estimate + 0.2)
+  vdiffr::expect_doppelganger("curves with bands", plot_bands(curves, "Bands: intervals"))
+  z <- cbind(z1 = qnorm(ppoints(40)), z2 = qnorm(ppoints(40))^3)
+  by_domain <- list(env = rep(1:2, 20), env_names = c("none", "a"), latent_names = c("z1", "z2"),
+                    targets = rbind(c(0, 0), c(1, 0)))
+  vdiffr::expect_doppelganger("latents by domain", plot_by_domain(z, by_domain, "Latents"))
+  rank <- structure(list(factors = 2L, d = 2L, nuisance = 0L, spectrum = c(9, 3, 1.2, 1.1), edge = 1.3,
+                         n = 100, p = 10), class = "crl_rank")
+  vdiffr::expect_doppelganger("scree", autoplot(rank))
 })
