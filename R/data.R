@@ -15,6 +15,9 @@
 #' @param prior That of g-modeling, which does not read `knots`: 2 rows in a state tell a mean and a
 #'   variance, and a normal prior has no states. NULL: f-modeling.
 #' @param missing May x have missing entries?
+#' @param before NULL, or a function of what is known of the data before the first pass over the
+#'   rows (`rows`, `n`, `p`, `d` and the design), which may refuse them.
+#' @param progress As of shows_progress().
 #' @return List of class `crl_data`: `x` (n x p double), or NULL and `rows`, a source, `row_names`,
 #'   `env` (integer codes 1..M), `env_names`,
 #'   `targets` (M x d integer), `dag` (`crl_dag`), `weights` (M, sum 1), `n_env` (M), `n`, `p`, `d`,
@@ -25,17 +28,15 @@
 #'   `missing` (entries that are NA) and `lacking` (p: of each feature, if there are any).
 #' @noRd
 crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
-                     prior = NULL, missing = FALSE, call = rlang::caller_env()) {
+                     prior = NULL, missing = FALSE, before = NULL, progress = NULL,
+                     call = rlang::caller_env()) {
   x <- crl_rows(x, call = call)
+  x["progress"] <- list(progress)
   dag <- as_dag(dag)
   targets <- targets_of_data(targets, env, x, dag, call)
   latents <- colnames(targets)
   dimnames(dag) <- list(latents, latents)
   check_dimensions(x, length(latents), if (is.null(prior)) knots + 2L, call)
-  scan <- scan_rows(x, "x", missing, call)
-  check_variation(x, scan$constant, length(latents), call)
-  check_size(scan$mean_square, call)
-
   design <- domains_of_data(targets, env, x, call)
   targets <- design$targets
   domains <- rownames(targets)
@@ -50,17 +51,27 @@ crl_data <- function(x, env = NULL, targets, dag, weights = NULL, knots = 8L,
     check_cells(n_env, targets, least, call, paste("A mean and a variance are estimated in each: add",
                                                 "rows, or pool domains."))
   }
+  weights <- domain_weights(weights, n_env, domains, call)
+  if (!is.null(before)) {
+    before(list(rows = x, n = nrow(x), p = ncol(x), d = length(latents), env = env, n_env = n_env,
+                n_domains = length(domains), weights = weights, targets = targets, dag = dag,
+                latent_names = latents))
+  }
+  scan <- scan_rows(x, "x", missing, call)
+  check_variation(x, scan$constant, length(latents), call)
+  check_size(scan$mean_square, call)
   report_constant(x, scan$constant)
 
   structure(list(
     x = x$matrix, rows = if (is.null(x$matrix)) x, row_names = x$row_names, env = env, env_names = domains, targets = targets, dag = dag,
-    weights = domain_weights(weights, n_env, domains, call), n_env = n_env,
+    weights = weights, n_env = n_env,
     labels = attr(design$targets, "labels") %||% label_rule(),
     n = as.integer(nrow(x)), p = as.integer(ncol(x)), d = length(latents), n_domains = length(domains),
     latent_names = latents, feature_names = colnames(x), constant = scan$constant,
     constant_at = scan$lo[scan$constant], mean_square = scan$mean_square, means = scan$mean,
     spreads = scan$spread / scan$seen, variance = scan$variance,
-    missing = sum(scan$n - scan$seen), lacking = if (any(scan$seen < scan$n)) scan$n - scan$seen
+    missing = sum(scan$n - scan$seen), lacking = if (any(scan$seen < scan$n)) scan$n - scan$seen,
+    progress = progress
   ), class = "crl_data")
 }
 

@@ -40,7 +40,7 @@ run_job <- function(job) {
 }
 
 #' @noRd
-pass_on_cluster <- function(rows, task, argument, add, name, call = rlang::caller_env()) {
+pass_on_cluster <- function(rows, task, argument, add, name, tell, call = rlang::caller_env()) {
   kept <- resumed_pass(rows, argument, name)
   total <- kept$total
   state <- new_dispatch(rows, setdiff(blocks_after(rows, kept$done), which(rows$written %in% TRUE)))
@@ -52,9 +52,12 @@ pass_on_cluster <- function(rows, task, argument, add, name, call = rlang::calle
       found <- collect(state, call)
       if (!is.null(found)) waiting[[as.character(found$block)]] <- found
     }
-    total <- add(total, waiting[[as.character(k)]]$value, block_place(rows, k))
+    part <- waiting[[as.character(k)]]$value
+    place <- block_place(rows, k)
+    total <- add(total, part, place)
     waiting[[as.character(k)]] <- NULL
     kept <- keep_pass(kept, rows, total, k)
+    tell(k, rows_in(place, part))
   }
   total
 }

@@ -8,15 +8,52 @@
 #' @param argument Function of a block's place (list of `block`, `from`, `rows`).
 #' @param add Function of the total so far (NULL at first), a block's result and its place.
 #' @param name Of the pass, in words.
+#' @param kept May a checkpoint keep how far the pass has come?
 #' @noRd
-pass <- function(rows, task, argument, add, name) {
+pass <- function(rows, task, argument, add, name, kept = TRUE) {
   run <- if (is.null(rows$cl) || nrow(rows$blocks) == 1L && is.null(rows$owner)) pass_here else
     pass_on_cluster
-  run(rows, task, argument, add, name)
+  if (!kept) rows$checkpoint <- NULL
+  short <- nrow(rows$blocks) == 1L && isTRUE(as.double(rows$n) * rows$p <= BLOCK_NUMBERS)
+  with_progress(if (short) FALSE else rows$progress, paste("Pass:", name), steps = nrow(rows$blocks), eta = TRUE,
+                run = function(tick) {
+    run(rows, task, argument, add, name, pass_ticker(rows, tick))
+  })
+}
+
+#' What is told after each block: blocks done, and rows a second
+#' @param tick See with_progress().
+#' @return Function of the number of a block and of its rows, NA if they are not known
+#' @noRd
+pass_ticker <- function(rows, tick) {
+  if (is.null(tick)) {
+    return(function(k, many) invisible())
+  }
+  started <- proc.time()[["elapsed"]]
+  done <- 0
+  function(k, many) {
+    done <<- done + many
+    tick(k, note = row_rate(done, proc.time()[["elapsed"]] - started))
+  }
+}
+
+#' "1,200,000 rows/s", to two digits
+#' @noRd
+row_rate <- function(rows, seconds) {
+  if (!isTRUE(seconds > 0)) {
+    return(NULL)
+  }
+  paste0(format(signif(rows / seconds, 2L), big.mark = ",", scientific = FALSE), " rows/s")
+}
+
+#' Rows of a block's result, where the source has not counted them yet
+#' @noRd
+rows_in <- function(place, part) {
+  if (is.na(place$rows)) part$scan$n else place$rows
 }
 
 #' @noRd
-pass_here <- function(rows, task, argument, add, name) {
+pass_here <- function(rows, task, argument, add, name, tell) {
   kept <- resumed_pass(rows, argument, name)
   total <- kept$total
   for (k in blocks_after(rows, kept$done)) {
@@ -24,6 +61,7 @@ pass_here <- function(rows, task, argument, add, name) {
     part <- if (!isTRUE(rows$written[k])) task(read_block(rows, k), argument(place))
     total <- add(total, part, place)
     kept <- keep_pass(kept, rows, total, k)
+    tell(k, rows_in(place, part))
   }
   total
 }
@@ -53,7 +91,9 @@ add_up <- function(total, part, place) {
 #' Rows of data, wherever they are
 #' @noRd
 rows_of <- function(data) {
-  data$rows %||% matrix_rows(kept_x(data, "This function"))
+  rows <- data$rows %||% matrix_rows(kept_x(data, "This function"))
+  rows["progress"] <- list(data$progress)
+  rows
 }
 
 #' Domains of the rows of a block
@@ -237,7 +277,7 @@ second_moments_times <- function(data, omega, mean, threads) {
   function(v) {
     pass(rows_of(data), block_times, function(place) {
       list(env = env_of(data, place), omega = omega, mean = mean, v = v, threads = threads)
-    }, add_up, NULL) / data$n
+    }, add_up, "products", kept = FALSE) / data$n
   }
 }
 
@@ -275,7 +315,7 @@ CHECKPOINT <- list(seconds = 5, times = 20)
 #' @noRd
 resumed_pass <- function(rows, argument, name) {
   start <- list(done = 0L, total = NULL)
-  if (is.null(rows$checkpoint) || is.null(name)) {
+  if (is.null(rows$checkpoint)) {
     return(start)
   }
   start$path <- file.path(rows$checkpoint, paste0(gsub(" ", "-", name), ".rds"))

@@ -191,6 +191,8 @@
 #'   runs, by what it moves the latents: root mean square over rows, in units of the latent's
 #'   standard deviation. NULL of one run}
 #' \item{control, init, call, elapsed}{settings, kind of start, call, seconds}
+#' \item{seconds}{seconds by stage, named: passes over the rows (`"Pass: scan"`, ...), searches, draws
+#'   and iterations, and `other`, all else; together those of the whole call}
 #' \item{start}{`init` as given, to fit the model again; of a fit, its `mixing` and `sigma2`}
 #' \item{columns, intervention}{where `mixing` and `intervention` were chosen by the data: what that
 #'   rests on (`loglik` of general columns of A over orthogonal ones, `bic`, largest `cosine`,
@@ -341,18 +343,25 @@ fit_crl <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights =
   if (missing(control) && inherits(x, "crl_discovery")) {
     control <- crl_control(intervention = x$intervention)
   }
+  clock <- start_clock()
+  on.exit(stop_clock(clock))
   method <- check_choice(method, c("f", "g"), "method")
   control <- as_control(control)
   if (inherits(init, "crl_fit")) init <- check_fit(init, "init")
   given <- given_rows(x, env, targets, dag, ...)
   given$rows <- prepared_rows(given$rows, cl, checkpoint)
+  call <- rlang::current_env()
   data <- crl_data(given$rows, given$env, given$targets, given$dag, weights, control$knots,
                    prior = if (method == "g") control$prior,
-                   missing = !is.null(given$rows$matrix))
+                   missing = !is.null(given$rows$matrix), progress = control$progress,
+                   before = function(known) {
+                     check_before_passes(known, init, method, control, call)
+                   })
   data <- without_covariates(data, covariates)
   data$measure <- measurement_settings(center, noise, nuisance, control)
   engine <- engine_of(method)
   fit <- engine(data, init, control)
+  fit$seconds <- clock_seconds(clock)
   with_call(settled_rows(fit, keep_x), match.call())
 }
 
@@ -391,13 +400,24 @@ KEPT_BYTES <- 1e8
 #' @noRd
 settled_rows <- function(fit, keep_x) {
   keep <- keep_x %||% (8 * as.double(fit$data$n) * fit$data$p < KEPT_BYTES)
-  if (!is.null(fit$data$rows)) {
-    fit$data$rows[c("cl", "checkpoint", "scan")] <- NULL
-  }
+  fit <- without_passes(fit)
   if (!keep) {
     fit$data["x"] <- list(NULL)
     if (!isTRUE(fit$data$rows$remote)) fit$data["rows"] <- list(NULL)
   }
+  fit
+}
+
+#' A fit (or what came in its place) without what the passes over its rows used
+#' @noRd
+without_passes <- function(fit) {
+  if (!inherits(fit, "crl_fit")) {
+    return(fit)
+  }
+  if (!is.null(fit$data$rows)) {
+    fit$data$rows[c("cl", "checkpoint", "scan", "progress")] <- NULL
+  }
+  fit$data$progress <- NULL
   fit
 }
 
@@ -689,6 +709,48 @@ check_memory <- function(data, control, call) {
     "i" = paste("Use a sparser {.arg dag} or fewer knots, or raise",
                 "{.code crl_control(max_memory = )}.")
   ))
+}
+
+#' Refuse rows whose fit would not fit in memory before the first pass over them: what is left of
+#' them after the passes, n x d, and the sums that the passes make. (Engines check again what they
+#' take, when all is known.)
+#' @param known See `before` of crl_data().
+#' @noRd
+check_before_passes <- function(known, init, method, control, call) {
+  if (control$spline$interaction == "tensor") { # these are told of by themselves
+    return(invisible())
+  }
+  inner <- replace(known, "p", known$d)
+  bytes <- pass_bytes(known) + suppressMessages(engine_bytes(inner, init, method, control))
+  check_bytes(bytes, control, call = call, hint = c(
+    "x" = "{.arg x} has {count_of(known$n, 'row')}; coordinates, latents and their sds take most.",
+    "i" = paste("Fit some of the rows, and stream the latents of all to a folder by",
+                "{.code predict(fit, rows, to = )}; or raise",
+                "{.code crl_control(max_memory = )}.")
+  ), .envir = list2env(list(known = known), parent = environment()))
+}
+
+#' Bytes of the coordinates, of second moments (their sum, that of a block and a copy), and of the
+#' block that is read
+#' @noRd
+pass_bytes <- function(known) {
+  rows <- known$rows
+  elsewhere <- is.null(rows$matrix)
+  block <- if (elsewhere && isTRUE(rows$remote)) 8 * max(rows$blocks$rows) * known$p else 0
+  held <- known$p <= if (elsewhere && isTRUE(rows$remote)) MOST_MOMENTS else DENSE_FEATURES
+  8 * as.double(known$n) * known$d + block + if (held) 3 * 8 * as.double(known$p)^2 else 0
+}
+
+#' Bytes of the engine on the coordinates, and of its start
+#' @noRd
+engine_bytes <- function(inner, init, method, control) {
+  if (method == "g") {
+    draws <- inherits(control$prior, "prior_spline")
+    return(if (draws) saem_bytes(inner, inner$d, control, FALSE) else 24 * as.double(inner$n) * inner$d)
+  }
+  plan <- plan_f(control, inner, init %||% default_init(control))
+  plan <- derived_plan(plan, spline = list(interaction = "additive"))
+  fit_cost(inner, plan)$bytes
 }
 
 #' Refuse what would take more bytes beside x than it may

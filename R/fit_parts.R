@@ -127,7 +127,8 @@ shared_parts <- function(s) {
     "intervention$loss" = of("number", 1, finite = FALSE, null = TRUE),
     "intervention$edges" = of("number", 1, null = TRUE),
     "intervention$perfect" = of("flag", 1, null = TRUE),
-    elapsed = of("number", 1)
+    elapsed = of("number", 1),
+    seconds = of("number", min = 0, null = TRUE)
   )
 }
 

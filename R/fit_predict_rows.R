@@ -34,7 +34,7 @@ predict_rows <- function(object, rows, targets, env, type, interval, level, to, 
     }
     write_whole(value, block_path(to, place$block), call)
     c(total, block_path(to, place$block))
-  }, NULL)
+  }, "prediction", kept = FALSE)
 }
 
 #' Nuisance factors that were folded into the noise are told from x itself

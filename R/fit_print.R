@@ -40,6 +40,8 @@
 #'       equation (5.3) of the paper, of the node's score component, per row in that state); of a
 #'       fit by `method = "g"`, after `coefficients`, `df` (effective degrees of freedom) and
 #'       `noise_var`.}
+#'     \item{seconds}{seconds of the fit by stage, named, see [fit_crl()]; NULL where they are not
+#'       known.}
 #'     \item{notes}{character vector, empty if there is nothing to note, the most important first:
 #'       what the start leaves open, then every numerical event in words.}
 #'   }
@@ -73,7 +75,7 @@ summary.crl_fit <- function(object, ...) {
                  explained = explained_variance(object), effects = fit_shifts(object),
                  domains = domain_table(object), cells = object$cells,
                  mechanisms = if (inherits(object, "crl_fit_g")) mechanism_slopes(object),
-                 notes = all_notes(object)),
+                 seconds = object$seconds, notes = all_notes(object)),
             class = "summary.crl_fit")
 }
 
@@ -81,7 +83,7 @@ summary.crl_fit <- function(object, ...) {
 #' @export
 print.summary.crl_fit <- function(x, digits = 3L, ...) {
   print_head(x, digits)
-  write_lines(c(x$model, x$convergence))
+  write_lines(c(x$model, x$convergence, describe_seconds(x$seconds)))
   print_shifts(x$effects, Inf)
   cat("\nDomains:\n")
   print_table(x$domains, digits)
@@ -94,6 +96,18 @@ print.summary.crl_fit <- function(x, digits = 3L, ...) {
   }
   print_notes(x$notes)
   invisible(x)
+}
+
+#' "Seconds: 5.7 (EM 2.2, ...)": the stages that took a hundredth or more, the longest first
+#' @noRd
+describe_seconds <- function(seconds) {
+  if (is.null(seconds)) {
+    return(NULL)
+  }
+  total <- sum(seconds)
+  shown <- sort(seconds[seconds >= 0.01 * total], decreasing = TRUE)
+  paste0("Seconds: ", format(total, digits = 2L), " (",
+         paste(names(shown), vapply(shown, format, "", digits = 2L), collapse = ", "), ").")
 }
 
 #' Mixing matrix, latents and residuals of a fit

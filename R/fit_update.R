@@ -58,7 +58,10 @@ update.crl_fit <- function(object, max_iter = NULL, ..., iterations = NULL, eval
   check_flag(evaluate, "evaluate")
   object <- check_fit(object, rows = TRUE)
   if (!is.null(max_iter) || !is.null(iterations)) {
+    clock <- start_clock()
+    on.exit(stop_clock(clock))
     fit <- go_on(object, further_iterations(max_iter, iterations), list(...))
+    fit$seconds <- added_seconds(object$seconds, clock_seconds(clock))
     return(replace(fit, "doubts", object["doubts"]))
   }
   call <- updated_call(object$call, eval(substitute(alist(...))))

@@ -172,10 +172,14 @@ check_g_memory <- function(data, control, call) {
 #' @param what What needs the memory, in words.
 #' @noRd
 check_saem_memory <- function(what, data, columns, control, shears, hint, call) {
-  bytes <- .Call(C_saem_bytes, data$n, columns, data$n_domains, parent_list(data$dag),
-                 c(prior_control(control), control["threads"],
-                   control$saem[c("draws", "burn_in", "iterations", "chains")], shears = shears))
-  check_bytes(bytes, control, c("i" = hint), call, what)
+  check_bytes(saem_bytes(data, columns, control, shears), control, c("i" = hint), call, what)
+}
+
+#' @noRd
+saem_bytes <- function(data, columns, control, shears) {
+  .Call(C_saem_bytes, data$n, columns, data$n_domains, parent_list(data$dag),
+        c(prior_control(control), control["threads"],
+          control$saem[c("draws", "burn_in", "iterations", "chains")], shears = shears))
 }
 
 #' What the C core has to know of the prior

@@ -28,8 +28,8 @@
 #' but `"pca"` share that one.
 #'
 #' @param x A numeric matrix (n x p, rows = samples), a data frame, a list with one matrix for each
-#'   domain, or a [sim_crl()] object, as in [fit_crl()].
-#' @param env,targets,dag,weights,init,center,noise,nuisance,covariates,control As in [fit_crl()].
+#'   domain, a [sim_crl()] object, or what else [crl_rows()] takes, as in [fit_crl()].
+#' @param env,targets,dag,weights,init,center,noise,nuisance,covariates,control,cl As in [fit_crl()].
 #' @param methods Character vector: the baselines to fit; all by default. The result has them in the
 #'   order of the table, whatever the order given.
 #' @param ... For the generic, the arguments of the methods.
@@ -58,16 +58,17 @@
 #' @export
 crl_baselines <- function(x, env = NULL, targets, dag, methods = baseline_names(),
                           weights = NULL, init = NULL, center = NULL, noise = NULL, nuisance = 0,
-                          covariates = NULL, control = crl_control(), ...) {
+                          covariates = NULL, control = crl_control(), cl = NULL, ...) {
   check_fit_dots(...)
   methods <- check_methods(methods)
   control <- as_control(control)
   given <- given_rows(x, env, targets, dag, ...)
+  given$rows <- prepared_rows(given$rows, cl, NULL)
   data <- crl_data(given$rows, given$env, given$targets, given$dag, weights, control$knots,
-                   missing = TRUE)
+                   missing = !is.null(given$rows$matrix), progress = control$progress)
   data <- without_covariates(data, covariates)
   data$measure <- measurement_settings(center, noise, nuisance, control)
-  fits <- fit_baselines(methods, data, init, control, environment())
+  fits <- lapply(fit_baselines(methods, data, init, control, environment()), without_passes)
   fitted <- vapply(fits, inherits, NA, "crl_fit")
   refused <- vapply(fits[!fitted], refusal, "")
   if (!any(fitted)) {
@@ -129,9 +130,13 @@ fit_baselines <- function(methods, data, init, control, error_call) {
 fit_baseline <- function(method, data, init, control, error_call, engine = fit_data) {
   changes <- switch(method, no_shrinkage = list(eta = 0),
                     pca = list(eta = 0, mixing = "fixed", max_iter = 0L))
-  tryCatch(engine(baseline_data(method, data), if (method == "pca") "pca" else init,
-                  do.call(update.crl_control, c(list(control), changes)), error_call = error_call),
-           ebcrl_error_memory = identity, ebcrl_error_numerical = identity)
+  clock <- start_clock()
+  on.exit(stop_clock(clock))
+  tryCatch({
+    fit <- engine(baseline_data(method, data), if (method == "pca") "pca" else init,
+                  do.call(update.crl_control, c(list(control), changes)), error_call = error_call)
+    replace(fit, "seconds", list(clock_seconds(clock)))
+  }, ebcrl_error_memory = identity, ebcrl_error_numerical = identity)
 }
 
 #' The data with the graph or targets of a baseline; x is shared

@@ -59,6 +59,8 @@
 #'   each row (length n), such as one for each subject, with two or more folds in every domain.
 #' @param seed Seed of the random folds (a whole number). R's own random numbers are neither used
 #'   nor changed.
+#' @param cl `NULL`, or a cluster of package parallel (PSOCK, MPI by snow, mirai) whose workers do the
+#'   refits, each with the rows of all fits in its memory. Results do not depend on it.
 #' @param progress Show a progress bar over the refits? NULL (the default): in interactive sessions.
 #' @return A tibble of class `crl_comparison` with one row a model, the best first:
 #'   \item{model}{name}
@@ -82,7 +84,8 @@
 #' `ebcrl_error_type` for anything but fits, and for fewer than two; `ebcrl_error_range` for a name
 #' that is there twice or a number of folds that domains cannot fill; `ebcrl_error_data` if the fits
 #' are not of the same rows, domains and weights; `ebcrl_error_method` for fits that have no score;
-#' `ebcrl_error_memory` if the rows to refit on do not fit in memory. Errors of refits (a latent
+#' `ebcrl_error_memory` if the rows to refit on do not fit in memory; `ebcrl_error_worker` if a worker
+#'   of `cl` ended. Errors of refits (a latent
 #' state with too few rows, say) are reported in the result.
 #' @references Hyvärinen, A. (2005). Estimation of non-normalized statistical models by score
 #'   matching. *Journal of Machine Learning Research*, 6, 695-709.
@@ -101,7 +104,7 @@
 #' plot(comparison)
 #' tidy(comparison, "folds")
 #' @export
-crl_compare <- function(..., folds = 5, seed = 1, progress = NULL) {
+crl_compare <- function(..., folds = 5, seed = 1, progress = NULL, cl = NULL) {
   fits <- collect_fits(list(...), vapply(as.list(substitute(list(...)))[-1L], rlang::as_label, ""))
   check_measured_alike(fits)
   fits <- lapply(fits, inner_fit)
@@ -111,10 +114,11 @@ crl_compare <- function(..., folds = 5, seed = 1, progress = NULL) {
   fold <- row_folds(folds, data, seed)
   check_copy_memory(fits, environment())
   if (!is.null(progress)) check_flag(progress, "progress")
+  cl <- check_rows_cluster(cl)
   varying <- lapply(fits, without_constant)
   scored <- with_progress(progress, "Refits", eta = TRUE,
                           steps = max(fold) * length(fits), function(tick) {
-    cross_validate(varying, fold, tick %||% identity)
+    cross_validate(varying, fold, tick %||% identity, cl)
   })
   structure(comparison_table(fits, scored, data), folds = scored$folds, size = fit_size(fits[[1L]]),
             class = c("crl_comparison", "tbl_df", "tbl", "data.frame"))
@@ -271,26 +275,83 @@ given_folds <- function(folds, data, call) {
 #' @param done Function that is told how many refits there were.
 #' @return list: `loss`, `latent` (n x models, NaN where a refit failed), `folds` (tibble)
 #' @noRd
-cross_validate <- function(fits, fold, done) {
+cross_validate <- function(fits, fold, done, cl = NULL, call = rlang::caller_env()) {
   data <- fits[[1L]]$data
   loss <- latent <- matrix(NaN, data$n, length(fits))
-  runs <- list()
-  for (f in seq_len(max(fold))) {
-    kept <- which(fold != f)
-    held <- which(fold == f)
-    x <- kept_x(data, "crl_compare()")
-    rows <- list(kept = x[kept, , drop = FALSE], held = x[held, , drop = FALSE])
-    for (k in seq_along(fits)) {
-      run <- held_out(fits[[k]], kept, held, rows)
-      loss[held, k] <- run$loss
-      latent[held, k] <- run$latent
-      runs <- c(runs, list(fold_line(run, fits[[k]]$data, held, names(fits)[k], f)))
-      done(length(runs))
-    }
+  refits <- expand.grid(model = seq_along(fits), fold = seq_len(max(fold)))
+  runs <- if (is.null(cl)) refits_here(fits, fold, refits, done) else
+    refits_on_cluster(fits, fold, refits, done, cl, call)
+  for (k in seq_along(runs)) {
+    held <- fold == refits$fold[k]
+    loss[held, refits$model[k]] <- runs[[k]]$loss
+    latent[held, refits$model[k]] <- runs[[k]]$latent
   }
-  folds <- do.call(rbind, runs)
+  folds <- do.call(rbind, lapply(runs, `[[`, "line"))
   folds <- folds[order(match(folds$model, names(fits)), folds$fold), ]
   list(loss = loss, latent = latent, folds = folds)
+}
+
+#' @param refits Table of `model` and `fold`, folds together.
+#' @noRd
+refits_here <- function(fits, fold, refits, done) {
+  parts <- list(fold = 0L)
+  lapply(seq_len(nrow(refits)), function(k) {
+    if (parts$fold != refits$fold[k]) parts <<- fold_parts(fits[[1L]]$data, fold, refits$fold[k])
+    run <- refit_of_fold(fits, refits$model[k], parts)
+    done(k)
+    run
+  })
+}
+
+#' The rows of a fold (`held`) and the others (`kept`), with their part of x
+#' @noRd
+fold_parts <- function(data, fold, f) {
+  kept <- which(fold != f)
+  held <- which(fold == f)
+  x <- kept_x(data, "crl_compare()")
+  list(fold = f, kept = kept, held = held,
+       rows = list(kept = x[kept, , drop = FALSE], held = x[held, , drop = FALSE]))
+}
+
+#' One refit: losses of the held-out rows, and its line in the table
+#' @noRd
+refit_of_fold <- function(fits, model, parts) {
+  run <- held_out(fits[[model]], parts$kept, parts$held, parts$rows)
+  line <- fold_line(run, fits[[model]]$data, parts$held, names(fits)[model], parts$fold)
+  c(run[c("loss", "latent")], list(line = line))
+}
+
+#' The same on the workers, which get the fits once
+#' @noRd
+refits_on_cluster <- function(fits, fold, refits, done, cl, call) {
+  check_cluster(cl, call)
+  fits[-1L] <- lapply(fits[-1L], function(fit) { # x travels once
+    fit$data["x"] <- list(NULL)
+    fit
+  })
+  parallel::clusterCall(cl, receive_task, list(fits = fits, fold = fold))
+  on.exit(parallel::clusterCall(cl, receive_task, NULL))
+  runs <- list()
+  for (chunk in split(seq_len(nrow(refits)), (seq_len(nrow(refits)) - 1L) %/% (4L * length(cl)))) {
+    found <- tryCatch(parallel::clusterApplyLB(cl, lapply(chunk, function(k) refits[k, ]),
+                                               refit_on_worker),
+                      error = function(e) abort_refits(conditionMessage(e), call))
+    runs <- c(runs, found)
+    done(length(runs))
+  }
+  runs
+}
+
+#' @noRd
+abort_refits <- function(reason, call) {
+  abort_input(c("The workers of {.arg cl} must live until the last refit.",
+                "x" = "Found: {reason}."), "worker", call = call)
+}
+
+#' @noRd
+refit_on_worker <- function(refit) {
+  task <- worker$task
+  refit_of_fold(task$fits, refit$model, fold_parts(task$fits[[1L]]$data, task$fold, refit$fold))
 }
 
 #' One refit and the losses of its held-out rows

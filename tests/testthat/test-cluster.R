@@ -120,3 +120,22 @@ test_that("a fit that was killed goes on with the same bits", {
   resumed <- fit_few(files, env = few$env, checkpoint = file.path(folder, "kept"))
   same_bits(resumed, fit_few(files, env = few$env))
 })
+
+test_that("baselines and comparisons are the same on a cluster", {
+  skip_on_cran()
+  local_block_size(60)
+  cl <- workers(2)
+  run <- function(...) {
+    suppressMessages(crl_baselines(few$x, env = few$env, targets = few$targets, dag = few$dag,
+                                   methods = c("true", "empty"), control = quick, ...))
+  }
+  here <- run()
+  there <- run(cl = cl)
+  expect_close(there$true$latents, here$true$latents, 1e-6)
+  expect_close(there$empty$sigma2, here$empty$sigma2, 1e-8)
+  expect_null(there$true$data$rows$cl)
+  expect_error(run(cl = 2), class = "ebcrl_error_cluster")
+  compared <- crl_compare(here, folds = 3)
+  expect_identical(crl_compare(here, folds = 3, cl = cl), compared)
+  expect_error(crl_compare(here, folds = 3, cl = 2), class = "ebcrl_error_cluster")
+})

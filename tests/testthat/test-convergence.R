@@ -219,7 +219,7 @@ test_that("steps that are taken back are counted, and said", {
 # of no iterations.
 without <- function(fit) {
   fit$cells$cg_iterations <- NULL
-  unclass(fit)[setdiff(names(fit), c("call", "elapsed", "start"))]
+  unclass(fit)[setdiff(names(fit), c("call", "elapsed", "seconds", "start"))]
 }
 
 test_that("iterations in two goes are those in one", {

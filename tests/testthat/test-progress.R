@@ -38,6 +38,9 @@ test_that("every stage has a bar", {
   fit_crl(sim, method = "g", control = settings)
   fits <- crl_baselines(sim, methods = c("true", "empty"), control = settings, init = known(sim))
   crl_compare(fits, folds = 2)
+  passes <- startsWith(stages, "Pass: ")
+  expect_true("Pass: scan" %in% stages)
+  stages <- stages[!passes]
   # a choice by draws takes two optima, which these data may not have
   expect_setequal(setdiff(sub(" [0-9]+, stage.*", "", stages), "Start: choice by draws"), c(
     "Start: search for the rotation", "Start: spline mechanisms", "Draws of the latents",
@@ -60,4 +63,57 @@ test_that("bars show in a script that asks for them, and results are the same", 
   ), seconds = 300)
   expect_match(printed, "Start: search for the rotation .* 20/20", all = FALSE)
   expect_identical(utils::tail(printed, 1L), "TRUE")
+})
+
+test_that("passes over blocks tell rows a second", {
+  expect_identical(row_rate(1234567, 1), "1,200,000 rows/s")
+  expect_identical(row_rate(50, 0), NULL)
+  told <- character()
+  tick <- function(done, change = NULL, note = NULL) told <<- c(told, paste(done, note))
+  tell <- pass_ticker(NULL, tick)
+  Sys.sleep(0.01)
+  tell(1L, 5e6)
+  tell(2L, 5e6)
+  expect_match(told, "^[12] [0-9,]+000 rows/s$")
+  expect_null(pass_ticker(NULL, NULL)(1L, 5))
+  printed <- in_fresh_process(c(
+    "library(ebcrl)",
+    "options(cli.progress_show_after = 0, cli.progress_clear = FALSE)",
+    "paths <- tempfile(c('a', 'b', 'c'), fileext = '.rds')",
+    "for (path in paths) saveRDS(matrix(rnorm(2000), 100), path)",
+    "rows <- crl_files(paths, read = function(path) { Sys.sleep(0.3); readRDS(path) })",
+    "invisible(fit_crl(rows, env = rep(1:2, 150), targets = diag(2), dag = chain_dag(2),",
+    "  init = 'pca', control = crl_control(progress = TRUE, update_mixing = FALSE, max_iter = 0)))"
+  ), seconds = 300)
+  expect_match(printed, "Pass: (second moments|projection) .*[0-9]/3, [0-9,]+ rows/s", all = FALSE)
+  expect_match(printed, "ETA", all = FALSE)
+})
+
+test_that("seconds are counted by stage, each once", {
+  sim <- small_sim(dag = chain_dag(3), n = 60, p = 5)
+  quick <- crl_control(start = start_search(mechanisms = "linear", starts = 2), max_iter = 2)
+  fit <- fit_crl(sim, control = quick)
+  expect_true(all(c("Pass: scan", "Pass: projection", "Start: search for the rotation", "EM",
+                    "other") %in% names(fit$seconds)))
+  expect_true(all(fit$seconds >= 0))
+  expect_identical(summary(fit)$seconds, fit$seconds)
+  expect_output(print(summary(fit)), "Seconds: ")
+  more <- update(fit, max_iter = 2)
+  expect_identical(names(more$seconds)[length(more$seconds)], "other")
+  expect_gte(more$seconds[["EM"]], fit$seconds[["EM"]])
+  baselines <- crl_baselines(sim, methods = c("true", "empty"), control = quick)
+  expect_true("EM" %in% names(baselines$empty$seconds))
+  expect_null(clock$seconds)
+  # a stage within another is not counted in both
+  before <- start_clock()
+  on_clock("outer", {
+    Sys.sleep(0.05)
+    on_clock("inner, run 1", Sys.sleep(0.1))
+    on_clock("inner, run 2", Sys.sleep(0.1))
+  })
+  seconds <- clock_seconds(before)
+  stop_clock(before)
+  expect_named(seconds, c("inner", "outer", "other"))
+  expect_gte(seconds[["inner"]], 0.2)
+  expect_lt(seconds[["outer"]], seconds[["inner"]])
 })

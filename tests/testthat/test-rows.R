@@ -246,3 +246,30 @@ test_that("predict() goes through the rows of a source by blocks", {
   predict(in_memory, files, env = small$env, to = to) # goes on: nothing is left to do
   expect_identical(file.mtime(written), times)
 })
+
+test_that("what will not fit in memory is refused before the rows are read again", {
+  folder <- withr::local_tempdir()
+  paths <- file.path(folder, c("a.rds", "b.rds"))
+  saveRDS(small$x[1:90, ], paths[1])
+  saveRDS(small$x[91:180, ], paths[2])
+  reads <- 0
+  files <- crl_files(paths, read = function(path) {
+    reads <<- reads + 1
+    readRDS(path)
+  })
+  expect_identical(reads, 2)
+  refuse <- function(x, ...) {
+    error <- expect_error(fit_crl(x, env = small$env, targets = small$targets, dag = small$dag, ...,
+                                  control = crl_control(max_memory = 1e-5)),
+                          class = "ebcrl_error_memory")
+    cli::ansi_strip(paste(conditionMessage(error), collapse = " "))
+  }
+  said <- refuse(files)
+  expect_identical(reads, 2)
+  expect_match(said, "needs about [0-9.e-]+ GB beside `x`; 1e-05 GB may be taken")
+  expect_match(said, "180 rows.*predict\\(fit, rows, to = \\).*max_memory")
+  expect_match(refuse(files, method = "g"), "GB beside")
+  local_block_size(50)
+  expect_match(refuse(small$x, checkpoint = folder), "GB beside")
+  expect_false(file.exists(file.path(folder, "scan.rds")))
+})
