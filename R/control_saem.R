@@ -19,6 +19,11 @@
 #'   agree within the Monte-Carlo error, and of several optima the best is wanted, not a mean. The
 #'   objective is not the likelihood, see Iterations of SAEM. R-hat tells whether chains agree; it
 #'   needs more iterations than `mc_tol` asks for. Chains run one after another.
+#' @param rows Rows of each domain, equally spaced, that SAEM goes on at most. `"auto"` (the default): as
+#'   many as pay. That is 2000 if the sampling error of A that they leave moves the latents by less
+#'   than a hundredth of their posterior variance, by estimate, else as many as bring it there;
+#'   domains of up to 4000 rows are taken whole. The posterior, at the end, is that of all rows in any
+#'   case. Mechanisms and noise variances have the sampling errors of these rows: `Inf` takes all.
 #' @param draws Draws of the latents of each row with the parameters held, for
 #'   posterior means, standard deviations and quantiles (default 400, at least 2). The fit reports
 #'   the Monte-Carlo error.
@@ -70,7 +75,7 @@
 #' crl_control(saem = saem_control(chains = 4, mc_tol = 0.06))
 #' @export
 saem_control <- function(..., burn_in = 300, iterations = 500, mc_tol = 0.25, chains = 1,
-                         draws = 400) {
+                         rows = "auto", draws = 400) {
   check_setting_dots(...)
   named_settings("saem", environment(), names(match.call()))
 }

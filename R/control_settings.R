@@ -124,6 +124,9 @@ SETTINGS <- list(
     iterations = whole_of(0, 1e7),
     mc_tol = number_of(min = 0, max = 1),
     chains = whole_of(1, 100),
+    rows = auto_or(function(x, arg, call) {
+      if (identical(x, Inf)) x else number_of(min = 2)(x, arg, call)
+    }),
     draws = whole_of(2, 1e7)
   )
 )

@@ -382,6 +382,7 @@ check_chains <- function(fit, size, arg, call) {
   }
   # chains know the coordinates, or the features that vary, only
   size$p <- if (is.null(fit$reduced)) size$p - length(fit$data$constant) else fit$data$d
+  size$n <- as.integer(sum(pmin(fit$data$n_env, fit$saem$rows %||% Inf)))
   for (state in fit$saem$state) {
     parts <- state_parts(size)
     check_parts(list(state = state), stats::setNames(parts, paste0("state$", names(parts))), arg,

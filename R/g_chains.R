@@ -31,6 +31,74 @@ run_chains <- function(begin, model, data, control, error_call, name = "SAEM") {
   }, begin, model$seed, seq_along(begin))
 }
 
+# Rows of a domain that SAEM goes on first, where there are more than twice as many.
+FIRST_ROWS <- 2000L
+
+#' The chains on as many rows as pay: what the sampling error of A that they leave moves the latents
+#' by is then under PAYS of their posterior variance
+#' @return list: `runs`, `most` (rows of a domain)
+#' @noRd
+runs_on_paying_rows <- function(begin, model, data, control, error_call) {
+  auto <- identical(control$saem$rows, "auto")
+  most <- if (auto) FIRST_ROWS else control$saem$rows
+  repeat {
+    if (max(data$n_env) <= most * (1 + auto)) most <- Inf
+    part <- chain_rows(data, most)
+    runs <- run_chains(lapply(begin, begin_at, part), model, part, control, error_call)
+    enough <- if (auto && is.finite(most)) paying_rows(runs[[1L]], part, most, max(data$n_env)) else 0
+    if (enough <= most) {
+      return(list(runs = runs, most = most))
+    }
+    most <- enough
+    begin <- Map(function(begin, run) {
+      begin[c("mixing", "sigma2", "prior")] <- run[c("mixing", "sigma2", "prior")]
+      begin$walk_scale <- run$state$walk_scale
+      begin
+    }, begin, runs)
+  }
+}
+
+#' At most so many rows of each domain; `chosen`, which (NULL: all). Squares outside the space that
+#' x was reduced to are their share of those of all rows.
+#' @noRd
+chain_rows <- function(data, most) {
+  if (max(data$n_env) <= most) {
+    return(data)
+  }
+  rows <- sort(spaced_rows(data, most * data$n_domains))
+  part <- some_rows(data, rows, data$x[rows, , drop = FALSE])
+  if (!is.null(data$outside)) part$outside <- data$outside * (part$n / data$n)
+  part$chosen <- rows
+  part
+}
+
+#' A start of all rows as one of some of them
+#' @noRd
+begin_at <- function(begin, part) {
+  if (!is.null(part$chosen)) begin$latents <- begin$latents[part$chosen, , drop = FALSE]
+  begin
+}
+
+#' Rows of a domain, of `all`, with which the rule of runs_on_paying_rows() holds
+#'
+#' A of m rows has an error of variance c / m; c is told by the Monte-Carlo error and its share of
+#' the sampling error. c (1 / m - 1 / N) is what is left.
+#' @noRd
+paying_rows <- function(run, part, m, all) {
+  sampling <- sum(run$error[seq_along(run$mixing)]^2) / run$ratio[1L]^2
+  if (!is.finite(sampling)) { # A is held
+    return(m)
+  }
+  each <- sampling / length(run$mixing)
+  second <- crossprod(part$x) / part$n
+  size <- colSums(run$mixing * (second %*% run$mixing)) / colSums(run$mixing^2)
+  noise <- run$sigma2 / colSums(run$mixing^2)
+  posterior <- noise * pmax(1 - run$sigma2 / size, 0)
+  moved <- each * sum(diag(second)) / colSums(run$mixing^2)
+  least <- PAYS * min(posterior / moved)
+  if (1 - m / all <= least) m else ceiling(1 / (least / m + 1 / all))
+}
+
 #' The kind of measurement (src/model/measurement_plain.c) by which A is updated: of coordinates
 #' whitened by their noise, only turns
 #' @noRd
@@ -232,7 +300,9 @@ describe_runs <- function(fit) {
   chains <- if (nrow(runs) > 1L) {
     paste0(", ", nrow(runs), " chains, of which that with the largest objective is kept")
   }
-  paste0("SAEM: ", burn_in, " burn-in and ", averaging, " averaging iterations", chains, ".")
+  many <- sum(pmin(fit$data$n_env, fit$saem$rows %||% Inf))
+  rows <- if (many < fit$data$n) paste(" on", whole(many), "of", whole(fit$data$n), "rows")
+  paste0("SAEM: ", burn_in, " burn-in and ", averaging, " averaging iterations", rows, chains, ".")
 }
 
 #' @noRd

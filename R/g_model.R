@@ -74,7 +74,8 @@ fit_g_rows <- function(data, init, control, call, error_call) {
     if (chain == 1L) chain_start(init, start, data, plan) else
       chain_start(NULL, dispersed_start(start, model, plan, model$seed[chain]), data, plan)
   })
-  fit <- g_results(run_chains(begin, model, data, plan, error_call), model, data, plan)
+  done <- runs_on_paying_rows(begin, model, data, plan, error_call)
+  fit <- g_results(done$runs, model, data, plan, done$most)
   fit$start <- reusable_start(init)
   fit <- with_chosen(fit, structure$chosen)
   fit$call <- call
@@ -96,8 +97,9 @@ plan_g <- function(control, init) {
 #'
 #' @param model list: `start` (`label`, `optima`, `indefinite`), `seed` of each chain,
 #'   `variance_floor`, `learn_sigma2`.
+#' @param most Rows of a domain that the chains are of.
 #' @noRd
-g_results <- function(runs, model, data, plan) {
+g_results <- function(runs, model, data, plan, most = Inf) {
   force(runs)
   table <- run_table(runs, model)
   best <- which.max(table$objective)
@@ -110,15 +112,19 @@ g_results <- function(runs, model, data, plan) {
   }
   result$gram <- gram_of(result$mixing)
   result$walk_scale <- result$state$walk_scale
-  posterior <- posterior_g(result, data$x %*% result$mixing, result$chains, data$env, data$targets,
+  projected <- data$x %*% result$mixing
+  whole <- nrow(result$chains) == data$n # else the rows have no chains yet
+  begin <- if (whole) result$chains else projected %*% inverse_gram(result$gram)
+  posterior <- posterior_g(result, projected, begin, data$env, data$targets,
                            parent_list(data$dag), plan, model$seed[best],
-                           stream = result$state$place[["iteration"]], warm_up = SETTLING)
+                           stream = result$state$place[["iteration"]],
+                           warm_up = if (whole) SETTLING else WARM_UP)
   structure(c(named_g_results(result, posterior, data, model$start), list(
     runs = table, converged = all(table$settled & table$precise), r_hat = r_hat(runs, data),
     trace = saem_trace(runs, data),
     control = control_of(plan), init = model$start$label, optima = model$start$optima,
     seed = model$seed[1L],
-    saem = list(state = Map(resumable, runs), model = model)
+    saem = list(state = Map(resumable, runs), model = model, rows = most)
   )), class = fit_class("g", plan$prior))
 }
 

@@ -93,15 +93,16 @@ continue_fit.crl_fit_g_spline <- function(fit, further, control, call) {
   plan <- new_plan(control, saem = list(iterations = done + further), stages = character())
   check_g_memory(fit$data, plan, call)
   model <- fit$saem$model
+  most <- fit$saem$rows %||% Inf
   runs <- tryCatch(
-    run_chains(fit$saem$state, model, fit$data, plan, call),
+    run_chains(fit$saem$state, model, chain_rows(fit$data, most), plan, call),
     simpleError = function(e) {
       if (!startsWith(conditionMessage(e), "internal error")) stop(e)
       abort_edited("saem$state", "must be that of its chains", fit$saem$state, "object",
                    call)
     }
   )
-  more <- g_results(runs, model, fit$data, plan)
+  more <- g_results(runs, model, fit$data, plan, most)
   more["start"] <- fit["start"]
   more$call <- fit$call
   more$elapsed <- fit$elapsed + proc.time()[["elapsed"]] - started

@@ -247,6 +247,9 @@ sampled_run <- function(mixing, part, sigma2, plan, seed, number) {
 # Share of the latents' posterior variance that more rows must still move them by to be worth it.
 PAYS <- 0.01
 
+# One move of A tells what is left within a factor of about two: so much more is counted with.
+CAUTION <- 2
+
 #' Is a stage one after which a run may stop? Not the first, which has the way from the start behind
 #' it, nor with general columns, whose steps are small
 #' @noRd
@@ -266,7 +269,7 @@ more_rows_pay <- function(moved, mixing, rows, sizes, k, sigma2) {
   left <- (1 / sizes[k] - 1 / sizes[length(sizes)]) / (1 / sizes[k - 1L] - 1 / sizes[k])
   size <- along(mixing)
   posterior <- sigma2 * pmax(1 - sigma2 / size, 0)
-  any(along(moved) * left > PAYS * posterior)
+  any(CAUTION * along(moved) * left > PAYS * posterior)
 }
 
 #' The same with signs of latents such that their cubes have a positive sum, whatever they were:

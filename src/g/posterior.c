@@ -1,6 +1,7 @@
 #include "posterior.h"
 
-#include <R_ext/Utils.h>
+#include "vectorize.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -33,18 +34,53 @@ double posterior_bytes(double n, double d, double n_domains, double draws, doubl
          sizeof(double) * d * (n / BLOCK_ROWS + 1);
 }
 
+/* A node that drives no other is known given these: its conditional moments take the draw's place.
+ * driver: by domain, d apart. */
+WIDE_VECTORS static void add_moments(const int *restrict driver, int d, const int *restrict domain,
+                                     const double *restrict z, const double *restrict centre,
+                                     const double *restrict spread, int rows,
+                                     double *restrict sum, double *restrict square) {
+  SIMD for (int i = 0; i < rows; i++) {
+    int drawn = driver[d * domain[i]];
+    double value = drawn ? z[i] : centre[i], variance = drawn ? 0 : spread[i] * spread[i];
+    sum[i] += value;
+    square[i] += value * value + variance;
+  }
+}
+
 /* Adds the moments of the latest sweep to a half. */
 static void add_sweep(const latent_sampler *s, posterior_work *w, int half) {
   const latent_block *b = &w->block;
   int d = s->prior.graph.d;
-  for (int j = 0; j < d; j++)
-    for (int i = 0; i < b->rows; i++) {
-      int at = j * BLOCK_ROWS + i, drawn = s->driver[j + d * b->domain[i]];
-      double value = drawn ? b->z[at] : b->centre[at];
-      double variance = drawn ? 0 : b->spread[at] * b->spread[at];
-      w->sum[half][at] += value;
-      w->square[at] += value * value + variance;
+  for (int j = 0; j < d; j++) {
+    int at = j * BLOCK_ROWS;
+    add_moments(s->driver + j, d, b->domain, b->z + at, b->centre + at, b->spread + at, b->rows,
+                w->sum[half] + at, w->square + at);
+  }
+}
+
+/* x[k] as if x were sorted, with none greater before and none less after it (Hoare 1961). */
+static void select_at(double *x, int n, int k) {
+  int from = 0, to = n - 1;
+  while (from < to) {
+    double pivot = x[k];
+    int i = from, j = to;
+    while (i <= j) {
+      while (x[i] < pivot)
+        i++;
+      while (pivot < x[j])
+        j--;
+      if (i <= j) {
+        double swap = x[i];
+        x[i++] = x[j];
+        x[j--] = swap;
+      }
     }
+    if (j < k)
+      from = i;
+    if (k < i)
+      to = j;
+  }
 }
 
 /* Quantile of draws, linear between order statistics (type 7 of R). Draws before `*sorted` are
@@ -52,7 +88,7 @@ static void add_sweep(const latent_sampler *s, posterior_work *w, int half) {
 static double quantile_of(double *draw, int n, double prob, int *sorted) {
   double at = (n - 1) * prob;
   int low = (int)at, from = low < *sorted ? 0 : *sorted;
-  rPsort(draw + from, n - from, low - from);
+  select_at(draw + from, n - from, low - from);
   *sorted = low;
   double value = draw[low];
   if (at > low) {

@@ -544,3 +544,39 @@ test_that("the directions in which general columns stay at the start are named",
                fixed = TRUE)
   expect_null(note(intervention = "perfect"))
 })
+
+test_that("SAEM takes as many rows as pay, the posterior all", {
+  skip_on_cran()
+  sim <- small_sim(dag = chain_dag(3), n = 60)
+  run <- function(...) {
+    fit_crl(sim, method = "g", control = crl_control(seed = 1, threads = 1,
+      start = start_search(mechanisms = "linear", starts = 2),
+      saem = saem_control(burn_in = 20, iterations = 30, draws = 20, ...)))
+  }
+  few <- run(rows = 40)
+  expect_identical(nrow(few$saem$state[[1]]$latents), 40L * nrow(sim$targets))
+  expect_identical(dim(few$latents), c(nrow(sim$x), 3L))
+  expect_output(print(few), paste("on", 40 * nrow(sim$targets), "of", nrow(sim$x), "rows"))
+  expect_lt(abs(few$sigma2 / run(rows = Inf)$sigma2 - 1), 0.2)
+  expect_identical(nrow(update(few, iterations = 5)$saem$state[[1]]$latents),
+                   40L * nrow(sim$targets))
+  expect_identical(run()$latents, run(rows = Inf)$latents) # few rows are taken whole
+  # of more rows than the first, those that the rule asks for
+  first <- FIRST_ROWS
+  utils::assignInNamespace("FIRST_ROWS", 25L, "ebcrl")
+  withr::defer(utils::assignInNamespace("FIRST_ROWS", first, "ebcrl"))
+  grown <- run()
+  expect_gt(nrow(grown$saem$state[[1]]$latents), 25 * nrow(sim$targets))
+  expect_error(saem_control(rows = 1), class = "ebcrl_error_control")
+  # c (1/m - 1/N) tr(S) / d over the posterior variance: 100 rows of 1000 leave 0.9 of it
+  part <- list(x = diag(2) * sqrt(8), n = 2)
+  run <- list(error = rep(0.001, 4), ratio = 0.1, mixing = diag(2), sigma2 = 1)
+  expect_identical(paying_rows(run, part, 1e5, 1e5), 1e5)
+  least <- 0.01 * (1 - 1 / 4) / (1e-4 * 8)
+  expect_equal(paying_rows(run, part, 100, 1e9), if (1 - 1e-7 <= least) 100 else ceiling(100 / least))
+  run$error <- rep(0.004, 4)
+  expect_equal(paying_rows(run, part, 100, 1e9), ceiling(1 / (least / 16 / 100 + 1e-9)))
+  run$ratio <- 0
+  run$error[] <- 0
+  expect_identical(paying_rows(run, part, 100, 1e9), 100)
+})
