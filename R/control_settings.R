@@ -14,10 +14,14 @@ MAX_SEED <- 2^53 - 100
 
 # Checks of a setting, as functions of value, name and call --------------------------------------
 
+#' One of the values that the constructor has as the argument's default, the only list of them
+#' @param maker Name of the constructor.
 #' @noRd
-choice_of <- function(...) {
-  choices <- c(...)
-  function(x, arg, call) check_choice(x, choices, arg, class = "control", call = call)
+choice_of <- function(maker) {
+  function(x, arg, call) {
+    choices <- eval(formals(get(maker, mode = "function"))[[arg]], baseenv())
+    check_choice(x, choices, arg, class = "control", call = call)
+  }
 }
 
 #' @noRd
@@ -83,16 +87,16 @@ check_range <- function(range, arg, call) {
 
 SETTINGS <- list(
   control = list(
-    score = choice_of("causal", "markov"),
-    penalty = choice_of("difference", "ridge"),
+    score = choice_of("crl_control"),
+    penalty = choice_of("crl_control"),
     lambda = auto_or(number_of(min = 0)),
     knots = whole_of(2, 1000),
     range = check_range,
-    intervention = choice_of("imperfect", "perfect", "auto"),
-    mixing = choice_of("auto", "orthonormal", "diagonal", "psd", "fixed"),
+    intervention = choice_of("crl_control"),
+    mixing = choice_of("crl_control"),
     update_mixing = auto_or(function(x, arg, call) check_flag(x, arg, "control", call),
                             ", TRUE or FALSE"),
-    sigma2 = choice_of("auto", "learned", "fixed"),
+    sigma2 = choice_of("crl_control"),
     eta = auto_or(number_of(min = 0, max = 1)),
     max_iter = whole_of(0, 1e7),
     tol = number_of(min = 0, max = 1),
@@ -105,18 +109,18 @@ SETTINGS <- list(
     threads = whole_of(1, 1024),
     progress = null_or(function(x, arg, call) check_flag(x, arg, "control", call)),
     max_memory = null_or(number_of(min = 0, open = "min")),
-    preset = choice_of("default", "paper")
+    preset = choice_of("crl_control")
   ),
   spline = list(
-    interaction = choice_of("auto", "tensor", "pairwise", "additive"),
-    reference = choice_of("gaussian", "none"),
-    acceleration = choice_of("anderson", "none"),
-    solver = choice_of("auto", "cholesky", "cg"),
+    interaction = choice_of("spline_control"),
+    reference = choice_of("spline_control"),
+    acceleration = choice_of("spline_control"),
+    solver = choice_of("spline_control"),
     cg_tol = number_of(min = 1e-15, max = 0.1),
     cg_max_iter = whole_of(1, 1e7)
   ),
   start = list(
-    mechanisms = choice_of("sampled", "spline", "linear"),
+    mechanisms = choice_of("start_search"),
     starts = whole_of(1, 1e5)
   ),
   saem = list(

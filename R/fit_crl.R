@@ -669,6 +669,10 @@ compose_mixing <- function(parts) {
   parts$orthonormal * rep(parts$scale, each = nrow(parts$orthonormal))
 }
 
+#' Is the score of a fit that of one log-density, whose cells share what they are fitted to?
+#' @noRd
+is_joint <- function(fit) .Call(C_score_is_joint, fit$control$score)
+
 #' What a fit will take: rows, coefficients and solver of each (node, state), bytes in all
 #' @noRd
 fit_cost <- function(data, control) {

@@ -475,7 +475,7 @@ part_of_model <- function(object) {
   if (inherits(object, "crl_fit_f")) "score component" else "mechanism"
 }
 
-#' With a Markov score, every combination must be determined by those of the training domains
+#' With a joint (Markov) score, every combination must be determined by those of the training domains
 #'
 #' Functions of latent j may move between the cells that have it as a coordinate, as long as their
 #' sums in the training domains stay: the indicators of the active ones among these cells must lie
@@ -484,7 +484,7 @@ part_of_model <- function(object) {
 check_determined <- function(targets, object, call) {
   parents <- object$score$parents
   perfect <- object$control$intervention == "perfect"
-  for (j in if (object$control$score == "markov") seq_along(parents)) {
+  for (j in if (is_joint(object)) seq_along(parents)) {
     nodes <- c(j, which(vapply(parents, function(pa) j %in% pa, NA)))
     active <- function(table) {
       hit <- table[, nodes, drop = FALSE]

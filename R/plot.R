@@ -428,7 +428,7 @@ score_sample <- function(fit) {
 
 #' @noRd
 needs_all_targets <- function(fit) {
-  !is.null(fit$score$reference) || fit$control$score == "markov"
+  !is.null(fit$score$reference) || is_joint(fit)
 }
 
 #' The curves of one node, one for each target state that has rows

@@ -19,6 +19,7 @@ static const R_CallMethodDef call_entries[] = {
     CALLDEF(sparse_times_moments, 5),
     CALLDEF(matrix_times_moments, 6),
     CALLDEF(fit_cost, 6),
+    CALLDEF(score_is_joint, 1),
     CALLDEF(em_fit, 8),
     CALLDEF(estep, 6),
     CALLDEF(domain_moments, 3),

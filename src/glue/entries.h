@@ -15,6 +15,7 @@ SEXP sparse_times_moments(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP v);
 SEXP matrix_times_moments(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP v, SEXP threads);
 
 /* r_fit.c: the fit and what is read off it */
+SEXP score_is_joint(SEXP name);
 SEXP fit_cost(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features, SEXP control);
 SEXP em_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init, SEXP control,
             SEXP progress);

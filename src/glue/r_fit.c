@@ -38,6 +38,12 @@ SEXP fit_cost(SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP n_features,
   return out;
 }
 
+/* Is a score that of one log-density, so that its components share coefficients? */
+SEXP score_is_joint(SEXP name) {
+  const score_class *kind = score_class_named(CHAR(STRING_ELT(name, 0)));
+  return Rf_ScalarLogical(kind != NULL && kind->joint);
+}
+
 /* NULL: none are turned. */
 static const int *signs_from(SEXP control) {
   SEXP signs = list_element(control, "signs");

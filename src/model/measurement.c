@@ -6,21 +6,23 @@
 /* Least sigma2, in units of the mean square of x. */
 static const double SIGMA2_LEAST = 1e-10;
 
-extern const measurement_kind measurement_orthogonal_orthonormal, measurement_orthogonal_diagonal,
-    measurement_orthogonal_fixed, measurement_general_psd, measurement_general_fixed,
-    measurement_plain_lengths, measurement_plain_unit, measurement_plain_least_squares,
-    measurement_plain_held, measurement_plain_turned;
+/* The kinds, a line each. */
+#define MEASUREMENT_KINDS(LINE)                                                                    \
+  LINE(measurement_orthogonal_orthonormal)                                                         \
+  LINE(measurement_orthogonal_diagonal)                                                            \
+  LINE(measurement_orthogonal_fixed)                                                               \
+  LINE(measurement_general_psd)                                                                    \
+  LINE(measurement_general_fixed)                                                                  \
+  LINE(measurement_plain_lengths)                                                                  \
+  LINE(measurement_plain_unit)                                                                     \
+  LINE(measurement_plain_least_squares)                                                            \
+  LINE(measurement_plain_held)                                                                     \
+  LINE(measurement_plain_turned)
 
-static const measurement_kind *const kinds[] = {&measurement_orthogonal_orthonormal,
-                                                &measurement_orthogonal_diagonal,
-                                                &measurement_orthogonal_fixed,
-                                                &measurement_general_psd,
-                                                &measurement_general_fixed,
-                                                &measurement_plain_lengths,
-                                                &measurement_plain_unit,
-                                                &measurement_plain_least_squares,
-                                                &measurement_plain_held,
-                                                &measurement_plain_turned};
+#define DECLARE(name) extern const measurement_kind name;
+#define ADDRESS(name) &name,
+MEASUREMENT_KINDS(DECLARE)
+static const measurement_kind *const kinds[] = {MEASUREMENT_KINDS(ADDRESS)};
 
 const measurement_kind *measurement_kind_named(const char *name) {
   for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)

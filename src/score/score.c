@@ -210,9 +210,15 @@ score_model *score_model_new(const latent_sample *s, const causal_graph *g, cons
   return m;
 }
 
-/* The kinds of score. */
-extern const score_class score_causal, score_markov;
-static const score_class *const score_classes[] = {&score_causal, &score_markov};
+/* The kinds of score, a line each. */
+#define SCORE_CLASSES(LINE)                                                                        \
+  LINE(score_causal)                                                                               \
+  LINE(score_markov)
+
+#define DECLARE(name) extern const score_class name;
+#define ADDRESS(name) &name,
+SCORE_CLASSES(DECLARE)
+static const score_class *const score_classes[] = {SCORE_CLASSES(ADDRESS)};
 
 const score_class *score_class_named(const char *name) {
   for (size_t k = 0; k < sizeof score_classes / sizeof *score_classes; k++)
