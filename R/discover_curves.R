@@ -29,7 +29,7 @@ STRAIGHT <- 1e12
 #' @param best The best hypothesis with lines.
 #' @param states Complete graphs of stage 1, best first.
 #' @return The best hypothesis, as stage_edges() has it; if splines are worth their parameters also
-#'   `curves`: list of `indefinite`, `fitted`. `problem$straight` becomes BIC of splines less that
+#'   `curves`: list of `indefinite`, `floored`. `problem$straight` becomes BIC of splines less that
 #'   of lines, NA where the correction for noise broke down
 #' @noRd
 stage_curves <- function(best, states, problem, tick) {
@@ -136,6 +136,8 @@ spline_price <- function() {
 
 #' A hypothesis with its rotation refined
 #'
+#' The correction for noise can make up gains: BIC is infinite where it leaves a regression
+#' indefinite in the end, or a variance at the floor.
 #' @param sweeps 0: the rotation stays as it is, and the hypothesis is not remembered.
 #' @param focus Latents that are turned among themselves; NULL: all.
 #' @param keep Is it remembered?
@@ -151,12 +153,19 @@ with_curves <- function(h, problem, first_sweep, sweeps, focus = NULL, keep = sw
     perfect = as.integer(problem$perfect)
   ))
   if (!is.null(focus)) settings$focus <- as.integer(seq_len(problem$d) %in% focus)
-  found <- .Call(C_rotation_refine, rows$x, h$columns, rows$env, h$targets, rep(1, rows$n_domains),
-                 parent_list(h$dag), settings)
-  broken <- found$indefinite > MOST_INDEFINITE * found$fitted
+  refined <- function(columns, settings) {
+    .Call(C_rotation_refine, rows$x, columns, rows$env, h$targets, rep(1, rows$n_domains),
+          parent_list(h$dag), settings)
+  }
+  found <- refined(h$columns, settings)
+  end <- if (sweeps > 0L) {
+    refined(found$rotation, replace(settings, "max_sweeps", list(first_sweep)))
+  } else {
+    found
+  }
   h$columns <- found$rotation
-  h$curves <- found[c("indefinite", "fitted")]
-  h$value <- if (broken) Inf else found$objective
+  h$curves <- end[c("indefinite", "floored")]
+  h$value <- if (end$indefinite + end$floored > 0L) Inf else end$objective
   h$parameters <- spline_size(h, problem)
   h$bic <- 2 * h$value + log(rows$n) * h$parameters
   if (keep) remember(h, problem)
@@ -206,7 +215,8 @@ weighed_changes <- function(h, changes, problem) {
     one$dag[change$at] <- change$dag
     one$bend[change$at] <- change$bend
     saved <- log_n * (spline_size(h, problem) - spline_size(one, problem))
-    list(h = one, node = node, by = 2 * (before[node] - alone(one, node)) + saved, saved = saved)
+    by <- 2 * (before[node] - alone(one, node)) + saved
+    list(h = one, node = node, by = if (is.nan(by)) -Inf else by, saved = saved)
   }, changes, nodes)
   weighed[order(-vapply(weighed, `[[`, 0, "by"))]
 }

@@ -204,7 +204,7 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
                      SEXP settings) {
   assert_double_matrix(y, "y");
   assert_double_matrix(rotation, "rotation");
-  const char *fields[] = {"rotation", "objective", "indefinite", "fitted", ""};
+  const char *fields[] = {"rotation", "objective", "indefinite", "fitted", "floored", ""};
   latent_sample s = sample_from(env, targets, omega);
   size_t d = (size_t)s.d;
   if ((size_t)XLENGTH(y) != s.n * d || (size_t)XLENGTH(rotation) != d * d)
@@ -219,6 +219,7 @@ SEXP rotation_refine(SEXP y, SEXP rotation, SEXP env, SEXP targets, SEXP omega, 
   put_number(out, "objective", refine_rotation(&f, r));
   put_int(out, "indefinite", refine_counts(&f).indefinite);
   put_int(out, "fitted", refine_counts(&f).fitted);
+  put_int(out, "floored", refine_counts(&f).floored);
   UNPROTECT(1);
   return out;
 }

@@ -206,6 +206,7 @@ static double node_value(const refinement *f, int node, int a, int b, double *wo
       int acting = coefficients(graph_acting(g, node, c), n_basis);
       double v = residual_variance(f, &s[c], node, acting, theta);
       v -= f->trial[(size_t)node * ((size_t)f->graph.d + 1)];
+      f->count[node].floored += !(v > f->set.variance_floor);
       total += s[c].weight / 2 * log(v > f->set.variance_floor ? v : f->set.variance_floor);
     }
   return total;
@@ -380,10 +381,11 @@ void refine_start(refinement *f, const double *y, const double *r, const project
 }
 
 refine_count refine_counts(const refinement *f) {
-  refine_count all = {0, 0};
+  refine_count all = {0, 0, 0};
   for (int j = 0; j < f->graph.d; j++) {
     all.fitted += f->count[j].fitted;
     all.indefinite += f->count[j].indefinite;
+    all.floored += f->count[j].floored;
   }
   return all;
 }

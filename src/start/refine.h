@@ -16,10 +16,10 @@
 #include "penalty.h"
 #include "rows.h"
 
-/* Regressions on parents, and those of them whose corrected normal equations were not positive
- * definite. */
+/* Regressions on parents, those of them whose corrected normal equations were not positive definite,
+ * and residual variances, with parents or without, that were at the floor. */
 typedef struct {
-  int fitted, indefinite;
+  int fitted, indefinite, floored;
 } refine_count;
 
 typedef struct {

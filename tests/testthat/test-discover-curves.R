@@ -117,6 +117,8 @@ test_that("each edge has its own penalty, and sweeps keep to the planes in focus
   other <- still(replace(matrix(STRAIGHT, 3, 3), 8L, 20)) - still(STRAIGHT)
   expect_equal(one + other, both, tolerance = 1e-6)
   expect_lt(max(one, other), 0)
+  expect_identical(refined()$floored, 0L)
+  expect_gt(refined(noise = 50)$floored, 0L)
   turned <- refined(focus = c(1L, 0L, 1L))$rotation
   expect_identical(turned[2, ], c(0, 1, 0))
   expect_gt(abs(turned[1, 3]), 0)
