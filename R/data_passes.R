@@ -358,9 +358,23 @@ keep_pass <- function(kept, rows, total, k) {
 write_whole <- function(value, path, call = rlang::caller_env()) {
   part <- paste0(path, ".part")
   tryCatch({
-    saveRDS(value, part)
+    bytes <- serialize(value, NULL)
+    write_bytes(bytes, part)
+    if (!isTRUE(file.size(part) == length(bytes))) stop("there was not room for all of it")
     if (!file.rename(part, path)) stop("it could not be renamed")
   }, error = function(e) abort_write(path, e, call), warning = function(w) abort_write(path, w, call))
+}
+
+#' Bytes to a file, in pieces that a call takes. (What a full disk has not taken, no function of R
+#' tells for sure: the size of the file does. saveRDS() with compression leaves a part and is content.)
+#' @noRd
+write_bytes <- function(bytes, path, piece = 2^30) {
+  file <- file(path, "wb")
+  on.exit(close(file))
+  for (from in seq(1, length(bytes), by = piece)) {
+    writeBin(if (length(bytes) <= piece) bytes else
+      bytes[from:min(from + piece - 1, length(bytes))], file)
+  }
 }
 
 #' @noRd

@@ -32,12 +32,14 @@ least <- function(...) {
   stats::setNames(apply(matrix(all, length(runs)), 1, min), names(runs))
 }
 
-# Rows of a chain of d latents with one-hot targets, block by block: the same for any size of block
-# list. Bounded mechanisms as in sim_crl(), p features, noise of variance 2.
+# Rows of a chain of d latents with one-hot targets, block by block. Bounded mechanisms as in
+# sim_crl(), p features, noise of variance 2, which is taken from a pool of 2^22 numbers, each block
+# from a place of its own: normal numbers for every entry would take most of the time.
 generator <- function(p, d = 4L) {
   set.seed(7)
   mixing <- qr.Q(qr(matrix(rnorm(p * d), p)))
   weight <- runif(d, 0.5, 1)
+  pool <- sqrt(2) * rnorm(2^22)
   function(k, rows) {
     set.seed(1000 + k)
     env <- rep_len(seq_len(d), rows)
@@ -47,8 +49,9 @@ generator <- function(p, d = 4L) {
         if (j > 1) weight[j] * (tanh(3 * z[, j - 1]) + tanh(3 * z[, j - 1])^3) else 0
       z[env == j, j] <- rnorm(sum(env == j), 10)
     }
-    list(x = z %*% t(mixing) + sqrt(2) * matrix(rnorm(rows * p), rows),
-         env = paste0("do(z", env, ")"), z = z, mixing = mixing)
+    noise <- vapply(sample.int(2^22 - rows, p), function(from) pool[from + seq_len(rows)],
+                    numeric(rows))
+    list(x = z %*% t(mixing) + noise, env = paste0("do(z", env, ")"), mixing = mixing)
   }
 }
 chain_targets <- function(d) {
@@ -168,6 +171,7 @@ disk_part <- function(n, p, hdf5) {
 }
 
 sparse_x <- function(n, p, share = 0.05) {
+  loadNamespace("Matrix")
   set.seed(3)
   d <- 4L
   env <- rep_len(seq_len(d), n)

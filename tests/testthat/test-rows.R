@@ -273,3 +273,89 @@ test_that("what will not fit in memory is refused before the rows are read again
   expect_match(refuse(small$x, checkpoint = folder), "GB beside")
   expect_false(file.exists(file.path(folder, "scan.rds")))
 })
+
+test_that("a Seurat object goes in, and comes back with the latents", {
+  skip_if_not_installed("SeuratObject")
+  skip_if_not_installed("Matrix")
+  x <- sparse_x()
+  counts <- Matrix::Matrix(t(x), sparse = TRUE)
+  cells <- suppressWarnings(SeuratObject::CreateSeuratObject(
+    counts, meta.data = data.frame(condition = small$env, row.names = rownames(x))
+  ))
+  fit_cells <- function(...) {
+    suppressMessages(fit_crl(cells, targets = small$targets, dag = small$dag, control = quick, ...))
+  }
+  fit <- fit_cells(layer = "counts", env = "condition")
+  expect_same_fit(fit, fit_rows_of(x))
+  augmented <- augment(fit, data = cells)
+  expect_identical(unname(SeuratObject::Embeddings(augmented, "ebcrl")), unname(fit$latents))
+  expect_identical(rownames(SeuratObject::Embeddings(augmented, "ebcrl")), rownames(x))
+  expect_equal(unname(SeuratObject::Loadings(augmented, "ebcrl")), unname(fit$mixing))
+  expect_identical(SeuratObject::Misc(augmented[["ebcrl"]], "latents_sd"), fit$latents_sd)
+  expect_identical(augmented$condition, cells$condition)
+  expect_error(fit_cells(layer = "counts", env = "batch"), class = "ebcrl_error_domain")
+  expect_error(augment(fit, data = cells[, 1:20]), class = "ebcrl_error_shape")
+})
+
+# Two files, and a fit of their rows.
+two_files <- function(env = parent.frame()) {
+  folder <- withr::local_tempdir(.local_envir = env)
+  paths <- file.path(folder, c("a.rds", "b.rds"))
+  saveRDS(small$x[1:90, ], paths[1])
+  saveRDS(small$x[91:180, ], paths[2])
+  paths
+}
+
+test_that("where the disk is full what is done stays, and is gone on from", {
+  files <- crl_files(two_files())
+  to <- withr::local_tempdir()
+  stream <- function() predict(in_memory, files, env = small$env, to = to)
+  blocked <- file.path(to, "block-000002.rds.part") # it cannot be written
+  dir.create(blocked)
+  error <- expect_error(stream(), class = "ebcrl_error_write")
+  expect_match(cli::ansi_strip(paste(conditionMessage(error), collapse = " ")),
+               "block-000002.rds.*disk full.*gone on")
+  expect_identical(list.files(to, "rds$"), "block-000001.rds")
+  time <- file.mtime(file.path(to, "block-000001.rds"))
+  unlink(blocked, recursive = TRUE)
+  written <- stream()
+  expect_identical(file.mtime(written[1]), time)
+  expect_close(unname(do.call(rbind, lapply(written, readRDS))), unname(in_memory$latents), 1e-6)
+})
+
+test_that("a file system that fills up is such a disk", {
+  skip_on_cran()
+  skip_on_os(c("windows", "mac", "solaris"))
+  skip_if_not(identical(Sys.info()[["effective_user"]], "root"))
+  to <- withr::local_tempdir()
+  mounted <- suppressWarnings(system2("mount", c("-t", "tmpfs", "-o", "size=8k", "none", shQuote(to)),
+                                      stdout = FALSE, stderr = FALSE))
+  skip_if_not(mounted == 0, "a file system cannot be mounted")
+  withr::defer(system2("umount", shQuote(to)))
+  files <- crl_files(two_files())
+  stream <- function() predict(in_memory, files, env = small$env, to = to)
+  ballast <- file.path(to, "ballast")
+  writeBin(raw(4096), ballast) # of two pages: room for one block, and not for another
+  expect_error(stream(), class = "ebcrl_error_write")
+  expect_identical(list.files(to, "rds$"), "block-000001.rds")
+  expect_length(list.files(to, "part$"), 0L)
+  unlink(ballast)
+  written <- stream()
+  expect_close(unname(do.call(rbind, lapply(written, readRDS))), unname(in_memory$latents), 1e-6)
+})
+
+test_that("a file that changes between two passes of a fit is named", {
+  paths <- two_files()
+  for (at in 2:5) { # the reading after which the second file is another
+    saveRDS(small$x[91:180, ], paths[2])
+    reads <- 0
+    files <- crl_files(paths, read = function(path) {
+      reads <<- reads + 1
+      found <- readRDS(path)
+      if (reads == at) saveRDS(small$x[90:180, ], paths[2])
+      found
+    })
+    error <- expect_error(fit_rows_of(files), class = "ebcrl_error_source")
+    expect_identical(error$path, paths[2])
+  }
+})
