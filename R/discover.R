@@ -104,13 +104,13 @@ DISCOVER_LEVEL <- 1e-3
 #'     in all hypotheses looked at}
 #'   \item{parameters}{of the best hypothesis: `intercept`, `variance` (d x 2, by target state) and
 #'     `slopes` (d x 2 x d: parent, state, latent)}
-#'   \item{measurement, data, intervention, elapsed, call}{measurement model (see [fit_crl()]),
-#'     checked input, settings}
+#'   \item{measurement, data, known, intervention, elapsed, call}{measurement model (see [fit_crl()]),
+#'     checked input, what was known, settings}
 #' @section Errors:
 #' Those of [fit_crl()] for `x` and `env`; `ebcrl_error_rank` where `d = NULL` and no factor stands
 #' out of the noise; `ebcrl_error_domain`, `ebcrl_error_targets` and `ebcrl_error_dag` where what is
 #' known contradicts itself or names what is not there.
-#' @seealso [fit_crl()], [crl_rank()], [crl_identify()] for what targets tell of a graph before
+#' @seealso [crl_stability()] for what comes back in halves of the rows; [fit_crl()], [crl_rank()], [crl_identify()] for what targets tell of a graph before
 #'   there are data.
 #' @examples
 #' set.seed(1)
@@ -151,13 +151,20 @@ discover <- function(rows, env, d, given, settings, call) {
   latents <- known_latents(given, d, rows, settings, call)
   data <- discover_data(rows, env, latents, call)
   known <- knowledge(given, data, settings$max_targets, call)
+  found <- searched(data, known, settings, call)
+  found$elapsed <- proc.time()[["elapsed"]] - started
+  found
+}
+
+#' @noRd
+searched <- function(data, known, settings, call) {
   problem <- discover_problem(data, known, settings, call)
   best <- with_own_seed(settings$seed, with_progress(
     settings$progress, "Graph and targets", steps = NA,
     run = function(tick) search_hypotheses(problem, settings, tick %||% function(done) NULL)
   ))
   found <- new_discovery(best, problem, settings)
-  found$elapsed <- proc.time()[["elapsed"]] - started
+  found$known <- known
   found
 }
 
@@ -166,7 +173,7 @@ discover <- function(rows, env, d, given, settings, call) {
 with_own_seed <- function(seed, code) {
   restore <- save_generator()
   on.exit(restore())
-  set.seed(seed, "Mersenne-Twister", "Inversion", "Rejection")
+  set.seed(seed %% 2^31, "Mersenne-Twister", "Inversion", "Rejection")
   code
 }
 

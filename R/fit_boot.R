@@ -37,7 +37,9 @@ BOOT_CHUNK <- 10L
 #' An f fit has no mechanisms of its own. Those that are reported are additive splines fitted to draws
 #' of its latents with A held, as [tidy()][tidy.crl_fit] shows them with `"edges"`.
 #'
-#' @param fit A `crl_fit`, from [fit_crl()]; or a `crl_boot`, to which replicates are added.
+#' @param fit A `crl_fit`, from [fit_crl()]; or a discovery, from [crl_discover()], which is fitted with
+#'   its graph and targets (these stay: [crl_stability()] looks for them again); or a `crl_boot`, to
+#'   which replicates are added.
 #' @param times Number of replicates in all. The default, 200, is enough for standard errors and 90 %
 #'   intervals; more for wider ones.
 #' @param cl Number of worker processes on this machine, or a cluster of the parallel package. 1 (the
@@ -72,6 +74,7 @@ BOOT_CHUNK <- 10L
 #' @export
 crl_boot <- function(fit, times = 200, cl = 1, seed = NULL, file = NULL, progress = NULL, ...) {
   check_dots_empty(...)
+  if (inherits(fit, "crl_discovery")) fit <- fit_crl(fit)
   earlier <- if (inherits(fit, "crl_boot")) fit
   fit <- check_fit(if (is.null(earlier)) fit else earlier$fit, rows = TRUE)
   times <- check_number(times, "times", min = 2, integer = TRUE)

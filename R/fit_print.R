@@ -455,7 +455,25 @@ COUNT_ORDER <- c("start_stopped", "sigma2_floored", "scale_floored", "rank_defic
 
 #' @noRd
 all_notes <- function(fit) {
-  c(doubt_notes(fit), measurement_notes(fit), fit_notes(fit))
+  c(doubt_notes(fit), measurement_notes(fit), fit_notes(fit), design_note(fit))
+}
+
+#' Latents that no domain tells from others, by the rules of crl_identify()
+#' @noRd
+design_note <- function(fit) {
+  if (!identical(fit$init, "interventional") || fit$data$n_domains < 2L) {
+    return(NULL)
+  }
+  apart <- told_apart(unclass(fit$data$targets))
+  open <- which(!apart & upper.tri(apart), arr.ind = TRUE)
+  if (nrow(open) == 0L) {
+    return(NULL)
+  }
+  names <- fit$data$latent_names
+  pairs <- paste(names[open[, 1L]], "from", names[open[, 2L]])
+  paste0("No domain tells ", paste(utils::head(pairs, 3L), collapse = ", "),
+         if (length(pairs) > 3L) ", ...", ": only the graph and the shape of their distribution do, ",
+         "if at all. `crl_identify()` says which further domain would help.")
 }
 
 #' What the fit of the measurement model counted, as sentences

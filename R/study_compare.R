@@ -51,8 +51,9 @@
 #' many (the complete graph); the losses by fold (`tidy(x, "folds")`) give an idea of it. The best
 #' of many models is the best partly by luck: two standard errors are a guide, not a test.
 #'
-#' @param ... Fits to compare, by name: `crl_fit` objects ([fit_crl()]), [crl_baselines()] or lists
-#'   of fits, of the same `x`, domains and weights. At least two. Fits without a name go by the
+#' @param ... Fits to compare, by name: `crl_fit` objects ([fit_crl()]), discoveries
+#'   ([crl_discover()], which are fitted with their graph and targets), [crl_baselines()] or lists of
+#'   fits, of the same `x`, domains and weights. At least two. Fits without a name go by the
 #'   expression given. For `tidy()`: not used.
 #' @param folds Number of folds (2 or more, at most the rows of the smallest domain), dealt out at
 #'   random within each domain, so that every fold has its share of every domain; or the fold of
@@ -152,6 +153,7 @@ collect_fits <- function(given, labels, call = rlang::caller_env()) {
 #' One argument: a fit, baselines or a list of fits
 #' @noRd
 as_named_fits <- function(value, label, named, call) {
+  if (inherits(value, "crl_discovery")) value <- fit_crl(value)
   if (inherits(value, "crl_fit")) {
     return(stats::setNames(list(value), label))
   }
