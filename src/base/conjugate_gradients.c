@@ -8,6 +8,8 @@
  * least so far: where it does not, rounding rules. */
 enum { POLL_EVERY = 8, PATIENCE = 2000 };
 
+static const double NEAR = 1e3; /* times the goal */
+
 int conjugate_gradients(const cg_problem *problem, const double *rhs, double *solution,
                         cg_result *result) {
   size_t size = problem->size;
@@ -34,7 +36,7 @@ int conjugate_gradients(const cg_problem *problem, const double *rhs, double *so
     for (size_t g = 0; g < size; g++)
       r[g] -= alpha * z[g];
     double after = sqrt(linalg_dot(r, r, size));
-    if (after > problem->most_rise * least)
+    if (after > problem->most_rise * least && least < NEAR * problem->goal)
       break;
     norm = after;
     for (size_t g = 0; g < size; g++)

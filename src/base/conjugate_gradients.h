@@ -11,10 +11,10 @@ typedef struct {
   void *system;
   double goal; /* norm of the residual at which to stop */
   int max_iter;
-  /* A step that would take the residual above so many times its least is not taken: the direction
-   * is one in which the system is singular, and what is left of the residual there is rounding,
-   * which a step would divide by another rounding. INFINITY where the preconditioner is too poor to
-   * tell. */
+  /* Near the goal, a step that would take the residual above so many times its least is not taken:
+   * the direction is one in which the system is singular, and what is left of the residual there is
+   * rounding, which a step would divide by another rounding. INFINITY where the preconditioner is
+   * too poor to tell. */
   double most_rise;
   void (*poll)(void);                     /* called every few products; may not return; or NULL */
   double *residual, *direction, *product; /* work, size each */
