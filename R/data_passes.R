@@ -113,7 +113,6 @@ is_sparse <- function(block) {
 
 #' @noRd
 block_scan <- function(x, argument) {
-  if (is_sparse(x)) x <- by_column(x)
   scan <- if (is_sparse(x)) .Call(C_scan_sparse, x) else
     .Call(C_scan_matrix, x, isTRUE(argument$missing))
   c(scan, n = if (is_sparse(x)) x$n else nrow(x))

@@ -31,18 +31,6 @@ sparse_block <- function(index, start, value, dim, by_row) {
                  value = value), class = "sparse_block")
 }
 
-#' The same entries by column
-#' @noRd
-by_column <- function(block) {
-  if (!block$by_row) {
-    return(block)
-  }
-  row <- rep.int(seq_len(block$n) - 1L, diff(block$start))
-  order <- order(block$index, method = "radix") # stable: rows ascend within a column
-  start <- c(0L, cumsum(tabulate(block$index + 1L, block$p)))
-  sparse_block(row[order], as.integer(start), block$value[order], c(block$n, block$p), FALSE)
-}
-
 #' Some columns of a block
 #' @noRd
 some_columns <- function(block, kept) {

@@ -75,6 +75,39 @@ size_t scan_sparse_column(const double *x, size_t n_stored, size_t n, feature_sc
   return n_stored;
 }
 
+size_t scan_sparse_rows(const double *x, const int *index, size_t n_stored, size_t n, size_t p,
+                        feature_scan *out, double *stored) {
+  size_t bad = first_bad(x, n_stored);
+  if (bad < n_stored)
+    return bad;
+  for (size_t j = 0; j < p; j++) {
+    out[j] = (feature_scan){.lo = INFINITY, .hi = -INFINITY};
+    stored[j] = 0;
+  }
+  for (size_t t = 0; t < n_stored; t++) {
+    feature_scan *f = out + index[t];
+    f->lo = fmin(f->lo, x[t]);
+    f->hi = fmax(f->hi, x[t]);
+    f->mean += x[t];
+    f->square += x[t] * x[t];
+    stored[index[t]]++;
+  }
+  for (size_t j = 0; j < p; j++) {
+    double zeros = (double)n - stored[j];
+    if (zeros > 0) {
+      out[j].lo = fmin(out[j].lo, 0);
+      out[j].hi = fmax(out[j].hi, 0);
+    }
+    out[j].mean /= (double)n;
+    out[j].spread = zeros * out[j].mean * out[j].mean;
+  }
+  for (size_t t = 0; t < n_stored; t++) {
+    feature_scan *f = out + index[t];
+    f->spread += (x[t] - f->mean) * (x[t] - f->mean);
+  }
+  return n_stored;
+}
+
 size_t scan_incomplete_column(const double *x, size_t n, feature_scan *out, double *seen) {
   double count = 0, sum = 0;
   *out = (feature_scan){.lo = INFINITY, .hi = -INFINITY};

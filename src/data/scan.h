@@ -17,6 +17,11 @@ size_t scan_column(const double *x, size_t n, feature_scan *out);
  * of the first stored entry that is not finite, or n_stored. */
 size_t scan_sparse_column(const double *x, size_t n_stored, size_t n, feature_scan *out);
 
+/* The same of all p columns where the entries go by row: index[n_stored], the column of each; stored (p)
+ * counts them. */
+size_t scan_sparse_rows(const double *x, const int *index, size_t n_stored, size_t n, size_t p,
+                        feature_scan *out, double *stored);
+
 /* The same of the entries that are not NaN, *seen of them. Returns the row of the first infinite entry,
  * or n. */
 size_t scan_incomplete_column(const double *x, size_t n, feature_scan *out, double *seen);

@@ -125,14 +125,29 @@ static sparse_rows sparse_from(SEXP x) {
   return r;
 }
 
-/* x by column. */
+/* Entries by row, without a copy by column. */
+static void scan_by_row(const sparse_rows *rows, scan_result *r) {
+  size_t p = (size_t)rows->p, stored = (size_t)rows->start[rows->n], row = 0;
+  feature_scan *found = r_allocator(p, sizeof(feature_scan));
+  size_t bad = scan_sparse_rows(rows->value, rows->index, stored, rows->n, p, found, r->seen);
+  if (bad < stored) {
+    while ((size_t)rows->start[row + 1] <= bad)
+      row++;
+    keep_bad(r, row, (size_t)rows->index[bad], rows->value[bad]);
+  }
+  for (size_t j = 0; bad == stored && j < p; j++) {
+    keep_scan(r, j, &found[j]);
+    r->seen[j] = (double)rows->n;
+  }
+}
+
 SEXP scan_sparse(SEXP x) {
   sparse_rows rows = sparse_from(x);
-  if (rows.by_row)
-    Rf_error("internal error: sparse rows are scanned by column");
   scan_result r = scan_result_new((size_t)rows.p);
   PROTECT(r.out);
-  for (size_t j = 0; j < (size_t)rows.p; j++) {
+  if (rows.by_row)
+    scan_by_row(&rows, &r);
+  for (size_t j = 0; !rows.by_row && j < (size_t)rows.p; j++) {
     size_t from = (size_t)rows.start[j], stored = (size_t)rows.start[j + 1] - from;
     feature_scan found = {0};
     size_t bad = scan_sparse_column(rows.value + from, stored, rows.n, &found);

@@ -65,6 +65,11 @@ test_that("sparse matrices are those rows, and are never made dense", {
   expect_same_fit(fit_rows_of(Matrix::Matrix(with_zero, sparse = TRUE)), fit_rows_of(with_zero))
   by_column@x[5] <- NaN
   expect_error(fit_rows_of(by_column), class = "ebcrl_error_missing")
+  by_row@x[which(by_row@j == 2L)[4]] <- Inf
+  row <- which(is.infinite(as.matrix(by_row)[, 3]))
+  error <- expect_error(fit_rows_of(by_row), class = "ebcrl_error_missing")
+  expect_match(cli::ansi_strip(paste(conditionMessage(error), collapse = " ")),
+               paste0("[Rr]ow.*", row, ".*is Inf"))
 })
 
 test_that("eigenvectors come from passes where moments are not held", {
