@@ -541,7 +541,7 @@ autoplot.crl_check <- function(object, ...) {
   check_dots_empty(...)
   panels <- c(mean = "Feature means", sd = "Feature sds", normal = "Normal quantiles",
               variance = "Noise of features", eigen = "Eigenvalues",
-              latents = "Latents' noise by domain (se)")
+              latents = "Latent noise by domain")
   part <- function(panel, x, y) {
     tibble::tibble(panel = factor(panels[[panel]], panels), x = x, y = y)
   }

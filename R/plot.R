@@ -241,14 +241,13 @@ distinct_labels <- function(breaks) {
 convergence_lines <- function(fit) {
   trace <- fit$trace
   pairs <- fit$data$n * fit$data$d
-  panels <- c("Noise variance", "Score-matching loss a row", "Relative change and distance, log10",
-              "Floored variances, % of (row, latent) pairs")
+  panels <- c("Noise variance", "Score-matching loss a row", "Relative change (log10)",
+              "Floored variances (%)")
   series <- function(panel, value, quantity = NA_character_) {
     tibble::tibble(iteration = trace$iteration, value = value, panel = panels[panel],
                    quantity = quantity)
   }
-  quantities <- c("change of mixing matrix", "change of noise variance", "change of latents",
-                  "distance to the limit, estimated")
+  quantities <- c("of mixing matrix", "of noise variance", "of latents", "left to the limit")
   # relative distances above 1 say nothing
   log_change <- function(change) log10(ifelse(change > 0 & change <= 1, change, NA))
   lines <- rbind(series(1L, trace$sigma2), series(2L, trace$loss),
@@ -342,7 +341,7 @@ plot_latents <- function(fit, truth, rows, level) {
                   subtitle = paste0("Bars: ", format(100 * level), "% intervals",
                                     if (!is.null(truth)) "; crosses: true latents"),
                   x = "Domain (sampled rows)", y = "Latent",
-                  colour = "In its domain the latent is") +
+                  colour = "The latent is") +
     theme_crl() +
     ggplot2::theme(panel.grid.major.x = ggplot2::element_blank(),
                    axis.ticks.x = ggplot2::element_blank())
@@ -510,8 +509,7 @@ plot_env <- function(errors, bayes, truth, call = rlang::caller_env()) {
     scale_y_error(c(errors$rel_mse, optimum$rel_mse)) +
     ggplot2::labs(title = "Error of the latents by domain", x = "Domain", colour = NULL,
                   shape = NULL, linetype = NULL) +
-    ggplot2::guides(colour = if (several) "legend" else "none",
-                    shape = if (several) "legend" else "none") +
+    (if (several) legend_columns() else ggplot2::guides(colour = "none", shape = "none")) +
     theme_crl()
 }
 
@@ -529,9 +527,9 @@ method_style <- function(methods) {
 #' @noRd
 scale_y_error <- function(errors) {
   if (max(errors) > 10 * min(errors)) {
-    return(ggplot2::scale_y_log10("Relative mean squared error (log scale)", breaks = log_breaks))
+    return(ggplot2::scale_y_log10("Relative MSE (log scale)", breaks = log_breaks))
   }
-  ggplot2::scale_y_continuous("Relative mean squared error", limits = c(0, NA),
+  ggplot2::scale_y_continuous("Relative MSE", limits = c(0, NA),
                               expand = ggplot2::expansion(mult = c(0, 0.05)))
 }
 
@@ -599,7 +597,7 @@ long_names <- function() {
 
 #' Text in lines that fit a plot of usual width
 #' @noRd
-in_lines <- function(text, width = 72L) {
+in_lines <- function(text, width = 50L) {
   paste(strwrap(text, width), collapse = "\n")
 }
 

@@ -305,7 +305,7 @@ test_that("glance and plot show how the iterations went", {
   none <- glance(conv_fit(sim, max_iter = 0))
   expect_identical(c(none$change, none$remaining), c(NA_real_, NA_real_))
   lines <- convergence_lines(fit)
-  left <- lines[which(lines$quantity == "distance to the limit, estimated"), ]
+  left <- lines[which(lines$quantity == "left to the limit"), ]
   told <- fit$trace$remaining <= 1
   expect_equal(left$value, log10(fit$trace$remaining[told]))
   expect_identical(left$iteration, which(told))

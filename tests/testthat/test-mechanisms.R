@@ -101,9 +101,9 @@ test_that("chains have colours of their own, and long subtitles are broken", {
   expect_setequal(drawn$colour, okabe_ito(c("blue", "vermillion")))
   expect_identical(length(unique(scale_colour_chain(9L)$palette(9L))), 9L)
   expect_identical(in_lines(strrep("word ", 20)),
-                   paste0(strrep("word ", 13), "word\n", strrep("word ", 5), "word"))
+                   paste0(strrep("word ", 9), "word\n", strrep("word ", 9), "word"))
   lines <- strsplit(autoplot(chains, type = "convergence")$labels$subtitle, "\n")[[1]]
-  expect_true(all(nchar(lines) <= 72))
+  expect_true(all(nchar(lines) <= 50))
 })
 
 test_that("names that the locale cannot write are kept", {
