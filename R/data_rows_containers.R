@@ -63,6 +63,7 @@ with_sample_column <- function(rows, env, samples, what, call) {
     if (!env %in% names(samples)) {
       abort_input(c("{.arg env} must be a column of {.code {what}}, or the domain of each row.",
                     "x" = "There is no column {.val {env}}.",
+                    did_you_mean(env, names(samples), "val"),
                     "i" = "The columns are {some(names(samples))}."), "domain", call = call)
     }
     env <- samples[[env]]

@@ -119,7 +119,9 @@ predict.crl_fit <- function(object, newdata = NULL, targets = NULL, env = NULL,
   }
   if (!is.null(to) || !is.null(cl) || !is_table(newdata)) {
     rows <- prediction_rows(newdata, cl, rlang::current_env())
-    if (!is.null(rows)) {
+    if (is.null(to) && is.null(cl) && !is.null(rows$matrix)) {
+      newdata <- rows$matrix # a container whose samples are in memory
+    } else if (!is.null(rows)) {
       check_no_boot(boot, covariates)
       return(predict_rows(object, rows, targets, env, type, interval, level, to,
                           rlang::current_env()))

@@ -202,6 +202,14 @@ test_that("containers of other packages are those rows", {
                        dag = small$dag), class = "ebcrl_error_range")
   expect_error(fit_crl(cells, assay = "logcounts", env = "batch", targets = small$targets,
                        dag = small$dag), class = "ebcrl_error_domain")
+  # new cells are read as those of the fit, with covariates, too
+  expect_equal(predict(fit, cells[, 1:4], targets = "none"),
+               predict(fit, small$x[1:4, ], targets = "none"), ignore_attr = TRUE)
+  size <- as.numeric(seq_len(ncol(cells)))
+  taken <- suppressMessages(fit_crl(cells, env = "condition", targets = small$targets,
+                                    dag = small$dag, covariates = size, control = quick))
+  expect_equal(predict(taken, cells, env = small$env, covariates = size), fitted(taken),
+               ignore_attr = TRUE, tolerance = 1e-6)
   augmented <- augment(fit, data = cells)
   expect_identical(SingleCellExperiment::reducedDim(augmented, "ebcrl"), fit$latents)
   expect_identical(SingleCellExperiment::reducedDim(augmented, "ebcrl_sd"), fit$latents_sd)
