@@ -4,7 +4,7 @@
 # Errors: the components are matched to the true latents with signs (assignment by absolute
 # correlation), a favour for those that have no names; correlation over rows, within domains too.
 #
-#   Rscript bench/what_else.R [--seeds=10] [--tunnel=FILE]
+#   Rscript bench/what_else.R [--seeds=5] [--tunnel=FILE]
 #
 # FILE: as for tools/light_tunnel.R. Packages fastICA and flashier are used where they are installed.
 
@@ -12,7 +12,7 @@ library(ebcrl)
 here <- "bench"
 source(file.path(here, "common.R"))
 
-seeds <- seq_len(argument("seeds", 10))
+seeds <- seq_len(argument("seeds", 5))
 tunnel <- sub("^--tunnel=", "", grep("^--tunnel=", commandArgs(TRUE), value = TRUE))
 has <- function(name) requireNamespace(name, quietly = TRUE)
 
@@ -46,7 +46,12 @@ matched <- function(scores, z, env) {
   to <- as.integer(clue::solve_LSAP(all, maximum = TRUE))
   inside <- abs(stats::cor(within(z, env), within(scores, env)))
   inside <- cbind(inside, matrix(0, nrow(all), max(0, ncol(all) - ncol(inside))))
-  cbind(all = all[cbind(seq_along(to), to)], within = inside[cbind(seq_along(to), to)])
+  # what all components together say of a latent: is it in their space?
+  space <- vapply(seq_len(ncol(z)), function(j) {
+    summary(stats::lm(z[, j] ~ scores))$r.squared
+  }, 0)
+  cbind(all = all[cbind(seq_along(to), to)], within = inside[cbind(seq_along(to), to)],
+        space = space)
 }
 
 measure <- function(data, name, seed, method, run) {
@@ -56,7 +61,7 @@ measure <- function(data, name, seed, method, run) {
     matched(scores, data$z, data$env)
   }, error = function(e) {
     message(name, ", ", method, ": ", conditionMessage(e))
-    matrix(NA_real_, ncol(data$z), 2, dimnames = list(NULL, c("all", "within")))
+    matrix(NA_real_, ncol(data$z), 3, dimnames = list(NULL, c("all", "within", "space")))
   })
   data.frame(data = name, seed = seed, method = method, latent = colnames(data$z), found,
              seconds = seconds)
@@ -106,4 +111,5 @@ if (length(tunnel) == 1L) {
   table <- rbind(table, run_all(light, "light tunnel", 1, 3, of_light))
 }
 write_result(table, "what-else.csv")
-print(stats::aggregate(cbind(all, within, seconds) ~ method + data, table, stats::median, na.action = stats::na.pass), digits = 3)
+print(stats::aggregate(cbind(all, within, space, seconds) ~ method + data, table, stats::median,
+                       na.action = stats::na.pass), digits = 3)

@@ -1,7 +1,8 @@
 # usage: Rscript tools/demo.R
-# Two worked examples with known latents, a simulation and real measurements, each with the mixing
-# matrix A known, learned from principal components as in the paper, and learned by the
-# interventional start. Prints tables and writes figures to demo-output/.
+# An analysis as one would make it: graph, latents, mechanisms, loadings, effects. Then two worked
+# examples with known latents, a simulation and real measurements, each with the mixing matrix A
+# known, learned from principal components as in the paper, and learned by the interventional start.
+# Prints tables and writes figures to demo-output/.
 
 library(ebcrl)
 library(ggplot2)
@@ -23,12 +24,20 @@ show_errors <- function(fits, truth, bayes = NULL, subtitle, file) {
   cat("\nFigure: ", path, "\n", sep = "")
 }
 
+# A picture of a fit in demo-output/<file>.
+show_picture <- function(plot, file, width = 6, height = 4) {
+  path <- file.path(getwd(), "demo-output", file)
+  ggsave(path, plot, width = width, height = height, dpi = 120, bg = "white")
+  cat("Figure: ", path, "\n", sep = "")
+}
+
 # What a fit missed of the space spanned by A: the sum of the squared sines of the d angles between
 # the two spaces, from 0 (same space) to d.
 space_error <- function(fit, mixing) {
   signif(ncol(mixing) - sum(crossprod(coef(fit), mixing)^2), 2)
 }
 
+source("tools/demo_analysis.R")
 source("tools/demo_chain.R")
 source("tools/demo_sachs.R")
 cat(sprintf("\nDone in %.0f seconds.\n", proc.time()[["elapsed"]] - started))
