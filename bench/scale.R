@@ -5,6 +5,7 @@
 #             peak memory beside the n x d results
 #   sparse    dgCMatrix: fit against d components by RSpectra, peak memory against x
 #   workers   the passes on one worker and two (PSOCK, mirai)
+#   blocks    processor seconds of a block of 64 MB: reading, each pass, adding up; bytes it sends
 #   growth    rows generated block by block, never stored: seconds and peak memory against rows
 #   stop      what A would still move the latents by if the start took all rows (in shares of their
 #             posterior variance), and the error of A
@@ -262,6 +263,28 @@ workers_part <- function(n, p) {
   }))
 }
 
+blocks_part <- function(p) {
+  rows <- ebcrl:::block_size(p)
+  block <- generator(p)(1, rows)
+  path <- tempfile(fileext = ".rds")
+  on.exit(unlink(path))
+  saveRDS(block$x, path, compress = FALSE)
+  argument <- list(env = rep_len(1:4, rows), omega = rep(1, 4), mean = rep(0, p), n = rows,
+                   n_domains = 4L, v = block$mixing, offset = rep(0, 4), threads = 1L)
+  second <- matrix(0, p, p)
+  tasks <- list(
+    read = function() readRDS(path),
+    scan = function() ebcrl:::block_scan(block$x, NULL),
+    "second moments" = function() ebcrl:::block_second(block$x, argument),
+    projection = function() ebcrl:::block_reduce(block$x, argument),
+    "adding up" = function() for (i in 1:100) second + second
+  )
+  seconds <- do.call(least, tasks)
+  seconds["adding up"] <- seconds["adding up"] / 100
+  sent <- c(0, 48 * p, 8 * p^2, 8 * 4 * rows, 0)
+  data.frame(part = names(tasks), rows = rows, p = p, seconds = unname(seconds), sent_bytes = sent)
+}
+
 growth_side <- function(n, p, make) {
   suppressPackageStartupMessages(library(ebcrl))
   each <- 1e5
@@ -336,7 +359,8 @@ stop_part <- function(n, p, seeds) {
 # ---- run -----------------------------------------------------------------------------------------
 
 sizes <- argument("rows", switch(part, pca = c(8e3, 8e4, 1e6), g = 8e4, disk = 5e6, sparse = 2e5,
-                                 workers = 8e5, growth = c(1e5, 1e6, 1e7), stop = 2e5))
+                                 workers = 8e5, blocks = NA,
+                                 growth = c(1e5, 1e6, 1e7), stop = 2e5))
 p <- argument("features", if (part == "sparse") 5000 else 100)
 cat(machine(), "\n")
 table <- switch(part,
@@ -345,6 +369,7 @@ table <- switch(part,
   disk = rbind(disk_part(sizes, p, FALSE), disk_part(sizes, p, TRUE)),
   sparse = sparse_part(sizes, p),
   workers = workers_part(sizes, p),
+  blocks = blocks_part(p),
   growth = growth_part(sizes, p),
   stop = stop_part(sizes, p, seq_len(argument("seeds", 6)))
 )

@@ -6,12 +6,12 @@ sim <- sim_crl(chain_dag(3), n = 400, p = 20)
 utils::assignInNamespace("block_size", function(p) 250, "ebcrl")
 fit <- function(...) suppressMessages(fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag,
                                               control = crl_control(threads = 1, seed = 1), ...))
-launcher <- mirai::cluster_config(command = "sbatch", options = paste(
-  "#SBATCH --job-name=ebcrl", "#SBATCH --cpus-per-task=1", "#SBATCH --output=worker-%j.log",
-  sep = "\n"
-), rscript = file.path(R.home("bin"), "Rscript"))
-cl <- mirai::make_cluster(2, url = mirai::local_url(tcp = TRUE), remote = launcher)
-jobs <- parallel::clusterCall(cl, Sys.getenv, "SLURM_JOB_ID")
+cl <- mirai::make_cluster(2, url = mirai::host_url(), remote = mirai::cluster_config("sbatch"))
+for (i in 1:60) if (mirai::status(cl)$connections < 2) Sys.sleep(1) # both have come
+jobs <- parallel::clusterApply(cl, 1:2, function(i) {
+  Sys.sleep(1) # so that each worker takes one
+  Sys.getenv("SLURM_JOB_ID")
+})
 cat("Workers are the jobs", unlist(jobs), "\n")
 there <- fit(cl = cl)
 system2("squeue")
