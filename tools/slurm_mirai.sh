@@ -15,7 +15,8 @@ done
 
 stop() {
   for pid in $(cat "$work"/*.pid 2> /dev/null); do kill "$pid" 2> /dev/null || true; done
-  rm -rf "$work"
+  sleep 1
+  rm -rf "$work" || true
 }
 trap stop EXIT INT TERM
 
