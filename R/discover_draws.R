@@ -130,7 +130,7 @@ edge_losses <- function(draws, prior, h, rows, control, sigma2) {
   settings <- list(knots = control$prior$knots, variance_floor = NOISE_FLOOR * sigma2)
   for (j in which(colSums(h$dag) > 0L)) {
     parents <- which(h$dag[, j] == 1L)
-    for (state in 0:1) {
+    for (state in STATES) {
       cell <- cell_of(j, state)
       theta <- prior$theta[[cell]]
       if (is.null(theta)) next

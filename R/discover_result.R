@@ -279,9 +279,9 @@ discovered_mixing <- function(best, problem, names) {
 discovered_parameters <- function(best, problem, names) {
   sign <- discovered_signs(best, problem)
   d <- length(sign)
-  states <- c("state0", "state1")
+  states <- STATE_NAMES
   slopes <- best$slopes
-  for (c in 1:2) slopes[, c, ] <- matrix(slopes[, c, ], d) * outer(sign, sign)
+  for (c in seq_along(STATES)) slopes[, c, ] <- matrix(slopes[, c, ], d) * outer(sign, sign)
   list(intercept = `dimnames<-`(best$intercept * sign * problem$unit, list(names, states)),
        variance = `dimnames<-`(best$variance * problem$unit^2, list(names, states)),
        slopes = `dimnames<-`(slopes, list(names, states, names)))

@@ -134,7 +134,7 @@ named_results <- function(result, data) {
 
 #' @noRd
 named_reference <- function(reference, latents) {
-  states <- c("state0", "state1")
+  states <- STATE_NAMES
   names <- list(mean = list(latents, NULL), precision = list(latents, latents, NULL),
                 intercept = list(states, latents), variance = list(states, latents),
                 coefficients = list(latents, states, latents), kappa = NULL)
@@ -156,7 +156,7 @@ fit_cost <- function(data, control) {
 cell_table <- function(data, control, result) {
   cost <- fit_cost(data, control)
   table <- tibble::tibble(
-    node = rep(data$latent_names, each = 2L), state = rep(0:1, data$d), rows = cost$rows,
+    node = by_cell(data$latent_names), state = rep(STATES, data$d), rows = cost$rows,
     coefficients = cost$coefficients,
     solver = cost$solver,
     lambda = result$lambda, cg_iterations = result$cg_iterations, loss = result$loss / cost$rows

@@ -355,7 +355,7 @@ latent_checks <- function(noise, model) {
   names <- model$data$latent_names
   targets <- noise_table_by_domain(noise, model)
   where <- paste0("domain ", targets$domain, ", ", targets$latent)
-  cells <- expand.grid(state = 0:1, node = seq_len(model$kept))
+  cells <- cells_of(seq_len(model$kept))
   parts <- Map(function(node, state) cell_checks(noise, model, node, state), cells$node, cells$state)
   gather <- function(kind) {
     found <- unlist(lapply(parts, `[[`, kind))

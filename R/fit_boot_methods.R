@@ -156,7 +156,7 @@ model_table <- function(model, what, grid, fit) {
 #' @noRd
 curve_grid <- function(model, points = 41L) {
   draws <- with_own_draws(function() state_draws(model))
-  cells <- expand.grid(state = 0:1, node = seq_len(model$kept))
+  cells <- cells_of(seq_len(model$kept))
   grid <- Map(function(node, state) {
     rows <- draws$targets[, node] == state
     parents <- active_parents(model, node, state)

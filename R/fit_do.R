@@ -180,7 +180,7 @@ natural_values <- function(model, node, state, z, draws) {
   for (s in unique(state)) {
     rows <- which(state == s)
     values[rows] <- mean_of_node(model, node, s, z[rows, , drop = FALSE]) +
-      noise_of_cell(model$prior, 2L * node - 1L + s, draws$normal[rows, node],
+      noise_of_cell(model$prior, cell_of(node, s), draws$normal[rows, node],
                     draws$uniform[rows, node])
   }
   values

@@ -17,7 +17,7 @@ EDGE_SEED <- 1L
 model_edges <- function(model) {
   draws <- with_own_draws(function() state_draws(model))
   d <- model$kept
-  cells <- expand.grid(state = 0:1, node = seq_len(d))
+  cells <- cells_of(seq_len(d))
   do.call(rbind, Map(function(node, state) cell_edges(model, node, state, draws), cells$node,
                      cells$state)) %||% no_edges()
 }

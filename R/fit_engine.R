@@ -28,7 +28,7 @@
 #     turned()              the same for latents with other signs
 #     rescaled()            the same for latents in other units
 #
-# A (node, state) has the number 2 node - 1 + state among cells.
+# Cells, a node in a state, are numbered by cell_of() (R/data_states.R).
 
 #' The class of a fit
 #' @noRd
@@ -44,11 +44,6 @@ fit_class <- function(method, prior) {
 #' @noRd
 fit_kind <- function(fit) {
   sub("^crl_fit_(g_)?", "", class(fit)[1L])
-}
-
-#' @noRd
-cell_of <- function(node, state) {
-  2L * (node - 1L) + state + 1L
 }
 
 #' @noRd

@@ -11,7 +11,7 @@ check_memory <- function(data, control, call) {
   check_families(data, control, call)
   cost <- fit_cost(data, control)
   largest <- which.max(cost$coefficients)
-  node <- (largest + 1L) %/% 2L
+  node <- node_of(largest)
   parents <- lengths(parent_list(data$dag))[node]
   size <- format(cost$coefficients[largest], big.mark = ",", decimal.mark = ".")
   check_bytes(cost$bytes, control, call = call, hint = c(

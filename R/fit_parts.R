@@ -328,14 +328,15 @@ check_engine.crl_fit_f <- function(fit, size, arg, call) {
 #' @noRd
 check_coefficients <- function(fit, arg, call) {
   check_families(fit$data, fit$control, call)
-  coefficients <- matrix(fit_cost(fit$data, fit$control)$coefficients, 2L)
+  coefficients <- fit_cost(fit$data, fit$control)$coefficients
   for (j in seq_len(fit$data$d)) {
-    for (state in 1:2) {
-      name <- paste0("score$theta[[", j, "]]$state", state - 1L)
+    for (state in STATES) {
+      part <- STATE_NAMES[state + 1L]
+      name <- paste0("score$theta[[", j, "]]$", part)
       node <- fit$score$theta[[j]]
-      value <- if (is.list(node)) node[[paste0("state", state - 1L)]]
-      seen <- (state - 1L) %in% fit$data$targets[, j]
-      part <- of("number", coefficients[state, j], finite = FALSE, null = !seen)
+      value <- if (is.list(node)) node[[part]]
+      seen <- state %in% fit$data$targets[, j]
+      part <- of("number", coefficients[cell_of(j, state)], finite = FALSE, null = !seen)
       if (!is_part(value, part)) {
         abort_edited(name, paste("must be", describe_part(part)), value, arg, call)
       }
@@ -402,13 +403,13 @@ check_coefficients_g <- function(fit, size, arg, call) {
                  call)
   }
   if (!is.null(prior$noise)) {
-    part <- of("number", components, 2 * size$d, finite = FALSE)
+    part <- of("number", components, n_cells(size$d), finite = FALSE)
     check_parts(prior$noise, list(weight = part, mean = part, variance = part), arg, call)
   }
   parents <- parent_list(fit$data$dag)
   per_parent <- prior_control(fit$control)$knots + 2L
-  for (cell in seq_len(2L * size$d)) {
-    k <- length(parents[[(cell + 1L) %/% 2L]])
+  for (cell in seq_len(n_cells(size$d))) {
+    k <- length(parents[[node_of(cell)]])
     check_parts(list(theta = prior$theta[[cell]], lambda = prior$lambda[[cell]]),
                 list(theta = of("number", k * per_parent, null = TRUE),
                      lambda = of("number", k, null = TRUE)), arg, call)

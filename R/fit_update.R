@@ -135,7 +135,8 @@ resumed_start <- function(object) {
 #' Penalty weight of every (node, state), states fastest; 0 where there are no rows
 #' @noRd
 lambda_of_cells <- function(object) {
-  lambda <- matrix(0, 2L, object$data$d, dimnames = list(0:1, object$data$latent_names))
+  lambda <- matrix(0, length(STATES), object$data$d,
+                   dimnames = list(STATES, object$data$latent_names))
   lambda[cbind(as.character(object$cells$state), object$cells$node)] <- object$cells$lambda
   as.vector(lambda)
 }

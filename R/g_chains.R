@@ -175,7 +175,7 @@ r_hat <- function(runs, data) {
     mixing = matrix(value[mixing], data$p, dimnames = list(data$feature_names, latents)),
     sigma2 = value[data$p * data$d + 1L], objective = value[data$p * data$d + 2L],
     noise_var = matrix(value[-seq_len(data$p * data$d + 2L)], data$d, byrow = TRUE,
-                       dimnames = list(latents, c("state0", "state1")))
+                       dimnames = list(latents, STATE_NAMES))
   )
 }
 
@@ -238,9 +238,8 @@ dispersed_start <- function(start, model, plan, seed) {
 #' The traces of all chains as a tibble, with a column `chain` if there are several
 #' @noRd
 saem_trace <- function(runs, data) {
-  names <- paste0("noise_var_", rep(data$latent_names, each = 2L), "_", c("state0", "state1"))
-  seen <- c(colSums(data$targets == 0L) > 0, colSums(data$targets == 1L) > 0)
-  seen <- as.vector(matrix(seen, 2L, byrow = TRUE))
+  names <- paste0("noise_var_", by_cell(data$latent_names), "_", STATE_NAMES)
+  seen <- as.vector(state_counts(data$targets) > 0)
   tables <- Map(function(run, number) {
     trace <- run$trace
     of_cells <- colnames(trace) == "variance"

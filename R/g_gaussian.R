@@ -61,11 +61,11 @@ gaussian_posterior <- function(model, x, codes, targets, control, deviate = doub
 #' @noRd
 named_gaussian_results <- function(model, posterior, data) {
   latents <- data$latent_names
-  states <- c("state0", "state1")
+  states <- STATE_NAMES
   trace <- model$trace[seq_len(model$iterations), , drop = FALSE]
   of_cells <- colnames(trace) == "variance"
   variances <- `colnames<-`(trace[, of_cells, drop = FALSE],
-                            paste0("noise_var_", rep(latents, each = 2L), "_", states))
+                            paste0("noise_var_", by_cell(latents), "_", states))
   prior <- model$prior
   prior$range <- matrix(apply(posterior$latents, 2L, range), 2L)
   seen <- !is.na(as.vector(prior$variance))
@@ -86,11 +86,13 @@ named_gaussian_results <- function(model, posterior, data) {
   ))
 }
 
-#' Parents that a (node, state) depends on: a list over cells, state 0 of a node before state 1
+#' Parents that a (node, state) depends on: a list over cells
 #' @noRd
 cell_parents <- function(parents, control) {
   perfect <- control$intervention == "perfect"
-  unlist(lapply(parents, function(of) list(of, if (perfect) integer() else of)), recursive = FALSE)
+  unlist(lapply(parents, function(of) {
+    lapply(STATES, function(state) if (parents_act(state, perfect)) of else integer())
+  }), recursive = FALSE)
 }
 
 #' Intercepts and slopes in long form
@@ -100,7 +102,7 @@ coefficient_table <- function(prior, data) {
   do.call(rbind, lapply(which(!is.na(prior$variance)), function(cell) {
     parents <- prior$family[[cell]]
     tibble::tibble(
-      node = data$latent_names[(cell + 1L) %/% 2L], state = (cell + 1L) %% 2L,
+      node = data$latent_names[node_of(cell)], state = state_of(cell),
       term = c("(Intercept)", data$latent_names[parents]),
       estimate = c(prior$intercept[cell], slope[parents, cell])
     )

@@ -96,7 +96,7 @@ information_problem <- function(fit, engine = inner_fit(fit)) {
   inner <- coordinates$data
   mixing <- coordinates$init$mixing
   moments <- .Call(C_domain_moments, inner$x, inner$env, inner$n_domains)
-  cells <- expand.grid(state = 0:1, node = seq_len(inner$d))
+  cells <- cells_of(seq_len(inner$d))
   cells <- cells[!is.na(engine$prior$variance[cbind(cells$state + 1L, cells$node)]), ]
   parents <- cell_parents(engine$parents, fit$control)
   names <- inner$latent_names

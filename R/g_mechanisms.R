@@ -30,7 +30,7 @@ mechanisms <- function(object, points = 101, ...) {
   check_method(object, "g", "mechanisms()")
   points <- check_number(points, "points", min = 2, integer = TRUE)
   check_dots_empty(...)
-  cells <- expand.grid(state = 0:1, node = seq_len(object$data$d))
+  cells <- cells_of(seq_len(object$data$d))
   do.call(rbind, Map(function(node, state) cell_curves(object, node, state, points),
                      cells$node, cells$state))
 }
@@ -85,7 +85,7 @@ mean_of_node <- function(fit, node, state, latents) {
 #' Of curves, the line closest to each effect over the rows of the state
 #' @noRd
 mechanism_slopes.crl_fit_g <- function(fit, call = rlang::caller_env()) {
-  cells <- expand.grid(state = 0:1, node = seq_len(fit$data$d))
+  cells <- cells_of(seq_len(fit$data$d))
   do.call(rbind, Map(function(node, state) cell_slopes(fit, node, state), cells$node, cells$state))
 }
 

@@ -300,15 +300,15 @@ turned.mechanisms_spline <- function(prior, parents, sign) {
     prior$range[, j] <- -rev(prior$range[, j])
   }
   for (cell in which(lengths(prior$theta) > 0L)) {
-    j <- (cell + 1L) %/% 2L
+    j <- node_of(cell)
     blocks <- matrix(prior$theta[[cell]], ncol = length(parents[[j]]))
     turned <- sign[parents[[j]]] < 0
     blocks[, turned] <- blocks[rev(seq_len(nrow(blocks))), turned]
     prior$theta[[cell]] <- as.vector(blocks) * sign[j]
   }
-  prior$constant <- prior$constant * rep(sign, each = 2L)
+  prior$constant <- prior$constant * by_cell(sign)
   if (!is.null(prior$noise)) {
-    prior$noise$mean <- prior$noise$mean * rep(sign, each = 2L * nrow(prior$noise$mean))
+    prior$noise$mean <- prior$noise$mean * rep(by_cell(sign), each = nrow(prior$noise$mean))
   }
   prior
 }
@@ -316,7 +316,7 @@ turned.mechanisms_spline <- function(prior, parents, sign) {
 #' @noRd
 named_g_results <- function(result, posterior, data, start) {
   latents <- data$latent_names
-  states <- c("state0", "state1")
+  states <- STATE_NAMES
   walks <- list(latents, data$env_names)
   variance <- `dimnames<-`(t(result$prior$variance), list(latents, states))
   entries <- seq_along(result$mixing)
@@ -363,7 +363,7 @@ noise_table <- function(noise, latents) {
   components <- nrow(noise$weight)
   cell <- as.vector(col(noise$weight))
   table <- tibble::tibble(
-    node = rep(latents, each = 2L * components), state = (cell - 1L) %% 2L,
+    node = latents[node_of(cell)], state = state_of(cell),
     weight = as.vector(noise$weight), mean = as.vector(noise$mean),
     variance = as.vector(noise$variance)
   )
@@ -385,11 +385,9 @@ spline_cells_table <- function(prior, data) {
 #' A table by (node, state), of those that have rows
 #' @noRd
 cell_rows <- function(data, ...) {
-  rows <- as.vector(vapply(seq_len(data$d), function(j) {
-    vapply(0:1, function(c) sum(data$n_env[data$targets[, j] == c]), 0)
-  }, c(0, 0)))
+  rows <- as.vector(state_counts(data$targets, data$n_env))
   table <- tibble::tibble(
-    node = rep(data$latent_names, each = 2L), state = rep(0:1, data$d), rows = rows, ...
+    node = by_cell(data$latent_names), state = rep(STATES, data$d), rows = rows, ...
   )
   table[rows > 0, ]
 }

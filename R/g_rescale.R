@@ -26,7 +26,7 @@ rescaled_latents <- function(fit, by) {
 
 #' @noRd
 rescaled.mechanisms_spline <- function(prior, by) {
-  node <- rep(seq_along(by), each = 2L)
+  node <- by_cell(seq_along(by))
   prior$theta <- Map(function(theta, factor) if (!is.null(theta)) theta * factor, prior$theta,
                      by[node])
   prior$range <- prior$range * rep(by, each = 2L)
@@ -43,9 +43,9 @@ rescaled.mechanisms_spline <- function(prior, by) {
 #' @noRd
 rescaled.mechanisms_linear <- function(prior, by) {
   d <- length(by)
-  prior$intercept <- prior$intercept * rep(by, each = 2L)
-  prior$variance <- prior$variance * rep(by^2, each = 2L)
-  prior$slope <- prior$slope * rep(by, each = 2L * d) / rep(by, times = 2L * d)
+  prior$intercept <- prior$intercept * by_cell(by)
+  prior$variance <- prior$variance * by_cell(by^2)
+  prior$slope <- prior$slope * rep(by, each = n_cells(d)) / rep(by, times = n_cells(d))
   prior
 }
 

@@ -47,10 +47,10 @@ domain_freedom <- function(data, nuisance, control) {
 #' @noRd
 domain_parameters <- function(data, nuisance, noise, centered, control) {
   perfect <- control$intervention == "perfect"
-  seen <- rbind(colSums(data$targets == 0L) > 0, colSums(data$targets == 1L) > 0)
+  seen <- state_counts(data$targets) > 0
   states <- sum(seen)
   parents <- colSums(data$dag)
-  slopes <- sum(parents * (seen[1L, ] + (seen[2L, ] & !perfect)))
+  slopes <- sum(parents * colSums(seen & parents_act(STATES, perfect)))
   shears <- NROW(shearable_pairs(data, perfect))
   turns <- nuisance * (nuisance - 1) / 2
   location <- if (centered) data$p + states - data$d else states - nuisance
@@ -191,14 +191,14 @@ domain_start <- function(task) {
   own <- axes$vectors * rep(sqrt(pmax(axes$values, 0)), each = data$p)
   mixing <- shift / 3
   mixing[, clear] <- own[, seq_len(sum(clear))]
-  intercept <- matrix(0, 2L, d)
+  intercept <- matrix(0, length(STATES), d)
   intercept[2L, !clear] <- 3
   list(mixing = unname(mixing * moments$unit), psi = 0.1 * moments$unit^2,
        center = drop(moments$mean %*% moments$share) - drop(
          (shift[, !clear, drop = FALSE] * moments$unit) %*%
            drop(crossprod(data$targets, moments$share))[!clear]
        ),
-       intercept = intercept, variance = matrix(1, 2L, d), coef = matrix(0, d, 2L * d))
+       intercept = intercept, variance = matrix(1, length(STATES), d), coef = matrix(0, d, n_cells(d)))
 }
 
 #' A fit with one factor more, which takes the most that it leaves of the covariance
@@ -215,8 +215,8 @@ widened_start <- function(fit, moments, data) {
   top <- eigen((white + t(white)) / 2, symmetric = TRUE)
   column <- drop(root %*% top$vectors[, 1L]) * sqrt(max(top$values[1L] - 1, 1e-3))
   d <- data$d
-  coef <- matrix(0, d, 2L * d)
-  coef[-d, seq_len(2L * d - 2L)] <- model$coef
+  coef <- matrix(0, d, n_cells(d))
+  coef[-d, seq_len(n_cells(d - 1L))] <- model$coef
   list(mixing = cbind(model$mixing, column, deparse.level = 0L), psi = model$psi,
        center = model$center, intercept = cbind(model$intercept, 0),
        variance = cbind(model$variance, 1), coef = coef)
@@ -263,7 +263,7 @@ uncentered_start <- function(fit) {
   location <- numeric(d)
   location[causal] <- qr.coef(qr(model$mixing[, causal, drop = FALSE] / sqrt(model$psi)),
                               model$center / sqrt(model$psi))
-  node <- rep(seq_len(d), each = 2L)
+  node <- by_cell(seq_len(d))
   shift <- location[node] - drop(crossprod(model$coef, location))
   model$intercept <- model$intercept + shift
   model$center[] <- 0

@@ -136,7 +136,7 @@ same_parameters <- function(data, other) {
 #' Which (state, node) have no rows (2 x d)
 #' @noRd
 unseen_states <- function(targets) {
-  unname(rbind(colSums(targets == 0L), colSums(targets == 1L)) == 0)
+  unname(state_counts(targets) == 0)
 }
 
 #' @noRd
@@ -224,8 +224,8 @@ acts_on.mechanisms_linear <- function(prior, cell) {
 
 #' @noRd
 turned.mechanisms_linear <- function(prior, parents, sign) {
-  prior$intercept <- prior$intercept * rep(sign, each = 2L)
-  prior$slope <- prior$slope * as.vector(outer(c(sign, sign), sign))
+  prior$intercept <- prior$intercept * by_cell(sign)
+  prior$slope <- prior$slope * as.vector(outer(rep(sign, length(STATES)), sign))
   for (j in if (!is.null(prior$range)) which(sign < 0)) {
     prior$range[, j] <- -rev(prior$range[, j])
   }
@@ -246,7 +246,7 @@ as_splines <- function(prior, settings) {
                rep(ends[2L], 2L))
     rowMeans(stats::embed(knots, 3L))
   }
-  theta <- lapply(seq_len(2L * d), function(cell) {
+  theta <- lapply(seq_len(n_cells(d)), function(cell) {
     parents <- prior$family[[cell]]
     if (length(parents) == 0L || is.na(prior$variance[cell])) {
       return(NULL)
@@ -258,7 +258,7 @@ as_splines <- function(prior, settings) {
   lambda <- Map(function(parents, theta) {
     if (!is.null(theta)) rep(settings$lambda, length(parents))
   }, prior$family, theta)
-  df <- matrix(1 + lengths(prior$family), 2L)
+  df <- matrix(1 + lengths(prior$family), length(STATES))
   df[is.na(prior$variance)] <- NA
   constant <- prior$intercept
   constant[lengths(theta) > 0L] <- 0

@@ -168,7 +168,7 @@ normal_loglik <- function(sigma2, variance, along, rest, data) {
 #' Latents without causes, as linear mechanisms are
 #' @noRd
 without_parents <- function(d, variance = 1) {
-  new_linear(empty_prior(d, variance), rep(list(integer()), 2L * d))
+  new_linear(empty_prior(d, variance), rep(list(integer()), n_cells(d)))
 }
 
 #' A closed form is as good as it gets
@@ -221,6 +221,6 @@ plot_convergence.crl_fit_g_normal <- function(fit) {
 #' The trace of a fit without iterations, with the columns that src/g/gaussian_em.c names
 #' @noRd
 empty_gaussian_trace <- function(d) {
-  columns <- c("sigma2", "loglik", "change", rep("variance", 2L * d))
+  columns <- c("sigma2", "loglik", "change", rep("variance", n_cells(d)))
   matrix(0, 0L, length(columns), dimnames = list(NULL, columns))
 }

@@ -283,7 +283,7 @@ rotation_cells <- function(data, start, perfect = FALSE) {
   moments <- .Call(C_domain_moments, data$x %*% start$orthonormal, data$env, data$n_domains)
   share <- data$n * data$weights
   parents <- parent_list(data$dag)
-  cells <- expand.grid(state = 0:1, node = seq_len(d))
+  cells <- cells_of(seq_len(d))
   cells <- cells[mapply(function(j, c) any(data$targets[, j] == c), cells$node, cells$state), ]
   cov <- array(0, c(d, d, nrow(cells)))
   weight <- numeric(nrow(cells))
@@ -303,7 +303,7 @@ rotation_cells <- function(data, start, perfect = FALSE) {
 #' Families without the parents of intervened nodes
 #' @noRd
 cut_families <- function(coord, state) {
-  Map(function(family, c) if (c == 1L) family[1L] else family, coord, state)
+  Map(function(family, c) if (parents_act(c, TRUE)) family else family[1L], coord, state)
 }
 
 #' Principal components, mixed as is most likely: the start of `mixing = "psd"`

@@ -377,10 +377,11 @@ SEXP floor_counts(double noise_floored, const measurement *m) {
 
 /* What the kernels have room for: coordinates of a tensor-product spline, and of a family. */
 SEXP core_limits(void) {
-  const char *names[] = {"coordinates", "family", ""};
+  const char *names[] = {"coordinates", "family", "states", ""};
   SEXP out = PROTECT(Rf_mkNamed(INTSXP, names));
   INTEGER(out)[0] = MAX_COORD;
   INTEGER(out)[1] = MAX_FAMILY;
+  INTEGER(out)[2] = N_STATES;
   UNPROTECT(1);
   return out;
 }

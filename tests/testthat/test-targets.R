@@ -156,3 +156,19 @@ test_that("print.crl_targets() says in words who is targeted where", {
   expect_snapshot(print(intervention_targets(list(obs = NULL, a = 1, b = c(1, 3)))))
   expect_snapshot(print(intervention_targets(list(1, 2), target.index = c(1, 1, 2))))
 })
+
+test_that("states and cells are numbered as in the C core", {
+  expect_identical(core_limit("states"), length(STATES))
+  cells <- cells_of(1:3)
+  numbers <- seq_len(n_cells(3L))
+  expect_identical(cell_of(cells$node, cells$state), numbers)
+  expect_identical(node_of(numbers), cells$node)
+  expect_identical(state_of(numbers), cells$state)
+  targets <- rbind(0:1, 0L, 1:0)
+  expect_identical(state_counts(targets), rbind(c(2, 2), c(1, 1)))
+  expect_identical(parents_act(STATES, TRUE), c(TRUE, FALSE))
+  withr::local_seed(1)
+  fit <- fit_crl(sim_crl(chain_dag(2), n = 50, p = 4), method = "g", init = "pca",
+                 control = crl_control(prior = "linear"))
+  expect_identical(colnames(fit$latent_noise_var), STATE_NAMES)
+})
