@@ -40,6 +40,13 @@ DISCOVER_LEVEL <- 1e-3
 #'    without it, by the draws, is more than half the log of their number for each effective degree
 #'    of freedom of its spline.
 #'
+#' *Few features.* Where the features are too few for their pooled moments to tell factors and unequal
+#' noise (with `mixing = "psd"`, as seven features with three latents and a nuisance factor), there is
+#' no space to reduce x to beforehand. Then each hypothesis has a measurement model of its own, by
+#' maximum likelihood of the moments of the features by domain, linear mechanisms, and BIC; targets are
+#' looked for first with the edges that are required, then any move is tried. `nuisance = "auto"` adds
+#' nuisance factors while BIC falls.
+#'
 #' @section What is known:
 #' `targets` may give those of some domains, `observational` says which domains are without any, and
 #' `dag` is a graph that is known as a whole, or [known_edges()]: some that are there, some that
@@ -158,10 +165,13 @@ discover <- function(rows, env, d, given, settings, call) {
 
 #' @noRd
 searched <- function(data, known, settings, call) {
-  problem <- discover_problem(data, known, settings, call)
+  by_domains <- searches_by_domains(data, settings)
+  make <- if (by_domains) domain_problem else discover_problem
+  search <- if (by_domains) search_by_domains else search_hypotheses
+  problem <- make(data, known, settings, call)
   best <- with_own_seed(settings$seed, with_progress(
     settings$progress, "Graph and targets", steps = NA,
-    run = function(tick) search_hypotheses(problem, settings, tick %||% function(done) NULL)
+    run = function(tick) counted(search, problem, settings, tick %||% function(done) NULL)
   ))
   found <- new_discovery(best, problem, settings)
   found$known <- known
@@ -177,10 +187,15 @@ with_own_seed <- function(seed, code) {
   code
 }
 
+#' A search, its steps being counted
 #' @noRd
-search_hypotheses <- function(problem, settings, tick) {
+counted <- function(search, problem, settings, tick) {
   done <- 0
-  step <- function() tick(done <<- done + 1)
+  search(problem, settings, function() tick(done <<- done + 1))
+}
+
+#' @noRd
+search_hypotheses <- function(problem, settings, step) {
   states <- stage_orders(problem, step)
   best <- evident(stage_edges(states, problem, step), problem)
   problem$lines <- problem$seen

@@ -45,6 +45,9 @@ new_discovery <- function(best, problem, settings) {
 #' How many of the coordinates stand out of the noise
 #' @noRd
 shown_factors <- function(problem) {
+  if (!is.null(problem$domains)) {
+    return(problem$d)
+  }
   data <- problem$data
   edge <- noise_edge(data$n, max(data$p - problem$d, 1L))
   sum(problem$measured$values > edge)
@@ -251,7 +254,7 @@ equivalent_words <- function(near, graph, targets) {
 #' @noRd
 discovered_signs <- function(best, problem) {
   core <- seq_len(problem$core)
-  means <- solve(best$columns, problem$summary$mean)[core, , drop = FALSE]
+  means <- qr.solve(best$columns, problem$summary$mean)[core, , drop = FALSE]
   rows <- problem$summary$n
   loadings <- problem$basis %*% best$columns[, core, drop = FALSE]
   by_loading <- sign(loadings[cbind(max.col(t(abs(loadings)), "first"), core)])

@@ -39,6 +39,9 @@ fitted_hypotheses <- function(hypotheses, problem, likelihood) {
   if (length(hypotheses) == 0L) {
     return(hypotheses)
   }
+  if (!is.null(problem$domains)) {
+    return(fitted_by_domains(hypotheses, problem))
+  }
   part <- function(name) unlist(lapply(hypotheses, `[[`, name), use.names = FALSE)
   parts <- lapply(c("dag", "targets", "columns"), part)
   settings <- discover_settings(problem)
@@ -168,10 +171,8 @@ all_states <- function(problem) {
     return(NULL)
   }
   orders <- if (known$labelled) permutations(problem$d) else list(seq_len(problem$d))
-  grid <- as.matrix(do.call(expand.grid, lapply(choices, function(sets) seq_len(nrow(sets)))))
+  tables <- all_targets(problem)
   graphs <- unique(Filter(Negate(is.null), lapply(orders, full_graph, known)))
-  tables <- lapply(seq_len(nrow(grid)), function(r) chosen_targets(choices, grid[r, ]))
-  tables <- Filter(compatible, tables)
   unlist(lapply(graphs, function(dag) lapply(tables, function(targets) {
     list(dag = dag, targets = targets)
   })), recursive = FALSE)
