@@ -83,3 +83,12 @@ if (length(report) > 0) {
   quit(status = 1L)
 }
 if (images == 0) stop("no picture was seen", call. = FALSE)
+
+# The search of the site: its index has every page with text of ours.
+index <- file.path(site, "search.json")
+if (!file.exists(index)) stop("the site has no search.json", call. = FALSE)
+index <- paste(readLines(index, warn = FALSE, encoding = "UTF-8"), collapse = "")
+articles <- sub(".*/", "", grep("^articles/", pages, value = TRUE))
+lacking <- setdiff(articles, "index.html")
+lacking <- lacking[!vapply(lacking, grepl, NA, x = index, fixed = TRUE)]
+if (length(lacking) > 0) stop("not in the search: ", toString(lacking), call. = FALSE)
