@@ -213,4 +213,3 @@ learned_noise <- function(fit) UseMethod("learned_noise")
 given_noise <- function(fit) {
   is.list(fit$start) && !is.null(fit$start[["sigma2"]])
 }
-

@@ -17,7 +17,7 @@ test_that("crl_data() holds every field of the canonical form", {
   expect_named(data, c("x", "rows", "row_names", "env", "env_names", "targets", "dag", "weights",
                        "n_env", "labels", "n", "p", "d", "n_domains", "latent_names",
                        "feature_names", "constant", "constant_at", "mean_square", "means",
-                       "spreads", "variance", "missing", "lacking"))
+                       "spreads", "variance", "missing", "lacking", "progress"))
   expect_identical(data$x, given$x)
   expect_identical(data$env, rep(1:3, each = 20L))
   expect_identical(data$env_names, c("obs", "a", "b"))

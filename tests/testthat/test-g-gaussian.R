@@ -212,7 +212,8 @@ test_that("update() learns sigma2 where the fit did, and leaves a closed form as
   expect_false(update(held, 5)$sigma2 == held$sigma2)
   expect_identical(update(both, 5)$sigma2, 1.5)
   closed <- g(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag, control = normal())
-  expect_identical(update(closed, 10), closed)
+  same <- setdiff(names(closed), "seconds")
+  expect_identical(update(closed, 10)[same], closed[same])
 })
 
 test_that("predict() composes states, simulate() draws the posterior", {
