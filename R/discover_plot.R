@@ -66,8 +66,8 @@ found_edges <- function(found, nodes) {
   ends <- edge_ends(nodes, from, to)
   spread <- latent_spread(found)
   strength <- abs(edges$effect) * spread[from] / spread[to]
-  cbind(short_of_nodes(ends, edge_side(ends, nodes)), bend = edge_bend(ends, nodes), evidence = edges$evidence,
-        present = ifelse(edges$present, "yes", "no"),
+  cbind(short_of_nodes(ends, edge_side(ends, nodes)), bend = edge_bend(ends, nodes),
+        evidence = edges$evidence, present = ifelse(edges$present, "yes", "no"),
         strength = ifelse(is.na(strength), 0.1, pmin(strength, 2)))
 }
 

@@ -155,8 +155,9 @@ plot.crl_dag <- function(x, ...) {
 #'
 #' An arrow over several layers has a place of its own in each that it passes, so that nodes stand
 #' aside.
-#' @return tibble `name`, `x`, `y`, with the attribute `room`: tibble of such arrows (`x`, `y`, `xend`,
-#'   `yend`) and of the side on which they have room (`side`, of the mean of their places to their line)
+#' @return tibble `name`, `x`, `y`, with the attribute `room`: tibble of such arrows (`x`, `y`,
+#'   `xend`, `yend`) and of the side on which they have room (`side`: where the mean of their places
+#'   is from their line)
 #' @noRd
 graph_layout <- function(dag) {
   d <- nrow(dag)
@@ -195,8 +196,8 @@ graph_layout <- function(dag) {
   structure(nodes, room = room)
 }
 
-#' How far to the side bent arrows leave and meet their nodes: there where they bulge, beside straight
-#' ones
+#' How far to the side bent arrows leave and meet their nodes: there where they bulge, beside
+#' straight ones
 #' @noRd
 edge_side <- function(ends, nodes) {
   -sign(edge_bend(ends, nodes)) * sign(ends$y - ends$yend) * 0.07 * (diff(range(nodes$x)) + 1.4)

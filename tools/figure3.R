@@ -64,14 +64,14 @@ write_table(data.frame(
 
 if (name == "") {
   panels <- c("latents", "mixing", "by_latents", "by_rows", "known", "learned")
-  sizes <- list(latents = c(9, 4.5), mixing = c(9, 4.5), by_latents = c(6.5, 4.5),
-                by_rows = c(6.5, 4.5), known = c(8, 9), learned = c(8, 9))
+  sizes <- list(latents = c(6, 4.5), mixing = c(6, 4.5), by_latents = c(5, 4), by_rows = c(5, 4),
+                known = c(6, 7), learned = c(6, 7))
   for (panel in panels) {
     file <- file.path(results, paste0(panel, ".png"))
     ggsave(file, autoplot(figure, panel), width = sizes[[panel]][1L], height = sizes[[panel]][2L],
            dpi = 120, bg = "white")
   }
-  png(file.path(results, "page.png"), width = 24, height = 13, units = "in", res = 80)
+  png(file.path(results, "page.png"), width = 15, height = 11, units = "in", res = 100)
   plot(figure)
   invisible(dev.off())
 }

@@ -98,6 +98,12 @@ test_that("domains that are left out keep the signs that the fit was asked for",
   expect_equal(held$seen, -check$held_out$seen)
 })
 
+test_that("rows may have names", {
+  named <- sim
+  rownames(named$x) <- paste0("row", seq_len(nrow(named$x)))
+  expect_equal(withr::with_seed(1, crl_check(linear(named)))$held_out, check$held_out)
+})
+
 test_that("largest statistics are Bonferroni, and Holm decides", {
   one <- one_check("a", c(1, -4, 2), c("x", "y", "z"))
   expect_equal(one$p.value, 3 * 2 * pnorm(-4))

@@ -478,7 +478,7 @@ test_that("failed cells are left out of plots and counted", {
   broken <- swept
   broken$error[1] <- "failed"
   broken$rel_mse[1] <- NA
-  expect_match(autoplot(broken)$labels$subtitle, "1 failed cell left out")
+  expect_match(gsub("\n", " ", autoplot(broken)$labels$subtitle), "1 failed cell left out")
   broken$error[] <- "failed"
   expect_error(autoplot(broken), class = "ebcrl_error_shape")
 })
