@@ -102,7 +102,7 @@ drawn_losses <- function(h, problem, round) {
 #' @noRd
 drawn_control <- function(problem) {
   crl_control(intervention = if (problem$perfect) "perfect" else "imperfect",
-              mixing = "orthonormal", prior = prior_spline(noise = "gaussian"),
+              mixing = "orthonormal", prior = prior_spline(local = FALSE),
               saem = saem_control(chains = 1, mc_tol = 0, burn_in = DRAWN$burn_in,
                                   iterations = DRAWN$iterations, draws = DRAWN$draws),
               threads = problem$threads, progress = FALSE)

@@ -115,6 +115,7 @@ boot_task <- function(fit, seed, call = rlang::caller_env()) {
   x <- kept_x(fit$data, "crl_boot()", call)
   task$key <- rlang::hash(list(task$mixing, task$seed, dim(x), fit$data$env, fit$sigma2, x[1L, ]))
   task$model <- compact_model(mechanisms, fit)
+  task$left <- left_of_curves(mechanisms)
   task$whole <- whole$data[c("constant", "p", "feature_names")]
   task
 }
@@ -292,11 +293,66 @@ aligned_model <- function(refit, task) {
   cross <- colSums(model$mixing * task$mixing)
   sign <- ifelse(cross < 0, -1, 1)
   norms <- sqrt(colSums(model$mixing^2) * colSums(task$mixing^2))
-  model <- turned_model(model, sign)
+  model <- with_left_of_curves(turned_model(model, sign), task$left)
   model$kind <- task$kind
   model$agreement <- abs(cross / norms)[kept]
   model$swapped <- !identical(match$permutation, kept)
   without_copies(model, task)
+}
+
+# What refits leave out of curves -----------------------------------------------------------------
+
+#' Spread of the coefficients of curves that refits do not show
+#'
+#' With I = G - M the observed information (times v), P the penalty and H = I + P, a curve under its
+#' smoothing prior has covariance v H^-1, of which v H^-1 I H^-1 is what other rows would do and the
+#' rest the bias of smoothing (Nychka 1988). After k iterations of EM a refit has made a part
+#' K = 1 - R^k, R = (G + P)^-1 M, of the way to its optimum, so that refits spread by
+#' v K H^-1 I H^-1 K'. What is left of v H^-1 is added to each by a draw.
+#' @return list over cells: NULL, or a matrix whose product with standard normals has that covariance
+#' @noRd
+left_of_curves <- function(engine) {
+  information <- engine$prior$information
+  list(range = engine$prior$range, root = lapply(seq_along(information), function(cell) {
+    of <- information[[cell]]
+    if (is.null(of)) {
+      return(NULL)
+    }
+    steps <- BOOT$burn_in + BOOT$iterations / 2
+    bread <- solve(of$gram - of$missing + of$penalty)
+    rate <- eigen(solve(of$gram + of$penalty, of$missing))
+    reached <- Re(rate$vectors %*% ((1 - rate$values^steps) * solve(rate$vectors)))
+    shown <- reached %*% bread %*% (of$gram - of$missing) %*% bread %*% t(reached)
+    left <- eigen(bread - (shown + t(shown)) / 2, symmetric = TRUE)
+    left$vectors %*% (sqrt(pmax(left$values, 0) * engine$prior$variance[cell]) * t(left$vectors))
+  }))
+}
+
+#' A draw of it, added to the curves of a refit, whose knots may cover another range
+#' @noRd
+with_left_of_curves <- function(model, left) {
+  for (cell in which(!vapply(left$root, is.null, NA))) {
+    node <- node_of(cell)
+    parents <- parents_of(model$data$dag, node)
+    draw <- left$root[[cell]] %*% stats::rnorm(nrow(left$root[[cell]]))
+    draw <- matrix(draw, ncol = length(parents))
+    for (k in seq_along(parents)) {
+      ends <- as.double(model$prior$range[, parents[k]])
+      draw[, k] <- same_curve(draw[, k], left$range[, parents[k]], ends)
+    }
+    model$prior$theta[[cell]] <- model$prior$theta[[cell]] + as.vector(draw)
+  }
+  model
+}
+
+#' Coefficients of a spline on knots over other ends
+#' @noRd
+same_curve <- function(theta, ends, other) {
+  knots <- length(theta) - 2L
+  at <- c(rep(other[1L], 2L), seq(other[1L], other[2L], length.out = knots), rep(other[2L], 2L))
+  at <- rowMeans(stats::embed(at, 3L)) # one for each function
+  basis <- function(of) .Call(C_bspline_basis, at, as.double(of), knots, 0L, FALSE)
+  drop(solve(basis(other), basis(ends) %*% theta))
 }
 
 #' What all replicates share is not kept with each

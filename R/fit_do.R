@@ -22,8 +22,10 @@
 #' @return A list: `x` (n x p matrix of observations; features with one value only, which the fit
 #'   left out, have that value), `z` (n x d matrix of latents).
 #' @section Extrapolation:
-#' Mechanisms continue linearly beyond the values of parents that the rows have. A warning of class
-#' `ebcrl_warning_extrapolation` says if latents were set beyond them.
+#' Mechanisms continue linearly beyond the values of parents that the rows have: a guess. A warning of
+#' class `ebcrl_warning_extrapolation` names the latents that such a guess goes into, by way of a parent
+#' that was set, or that followed what was set, beyond the posterior means of the rows in more than
+#' a tenth of the draws.
 #' @section Random numbers:
 #' R's generator: `set.seed()` fixes the result.
 #' @section Errors:
@@ -55,7 +57,7 @@ simulate_domain <- function(object, targets = NULL, n, do = NULL, ...) {
   do <- check_do(do, data$latent_names, n)
   table <- domain_targets(targets, n, object, model, do)
   z <- domain_latents(model, table, do, standard_draws(model, n))
-  warn_beyond(z, model, do)
+  warn_beyond(beyond_of(z, table, model, do)[seq_len(model$kept)])
   noise <- matrix(stats::rnorm(n * data$p), n, data$p)
   list(x = domain_features(model, z, object) + noise * rep(sqrt(model$noise_var), each = n),
        z = z[, seq_len(data$d), drop = FALSE])
@@ -218,20 +220,48 @@ draw_domain <- function(model, table, n) {
   domain_latents(model, table, list(), standard_draws(model, n))
 }
 
-#' Latents that were set beyond what their children's mechanisms have seen
+#' How far what is drawn rests on curves beyond the values that the rows have
+#'
+#' @param z Latents under an intervention (n x D).
+#' @param table Targets (1 or n x D).
+#' @param do See check_do().
+#' @param direct Do mechanisms see only what is set?
+#' @return By latent, the share of draws in which a parent that the intervention moves lies beyond its
+#'   values in the rows, or the largest such share among these parents: what they owe to such curves
+#'   goes on.
 #' @noRd
-warn_beyond <- function(z, model, do) {
-  acting <- names(do)[rowSums(model$data$dag[names(do), , drop = FALSE]) > 0L]
-  beyond <- Filter(function(name) {
-    range <- model$range[, match(name, model$data$latent_names)]
-    mean(z[, name] < range[1L] | z[, name] > range[2L]) > 0.1
-  }, acting)
-  if (length(beyond) > 0L) {
-    cli::cli_warn(c("{.arg do} sets {beyond} beyond the values that the rows have.",
+beyond_of <- function(z, table, model, do, direct = FALSE) {
+  data <- model$data
+  outside <- colMeans(z < rep(model$range[1L, ], each = nrow(z)) |
+                        z > rep(model$range[2L, ], each = nrow(z)))
+  moved <- data$latent_names %in% names(do)
+  beyond <- stats::setNames(numeric(data$d), data$latent_names)
+  for (j in topological_order(data$dag)) {
+    set <- do[[data$latent_names[j]]]
+    if (!is.null(set) && !needs_natural(set)) next
+    states <- unique(table[, j])
+    parents <- unique(unlist(lapply(states, function(state) active_parents(model, j, state))))
+    parents <- parents[moved[parents]]
+    if (length(parents) == 0L) next
+    beyond[j] <- max(outside[parents], if (!direct) beyond[parents])
+    moved[j] <- moved[j] || !direct
+  }
+  beyond
+}
+
+#' @noRd
+warn_beyond <- function(beyond, call = rlang::caller_env()) {
+  reached <- names(beyond)[beyond > BEYOND]
+  if (length(reached) > 0L) {
+    cli::cli_warn(c(paste("{reached} follow{?s/} {cli::qty(reached)}{?its/their} causes beyond the",
+                          "values that these have in the rows."),
                     "i" = "Mechanisms continue linearly there: that is a guess."),
-                  class = "ebcrl_warning_extrapolation")
+                  class = "ebcrl_warning_extrapolation", call = call)
   }
 }
+
+# Share of draws beyond the values of the rows that is worth a word: chance gives some.
+BEYOND <- 0.1
 
 # Effects -----------------------------------------------------------------------------------------
 
@@ -257,8 +287,12 @@ warn_beyond <- function(z, model, do) {
 #' @param ... Not used; an argument that nothing reads is an error.
 #' @return A tibble of class `crl_effects`: `on` (`"latent"` or `"feature"`), `variable`, `quantity`
 #'   (`"mean"` or such as `"q50"`), `versus` (its value under `versus`), `estimate` (the difference),
-#'   `mc.error` (Monte-Carlo standard error of a difference of means), and with `boot` `std.error`,
-#'   `conf.low`, `conf.high`. `autoplot()` and `plot()` draw it.
+#'   `mc.error` (Monte-Carlo standard error of a difference of means), with `boot` `std.error`,
+#'   `conf.low`, `conf.high`, and `beyond`: the share of draws, the larger under `do` and `versus`, in
+#'   which a curve was read beyond the values that the rows have on the way to the variable (of
+#'   features: to any latent), see Extrapolation in [simulate_domain()]. Intervals do not know how
+#'   curves go on there. `autoplot()` and `plot()` draw it, with open points where `beyond` exceeds a
+#'   tenth.
 #' @section Random numbers:
 #' R's generator: `set.seed()` fixes the result.
 #' @section Errors:
@@ -299,7 +333,8 @@ effects.crl_fit <- function(object, do, versus = list(), on = c("latents", "feat
       with_own_draws(function() effect_table(model, asked, FALSE), seed)$estimate
     }, numeric(nrow(change)))
     ends <- interval_of(change$estimate, matrix(values, nrow(change)), level)
-    change <- tibble::add_column(change, ends[c("std.error", "conf.low", "conf.high")])
+    change <- tibble::add_column(change, ends[c("std.error", "conf.low", "conf.high")],
+                                 .before = "beyond")
   }
   structure(change, class = c("crl_effects", class(change)), do = asked$do, versus = asked$versus,
             effect = if (asked$direct) "direct" else "total", level = level)
@@ -322,8 +357,10 @@ effect_table <- function(model, asked, warn) {
   draws <- standard_draws(model, asked$n)
   before <- domain_latents(model, asked$table, asked$versus, draws)
   after <- domain_latents(model, asked$table, asked$do, draws, if (asked$direct) before)
-  if (warn) warn_beyond(after, model, asked$do)
   kept <- seq_len(model$kept)
+  beyond <- pmax(beyond_of(after, asked$table, model, asked$do, asked$direct),
+                 beyond_of(before, asked$table, model, asked$versus))[kept]
+  if (warn) warn_beyond(beyond)
   parts <- list()
   if ("latents" %in% asked$on) {
     parts$latents <- differences(before[, kept, drop = FALSE], after[, kept, drop = FALSE], "latent",
@@ -336,7 +373,9 @@ effect_table <- function(model, asked, warn) {
     }
     parts$features <- feature_differences(model, before, after, asked$quantiles)
   }
-  do.call(rbind, unname(parts))
+  changes <- do.call(rbind, unname(parts))
+  changes$beyond <- ifelse(changes$on == "latent", beyond[changes$variable], max(beyond))
+  changes
 }
 
 #' @param before,after n x variables, with the same random numbers.
@@ -391,6 +430,11 @@ print.crl_effects <- function(x, ...) {
   words <- function(do) if (length(do) == 0L) "no intervention" else do_words(do)
   write_lines(paste0(c(total = "Total", direct = "Direct")[[attr(x, "effect") %||% "total"]],
                      " effect of ", words(attr(x, "do")), " against ", words(attr(x, "versus")), ":"))
+  guessed <- unique(x$variable[x$on == "latent" & x$beyond > BEYOND])
+  if (length(guessed) > 0L) {
+    write_lines(paste0("Beyond the values that the rows have, where curves go on linearly: ",
+                       paste(guessed, collapse = ", "), " (see `beyond`)."))
+  }
   NextMethod()
 }
 
@@ -421,13 +465,17 @@ autoplot.crl_effects <- function(object, most = 20, ...) {
     ggplot2::geom_linerange(ggplot2::aes(xmin = .data$conf.low, xmax = .data$conf.high),
                             colour = okabe_ito("blue"), linewidth = 0.6)
   }
+  shown$guessed <- shown$beyond > BEYOND
   note <- paste(c(do_words(attr(object, "do")),
                   if (!is.null(bars)) paste0("bars: ", format(100 * attr(object, "level")),
                                              " % intervals"),
-                  if (left > 0L) paste("the", most, "features that change most")), collapse = "; ")
+                  if (left > 0L) paste("the", most, "features that change most"),
+                  if (any(shown$guessed)) "open: beyond the rows"), collapse = "; ")
   plot <- ggplot2::ggplot(shown, ggplot2::aes(.data$estimate, .data$variable)) +
     ggplot2::geom_vline(xintercept = 0, colour = "grey60", linewidth = 0.3) + bars +
-    ggplot2::geom_point(colour = okabe_ito("blue"), size = 1.8) +
+    ggplot2::geom_point(ggplot2::aes(shape = .data$guessed), colour = okabe_ito("blue"),
+                        fill = "white", size = 1.8) +
+    ggplot2::scale_shape_manual(values = c("FALSE" = 19, "TRUE" = 21), guide = "none") +
     ggplot2::labs(title = "Effect of an intervention", subtitle = in_lines(note, 46L),
                   x = "Change of the mean", y = NULL) +
     theme_crl()

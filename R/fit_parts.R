@@ -408,10 +408,11 @@ check_coefficients_g <- function(fit, size, arg, call) {
   }
   parents <- parent_list(fit$data$dag)
   per_parent <- prior_control(fit$control)$knots + 2L
+  pieces <- prior_control(fit$control)$pieces
   for (cell in seq_len(n_cells(size$d))) {
     k <- length(parents[[node_of(cell)]])
     check_parts(list(theta = prior$theta[[cell]], lambda = prior$lambda[[cell]]),
                 list(theta = of("number", k * per_parent, null = TRUE),
-                     lambda = of("number", k, null = TRUE)), arg, call)
+                     lambda = of("number", k * pieces, null = TRUE)), arg, call)
   }
 }

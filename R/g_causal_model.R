@@ -34,7 +34,7 @@ compact_model <- function(engine, fit) {
     kind = fit_kind(fit), method = "g",
     data = data[c("dag", "targets", "latent_names", "d", "n_env", "env_names")],
     control = engine$control[c("intervention", "prior")],
-    prior = replace(engine$prior, c("lambda", "df"), NULL),
+    prior = replace(engine$prior, c("lambda", "df", "information"), NULL),
     latent_noise_var = engine$latent_noise_var,
     mixing = engine_mixing(fit), center = fit$center,
     noise_var = unname(noise), kept = fit$data$d,

@@ -105,6 +105,7 @@ g_results <- function(runs, model, data, plan, most = Inf) {
   best <- which.max(table$objective)
   result <- runs[[best]]
   class(result$prior) <- "mechanisms_spline"
+  result$prior$information <- result$information
   result$chains <- result$state$latents
   if (turns_signs(plan, model$start$label)) {
     sign <- latent_signs(result$mixing, data, plan)
@@ -192,9 +193,10 @@ saem_bytes <- function(data, columns, control, shears) {
 #' @noRd
 prior_control <- function(control) {
   prior <- start_prior(control$prior)
-  learn <- identical(prior$lambda, "auto")
+  auto <- identical(prior$lambda, "auto")
   list(perfect = control$intervention == "perfect", knots = prior$knots,
-       lambda = if (learn) 10 else prior$lambda, learn_lambda = learn,
+       lambda = if (auto) 10 else prior$lambda, learn_lambda = auto,
+       pieces = if (auto && prior$local) PIECES else 1L,
        components = if (prior$noise == "gaussian") 1L else prior$noise)
 }
 
@@ -301,10 +303,14 @@ turned.mechanisms_spline <- function(prior, parents, sign) {
   }
   for (cell in which(lengths(prior$theta) > 0L)) {
     j <- node_of(cell)
-    blocks <- matrix(prior$theta[[cell]], ncol = length(parents[[j]]))
+    at <- matrix(seq_along(prior$theta[[cell]]), ncol = length(parents[[j]]))
     turned <- sign[parents[[j]]] < 0
-    blocks[, turned] <- blocks[rev(seq_len(nrow(blocks))), turned]
-    prior$theta[[cell]] <- as.vector(blocks) * sign[j]
+    at[, turned] <- at[rev(seq_len(nrow(at))), turned]
+    at <- as.vector(at)
+    prior$theta[[cell]] <- prior$theta[[cell]][at] * sign[j]
+    if (length(prior$information) >= cell && !is.null(prior$information[[cell]])) {
+      prior$information[[cell]] <- lapply(prior$information[[cell]], function(of) of[at, at])
+    }
   }
   prior$constant <- prior$constant * by_cell(sign)
   if (!is.null(prior$noise)) {

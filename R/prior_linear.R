@@ -256,7 +256,7 @@ as_splines <- function(prior, settings) {
     }))
   })
   lambda <- Map(function(parents, theta) {
-    if (!is.null(theta)) rep(settings$lambda, length(parents))
+    if (!is.null(theta)) rep(settings$lambda, length(parents) * settings$pieces)
   }, prior$family, theta)
   df <- matrix(1 + lengths(prior$family), length(STATES))
   df[is.na(prior$variance)] <- NA

@@ -1,5 +1,8 @@
 # The prior of additive spline mechanisms.
 
+# Places along a parent's range that have weights of their own in the penalty.
+PIECES <- 8L
+
 #' A prior of spline mechanisms
 #'
 #' What [crl_control()] takes as `prior`, its default: each latent is a sum of smooth functions of
@@ -15,6 +18,12 @@
 #' @param lambda Weight of the second-difference penalty of the mechanisms, on the scale of `lambda`
 #'   in [crl_control()]; or `"auto"` (the default): for each (node, state) and parent, by the
 #'   marginal likelihood (generalised Fellner-Schall steps, Wood and Fasiolo 2017).
+#' @param local Whether the penalty has weights of its own at `r PIECES` equally spaced places along
+#'   each parent's range, linear in between, where `lambda = "auto"` (default `TRUE`): curves may be
+#'   steep at one place and flat at others, where one weight would flatten the step or bend the rest.
+#'   The weights then maximise the marginal likelihood of x, by the observed information (Louis 1982):
+#'   of the coefficients x tells less than draws of the latents hold. `FALSE`: one weight, as if the
+#'   draws were data, which smooths more, as in starts and in [crl_discover()].
 #' @param noise Distribution of the noise u of each latent in each target state: `"gaussian"` (the
 #'   default), or the number (2 to 10) of components of a mixture of Gaussians, with mean zero as a
 #'   whole, for noise with heavy tails or skewness. Each component counts five pseudo-rows that are
@@ -22,18 +31,22 @@
 #' @return An object of class `crl_prior`.
 #' @section Errors:
 #' `ebcrl_error_control` for what is not a setting, and for values out of range.
-#' @references Wood, S. N. and Fasiolo, M. (2017). A generalized Fellner-Schall method for smoothing
+#' @references Louis, T. A. (1982). Finding the observed information matrix when using the EM
+#'   algorithm. *Journal of the Royal Statistical Society B*, 44, 226-233.
+#'
+#'   Wood, S. N. and Fasiolo, M. (2017). A generalized Fellner-Schall method for smoothing
 #'   parameter optimization. *Biometrics*, 73, 1071-1081. \doi{10.1111/biom.12666}
 #' @seealso [prior_linear()] and [prior_normal()], which need no draws.
 #' @examples
 #' crl_control(prior = prior_spline(noise = 2))
 #' @export
-prior_spline <- function(..., knots = 20, lambda = "auto", noise = "gaussian") {
+prior_spline <- function(..., knots = 20, lambda = "auto", local = TRUE, noise = "gaussian") {
   check_setting_dots(...)
   call <- rlang::current_env()
   new_prior("spline",
     knots = whole_of(2, 1000)(knots, "knots", call),
     lambda = auto_or(number_of(min = 0, open = "min"))(lambda, "lambda", call),
+    local = check_flag(local, "local", "control", call),
     noise = check_noise(noise, "noise", call)
   )
 }
@@ -148,7 +161,7 @@ describe_engine.crl_fit_g_spline <- function(fit) {
   control <- fit$control
   perfect <- if (control$intervention == "perfect") ", perfect interventions"
   smoothing <- if (identical(control$prior$lambda, "auto")) {
-    "smoothed by marginal likelihood"
+    paste0("smoothed ", if (control$prior$local) "locally ", "by marginal likelihood")
   } else {
     paste("lambda =", format(control$prior$lambda))
   }

@@ -328,7 +328,7 @@ draws_plan <- function(plan, burn_in, iterations = 0L) {
   components <- max(prior_control(plan)$components, sampling_scheme(plan)$components)
   derived_plan(plan,
     mixing = if (plan$mixing == "psd") "psd" else "orthonormal",
-    prior = replace(start_prior(plan$prior), "noise", components),
+    prior = replace(start_prior(plan$prior), c("noise", "local"), list(components, FALSE)),
     saem = list(burn_in = burn_in, iterations = iterations, mc_tol = 0, chains = 1L, draws = 2L)
   )
 }

@@ -1,6 +1,7 @@
 #include "mechanism.h"
 
 #include "additive.h"
+#include "family.h"
 #include "vectorize.h"
 
 #include <math.h>
@@ -10,7 +11,9 @@ static const double JITTER = 1e-7; /* of w: constants of several parents are exc
 static const double LAMBDA_MIN = 1e-3;
 static const double LAMBDA_MAX = 1e3; /* of w: as good as linear */
 static const double LEAST_DF = 1e-3;
-static const double MANY_ROWS = 1000; /* from here on variances take whole steps */
+static const double MISSING_STEP = 0.2; /* at least: of an estimate of M in their mean */
+static const double LESS_MISSING = 0.8; /* times M, where noise of its estimate exceeds G + P */
+static const double MANY_ROWS = 1000;   /* from here on variances take whole steps */
 
 enum { CURVE_INTERVALS_BEYOND = 2 }; /* linear pieces below and above the knots */
 
@@ -52,6 +55,7 @@ mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, mechani
   mechanisms m = {.graph = *g,
                   .penalty = penalty_new(PENALTY_DIFFERENCE, 2, knots, alloc),
                   .learn_lambda = set.learn_lambda,
+                  .pieces = set.pieces,
                   .cell = alloc(cells, sizeof(mechanism_cell)),
                   .constant = alloc(cells, sizeof(double)),
                   .variance = alloc(cells, sizeof(double)),
@@ -71,10 +75,12 @@ mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, mechani
     cell->at = m.n_stats;
     cell->theta = alloc((size_t)cell->n_coef, sizeof(double));
     memset(cell->theta, 0, (size_t)cell->n_coef * sizeof(double));
-    cell->lambda = alloc((size_t)cell->parents + 1, sizeof(double));
-    for (int k = 0; k < cell->parents; k++)
+    cell->lambda = alloc((size_t)(cell->parents * set.pieces) + 1, sizeof(double));
+    for (int k = 0; k < cell->parents * set.pieces; k++)
       cell->lambda[k] = set.lambda;
     size_t size = (size_t)cell->n_coef;
+    cell->missing = m.n_missing;
+    m.n_missing += cell->parents > 0 ? size * size : 0;
     m.n_stats += components * sums_of(cell);
     largest = size > largest ? size : largest;
     m.listens[c] = cell->parents > 0;
@@ -83,7 +89,10 @@ mechanisms mechanisms_new(const latent_sample *s, const causal_graph *g, mechani
   }
   count_weights(s, m.cell);
   m.work.inverse = alloc(largest * largest, sizeof(double));
+  m.work.observed = alloc(largest * largest, sizeof(double));
   m.work.solution = alloc(largest, sizeof(double));
+  m.missing = alloc(m.n_missing + 1, sizeof(double)); /* not NULL */
+  memset(m.missing, 0, m.n_missing * sizeof(double));
   if (components > 1) {
     m.work.pooled = alloc(largest * largest + largest + 1, sizeof(double));
     m.work.basis_sum = alloc(largest * components, sizeof(double));
@@ -199,13 +208,16 @@ mechanism_basis mechanism_basis_new(int d, allocator alloc) {
   return w;
 }
 
-INLINE void fill_basis(const mechanisms *m, const mechanism_basis *w, const latent_block *b,
-                       int k) {
-  const double *range = m->range + 2 * k, *z = b->z + k * BLOCK_ROWS;
-  double scale = (m->table.knots - 1) / (range[1] - range[0]);
-  for (int i = 0; i < b->rows; i++)
-    w->first[k * BLOCK_ROWS + i] =
-        bspline_at(&m->table, range[0], scale, z[i], w->value + (k * BLOCK_ROWS + i) * ORDER, NULL);
+/* Of all latents z (d x BLOCK_ROWS) that act on others. */
+INLINE void fill_basis(const mechanisms *m, const mechanism_basis *w, const double *z, int rows) {
+  for (int k = 0; k < m->graph.d; k++) {
+    if (m->graph.first_out[k + 1] == m->graph.first_out[k])
+      continue;
+    const double *range = m->range + 2 * k;
+    double scale = (m->table.knots - 1) / (range[1] - range[0]);
+    for (int at = k * BLOCK_ROWS; at < k * BLOCK_ROWS + rows; at++)
+      w->first[at] = bspline_at(&m->table, range[0], scale, z[at], w->value + at * ORDER, NULL);
+  }
 }
 
 WIDE_VECTORS void mechanism_add(const mechanisms *m, const mechanism_basis *w,
@@ -213,9 +225,7 @@ WIDE_VECTORS void mechanism_add(const mechanisms *m, const mechanism_basis *w,
   const causal_graph *g = &m->graph;
   const additive_basis basis = {w->first, w->value};
   int at[MAX_FAMILY];
-  for (int k = 0; k < g->d; k++)
-    if (g->first_out[k + 1] > g->first_out[k])
-      fill_basis(m, w, b, k);
+  fill_basis(m, w, b->z, b->rows);
   for (int j = 0; j < g->d; j++)
     for (int i = 0; i < b->rows; i++) {
       const mechanism_cell *cell = &m->cell[graph_cell(g, j, b->state[j * BLOCK_ROWS + i])];
@@ -236,49 +246,186 @@ WIDE_VECTORS void mechanism_add(const mechanisms *m, const mechanism_basis *w,
     }
 }
 
+/* ---- missing information ------------------------------------------------------------------- */
+
+mechanism_pair mechanism_pair_new(int d, allocator alloc) {
+  size_t size = (size_t)d * BLOCK_ROWS;
+  mechanism_pair pair = {.basis = mechanism_basis_new(d, alloc),
+                         .z = alloc(size, sizeof(double)),
+                         .residual = {alloc(size, sizeof(double)), alloc(size, sizeof(double))}};
+  return pair;
+}
+
+/* z_j less the effects of its parents. */
+static void residuals(const mechanisms *m, const latent_block *b, const double *z,
+                      double *residual) {
+  const causal_graph *g = &m->graph;
+  memcpy(residual, z, (size_t)g->d * BLOCK_ROWS * sizeof(double));
+  for (int edge = 0; edge < g->n_edges; edge++) {
+    int at = g->child[edge] * BLOCK_ROWS;
+    spline_effect(m, edge, b->state + at, z + g->parent[edge] * BLOCK_ROWS, b->rows, b->trial);
+    for (int i = 0; i < b->rows; i++)
+      residual[at + i] -= b->trial[i];
+  }
+}
+
+/* v times the score of a row: its non-zero entries from `at` on. Returns where they end. */
+static int score_entries(const mechanisms *m, const mechanism_basis *w, const mechanism_cell *cell,
+                         const int *parent, int i, double factor, int at, int *index,
+                         double *value) {
+  for (int k = 0; k < cell->parents; k++) {
+    int from = parent[k] * BLOCK_ROWS + i;
+    for (int t = 0; t < ORDER; t++, at++) {
+      index[at] = k * m->table.n_basis + w->first[from] + t;
+      value[at] = factor * w->value[from * ORDER + t];
+    }
+  }
+  return at;
+}
+
+/* Half the square of the difference of two scores has the covariance of one as its mean. */
+static void add_square(const int *index, const double *value, int many, double factor, int size,
+                       double *to) {
+  for (int a = 0; a < many; a++) {
+    double *column = to + (size_t)index[a] * (size_t)size, scaled = factor * value[a];
+    for (int c = 0; c < many; c++)
+      if (index[c] >= index[a])
+        column[index[c]] += scaled * value[c];
+  }
+}
+
+void mechanism_add_missing(const mechanisms *m, const mechanism_basis *w, mechanism_pair *lagged,
+                           const latent_sample *s, const latent_block *b, double *missing) {
+  const causal_graph *g = &m->graph;
+  int index[2 * ORDER * MAX_FAMILY];
+  double value[2 * ORDER * MAX_FAMILY];
+  fill_basis(m, w, b->z, b->rows);
+  fill_basis(m, &lagged->basis, lagged->z, b->rows);
+  residuals(m, b, b->z, lagged->residual[0]);
+  residuals(m, b, lagged->z, lagged->residual[1]);
+  for (int j = 0; j < g->d; j++)
+    for (int i = 0; i < b->rows; i++) {
+      int at = j * BLOCK_ROWS + i, c = graph_cell(g, j, b->state[at]);
+      const mechanism_cell *cell = &m->cell[c];
+      const int *parent = g->parent + g->first_in[j];
+      if (cell->parents == 0)
+        continue;
+      double weight = s->omega[b->domain[i]];
+      int many = score_entries(m, w, cell, parent, i, lagged->residual[0][at], 0, index, value);
+      many = score_entries(m, &lagged->basis, cell, parent, i, -lagged->residual[1][at], many,
+                           index, value);
+      add_square(index, value, many, 0.5 * weight * weight / m->variance[c], cell->n_coef,
+                 missing + cell->missing);
+    }
+}
+
+void mechanism_take_missing(mechanisms *m, const double *estimate) {
+  double step = fmax(MISSING_STEP, 1.0 / ++m->estimates);
+  for (size_t g = 0; g < m->n_missing; g++)
+    m->missing[g] += step * (estimate[g] - m->missing[g]);
+}
+
 /* ---- the regression ------------------------------------------------------------------------ */
 
-/* Sum over the lower triangle of a symmetric band matrix times the penalty's Gram D'D of block k.
- */
-static double penalty_trace(const penalty *p, const double *a, int size, int k) {
+/* Second difference `row` of the coefficients of parent k is difference[3 row ..] times those from
+ * k n_basis + row on. */
+static double difference_of(const penalty *p, const double *theta, int row) {
+  const double *c = p->difference + 3 * row;
+  return c[0] * theta[row] + c[1] * theta[row + 1] + c[2] * theta[row + 2];
+}
+
+/* Its variance, for coefficients of covariance a (size x size, lower triangle). */
+static double difference_variance(const penalty *p, const double *a, int size, int k, int row) {
+  const double *c = p->difference + 3 * row;
+  size_t first = (size_t)(k * p->n_basis + row);
   double sum = 0;
-  for (int i = 0; i < p->n_basis; i++)
-    for (int lag = 0; lag < 3 && i + lag < p->n_basis; lag++) {
-      size_t col = (size_t)(k * p->n_basis + i);
-      sum += (lag ? 2 : 1) * p->gram[3 * i + lag] * a[col + (size_t)lag + col * (size_t)size];
-    }
+  for (size_t i = 0; i < 3; i++)
+    for (size_t l = 0; l <= i; l++)
+      sum += (l < i ? 2 : 1) * c[i] * c[l] * a[first + i + (first + l) * (size_t)size];
   return sum;
 }
 
-static double roughness(const penalty *p, const double *theta) {
+/* Share of place s in the weight of a difference: places are equally spaced from the first to the
+ * last, and shares linear in between. */
+static double piece_weight(const mechanisms *m, int row, int s) {
+  double last = m->penalty.n_basis - 3;
+  double place = m->pieces > 1 && last > 0 ? row * (m->pieces - 1) / last : 0;
+  return fmax(0, 1 - fabs(place - s));
+}
+
+/* Weight of a difference of parent k. */
+static double row_lambda(const mechanisms *m, const mechanism_cell *cell, int k, int row) {
   double sum = 0;
-  for (int i = 0; i < p->n_basis - 2; i++) {
-    const double *c = p->difference + 3 * i;
-    double diff = c[0] * theta[i] + c[1] * theta[i + 1] + c[2] * theta[i + 2];
-    sum += diff * diff;
-  }
+  for (int s = 0; s < m->pieces; s++)
+    sum += piece_weight(m, row, s) * cell->lambda[k * m->pieces + s];
   return sum;
+}
+
+/* G + P + jitter in `out`, lower triangle. */
+static void penalised_gram(const mechanisms *m, const mechanism_cell *cell, const double *gram,
+                           double *out) {
+  size_t size = (size_t)cell->n_coef;
+  const penalty *p = &m->penalty;
+  memcpy(out, gram, size * size * sizeof(double));
+  for (size_t g = 0; g < size; g++)
+    out[g + g * size] += JITTER * cell->weight;
+  for (int k = 0; k < cell->parents; k++)
+    for (int row = 0; row < p->n_basis - 2; row++) {
+      const double *c = p->difference + 3 * row;
+      size_t first = (size_t)(k * p->n_basis + row);
+      double lambda = row_lambda(m, cell, k, row);
+      for (size_t i = 0; i < 3; i++)
+        for (size_t l = 0; l <= i; l++)
+          out[first + i + (first + l) * size] += lambda * c[i] * c[l];
+    }
+}
+
+/* (G + P - M)^-1 in m->work.observed, with as much of M as leaves it positive definite. Returns
+ * that share of M; -1 if there is none. */
+static double invert_observed(mechanisms *m, const mechanism_cell *cell, const double *gram) {
+  const int size = cell->n_coef;
+  double *out = m->work.observed, share = 1 / LESS_MISSING;
+  int info = 1;
+  for (int attempt = 0; attempt < 12 && info != 0; attempt++) {
+    share *= LESS_MISSING;
+    penalised_gram(m, cell, gram, out);
+    for (size_t g = 0; g < (size_t)size * (size_t)size; g++)
+      out[g] -= share * m->missing[cell->missing + g];
+    F77_CALL(dpotrf)("L", &size, out, &size, &info FCONE);
+  }
+  if (info == 0)
+    F77_CALL(dpotri)("L", &size, out, &size, &info FCONE);
+  return info == 0 ? share : -1;
 }
 
 /* Generalised Fellner-Schall step (Wood and Fasiolo 2017, eq. 3) towards the largest marginal
- * likelihood, with the smoothing prior theta ~ N(0, (v / lambda) P^-). inverse: (G + P)^-1. */
-static void update_lambda(const mechanisms *m, mechanism_cell *cell, double variance) {
+ * likelihood, with differences of theta N(0, v / lambda). covariance: that of theta, over v. */
+static void update_lambda(const mechanisms *m, mechanism_cell *cell, double variance,
+                          const double *covariance) {
   const penalty *p = &m->penalty;
-  double rank = p->n_basis - 2;
   for (int k = 0; k < cell->parents; k++) {
-    double used = rank - cell->lambda[k] * penalty_trace(p, m->work.inverse, cell->n_coef, k);
-    double rough = roughness(p, cell->theta + k * p->n_basis);
-    double next = variance * fmax(used, LEAST_DF) / fmax(rough, 1e-300);
-    cell->lambda[k] = fmin(fmax(next, LAMBDA_MIN), LAMBDA_MAX * cell->weight);
+    double used[MAX_PIECES] = {0}, rough[MAX_PIECES] = {0};
+    for (int row = 0; row < p->n_basis - 2; row++) {
+      double prior = 1 / row_lambda(m, cell, k, row);
+      double left = difference_variance(p, covariance, cell->n_coef, k, row);
+      double difference = difference_of(p, cell->theta + k * p->n_basis, row);
+      for (int s = 0; s < m->pieces; s++) {
+        used[s] += piece_weight(m, row, s) * fmax(prior - left, 0);
+        rough[s] += piece_weight(m, row, s) * difference * difference;
+      }
+    }
+    for (int s = 0; s < m->pieces; s++) {
+      double *lambda = cell->lambda + k * m->pieces + s;
+      double next = variance * fmax(*lambda * used[s], LEAST_DF) / fmax(rough[s], 1e-300);
+      *lambda = fmin(fmax(next, LAMBDA_MIN), LAMBDA_MAX * cell->weight);
+    }
   }
 }
 
 /* theta from G, r and s, which follow one another; (G + P)^-1 in m->work.inverse. */
 static int solve_cell(mechanisms *m, mechanism_cell *cell, const double *gram) {
   size_t square = (size_t)cell->n_coef * (size_t)cell->n_coef;
-  memcpy(m->work.inverse, gram, square * sizeof(double));
-  additive_penalise(&m->penalty, cell->parents, cell->lambda, JITTER * cell->weight,
-                    m->work.inverse);
+  penalised_gram(m, cell, gram, m->work.inverse);
   return additive_solve(cell->n_coef, m->work.inverse, gram + square, cell->theta, 1);
 }
 
@@ -289,12 +436,18 @@ static double residual_square(mechanisms *m, const mechanism_cell *cell, const d
 }
 
 /* Effective degrees of freedom, and the next lambda if it is learned. */
-static void update_smoothing(mechanisms *m, mechanism_cell *cell, double variance) {
+static void update_smoothing(mechanisms *m, mechanism_cell *cell, const double *gram,
+                             double variance) {
+  const penalty *p = &m->penalty;
   cell->df = cell->n_coef;
   for (int k = 0; k < cell->parents; k++)
-    cell->df -= cell->lambda[k] * penalty_trace(&m->penalty, m->work.inverse, cell->n_coef, k);
-  if (m->learn_lambda)
-    update_lambda(m, cell, variance);
+    for (int row = 0; row < p->n_basis - 2; row++)
+      cell->df -= row_lambda(m, cell, k, row) *
+                  difference_variance(p, m->work.inverse, cell->n_coef, k, row);
+  if (!m->learn_lambda || m->held_lambda)
+    return;
+  int known = m->pieces > 1 && m->estimates > 0 && invert_observed(m, cell, gram) >= 0;
+  update_lambda(m, cell, variance, known ? m->work.observed : m->work.inverse);
 }
 
 /* With few rows, variances that maximise at single draws are a random walk in their logarithm,
@@ -321,7 +474,7 @@ static int fit_cell(mechanisms *m, int c, const double *stats, double error) {
   m->floored += !(variance > m->variance_floor);
   m->variance[c] = variance > m->variance_floor ? variance : m->variance_floor;
   if (cell->parents > 0)
-    update_smoothing(m, cell, m->variance[c]);
+    update_smoothing(m, cell, sum, m->variance[c]);
   return isfinite(variance) ? STATUS_OK : STATUS_NOT_FINITE;
 }
 
@@ -392,7 +545,7 @@ static int fit_mixture_cell(mechanisms *m, int c, const double *stats) {
     int status = solve_cell(m, cell, m->work.pooled);
     if (status != STATUS_OK)
       return status;
-    update_smoothing(m, cell, m->variance[c]);
+    update_smoothing(m, cell, m->work.pooled, m->variance[c]);
   }
   labelled_moments moments = residual_moments(m, c, sum);
   double gain = noise_fit(&m->noise, c, &moments, step_of(m, cell), m->variance_floor,
@@ -402,6 +555,35 @@ static int fit_mixture_cell(mechanisms *m, int c, const double *stats) {
     cell->theta[k] += gain;
   m->constant[c] = cell->parents > 0 ? 0 : cell->theta[0];
   return isfinite(m->variance[c]) ? STATUS_OK : STATUS_NOT_FINITE;
+}
+
+/* ---- what is known of the coefficients ----------------------------------------------------- */
+
+/* Both triangles of factor x the lower one. */
+static void whole_matrix(const double *lower, double factor, int size, double *out) {
+  for (int col = 0; col < size; col++)
+    for (int row = col; row < size; row++)
+      out[row + col * size] = out[col + row * size] = factor * lower[row + col * size];
+}
+
+int mechanism_information(mechanisms *m, int c, const double *stats, double *gram, double *penalty,
+                          double *missing) {
+  const mechanism_cell *cell = &m->cell[c];
+  const double *sum = stats + cell->at;
+  size_t many = (size_t)cell->n_coef * (size_t)cell->n_coef;
+  if (m->noise.n > 1) {
+    basis_sums(m, cell, sum);
+    pool_components(m, c, sum);
+    sum = m->work.pooled;
+  }
+  double share = invert_observed(m, cell, sum);
+  penalised_gram(m, cell, sum, m->work.inverse);
+  for (size_t g = 0; g < many; g++)
+    m->work.inverse[g] -= sum[g];
+  whole_matrix(sum, 1, cell->n_coef, gram);
+  whole_matrix(m->work.inverse, 1, cell->n_coef, penalty);
+  whole_matrix(m->missing + cell->missing, share, cell->n_coef, missing);
+  return share >= 0 && m->estimates > 0;
 }
 
 /* ---- all cells ----------------------------------------------------------------------------- */

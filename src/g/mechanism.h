@@ -2,11 +2,20 @@
  * j has no parents or its state cuts them off.
  *
  * Given the latents, coefficients and variance of a cell (node, state) are a penalised regression
- *   theta = (G + sum_k lambda_k P + jitter I)^-1 r,  v = (s - 2 theta'r + theta'G theta) / w,
+ *   theta = (G + P + jitter I)^-1 r,  v = (s - 2 theta'r + theta'G theta) / w,
  * with sums over the cell's rows G = sum omega b b', r = sum omega b z_j, s = sum omega z_j^2,
  * w = sum omega, b the parents' basis functions one after another (1 without parents). G, r and s
  * are the sufficient statistics that stochastic approximation averages: all of them stand in one
  * vector.
+ *
+ * P penalises second differences D of the coefficients of each parent. Where smoothing is local,
+ * its weight lambda_s is that of one of `pieces` places along the parent's range, and linear in
+ * between (piece_weight()): a curve may be steep at one place and flat at others.
+ *
+ * x tells less of the coefficients than the draws hold: G less M, the information that is missing
+ * (Louis 1982). M = v sum Cov[score_i | x_i] is estimated from two draws of each row, some sweeps
+ * apart. Local weights maximise the marginal likelihood of the coefficients by this information;
+ * one weight, as in starts, that by the draws, which is steadier and smooths more.
  *
  * With noise in K components (noise.h) there are K such sums, one for each label. Coefficients are
  * then a weighted regression given the components, and components follow from the residuals'
@@ -21,19 +30,23 @@
 #include "penalty.h"
 #include "rows.h"
 
+enum { MAX_PIECES = 16 };
+
 typedef struct {
   int parents;    /* that act */
   int n_coef;     /* m = parents x K, or 1 */
   size_t at;      /* in the statistics: G (m x m, lower triangle), r (m), s; K times */
   double weight;  /* w; 0: no rows, no parameters */
   double *theta;  /* m */
-  double *lambda; /* parents */
+  double *lambda; /* parents x pieces */
+  size_t missing; /* where its M (m x m, lower triangle) begins */
   double df;      /* effective degrees of freedom, tr((G + P)^-1 G) */
 } mechanism_cell;
 
 /* Scratch of the regressions. */
 typedef struct {
   double *inverse, *solution; /* m x m, m of the largest cell */
+  double *observed;           /* m x m: inverse of the information on theta, times v */
   double *pooled, *basis_sum; /* of mixtures: G, r and s, and m x K */
 } mechanism_work;
 
@@ -42,6 +55,10 @@ typedef struct {
   bspline_table table;
   penalty penalty;
   int learn_lambda;            /* by generalised Fellner-Schall steps, else held */
+  int held_lambda;             /* not for now */
+  int pieces;                  /* weights of a parent */
+  double *missing;             /* M of all cells, one after another; zeros at first */
+  int estimates;               /* of M, that `missing` is a mean of */
   mechanism_cell *cell;        /* by cell */
   double *constant, *variance; /* by cell */
   noise_mixture noise;
@@ -53,6 +70,7 @@ typedef struct {
   double variance_step;  /* the least, see noise_stepped() in noise.h; 1: variances are what fits */
   int floored, jittered; /* cells, counted over the fits */
   size_t n_stats;        /* length of the statistics */
+  size_t n_missing;      /* length of `missing` */
   mechanism_work work;
 } mechanisms;
 
@@ -60,6 +78,7 @@ typedef struct {
   int knots;
   double lambda;
   int learn_lambda;
+  int pieces;
   double variance_floor;
   int components; /* of the noise; 1: Gaussian */
 } mechanism_settings;
@@ -81,6 +100,20 @@ typedef struct {
 
 mechanism_basis mechanism_basis_new(int d, allocator alloc);
 
+/* Adds a block's rows to an estimate of `missing`, from its draws and those of some sweeps ago,
+ * `lagged` (d x BLOCK_ROWS); residual: d x BLOCK_ROWS, scratch. */
+typedef struct {
+  mechanism_basis basis;
+  double *z, *residual[2]; /* d x BLOCK_ROWS */
+} mechanism_pair;
+
+mechanism_pair mechanism_pair_new(int d, allocator alloc);
+void mechanism_add_missing(const mechanisms *m, const mechanism_basis *w, mechanism_pair *lagged,
+                           const latent_sample *s, const latent_block *b, double *missing);
+
+/* Takes an estimate into the mean. */
+void mechanism_take_missing(mechanisms *m, const double *estimate);
+
 /* Adds a block's rows to the statistics. */
 void mechanism_add(const mechanisms *m, const mechanism_basis *w, const latent_sample *s,
                    const latent_block *b, double *stats);
@@ -95,6 +128,11 @@ int mechanism_fit(mechanisms *m, const double *stats);
 /* The same from latents without labels, z_j with errors of variance error[j], which is taken off
  * the residual variance. */
 int mechanism_start(mechanisms *m, const double *stats, const double *error);
+
+/* G, P and as much of M as leaves G + P - M positive definite (m x m each): v (G + P - M)^-1 is the
+ * covariance of the cell's coefficients. 0 if there is no such share. */
+int mechanism_information(mechanisms *m, int c, const double *stats, double *gram, double *penalty,
+                          double *missing);
 
 /* Curves from coefficients and range. */
 void mechanism_curves(mechanisms *m);

@@ -15,10 +15,13 @@ static const double VARIANCE_STEP = 0.1; /* of noise variances in burn-in, with 
 static const double NO_SHIFT = 1;        /* see saem_stop_shift() */
 enum { FINAL_STEPS = 10, LEAST_BURN_IN = 64, LEAST_AVERAGED = 256 };
 enum { HELD_ITERATIONS = 20, WHOLE_STEPS = 5 };
+enum { LAG = 8 }; /* sweeps between two draws that count as independent */
 
 struct saem_shard {
   latent_block block;
   mechanism_basis basis;
+  mechanism_pair pair; /* with draws of LAG sweeps ago */
+  double *missing;     /* of mechanism.h; NULL if nothing acts on a latent */
   double *statistics;
   double *turns;    /* sums of their derivatives */
   double *weighted; /* d x X_ROWS: omega z */
@@ -37,10 +40,11 @@ static size_t walks(const saem_state *s) {
 double saem_work_bytes(double n, double p, double d, double n_domains, double n_edges,
                        double n_statistics, double n_derivatives) {
   double shards = fmin(MAX_SHARDS, ceil(n / SHARD_ROWS));
-  double own = n_statistics + d * (3 * d + X_ROWS + BLOCK_ROWS * (ORDER + 2) + n_domains) +
+  double own = 2 * n_statistics + d * BLOCK_ROWS * (ORDER + 4) +
+               d * (3 * d + X_ROWS + BLOCK_ROWS * (ORDER + 2) + n_domains) +
                n_derivatives * (n_derivatives + 1 + BLOCK_ROWS);
   double followed = p * d + d * d + 4 * d + 6 * n_edges + 3;
-  return sizeof(double) * ((shards + 2) * own + 7 * p * d) + batch_means_bytes(followed) +
+  return sizeof(double) * ((shards + 3) * own + n * d + 7 * p * d) + batch_means_bytes(followed) +
          (shards + 1) * latent_block_bytes(d, d, n_domains);
 }
 
@@ -57,6 +61,10 @@ static saem_shard shard_new(const saem_state *s, allocator alloc) {
                   .shears = s->shears ? alloc(shear_sums(&s->shear), sizeof(double)) : NULL,
                   .wide = s->shears ? workspace_doubles((size_t)s->shear.count * BLOCK_ROWS, alloc)
                                     : NULL};
+  if (s->chain.lagged) {
+    k.pair = mechanism_pair_new(s->rows->d, alloc);
+    k.missing = alloc(s->mech->n_missing, sizeof(double));
+  }
   return k;
 }
 
@@ -119,6 +127,10 @@ void saem_prepare(saem_state *s, allocator alloc) {
   s->shears = kind->shears && s->rows->d <= MAX_SHEARED && s->shear.n_shears > 0;
   s->stats.turns = alloc(turn_sums(&s->turn), sizeof(double));
   s->stats.shears = s->shears ? alloc(shear_sums(&s->shear), sizeof(double)) : NULL;
+  if (s->mech->n_missing > 0) {
+    s->chain.lagged = alloc(s->rows->n * (size_t)s->rows->d, sizeof(double));
+    memcpy(s->chain.lagged, s->chain.z, s->rows->n * (size_t)s->rows->d * sizeof(double));
+  }
   s->shard = alloc((size_t)s->shards.n_shards, sizeof(saem_shard));
   for (int k = 0; k < s->shards.n_shards; k++)
     s->shard[k] = shard_new(s, alloc);
@@ -185,6 +197,40 @@ static void simulate_shard(saem_state *s, int shard, uint32_t sweep) {
     linalg_rows_cross(s->seen.x, n, s->model->p, start, many, k->weighted, d,
                       k->statistics + s->stats.cross_at);
   }
+}
+
+static void missing_of_shard(saem_state *s, int shard) {
+  saem_shard *k = &s->shard[shard];
+  size_t n = s->rows->n, end = shard_start(&s->shards, shard + 1);
+  memset(k->missing, 0, s->mech->n_missing * sizeof(double));
+  for (size_t at = shard_start(&s->shards, shard); at < end; at += BLOCK_ROWS) {
+    int rows = end - at < BLOCK_ROWS ? (int)(end - at) : BLOCK_ROWS;
+    sampler_load(&s->sampler, &k->block, at, rows, s->chain.z, s->chain.projected);
+    for (int j = 0; j < s->rows->d; j++)
+      memcpy(k->pair.z + (size_t)j * BLOCK_ROWS, s->chain.lagged + at + (size_t)j * n,
+             (size_t)rows * sizeof(double));
+    mechanism_add_missing(s->mech, &k->basis, &k->pair, s->rows, &k->block, k->missing);
+  }
+}
+
+/* Information on the mechanisms that is missing, from the draws of two iterations; see mechanism.h.
+ * It is looked for in burn-in, and held after that. */
+static void estimate_missing(saem_state *s) {
+  size_t n = s->rows->n, d = (size_t)s->rows->d, many = s->mech->n_missing;
+  if (!s->chain.lagged || s->at.burnt_in || s->at.iteration % LAG != 0)
+    return;
+  if (s->at.iteration > LAG) {
+#ifdef _OPENMP
+#pragma omp parallel for schedule(dynamic) num_threads(s->set.threads)
+#endif
+    for (int k = 0; k < s->shards.n_shards; k++)
+      missing_of_shard(s, k);
+    for (int k = 1; k < s->shards.n_shards; k++)
+      for (size_t g = 0; g < many; g++)
+        s->shard[0].missing[g] += s->shard[k].missing[g];
+    mechanism_take_missing(s->mech, s->shard[0].missing);
+  }
+  memcpy(s->chain.lagged, s->chain.z, n * d * sizeof(double));
 }
 
 static void simulate(saem_state *s, uint32_t sweep) {
@@ -270,6 +316,8 @@ static void move_latents(saem_state *s, const double *t) {
   double *row = s->scratch + (size_t)s->model->p * (size_t)d;
   double *second = s->stats.value + s->stats.second_at;
   turn_columns(s->chain.z, s->rows->n, t, d, row);
+  if (s->chain.lagged && !s->at.burnt_in)
+    turn_columns(s->chain.lagged, s->rows->n, t, d, row);
   turn_columns(s->stats.value + s->stats.cross_at, (size_t)s->model->p, t, d, row);
   turn_columns(second, (size_t)d, t, d, row);
   turn_over(second, d);
@@ -404,9 +452,11 @@ static int iterate(saem_state *s) {
   int averaging = s->at.burnt_in > 0;
   double change, shift = NAN, step = averaging ? AVERAGING_STEP : 1;
   s->at.iteration++;
+  s->mech->held_lambda = s->set.prior_given && !averaging && s->mech->estimates == 0;
   s->mech->variance_step = averaging || s->at.iteration <= WHOLE_STEPS ? 1 : VARIANCE_STEP;
-  simulate(s, (uint32_t)s->at.iteration);  /* z given x */
-  approximate(s, step);                    /* sufficient statistics */
+  simulate(s, (uint32_t)s->at.iteration); /* z given x */
+  approximate(s, step);                   /* sufficient statistics */
+  estimate_missing(s);
   int status = maximise(s, step, &change); /* f, v, A, sigma2 */
   double acceptance = tune(s);
   if (averaging)

@@ -30,6 +30,7 @@ extern const char *const saem_columns[SAEM_VARIANCES];
 /* The chains, one a row. */
 typedef struct {
   double *z, *projected;           /* n x d: the draws; X A */
+  double *lagged;                  /* n x d: draws of some sweeps ago; NULL if they are not kept */
   double *walk_scale, *acceptance; /* d x n_domains */
   double *domain_rows;             /* n_domains */
 } saem_chains;

@@ -13,6 +13,7 @@ static mechanisms mechanisms_from(const latent_sample *s, SEXP parents, SEXP con
   mechanism_settings set = {.knots = list_count(control, "knots", 2),
                             .lambda = list_number(control, "lambda"),
                             .learn_lambda = list_int(control, "learn_lambda"),
+                            .pieces = list_count(control, "pieces", 1),
                             .variance_floor = list_number(control, "variance_floor"),
                             .components = list_count(control, "components", 1)};
   return mechanisms_new(s, &graph, set, r_allocator);
@@ -69,9 +70,9 @@ static SEXP prior_list(const mechanisms *m) {
     SET_VECTOR_ELT(theta, (R_xlen_t)c, Rf_allocVector(REALSXP, cell->n_coef));
     memcpy(REAL(VECTOR_ELT(theta, (R_xlen_t)c)), cell->theta,
            (size_t)cell->n_coef * sizeof(double));
-    SET_VECTOR_ELT(lambda, (R_xlen_t)c, Rf_allocVector(REALSXP, cell->parents));
+    SET_VECTOR_ELT(lambda, (R_xlen_t)c, Rf_allocVector(REALSXP, cell->parents * m->pieces));
     memcpy(REAL(VECTOR_ELT(lambda, (R_xlen_t)c)), cell->lambda,
-           (size_t)cell->parents * sizeof(double));
+           (size_t)(cell->parents * m->pieces) * sizeof(double));
   }
   UNPROTECT(3);
   return out;
@@ -93,11 +94,12 @@ static void load_prior(mechanisms *m, SEXP prior) {
     if (m->cell[c].parents == 0 || Rf_isNull(value))
       continue;
     if (!Rf_isReal(value) || XLENGTH(value) != m->cell[c].n_coef || !Rf_isReal(weight) ||
-        XLENGTH(weight) != m->cell[c].parents)
+        XLENGTH(weight) != m->cell[c].parents * m->pieces)
       Rf_error("internal error: node %d has the wrong number of coefficients",
                graph_node(&m->graph, (int)c) + 1);
     memcpy(m->cell[c].theta, REAL(value), (size_t)m->cell[c].n_coef * sizeof(double));
-    memcpy(m->cell[c].lambda, REAL(weight), (size_t)m->cell[c].parents * sizeof(double));
+    memcpy(m->cell[c].lambda, REAL(weight),
+           (size_t)(m->cell[c].parents * m->pieces) * sizeof(double));
   }
   mechanism_curves(m);
 }
@@ -139,6 +141,8 @@ static void save_state(const saem_state *s, SEXP state) {
   save_numbers(state, "length", s->model->scale, d, 1);
   save_numbers(state, "stiffest", s->turn.stiffest, d, d);
   put_number(state, "sigma2", s->model->noise.value);
+  save_numbers(state, "missing", s->mech->missing, s->mech->n_missing, 1);
+  put_number(state, "estimates", s->mech->estimates);
   put(state, "prior", prior_list(s->mech));
   put(state, "place", place_of(s));
 }
@@ -159,6 +163,8 @@ static void restore_state(saem_state *s, SEXP state) {
   restore_numbers(fitted->square, batches, state, "square");
   restore_numbers(s->model->scale, d, state, "length");
   restore_numbers(s->turn.stiffest, d * d, state, "stiffest");
+  restore_numbers(s->mech->missing, s->mech->n_missing, state, "missing");
+  s->mech->estimates = (int)list_number(state, "estimates");
   const int *at = list_integers(state, "place", 5);
   int steps = s->set.burn_in + s->set.iterations;
   int batched = at[4] >= 1 && at[3] >= 0 && at[3] <= (double)MAX_BATCHES * at[4];
@@ -210,17 +216,38 @@ static saem_state saem_from(SEXP x, const latent_sample *rows, mechanisms *mech,
   return s;
 }
 
+/* By cell: NULL, or list of `gram`, `penalty` and `missing` (m x m). */
+static SEXP curve_information(const saem_state *s) {
+  const char *fields[] = {"gram", "penalty", "missing", ""};
+  mechanisms *m = s->mech;
+  SEXP out = PROTECT(Rf_allocVector(VECSXP, graph_cells(&m->graph)));
+  for (int c = 0; c < graph_cells(&m->graph); c++) {
+    size_t size = (size_t)m->cell[c].n_coef;
+    if (m->cell[c].parents == 0 || !(m->cell[c].weight > 0))
+      continue;
+    SEXP cell = PROTECT(Rf_mkNamed(VECSXP, fields));
+    double *part[3];
+    for (int k = 0; k < 3; k++)
+      part[k] = put_matrix(cell, fields[k], size, size);
+    if (mechanism_information(m, c, s->stats.value, part[0], part[1], part[2]))
+      SET_VECTOR_ELT(out, c, cell);
+    UNPROTECT(1);
+  }
+  UNPROTECT(1);
+  return out;
+}
+
 /* init: mixing (p x d), sigma2, latents (n x d), walk_scale (d x M), prior (NULL or a list); place
  * is NULL, or init is the `state` of an earlier run, to go on from. `state` has what a run goes on
  * from, the rest is at the mean of the averaging iterations. */
 SEXP saem_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP init, SEXP control,
               SEXP progress) {
-  const char *fields[] = {"mixing", "sigma2", "prior",   "state",   "acceptance",
-                          "trace",  "counts", "burn_in", "settled", "precise",
-                          "error",  "ratio",  "status",  ""};
-  const char *kept[] = {"mixing", "latents", "walk_scale", "statistics", "average", "sum",
-                        "square", "length",  "stiffest",   "sigma2",     "prior",   "place",
-                        ""};
+  const char *fields[] = {"mixing", "sigma2", "prior",   "state",       "acceptance",
+                          "trace",  "counts", "burn_in", "settled",     "precise",
+                          "error",  "ratio",  "status",  "information", ""};
+  const char *kept[] = {"mixing",  "latents",   "walk_scale", "statistics", "average",
+                        "sum",     "square",    "length",     "stiffest",   "sigma2",
+                        "missing", "estimates", "prior",      "place",      ""};
   assert_double_matrix(x, "x");
   latent_sample rows = sample_from(env, targets, omega);
   if ((size_t)Rf_nrows(x) != rows.n)
@@ -249,6 +276,8 @@ SEXP saem_fit(SEXP x, SEXP env, SEXP targets, SEXP parents, SEXP omega, SEXP ini
   put(out, "precise", Rf_ScalarLogical(s.at.precise));
   put(out, "prior", prior_list(&mech));
   put(out, "counts", floor_counts(mech.floored, s.model));
+  if (status == STATUS_OK)
+    put(out, "information", curve_information(&s));
   UNPROTECT(2);
   return out;
 }

@@ -101,10 +101,21 @@ test_that("f fits and curves follow values, too", {
 })
 
 test_that("latents set beyond the rows' values are told of", {
-  expect_warning(simulate_domain(linear, n = 10, do = list(z1 = 100)), "z1 beyond",
+  expect_warning(simulate_domain(linear, n = 10, do = list(z1 = 100)), "z2 and z3 follow their causes beyond",
                  class = "ebcrl_warning_extrapolation")
   # nothing follows z3
   expect_no_warning(simulate_domain(linear, n = 10, do = list(z3 = 100)))
+  expect_warning(change <- effects(linear, do = list(z2 = 1), versus = list(z2 = -100),
+                                   on = c("latents", "features")),
+                 "^z3 follows its causes beyond", class = "ebcrl_warning_extrapolation")
+  mean <- change[change$quantity == "mean", ]
+  expect_identical(mean$beyond, c(0, 0, 1, rep(1, 20)))
+  expect_output(print(change), "where curves go on linearly: z3 ")
+  # z1 as far, and z2 set: what z3 follows is in the rows
+  both <- effects(linear, do = list(z1 = 100, z2 = 1), versus = list(z1 = 100))
+  expect_identical(both$beyond[1:2], c(0, 1))
+  near <- expect_no_warning(effects(linear, do = list(z1 = 1)))
+  expect_true(all(near$beyond < 0.1))
 })
 
 test_that("noise of mixtures is drawn as weighted", {

@@ -22,7 +22,7 @@ g_settings <- function(...) {
     perfect = FALSE, knots = 5L, lambda = 3, learn_lambda = TRUE, variance_floor = 1e-6,
     mixing = "lengths", learn_sigma2 = TRUE, burn_in = 3L, iterations = 2L, threads = 1L, seed = 2^33 + 5,
     warm_up = 1L, mc_tol = 0, draws = 4L, probs = c(0.1, 0.5), keep = 2L, stream = 10,
-    components = 1L, tied = matrix(0L, 3, 3), features = 6, outside = 0
+    components = 1L, tied = matrix(0L, 3, 3), features = 6, outside = 0, pieces = 1L
   ), list(...))
 }
 
@@ -171,6 +171,71 @@ test_that("burn-in watches A, sigma2, variances and mechanisms", {
   trace <- run(64L)$trace
   expect_close(trace[[64, "shift"]], max(shifts), 1e-6)
   expect_true(all(is.nan(trace[1:63, "shift"])))
+})
+
+# Blocks of basis functions of a cell's parents, and the residual, at latents z.
+cell_parts <- function(z, j, parents, theta, range) {
+  basis <- do.call(cbind, lapply(parents[[j]], function(k) ref_basis(z[, k], range[, k], 5)))
+  list(basis = basis, residual = z[, j] - drop(basis %*% theta))
+}
+
+test_that("missing information is half the squared difference of two scores, a row", {
+  data <- g_case()
+  start <- start_of(data)
+  omega <- c(1.2, 0.8, 1)[data$env]
+  run <- function(t) {
+    run_saem(data, start, g_settings(mixing = "held", learn_sigma2 = FALSE, learn_lambda = FALSE,
+                                     burn_in = t, iterations = 0L))$state
+  }
+  before <- run(15L)
+  after <- run(16L)
+  draws <- list(run(8L)$latents, after$latents)
+  expect_identical(c(before$estimates, after$estimates), c(0, 1))
+  range <- apply(before$latents, 2, base::range)
+  at <- 0
+  for (cell in which(lengths(before$prior$theta) > 0)) {
+    j <- (cell + 1) %/% 2
+    rows <- data$targets[data$env, j] == (cell + 1) %% 2
+    theta <- before$prior$theta[[cell]]
+    score <- function(z) {
+      on <- cell_parts(z, j, data$parents, theta, range)
+      # effects are those of the mechanisms as they were fitted, on their own knots
+      on$basis * cell_parts(z, j, data$parents, theta, before$prior$range)$residual
+    }
+    apart <- (score(draws[[1]]) - score(draws[[2]]))[rows, ] * omega[rows]
+    expected <- crossprod(apart) / (2 * before$prior$variance[cell])
+    size <- length(theta)
+    found <- matrix(after$missing[at + seq_len(size^2)], size)
+    at <- at + size^2
+    lower <- lower.tri(found, diag = TRUE)
+    expect_close(found[lower], expected[lower], 1e-8)
+  }
+  expect_identical(at, length(after$missing) + 0)
+})
+
+test_that("what is known of coefficients: Gram matrix, local penalty, missing information", {
+  data <- g_case(c(60, 50, 55))
+  fit <- run_saem(data, start_of(data), g_settings(pieces = 3L, burn_in = 24L, iterations = 0L))
+  greville <- vapply(1:7, function(i) mean(pmin(pmax(i - 3:1, 0), 4)), 0)
+  difference <- t(vapply(1:5, function(r) {
+    step <- diff(greville[r + 0:2])
+    replace(numeric(7), r + 0:2, c(1 / step[1], -sum(1 / step), 1 / step[2]))
+  }, numeric(7)))
+  share <- vapply(0:2, function(s) pmax(0, 1 - abs((0:4) / 2 - s)), numeric(5))
+  for (cell in which(lengths(fit$prior$theta) > 0)) {
+    known <- fit$information[[cell]]
+    lambda <- fit$prior$lambda[[cell]]
+    penalty <- 0 * known$penalty
+    for (k in seq_len(length(lambda) / 3)) {
+      own <- 7 * (k - 1) + 1:7
+      weights <- drop(share %*% lambda[3 * (k - 1) + 1:3])
+      penalty[own, own] <- crossprod(difference * sqrt(weights))
+    }
+    # beside the jitter
+    expect_lt(max(abs(known$penalty - penalty)), 1e-6 * max(abs(penalty)))
+    expect_gt(min(eigen(known$gram + known$penalty - known$missing)$values), 0)
+    expect_gt(sum(diag(known$missing)), 0)
+  }
 })
 
 test_that("SAEM with general columns is the reference, draw for draw", {
