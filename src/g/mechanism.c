@@ -4,6 +4,8 @@
 #include "family.h"
 #include "vectorize.h"
 
+#include <R_ext/Lapack.h>
+
 #include <math.h>
 #include <string.h>
 

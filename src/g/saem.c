@@ -40,11 +40,11 @@ static size_t walks(const saem_state *s) {
 double saem_work_bytes(double n, double p, double d, double n_domains, double n_edges,
                        double n_statistics, double n_derivatives) {
   double shards = fmin(MAX_SHARDS, ceil(n / SHARD_ROWS));
-  double own = 2 * n_statistics + d * BLOCK_ROWS * (ORDER + 4) +
-               d * (3 * d + X_ROWS + BLOCK_ROWS * (ORDER + 2) + n_domains) +
+  double own = n_statistics + d * (3 * d + X_ROWS + BLOCK_ROWS * (ORDER + 2) + n_domains) +
                n_derivatives * (n_derivatives + 1 + BLOCK_ROWS);
+  double lagged = n * d + shards * (n_statistics + d * BLOCK_ROWS * (ORDER + 4));
   double followed = p * d + d * d + 4 * d + 6 * n_edges + 3;
-  return sizeof(double) * ((shards + 3) * own + n * d + 7 * p * d) + batch_means_bytes(followed) +
+  return sizeof(double) * ((shards + 2) * own + lagged + 7 * p * d) + batch_means_bytes(followed) +
          (shards + 1) * latent_block_bytes(d, d, n_domains);
 }
 

@@ -295,7 +295,7 @@ SEXP saem_bytes(SEXP n_rows, SEXP n_features, SEXP n_domains, SEXP parents, SEXP
   double rows = 8 * n * d * sizeof(double); /* latents, chains, projections, sds, quantiles */
   double steps = list_number(control, "burn_in") + list_number(control, "iterations");
   double kept =
-      sizeof(double) * (n * d + 2 * (stats + p * d + d * d) + d * d + steps * (2 * d + 5)) +
+      sizeof(double) * (n * d + 6 * stats + 2 * (p * d + d * d) + d * d + steps * (2 * d + 5)) +
       batch_means_bytes(p * d + 2 * d + 2); /* what a chain goes on from, its trace */
   return Rf_ScalarReal(saem_work_bytes(n, p, d, domains, graph.n_edges, stats, derivatives) + rows +
                        list_number(control, "chains") * kept +
