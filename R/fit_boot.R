@@ -319,10 +319,12 @@ left_of_curves <- function(engine) {
       return(NULL)
     }
     steps <- BOOT$burn_in + BOOT$iterations / 2
-    bread <- solve(of$gram - of$missing + of$penalty)
-    rate <- eigen(solve(of$gram + of$penalty, of$missing))
+    observed <- eigen(of$gram - of$missing, symmetric = TRUE) # an estimate: it may be indefinite
+    observed <- observed$vectors %*% (pmax(observed$values, 0) * t(observed$vectors))
+    bread <- solve(observed + of$penalty)
+    rate <- eigen(solve(of$gram + of$penalty, of$gram - observed))
     reached <- Re(rate$vectors %*% ((1 - rate$values^steps) * solve(rate$vectors)))
-    shown <- reached %*% bread %*% (of$gram - of$missing) %*% bread %*% t(reached)
+    shown <- reached %*% bread %*% observed %*% bread %*% t(reached)
     left <- eigen(bread - (shown + t(shown)) / 2, symmetric = TRUE)
     left$vectors %*% (sqrt(pmax(left$values, 0) * engine$prior$variance[cell]) * t(left$vectors))
   }))
@@ -336,6 +338,9 @@ with_left_of_curves <- function(model, left) {
     parents <- parents_of(model$data$dag, node)
     draw <- left$root[[cell]] %*% stats::rnorm(nrow(left$root[[cell]]))
     draw <- matrix(draw, ncol = length(parents))
+    level <- colMeans(draw) # constants, which parents can exchange: all to the first
+    draw <- draw - rep(level, each = nrow(draw))
+    draw[, 1L] <- draw[, 1L] + sum(level)
     for (k in seq_along(parents)) {
       ends <- as.double(model$prior$range[, parents[k]])
       draw[, k] <- same_curve(draw[, k], left$range[, parents[k]], ends)

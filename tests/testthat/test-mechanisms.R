@@ -143,3 +143,37 @@ test_that("states without training rows are refused", {
   expect_error(predict(one, sim$x[1:2, ], targets = "z3"), class = "ebcrl_error_unseen_state")
   expect_identical(sum(mechanisms(one)$node == "z3" & mechanisms(one)$state == 1), 0L)
 })
+
+test_that("a step among flat parts is found by local smoothing, and its intervals know the rest", {
+  skip_on_cran()
+  step <- function(z) 1.5 * tanh(3 * z)
+  sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 500, p = 20, nonlinearity = step,
+                                     edge_weights = unclass(chain_dag(2)) + 0,
+                                     targets = list(o = character(), a = 1, b = 2)))
+  fit_of <- function(local) {
+    fit_crl(sim, method = "g", init = list(mixing = sim$mixing), control = crl_control(
+      seed = 1, intervention = "perfect", prior = prior_spline(local = local),
+      saem = saem_control(burn_in = 150, iterations = 100, draws = 20)
+    ))
+  }
+  rise <- function(fit) diff(effect_of(fit$inner %||% fit, 2L, 0L, 1L, c(-1, 1)))
+  wide <- fit_of(FALSE)
+  local <- fit_of(TRUE)
+  truth <- step(1) - step(-1)
+  expect_lt(abs(rise(local) - truth), abs(rise(wide) - truth))
+  expect_identical(lengths(list(wide$prior$lambda[[3]], local$prior$lambda[[3]])), c(1L, 8L))
+  # what refits leave is part of the covariance under the smoothing prior, and less where they are long
+  left <- left_of_curves(inner_fit(local))
+  known <- inner_fit(local)$prior$information[[3]]
+  whole <- inner_fit(local)$prior$variance[3] * solve(known$gram + known$penalty - known$missing)
+  rest <- tcrossprod(left$root[[3]])
+  expect_gt(sum(diag(rest)), 0.01 * sum(diag(whole)))
+  expect_lt(sum(diag(rest)), 1.01 * sum(diag(whole)))
+})
+
+test_that("a spline on other knots is the same curve where they agree", {
+  theta <- cos(1:9)
+  expect_equal(same_curve(theta, c(-1, 2), c(-1, 2)), theta, tolerance = 1e-10)
+  line <- same_curve(1:9 * 0 + 3, c(-1, 2), c(-2, 5))
+  expect_equal(line, rep(3, 9), tolerance = 1e-8)
+})
