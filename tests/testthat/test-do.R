@@ -112,7 +112,7 @@ test_that("latents set beyond the rows' values are told of", {
   expect_identical(mean$beyond, c(0, 0, 1, rep(1, 20)))
   expect_output(print(change), "where curves go on linearly: z3 ")
   # z1 as far, and z2 set: what z3 follows is in the rows
-  both <- effects(linear, do = list(z1 = 100, z2 = 1), versus = list(z1 = 100))
+  both <- suppressWarnings(effects(linear, do = list(z1 = 100, z2 = 1), versus = list(z1 = 100)))
   expect_identical(both$beyond[1:2], c(0, 1))
   near <- expect_no_warning(effects(linear, do = list(z1 = 1)))
   expect_true(all(near$beyond < 0.1))
