@@ -1,29 +1,50 @@
 #include "sparse.h"
 
+#include "vectorize.h"
+
 #include <string.h>
 
-static void add_multiple(double by, const double *v, int k, double *out) {
+/* Columns that products are taken with at once: a vector or two. */
+enum { WIDE = 8 };
+
+INLINE void add_wide(double by, const double *restrict v, double *restrict out) {
+  SIMD for (int c = 0; c < WIDE; c++) out[c] += by * v[c];
+}
+
+INLINE void add_multiple(double by, const double *v, int k, double *out) {
   for (int c = 0; c < k; c++)
     out[c] += by * v[c];
 }
 
-void sparse_times(const sparse_rows *r, const double *v, int k, double *out) {
+/* out[to of an entry] += entry * v[from of the entry], rows of k. Entries go line by line; turned:
+ * from the line to the index, else from the index to the line. */
+WIDE_VECTORS static void add_entries(const sparse_rows *r, const double *v, int k, int turned,
+                                     double *out) {
   size_t wide = (size_t)k, lines = r->by_row ? r->n : (size_t)r->p;
-  memset(out, 0, r->n * wide * sizeof(double));
-  for (size_t line = 0; line < lines; line++)
-    for (int t = r->start[line]; t < r->start[line + 1]; t++) {
-      size_t at = (size_t)r->index[t], row = r->by_row ? line : at, column = r->by_row ? at : line;
-      add_multiple(r->value[t], v + column * wide, k, out + row * wide);
-    }
+  for (size_t line = 0; line < lines; line++) {
+    const double *v_line = v + line * wide;
+    double *out_line = out + line * wide;
+    if (k == WIDE && turned)
+      for (int t = r->start[line]; t < r->start[line + 1]; t++)
+        add_wide(r->value[t], v_line, out + (size_t)r->index[t] * WIDE);
+    else if (k == WIDE)
+      for (int t = r->start[line]; t < r->start[line + 1]; t++)
+        add_wide(r->value[t], v + (size_t)r->index[t] * WIDE, out_line);
+    else
+      for (int t = r->start[line]; t < r->start[line + 1]; t++) {
+        size_t at = (size_t)r->index[t] * wide;
+        add_multiple(r->value[t], turned ? v_line : v + at, k, turned ? out + at : out_line);
+      }
+  }
+}
+
+void sparse_times(const sparse_rows *r, const double *v, int k, double *out) {
+  memset(out, 0, r->n * (size_t)k * sizeof(double));
+  add_entries(r, v, k, !r->by_row, out);
 }
 
 void sparse_cross(const sparse_rows *r, const double *w, int k, double *out) {
-  size_t wide = (size_t)k, lines = r->by_row ? r->n : (size_t)r->p;
-  for (size_t line = 0; line < lines; line++)
-    for (int t = r->start[line]; t < r->start[line + 1]; t++) {
-      size_t at = (size_t)r->index[t], row = r->by_row ? line : at, column = r->by_row ? at : line;
-      add_multiple(r->value[t], w + row * wide, k, out + column * wide);
-    }
+  add_entries(r, w, k, r->by_row, out);
 }
 
 void sparse_turned(const double *m, size_t rows, size_t columns, double *out) {
