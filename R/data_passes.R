@@ -368,8 +368,9 @@ write_whole <- function(value, path, call = rlang::caller_env()) {
 #' tells for sure: the size of the file does. saveRDS() with compression leaves a part and is content.)
 #' @noRd
 write_bytes <- function(bytes, path, piece = 2^30) {
-  file <- file(path, "wb")
+  file <- file(path)
   on.exit(close(file))
+  open(file, "wb")
   for (from in seq(1, length(bytes), by = piece)) {
     writeBin(if (length(bytes) <= piece) bytes else
       bytes[from:min(from + piece - 1, length(bytes))], file)
