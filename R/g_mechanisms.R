@@ -228,3 +228,43 @@ simulate.crl_fit <- function(object, nsim = 1, seed = NULL, thin = 5, ...) {
   `dimnames<-`(draws[, seq_len(data$d), , drop = FALSE],
                list(data$row_names, data$latent_names, NULL))
 }
+
+#' Posterior draws for the posterior package
+#'
+#' The draws of [simulate()][simulate.crl_fit] as what the posterior package summarises and plots:
+#' `posterior::summarise_draws()`, or \pkg{bayesplot}. Parameters of the fit are held, so that the
+#' draws are of latents only; [crl_boot()] tells how sure the parameters are.
+#'
+#' @param x A `crl_fit`, from [fit_crl()] with `method = "g"`.
+#' @param rows Numbers of the rows of which latents are kept (default: the first 100 at most; each has
+#'   d variables).
+#' @param nsim,seed,thin See [simulate()][simulate.crl_fit]. All rows are drawn.
+#' @param ... Not used.
+#' @return A `draws_array` of the posterior package (nsim iterations x 1 chain x variables), with
+#'   variables such as `z1[12]`: latent, number of the row.
+#' @section Errors:
+#' Those of [simulate()][simulate.crl_fit]; `ebcrl_error_range` for `rows` that the fit does not have.
+#' @examples
+#' if (requireNamespace("posterior", quietly = TRUE)) {
+#'   set.seed(1)
+#'   sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20, nonlinearity = "linear")
+#'   fit <- fit_crl(sim, method = "g", control = crl_control(prior = "linear"))
+#'   draws <- posterior::as_draws(fit, rows = 1:2, nsim = 50)
+#'   posterior::summarise_draws(draws)
+#' }
+#' @exportS3Method posterior::as_draws
+as_draws.crl_fit <- function(x, rows = NULL, nsim = 100, seed = NULL, thin = 5, ...) {
+  check_dots_empty(...)
+  x <- check_fit(x, rows = TRUE)
+  check_method(x, "g", "as_draws()")
+  rows <- rows %||% seq_len(min(100L, x$data$n))
+  if (!is.numeric(rows) || length(rows) == 0L || !all(rows %in% seq_len(x$data$n))) {
+    abort_input(c("{.arg rows} must be numbers of rows of the fit, from 1 to {x$data$n}.",
+                  "x" = "It is {describe(rows)}."), "range")
+  }
+  draws <- simulate.crl_fit(x, nsim, seed, thin)[rows, , , drop = FALSE]
+  names <- paste0(rep(x$data$latent_names, each = length(rows)), "[", rows, "]")
+  draws <- array(aperm(draws, c(3L, 1L, 2L)), c(dim(draws)[3L], 1L, length(names)),
+                 dimnames = list(NULL, NULL, names))
+  posterior::as_draws_array(draws)
+}

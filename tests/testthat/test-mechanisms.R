@@ -177,3 +177,15 @@ test_that("a spline on other knots is the same curve where they agree", {
   line <- same_curve(1:9 * 0 + 3, c(-1, 2), c(-2, 5))
   expect_equal(line, rep(3, 9), tolerance = 1e-8)
 })
+
+test_that("draws are those of simulate(), by variable, for the posterior package", {
+  skip_if_not_installed("posterior")
+  sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 30, p = 8, nonlinearity = "linear"))
+  fit <- fit_crl(sim, method = "g", control = crl_control(prior = "linear"))
+  draws <- posterior::as_draws(fit, rows = c(4, 2), nsim = 7, seed = 3)
+  expect_s3_class(draws, "draws_array")
+  expect_identical(dimnames(draws)$variable, c("z1[4]", "z1[2]", "z2[4]", "z2[2]"))
+  expect_identical(as.vector(draws[, 1, 3]), as.vector(simulate(fit, nsim = 7, seed = 3)[4, 2, ]))
+  expect_error(posterior::as_draws(fit, rows = 61), class = "ebcrl_error_range")
+  expect_error(posterior::as_draws(fit_crl(sim)), class = "ebcrl_error_method")
+})
