@@ -156,7 +156,7 @@ one_run <- function(cell, nonlinearity, seed) {
     found <- crl_discover(sim, d = ncol(sim$z), observational = known,
                           max_targets = if (is.null(design$most)) 1 else design$most)
   })
-  lines <- if (seed > 602) NA else cpu_seconds({
+  lines <- if (seed > 601) NA else cpu_seconds({
     crl_discover(sim, d = ncol(sim$z), observational = known, mechanisms = "linear",
                  max_targets = if (is.null(design$most)) 1 else design$most)
   })
@@ -164,7 +164,7 @@ one_run <- function(cell, nonlinearity, seed) {
     ceiling_verdict(ceiling_graph(sim, nonlinearity == "linear"), sim)
   result <- verdict(found, sim)
   regret <- NA
-  if (result$right && seed <= 602 && cell %in% c("chain", "random") && ncol(sim$z) == 4) {
+  if (result$right && seed <= 601 && cell %in% c("chain", "random") && ncol(sim$z) == 4) {
     fit <- fit_crl(found)
     own <- placed(found, sim)
     latents <- fit$latents[, own$place] * rep(align_latents(fit$mixing, sim$mixing)$signs,
