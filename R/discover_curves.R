@@ -95,8 +95,8 @@ orders_of <- function(h, problem) {
   lapply(graphs, function(dag) replace(h, "dag", list(dag)))
 }
 
-#' All edges as splines, after one sweep of steps: it takes all rows to tell orders, but not the best
-#' rotation
+#' All edges as splines, after one sweep of steps: it takes all rows to tell orders, but not
+#' the best rotation
 #' @noRd
 screened_by_curves <- function(h, problem) {
   with_curves(bent(h), problem, 1L, 1L, keep = FALSE)

@@ -54,7 +54,7 @@ domain_problem <- function(data, known, settings, call) {
   problem
 }
 
-#' Hypotheses with BIC of the moments of x; `columns` (p x d) are those of A in units of the features
+#' Hypotheses with BIC of the moments of x; `columns` (p x d) are those of A in the features' units
 #' @noRd
 fitted_by_domains <- function(hypotheses, problem) {
   lapply(hypotheses, function(h) {

@@ -41,8 +41,8 @@
 #' `ebcrl_error_type` for anything but a discovery; `ebcrl_error_data` if a domain has too few rows
 #' for two halves; `ebcrl_error_stability` if no search succeeded; `ebcrl_error_worker` if workers
 #' cannot be used.
-#' @references Shah, R. D. and Samworth, R. J. (2013). Variable selection with error control: another
-#'   look at stability selection. *Journal of the Royal Statistical Society B*, 75, 55-80.
+#' @references Shah, R. D. and Samworth, R. J. (2013). Variable selection with error control:
+#'   another look at stability selection. *Journal of the Royal Statistical Society B*, 75, 55-80.
 #'   \doi{10.1111/j.1467-9868.2011.01034.x}
 #' @examples
 #' set.seed(1)
@@ -177,7 +177,7 @@ stable_targets <- function(share, found) {
 
 #' @export
 print.crl_stability <- function(x, ...) {
-  cat("Stability: ", count_of(x$searches, "search"), if (x$searches != 1L) "es", " of half the rows",
+  cat("Stability: ", whole(x$searches), " searches of half the rows",
       if (x$failed > 0L) paste0(", of which ", x$failed, " failed"), "\n", sep = "")
   listed <- function(table, words, of) {
     shown <- paste0(words, " (", round(100 * table$share), " %)")

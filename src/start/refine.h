@@ -16,8 +16,8 @@
 #include "penalty.h"
 #include "rows.h"
 
-/* Regressions on parents, those of them whose corrected normal equations were not positive definite,
- * and residual variances, with parents or without, that were at the floor. */
+/* Regressions on parents, those of them whose corrected normal equations were not positive
+ * definite, and residual variances, with parents or without, that were at the floor. */
 typedef struct {
   int fitted, indefinite, floored;
 } refine_count;

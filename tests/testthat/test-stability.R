@@ -12,6 +12,7 @@ test_that("halves of a clear chain have its edges, and none is by chance", {
   others <- sum(stable$edges$share[!stable$edges$present])
   expect_equal(stable$selected, 2 + others)
   expect_equal(own$bound, rep(stable$selected^2 / 6, 2))
+  expect_output(print(stable), "Stability: 8 searches of half the rows")
   expect_output(print(stable), "Edges: z1 -> z2 \\(100 %\\)")
   expect_identical(tidy(stable), stable$edges)
   expect_identical(tidy(stable, "targets"), stable$targets)
