@@ -74,14 +74,18 @@ describe_columns <- function(fit, short = FALSE) {
   paste0("Columns of A: ", if (test$correlated) "correlated" else "orthogonal",
          " by the data (general ones: log-likelihood ", figures(test$loglik, 3L), " higher, BIC ",
          if (test$bic > 0) "better" else "worse", " by ", figures(abs(test$bic), 3L),
-         ", largest cosine ", format(test$cosine, digits = 2L), ")")
+         ", largest cosine ", format(test$cosine, digits = 2L),
+         if (!is.na(test$curves %||% NA)) {
+           paste0("; curves for mechanisms gain ", figures(test$curves, 3L), " with orthogonal ones")
+         }, ")")
 }
 
 #' General columns against orthogonal ones, by the likelihood of the linear-Gaussian model in the
 #' space of the factors; NULL where graph and targets do not tell a general A
 #'
 #' @return list: `loglik`, its gain; `bic`, twice that less its penalty; `cosine`, the largest
-#'   between two columns of the general A; `correlated`
+#'   between two columns of the general A; `curves`, see curves_gain(), where the others speak for
+#'   correlated ones; `correlated`
 #' @noRd
 columns_test <- function(data, settings, call) {
   if (!is.null(data$space$found)) {
@@ -94,11 +98,40 @@ columns_test <- function(data, settings, call) {
   start <- start_space(data, call)
   cells <- rotation_cells(data, start, perfect)
   settings["seed"] <- settings$seed %||% 1L
-  rotation <- best_rotation(cells, VARIANCE_FLOOR * start$sigma2, settings)
+  found <- rotation_search(cells, VARIANCE_FLOOR * start$sigma2, settings)
+  optima <- utils::head(distinct_optima(found)$which, REFINED_OPTIMA)
+  rotation <- matrix(found$rotation[, , optima[1L]], data$d)
   general <- unmixing_search(cells, start, rotation, 1L, settings)
   mixing <- matrix(general$rotation, data$d)
   gain <- sum(cells$weight) / data$d * (general$begin - general$objective)
-  columns_evidence(gain, start$orthonormal %*% mixing, data, data$space$nuisance %||% 0L)
+  test <- columns_evidence(gain, start$orthonormal %*% mixing, data, data$space$nuisance %||% 0L)
+  if (test$correlated) {
+    test$curves <- curves_gain(found$rotation[, , optima, drop = FALSE], data, start, settings)
+    test$correlated <- !isTRUE(test$curves >= test$loglik)
+  }
+  test
+}
+
+#' What splines for mechanisms gain over lines, orthogonal columns kept: log-likelihood of all rows
+#'
+#' Lines through steep mechanisms gain by columns at any angle. Where curves under orthogonal ones
+#' gain more, it is the mechanisms that are not as supposed, not the columns.
+#' @param rotations d x d x some: optima for lines, the best first.
+#' @return NA where the correction for noise broke down in all of them
+#' @noRd
+curves_gain <- function(rotations, data, start, settings) {
+  rows <- thinned(data, PERFECT$rows)
+  part <- principal_part(rows, start)
+  cells <- rotation_cells(rows, start, settings$intervention == "perfect")
+  lines <- .Call(C_rotation_at, cells$cov, cells$weight, cells$coord,
+                 VARIANCE_FLOOR * start$sigma2, rotations, UNTOLD$turn)$objective
+  curves <- vapply(seq_len(dim(rotations)[3L]), function(k) {
+    end <- refined_rotation(matrix(rotations[, , k], data$d), part, start$sigma2, settings, 0L,
+                            PERFECT$sweeps)
+    # a variance at its floor, as a regression left indefinite, makes up gains
+    if (end$indefinite + end$floored > MOST_INDEFINITE * end$fitted) NA else end$objective
+  }, 0)
+  if (all(is.na(curves))) NA_real_ else (lines[1L] - min(curves, na.rm = TRUE)) * (data$n / rows$n)
 }
 
 #' @param mixing General columns, of latents and then of nuisance factors, which in the search for a
