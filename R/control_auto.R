@@ -2,8 +2,8 @@
 # By the likelihood of the linear-Gaussian model, which costs the same for any number of rows.
 
 # Columns count as correlated where BIC says so, a test at the level of that of means agrees (few
-# rows), and the largest cosine between two of them is beyond this. Lines through steep mechanisms gain by turning orthogonal columns, too, but by angles smaller
-# than that.
+# rows), the largest cosine between two of them is beyond this, and curves for mechanisms explain less.
+# Lines through bent mechanisms gain by turning orthogonal columns, too, mostly by smaller angles.
 CORRELATED_COSINE <- 0.35
 
 #' Data that know whether `mixing` is to be chosen: its "auto" is settled before x is reduced

@@ -37,6 +37,20 @@ test_that("a fit takes general columns where there are, and says so", {
   ) / 2)
 })
 
+test_that("steep mechanisms are not taken for correlated columns", {
+  set.seed(1018) # lines alone call them correlated here
+  sim <- sim_crl(random_dag(4, 1.5, max_parents = 2), n = 200, p = 100, sigma2 = 2,
+                 nonlinearity = "strong")
+  fit <- fit_crl(sim, control = crl_control(start = start_search(mechanisms = "linear"),
+                                            intervention = "perfect"))
+  columns <- fit$columns
+  expect_gt(columns$bic, 0)
+  expect_gt(columns$cosine, CORRELATED_COSINE)
+  expect_gt(columns$curves, columns$loglik)
+  expect_false(columns$correlated)
+  expect_match(describe_columns(fit), "curves for mechanisms gain", fixed = TRUE)
+})
+
 test_that("interventions are told to be perfect or not", {
   skip_on_cran()
   for (kind in c("perfect", "imperfect")) {
