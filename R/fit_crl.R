@@ -355,7 +355,7 @@ fit_crl <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights =
                    prior = if (method == "g") control$prior,
                    missing = !is.null(given$rows$matrix), progress = control$progress,
                    before = function(known) {
-                     check_before_passes(known, init, method, control, call)
+                     check_before_passes(known, control, call)
                    })
   data <- without_covariates(data, covariates)
   data$measure <- measurement_settings(center, noise, nuisance, control)

@@ -28,13 +28,9 @@ check_memory <- function(data, control, call) {
 #' take, when all is known.)
 #' @param known See `before` of crl_data().
 #' @noRd
-check_before_passes <- function(known, init, method, control, call) {
-  if (control$spline$interaction == "tensor") { # these are told of by themselves
-    return(invisible())
-  }
-  inner <- replace(known, "p", known$d)
-  bytes <- pass_bytes(known) + suppressMessages(engine_bytes(inner, init, method, control))
-  check_bytes(bytes, control, call = call, hint = c(
+check_before_passes <- function(known, control, call) {
+  check_bytes(pass_bytes(known) + 3 * 8 * as.double(known$n) * known$d, # latents, sds, scores
+              control, call = call, hint = c(
     "x" = "{.arg x} has {count_of(known$n, 'row')}; coordinates, latents and their sds take most.",
     "i" = paste("Fit some of the rows, and stream the latents of all to a folder by",
                 "{.code predict(fit, rows, to = )}; or raise",
@@ -51,18 +47,6 @@ pass_bytes <- function(known) {
   block <- if (elsewhere && isTRUE(rows$remote)) 8 * max(rows$blocks$rows) * known$p else 0
   held <- known$p <= if (elsewhere && isTRUE(rows$remote)) MOST_MOMENTS else DENSE_FEATURES
   8 * as.double(known$n) * known$d + block + if (held) 3 * 8 * as.double(known$p)^2 else 0
-}
-
-#' Bytes of the engine on the coordinates, and of its start
-#' @noRd
-engine_bytes <- function(inner, init, method, control) {
-  if (method == "g") {
-    draws <- inherits(control$prior, "prior_spline")
-    return(if (draws) saem_bytes(inner, inner$d, control, FALSE) else 24 * as.double(inner$n) * inner$d)
-  }
-  plan <- plan_f(control, inner, init %||% default_init(control))
-  plan <- derived_plan(plan, spline = list(interaction = "additive"))
-  fit_cost(inner, plan)$bytes
 }
 
 #' Refuse what would take more bytes beside x than it may

@@ -261,7 +261,7 @@ bad_input(
   "control: noise of one component" = crl_control(prior = prior_spline(noise = 1)) ~ control,
   "control: a negative seed" = crl_control(seed = -1) ~ control,
   "control: too little memory for g" = fit_crl(
-    x, env, targets, dag, method = "g", control = crl_control(max_memory = 1e-6)
+    x, env, targets, dag, method = "g", control = crl_control(max_memory = 1e-5)
   ) ~ memory,
   "scores of a g fit" = predict(by_g, type = "score") ~ method,
   "mechanisms of an f fit" = mechanisms(fit) ~ method,
@@ -291,7 +291,7 @@ bad_input(
   ) ~ init,
   "control: too little memory for a linear prior" = fit_crl(
     x, env, targets, dag, method = "g",
-    control = crl_control(prior = "linear", max_memory = 1e-6)
+    control = crl_control(prior = "linear", max_memory = 1e-5)
   ) ~ memory,
   "logLik: a fit without likelihood" = logLik(fit) ~ method,
   "control: an unknown penalty" = crl_control(penalty = "lasso") ~ control,
@@ -323,7 +323,7 @@ bad_input(
     fit_crl(hopeless,
             control = crl_control(spline = spline_control(interaction = "tensor"))) ~ memory,
   "control: too little memory" = fit_crl(
-    x, env, targets, dag, control = crl_control(max_memory = 1e-6)
+    x, env, targets, dag, control = crl_control(max_memory = 1e-5)
   ) ~ memory
 )
 
