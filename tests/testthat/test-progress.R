@@ -108,12 +108,12 @@ test_that("seconds are counted by stage, each once", {
   before <- start_clock()
   on_clock("outer", {
     Sys.sleep(0.05)
-    on_clock("inner, run 1", Sys.sleep(0.1))
-    on_clock("inner, run 2", Sys.sleep(0.1))
+    on_clock("inner, run 1", Sys.sleep(0.2))
+    on_clock("inner, run 2", Sys.sleep(0.2))
   })
   seconds <- clock_seconds(before)
   stop_clock(before)
   expect_named(seconds, c("inner", "outer", "other"))
-  expect_gte(seconds[["inner"]], 0.2)
+  expect_gte(seconds[["inner"]], 0.39) # the clock has its rounding
   expect_lt(seconds[["outer"]], seconds[["inner"]])
 })
