@@ -362,6 +362,7 @@ fit_crl <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights =
   engine <- engine_of(method)
   fit <- engine(data, init, control)
   fit$seconds <- clock_seconds(clock)
+  fit$elapsed <- sum(fit$seconds)
   with_call(settled_rows(fit, keep_x), match.call())
 }
 
@@ -483,7 +484,8 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
   init <- init %||% default_init(control)
   plan <- plan_f(control, data, init)
   data <- with_memo(asking_columns(data, control))
-  measured <- measurement_of(data, init, plan, plan$update_mixing, error_call)
+  measured <- on_clock("Measurement model",
+                       measurement_of(data, init, plan, plan$update_mixing, error_call))
   fit <- if (!is.null(data$space)) { # coordinates already
     fit_rows(data, init, plan, call, error_call)
   } else if (!is.null(measured) && !measured$plain) {

@@ -14,6 +14,11 @@ enum { GUARDS = 4, MOST_PASSES = 300 };
 
 static const double RESIDUAL = 1e-9;
 
+/* Vectors of eigenvalues that are not apart from those of noise hardly converge, and matter as
+ * little: after so many passes a sum of eigenvalues that grows by less than this share will do. */
+enum { PATIENCE = 25 };
+static const double STANDS = 1e-8;
+
 /* Directions of the basis whose share of it is below this are linearly dependent. */
 static const double DEPENDENT = 1e-12;
 
@@ -209,6 +214,14 @@ static int ritz_step(top_eigen *t, int m) {
   return STATUS_OK;
 }
 
+/* Sum of the wanted eigenvalues: the likelihood's part in them. */
+static double wanted_sum(const top_eigen *t) {
+  double sum = 0;
+  for (int j = 0; j < t->q; j++)
+    sum += t->value[j];
+  return sum;
+}
+
 static void start_block(top_eigen *t) {
   for (int j = 0; j < t->k; j++)
     rng_normals(BLOCK_SEED, 0, (uint64_t)j, column(t->vector, t->p, j), (size_t)t->p);
@@ -233,8 +246,11 @@ static int find_by_blocks(top_eigen *t, const double *scale) {
     normalise(behind, column(t->image, p, k), p, k);
     if (has_steps)
       normalise(last, column(t->image, p, 2 * k), p, k);
+    double before = wanted_sum(t);
     status = ritz_step(t, has_steps ? 3 * k : 2 * k);
     has_steps = 1;
+    if (pass >= PATIENCE && wanted_sum(t) - before < STANDS * before)
+      break;
   }
   memcpy(t->vector, t->basis, tall);
   return status;
