@@ -6,6 +6,9 @@
 # Lines through bent mechanisms gain by turning orthogonal columns, too, mostly by smaller angles.
 CORRELATED_COSINE <- 0.35
 
+# By how much curves must gain more: they have more coefficients than columns have angles.
+CURVES_MARGIN <- 1.25
+
 #' Data that know whether `mixing` is to be chosen: its "auto" is settled before x is reduced
 #' @noRd
 asking_columns <- function(data, control) {
@@ -107,7 +110,7 @@ columns_test <- function(data, settings, call) {
   test <- columns_evidence(gain, start$orthonormal %*% mixing, data, data$space$nuisance %||% 0L)
   if (test$correlated) {
     test$curves <- curves_gain(found$rotation[, , optima, drop = FALSE], data, start, settings)
-    test$correlated <- !isTRUE(test$curves >= test$loglik)
+    test$correlated <- !isTRUE(test$curves >= CURVES_MARGIN * test$loglik)
   }
   test
 }

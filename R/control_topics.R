@@ -45,10 +45,10 @@
 #' @section mixing = "auto":
 #' From an interventional start general columns are taken where the linear-Gaussian model says that
 #' columns are correlated (by BIC and at level .001), the largest cosine is above 0.35, graph and
-#' targets tell a general A, and its columns explain more than splines for mechanisms do with
-#' orthogonal ones: lines through steep mechanisms fit better with columns at other angles, too.
-#' In simulations with orthonormal A this is wrong for up to one steep data set in twenty, and then
-#' by much; `mixing = "orthonormal"` is safe where columns are known to be orthogonal.
+#' targets tell a general A, and splines for mechanisms with orthogonal columns do not explain a
+#' quarter more than its columns do: lines through steep mechanisms fit better with columns at other
+#' angles, too. In simulations this is wrong for about one steep data set in twenty with orthonormal
+#' A, and one of thirty with correlated columns, and then by much; `mixing = "orthonormal"` is safe where columns are known to be orthogonal.
 #' @name crl_mixing
 NULL
 
