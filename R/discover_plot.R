@@ -96,25 +96,32 @@ plot_hypotheses <- function(found) {
 
 #' @noRd
 plot_evidence <- function(found) {
-  edges <- found$edges
-  hits <- found$hits[!found$hits$known, ]
+  plot_shares(found$edges, found$hits, "evidence", c("in the best", "in others only"), 0.95) +
+    ggplot2::labs(title = "Evidence", x = "Share of the hypotheses' weight")
+}
+
+#' Shares of edges and of targets that were not given, those of the discovery in a colour of their own
+#' @param name Column of both tables that is drawn.
+#' @param kinds Names of those that are present, and of the others.
+#' @param cut Where the dashed line is.
+#' @noRd
+plot_shares <- function(edges, targets, name, kinds, cut) {
+  hits <- targets[!targets$known, ]
   shown <- rbind(
     data.frame(what = rep("edges", nrow(edges)), name = paste(edges$from, "->", edges$to),
-               evidence = edges$evidence, present = edges$present),
+               share = edges[[name]], present = edges$present),
     data.frame(what = rep("targets", nrow(hits)), name = paste(hits$domain, "on", hits$latent),
-               evidence = hits$evidence, present = hits$present)
+               share = hits[[name]], present = hits$present)
   )
   shown$name <- factor(shown$name, rev(unique(shown$name)))
-  kinds <- c("in the best", "in others only")
   shown$kind <- factor(kinds[2L - shown$present], kinds)
-  ggplot2::ggplot(shown, ggplot2::aes(.data$evidence, .data$name)) +
-    ggplot2::geom_vline(xintercept = 0.95, linetype = "dashed", colour = "grey30") +
+  ggplot2::ggplot(shown, ggplot2::aes(.data$share, .data$name)) +
+    ggplot2::geom_vline(xintercept = cut, linetype = "dashed", colour = "grey30") +
     ggplot2::geom_point(ggplot2::aes(colour = .data$kind), size = 2) +
     ggplot2::facet_grid(ggplot2::vars(.data$what), scales = "free_y", space = "free_y") +
     ggplot2::scale_x_continuous(limits = c(0, 1)) +
     ggplot2::scale_colour_manual(values = stats::setNames(okabe_ito(c("blue", "vermillion")),
                                                           kinds), drop = FALSE) +
-    ggplot2::labs(title = "Evidence", x = "Share of the hypotheses' weight", y = NULL,
-                  colour = NULL) +
+    ggplot2::labs(y = NULL, colour = NULL) +
     theme_crl()
 }

@@ -204,26 +204,8 @@ tidy.crl_stability <- function(x, matrix = c("edges", "targets"), ...) {
 #' @export
 autoplot.crl_stability <- function(object, ...) {
   check_dots_empty(...)
-  edges <- object$edges
-  hits <- object$targets[!object$targets$known, ]
-  shown <- rbind(
-    data.frame(what = rep("edges", nrow(edges)), name = paste(edges$from, "->", edges$to),
-               share = edges$share, present = edges$present),
-    data.frame(what = rep("targets", nrow(hits)), name = paste(hits$domain, "on", hits$latent),
-               share = hits$share, present = hits$present)
-  )
-  shown$name <- factor(shown$name, rev(unique(shown$name)))
-  kinds <- c("in the discovery", "in halves only")
-  shown$kind <- factor(kinds[2L - shown$present], kinds)
-  ggplot2::ggplot(shown, ggplot2::aes(.data$share, .data$name)) +
-    ggplot2::geom_vline(xintercept = 0.5, linetype = "dashed", colour = "grey30") +
-    ggplot2::geom_point(ggplot2::aes(colour = .data$kind), size = 2) +
-    ggplot2::facet_grid(ggplot2::vars(.data$what), scales = "free_y", space = "free_y") +
-    ggplot2::scale_x_continuous(limits = c(0, 1)) +
-    ggplot2::scale_colour_manual(values = stats::setNames(okabe_ito(c("blue", "vermillion")),
-                                                          kinds), drop = FALSE) +
-    ggplot2::labs(title = "Stability", x = "Share of the halves", y = NULL, colour = NULL) +
-    theme_crl()
+  plot_shares(object$edges, object$targets, "share", c("in the discovery", "in halves only"), 0.5) +
+    ggplot2::labs(title = "Stability", x = "Share of the halves")
 }
 
 #' @rdname crl_stability
