@@ -1,10 +1,8 @@
 #include "noise.h"
 
-#include "vectorize.h"
+#include "elementary.h"
 
 #include <math.h>
-#include <stdint.h>
-#include <string.h>
 
 static const double PSEUDO_ROWS = 5; /* of each component: none is ever empty */
 
@@ -35,31 +33,6 @@ void noise_split(noise_mixture *m, int c, double variance) {
     m->variance[g] = (1 + 0.75 * place) * variance;
   }
   noise_heights(m, c);
-}
-
-/* exp x for -700 < x <= 0, to about 1e-15: x = k log 2 + r, and the series of e^r. No branches, so
- * that loops of it vectorise. */
-INLINE double exp_of(double x) {
-  const double to_integer = 0x1.8p52; /* the sum's low bits are k */
-  double shifted = x * 1.4426950408889634 + to_integer, k = shifted - to_integer, scale;
-  double r = (x - k * 0.693147180369123816490) - k * 1.90821492927058770002e-10;
-  double series = 1.0 / 479001600;
-  series = series * r + 1.0 / 39916800;
-  series = series * r + 1.0 / 3628800;
-  series = series * r + 1.0 / 362880;
-  series = series * r + 1.0 / 40320;
-  series = series * r + 1.0 / 5040;
-  series = series * r + 1.0 / 720;
-  series = series * r + 1.0 / 120;
-  series = series * r + 1.0 / 24;
-  series = series * r + 1.0 / 6;
-  series = series * r + 1.0 / 2;
-  series = series * r + 1;
-  uint64_t bits;
-  memcpy(&bits, &shifted, sizeof bits);
-  bits = (bits + 1023) << 52; /* 2^k */
-  memcpy(&scale, &bits, sizeof scale);
-  return (series * r + 1) * scale;
 }
 
 /* Log densities of component s, up to what the components have in common; `highest` so far. */
