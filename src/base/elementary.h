@@ -25,8 +25,7 @@ INLINE double to_double(uint64_t below_2_52) {
 }
 
 /* log x for normal x > 0, to about 1e-14: x = 2^e m with m in [1/sqrt 2, sqrt 2), and the series of
- * the inverse hyperbolic tangent of (m - 1) / (m + 1). No branches, so that loops of it vectorise.
- */
+ * the inverse hyperbolic tangent of (m - 1) / (m + 1). */
 INLINE double log_of(double x) {
   uint64_t bits;
   memcpy(&bits, &x, sizeof bits);
@@ -71,8 +70,7 @@ INLINE void sine_cosine(double turn, double *sine, double *cosine) {
   *cosine = 1 - 2 * s * s;
 }
 
-/* exp x for -700 < x <= 0, to about 1e-15: x = k log 2 + r, and the series of e^r. No branches, so
- * that loops of it vectorise. */
+/* exp x for -700 < x <= 0, to about 1e-15: x = k log 2 + r, and the series of e^r. */
 INLINE double exp_of(double x) {
   const double to_integer = 0x1.8p52; /* the sum's low bits are k */
   double shifted = x * 1.4426950408889634 + to_integer, k = shifted - to_integer, scale;
