@@ -85,6 +85,15 @@ test_that("leading eigenvectors by passes, with fewer rows than features", {
   expect_close(top$values, e$values[1:11], 1e-8)
 })
 
+test_that("eigenvalues that are not apart from those of noise come out of few passes", {
+  x <- withr::with_seed(3, matrix(stats::rnorm(400 * 600), 400))
+  moments <- feature_moments(as_rows(x), TRUE)
+  expect_null(moments$second) # passes over the rows
+  top <- .Call(C_leading_moments, moments, rep(1, 600), list(q = 3L))
+  truth <- svd(scale(x, scale = FALSE), nu = 0L, nv = 0L)$d[1:3]^2 / 400
+  expect_close(sum(top$values), sum(truth), 1e-5)
+})
+
 test_that("factor analysis agrees with ECME in R and with stats::factanal(); passes with dense", {
   withr::local_seed(4)
   x <- factor_rows(400, 9, 2, psi = exp(seq(-1.5, 1.5, length.out = 9)), mean = 5)
