@@ -38,14 +38,16 @@ measure <- function(data, center, noise, nuisance, threads = 1L, call = rlang::c
   found <- nuisance_factors(shape, data, nuisance, noise, call)
   q <- data$d + found$nuisance
   check_factors(data$p, q, noise, call)
-  test <- if (identical(center, "auto")) {
+  test <- NULL
+  if (!isTRUE(center)) chosen <- chosen_noise(about_zero, q, noise, call)
+  if (identical(center, "auto")) {
     # about the mean a latent may be weak, and a noisy feature pass for it; about 0 it is not
-    kind <- chosen_noise(about_zero, q, noise, call)$noise
-    psi <- factor_analysis(about_mean, q, kind == "equal", call = call)$psi
-    mean_test(about_zero, about_mean, psi, q, call)
+    equal <- chosen$noise == "equal"
+    model <- factor_analysis(about_mean, q, equal, chosen$psi, call)
+    test <- mean_test(about_zero, about_mean, model, call)
   }
   centered <- if (is.null(test)) center else test$p_value < CENTER_LEVEL
-  chosen <- chosen_noise(if (centered) about_mean else about_zero, q, noise, call)
+  if (centered) chosen <- chosen_noise(about_mean, q, noise, call)
   space <- factor_span(chosen$loadings, chosen$psi)
   space$told <- told_directions(chosen, space$span, data)
   c(list(center = if (centered) about_mean$mean, noise = chosen$noise, noise_var = chosen$psi,
@@ -96,8 +98,9 @@ direction_cos2 <- function(told, within) {
 }
 
 #' Equal or unequal noise: by BIC where it is not given
-#' @return As factor_analysis(), and `noise`; `gain`, list: `loglik` of unequal noise over equal,
-#'   and `bic`, that less its penalty (twice the log-likelihood), NULL where it was given
+#' @return As factor_analysis(), and `noise`; `gain`, list: `loglik` of unequal noise over equal (see
+#'   unequal_gain() where that is little), and `bic`, twice that less its penalty, NULL where it was
+#'   given
 #' @noRd
 chosen_noise <- function(moments, q, noise, call) {
   if (noise != "auto") {
@@ -108,12 +111,24 @@ chosen_noise <- function(moments, q, noise, call) {
   if (noiseless || factor_freedom(length(moments$square), q) < 0) {
     return(c(equal, list(noise = "equal")))
   }
-  unequal <- factor_analysis(moments, q, FALSE, call = call)
-  gain <- unequal$loglik - equal$loglik
-  bic <- 2 * gain - (unequal$parameters - equal$parameters) * log(moments$n)
+  penalty <- (moments$p - 1) * log(moments$n)
+  gain <- unequal_gain(moments, equal)
+  if (4 * gain > penalty) {
+    unequal <- factor_analysis(moments, q, FALSE, call = call)
+    gain <- unequal$loglik - equal$loglik
+  }
+  bic <- 2 * gain - penalty
   better <- if (bic > 0) unequal else equal
   c(better, list(noise = if (bic > 0) "by_feature" else "equal",
                  gain = list(loglik = gain, bic = bic)))
+}
+
+#' What variances of their own gain in log-likelihood where the loadings stay: less than half of what
+#' loadings gain with them is not worth a search
+#' @noRd
+unequal_gain <- function(moments, equal) {
+  left <- (moments$square - rowSums(equal$loadings^2)) / equal$psi
+  moments$n / 2 * sum(left - 1 - log(pmax(left, .Machine$double.xmin)))
 }
 
 #' Second moments less the parameters of q factors and unequal noise (Lawley and Maxwell 1971)
@@ -184,11 +199,9 @@ factor_number <- function(moments, least, most, noise, call) {
   for (k in seq(least, max(least, most))) {
     equal <- noise == "equal" || factor_freedom(p, k) < 0
     psi <- factor_psi(moments, k, equal, psi, call)
-    top <- .Call(C_leading_moments, moments, 1 / sqrt(psi), list(q = k + 1L))
-    check_status(top$status, call)
+    values <- leading_whitened(moments, psi, k + 1L, call)$values
     edge <- noise_edge(n - k, p - k) * (n - k) / n
-    table <- rbind(table, tibble::tibble(factors = k, eigenvalue = drop(top$values)[k + 1L],
-                                         edge = edge))
+    table <- rbind(table, tibble::tibble(factors = k, eigenvalue = values[k + 1L], edge = edge))
     if (table$eigenvalue[nrow(table)] <= edge) break
   }
   list(factors = table$factors[nrow(table)], values = table)
@@ -218,7 +231,8 @@ noise_edge <- function(n, p) {
 #' @param omega Weight of a row of each domain.
 #' @return list, which the routines of src/glue/r_measure.c take: `n`, `p`, `mean` (p or NULL),
 #'   `second` (p x p, or NULL where it is not held), `square` (p, its diagonal), `threads`, and
-#'   where S is not held `x`, `env`, `omega`
+#'   where S is not held `x`, `env`, `omega`, and `last`, environment: `block`, the eigenvectors that
+#'   were found last, from which the next search goes on
 #' @noRd
 feature_moments <- function(data, centered, threads = 1L, omega = row_weights(data)) {
   about_mean <- moments_about_mean(data, threads, omega)
@@ -259,10 +273,11 @@ counted_moments <- function(data, threads, omega) {
   square <- weighted_squares(data, omega, mean, threads)
   if (!is.null(data$x)) {
     return(c(shared, list(mean = mean, square = square, x = data$x, env = data$env,
-                          omega = omega)))
+                          omega = omega, last = new.env(parent = emptyenv()))))
   }
   about <- function(mean) second_moments_times(data, omega, mean, threads)
-  c(shared, list(mean = mean, square = square, times = about(mean), about = about))
+  c(shared, list(mean = mean, square = square, times = about(mean), about = about,
+                 last = new.env(parent = emptyenv())))
 }
 
 #' Is S (p x p) held in memory? Where rows are in memory, only where that is less work than passes
@@ -285,9 +300,27 @@ about_zero <- function(moments) {
 #' @return list: `vectors` (p x q), `values` (q)
 #' @noRd
 leading_components <- function(moments, q, call) {
-  top <- .Call(C_leading_moments, moments, rep(1, moments$p), list(q = q))
-  check_status(top$status, call)
+  leading_whitened(moments, rep(1, moments$p), q, call)
+}
+
+#' The same of Psi^-1/2 S Psi^-1/2
+#' @noRd
+leading_whitened <- function(moments, psi, q, call) {
+  top <- .Call(C_leading_moments, moments, 1 / sqrt(psi), from_last(moments, list(q = q)))
+  keep_last(moments, top, call)
   list(vectors = top$vectors, values = drop(top$values))
+}
+
+#' Settings of a routine that looks for eigenvectors, from where the last one on the same rows ended
+#' @noRd
+from_last <- function(moments, settings) {
+  c(settings, list(block = moments$last$block))
+}
+
+#' @noRd
+keep_last <- function(moments, found, call) {
+  check_status(found$status, call)
+  if (!is.null(moments$last)) moments$last$block <- found$block
 }
 
 #' Maximum-likelihood factor analysis
@@ -299,8 +332,9 @@ leading_components <- function(moments, q, call) {
 #'   all rows, as if they were normal), `parameters`, `converged`, `floored`
 #' @noRd
 factor_analysis <- function(moments, q, equal, start = 0.5 * moments$square, call) {
-  fit <- .Call(C_factor_fit_model, moments, start, list(q = q, equal = equal, tol = 1e-6))
-  check_status(fit$status, call)
+  settings <- from_last(moments, list(q = q, equal = equal, tol = 1e-6))
+  fit <- .Call(C_factor_fit_model, moments, start, settings)
+  keep_last(moments, fit, call)
   n <- moments$n
   p <- moments$p
   list(psi = drop(fit$psi), loadings = fit$loadings, values = drop(fit$values),
@@ -315,19 +349,20 @@ factor_analysis <- function(moments, q, equal, start = 0.5 * moments$square, cal
 #' leading eigenvectors leave of the whitened moments about 0, less the same about the mean. It is
 #' p - q in expectation, plus what noise each leading eigenvalue takes up, see noise_taken_up(),
 #' about the mean more than about 0.
-#' @param psi Noise variances, from the moments about the mean.
+#' @param model Of the moments about the mean, see factor_analysis().
 #' @return list: `statistic`, scaled to chi-squared with `df` degrees of freedom where means are in
 #'   the span; `p_value`
 #' @noRd
-mean_test <- function(about_zero, about_mean, psi, q, call) {
-  whitened <- function(moments) {
-    top <- .Call(C_leading_moments, moments, 1 / sqrt(psi), list(q = q))
-    check_status(top$status, call)
-    c(left = sum(moments$square / psi) - sum(top$values),
-      taken = sum(noise_taken_up(drop(top$values), length(psi) / moments$n)))
+mean_test <- function(about_zero, about_mean, model, call) {
+  psi <- model$psi
+  q <- length(model$values)
+  whitened <- function(moments, values) {
+    c(left = sum(moments$square / psi) - sum(values),
+      taken = sum(noise_taken_up(values, length(psi) / moments$n)))
   }
   df <- length(psi) - q
-  difference <- whitened(about_zero) - whitened(about_mean)
+  difference <- whitened(about_zero, leading_whitened(about_zero, psi, q, call)$values) -
+    whitened(about_mean, model$values)
   statistic <- about_zero$n * difference[["left"]] / max(1 - difference[["taken"]], 1)
   list(statistic = statistic, df = df,
        p_value = stats::pchisq(statistic, df, lower.tail = FALSE))

@@ -23,7 +23,7 @@ measurement_doubts <- function(fit, data, decided, threads, call) {
   model <- chosen_noise(moments, q, if (factor_freedom(data$p, q) < 0) "equal" else "auto", call)
   doubts <- list(
     center = if (asked[["center"]]) {
-      mean_test(feature_moments(data, FALSE, threads), moments, model$psi, q, call)
+      mean_test(feature_moments(data, FALSE, threads), moments, model, call)
     },
     noise = if (asked[["noise"]] && model$noise == "by_feature") model$gain$loglik,
     nuisance = if (asked[["nuisance"]]) further_factor(moments, q, model$psi, call)
@@ -47,9 +47,8 @@ doubtful <- function(fit, settings, decided) {
 further_factor <- function(moments, q, psi, call) {
   n <- moments$n
   p <- length(psi)
-  top <- .Call(C_leading_moments, moments, 1 / sqrt(psi), list(q = q + 1L))
-  check_status(top$status, call)
-  list(eigenvalue = drop(top$values)[q + 1L], edge = noise_edge(n - q, p - q) * (n - q) / n)
+  values <- leading_whitened(moments, psi, q + 1L, call)$values
+  list(eigenvalue = values[q + 1L], edge = noise_edge(n - q, p - q) * (n - q) / n)
 }
 
 #' Those of some tests that are clear

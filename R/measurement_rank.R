@@ -91,12 +91,11 @@ new_rank <- function(found, moments, d, noise, call) {
   equal <- noise == "equal" || factor_freedom(p, k) < 0
   psi <- factor_psi(moments, k, equal, 0.5 * moments$square, call)
   shown <- min(k + SCREE_BEYOND, p, n - 1L)
-  top <- .Call(C_leading_moments, moments, 1 / sqrt(psi), list(q = shown))
-  check_status(top$status, call)
+  top <- leading_whitened(moments, psi, shown, call)
   values <- found$values
   values$above <- values$eigenvalue > values$edge
   structure(list(factors = k, d = d, nuisance = if (!is.null(d)) max(k - d, 0L), values = values,
-                 spectrum = drop(top$values), edge = values$edge[nrow(values)], noise_var = psi,
+                 spectrum = top$values, edge = values$edge[nrow(values)], noise_var = psi,
                  n = n, p = p), class = "crl_rank")
 }
 

@@ -15,8 +15,9 @@ enum { GUARDS = 4, MOST_PASSES = 300 };
 static const double RESIDUAL = 1e-9;
 
 /* Vectors of eigenvalues that are not apart from those of noise hardly converge, and matter as
- * little: after so many passes a sum of eigenvalues that grows by less than this share will do. */
-enum { PATIENCE = 25 };
+ * little: after so many passes, from random vectors and from those of a matrix nearby, a sum of
+ * eigenvalues that grows by less than this share will do. */
+enum { PATIENCE = 25, PATIENCE_NEARBY = 2 };
 static const double STANDS = 1e-8;
 
 /* Directions of the basis whose share of it is below this are linearly dependent. */
@@ -222,19 +223,37 @@ static double wanted_sum(const top_eigen *t) {
   return sum;
 }
 
-static void start_block(top_eigen *t) {
-  for (int j = 0; j < t->k; j++)
+static void fill_block(top_eigen *t) {
+  for (int j = t->known; j < t->k; j++)
     rng_normals(BLOCK_SEED, 0, (uint64_t)j, column(t->vector, t->p, j), (size_t)t->p);
-  t->started = 1;
+  t->known = t->k;
+}
+
+void top_eigen_start(top_eigen *t, const double *scale, const double *block, int columns) {
+  size_t p = (size_t)t->p;
+  if (t->second)
+    return;
+  t->known = columns < t->k ? columns : t->k - 1;
+  for (size_t j = 0; j < (size_t)t->known; j++)
+    for (size_t i = 0; i < p; i++)
+      t->vector[i + j * p] = scale[i] * block[i + j * p];
+}
+
+void top_eigen_block(const top_eigen *t, const double *scale, double *block) {
+  size_t p = (size_t)t->p;
+  for (size_t j = 0; j < (size_t)t->k; j++)
+    for (size_t i = 0; i < p; i++)
+      block[i + j * p] = t->vector[i + j * p] / scale[i];
 }
 
 static int find_by_blocks(top_eigen *t, const double *scale) {
   int p = t->p, k = t->k, has_steps = 0, status;
   size_t tall = (size_t)p * (size_t)k * sizeof(double);
-  if (!t->started)
-    start_block(t);
+  int patience = t->known < t->q ? PATIENCE : PATIENCE_NEARBY;
+  fill_block(t);
   memcpy(t->basis, t->vector, tall);
   apply(t, scale, t->basis, t->image);
+  normalise(t->basis, t->image, p, k);
   status = ritz_step(t, k);
   for (int pass = 1; status == STATUS_OK && !residuals(t); pass++) {
     if (pass == t->max_passes) {
@@ -249,7 +268,7 @@ static int find_by_blocks(top_eigen *t, const double *scale) {
     double before = wanted_sum(t);
     status = ritz_step(t, has_steps ? 3 * k : 2 * k);
     has_steps = 1;
-    if (pass >= PATIENCE && wanted_sum(t) - before < STANDS * before)
+    if (pass >= patience && wanted_sum(t) - before < STANDS * before)
       break;
   }
   memcpy(t->vector, t->basis, tall);

@@ -23,13 +23,21 @@ typedef struct {
   int passes, unconverged; /* counted over calls */
   double *basis, *image;   /* p x 3 k: vectors, residuals, last steps; and D S D times them */
   double *gram, *work;
-  int lwork, *iwork, started;
+  int lwork, *iwork;
+  int known; /* columns of vector that a matrix nearby has left */
   double *scaled, *scratch;
 } top_eigen;
 
 /* Allocates; second (p x p) or rows. */
 top_eigen top_eigen_new(int p, int q, const double *second, const weighted_rows *rows,
                         allocator alloc);
+
+/* Start from what top_eigen_block() kept of another matrix: columns times 1 / its scale. The last
+ * column of the block stays random, for what the other matrix has not. */
+void top_eigen_start(top_eigen *t, const double *scale, const double *block, int columns);
+
+/* block: p x k. */
+void top_eigen_block(const top_eigen *t, const double *scale, double *block);
 
 /* value and vector for this scale (p). */
 int top_eigen_find(top_eigen *t, const double *scale);

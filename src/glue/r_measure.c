@@ -105,10 +105,25 @@ static top_eigen eigen_from(const weighted_rows *rows, int q) {
   return top_eigen_new(rows->p, q, dense, rows, r_allocator);
 }
 
+/* Where S is not in memory: eigenvectors of the last matrix that was looked at, in `block`. */
+static void start_from(top_eigen *t, const double *scale, SEXP settings) {
+  SEXP block = optional_element(settings, "block");
+  if (Rf_isNull(block))
+    return;
+  assert_double_matrix(block, "block");
+  if (Rf_nrows(block) != t->p)
+    Rf_error("internal error: block must have a row for each column of x");
+  top_eigen_start(t, scale, REAL(block), Rf_ncols(block));
+}
+
+static void put_block(SEXP out, const top_eigen *t, const double *scale) {
+  if (!t->second)
+    top_eigen_block(t, scale, put_matrix(out, "block", (size_t)t->p, (size_t)t->k));
+}
+
 static SEXP factor_results(const factor_model *f) {
-  const char *fields[] = {"psi",    "loadings",    "values",    "objective", "iterations",
-                          "passes", "unconverged", "converged", "floored",   "status",
-                          ""};
+  const char *fields[] = {"psi",    "loadings",    "values",    "objective", "iterations", "block",
+                          "passes", "unconverged", "converged", "floored",   "status",     ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   size_t p = (size_t)f->p, q = (size_t)f->q;
   memcpy(put_matrix(out, "psi", p, 1), f->psi, p * sizeof(double));
@@ -120,6 +135,7 @@ static SEXP factor_results(const factor_model *f) {
   put_int(out, "unconverged", f->eigen->unconverged);
   put(out, "converged", Rf_ScalarLogical(f->converged));
   put_int(out, "floored", f->floored);
+  put_block(out, f->eigen, f->scale);
   put_status(out, f->status);
   UNPROTECT(1);
   return out;
@@ -138,6 +154,9 @@ SEXP factor_fit_model(SEXP moments, SEXP psi, SEXP settings) {
   f.tol = list_number(settings, "tol");
   f.poll = poll_user;
   memcpy(f.psi, REAL(psi), (size_t)rows.p * sizeof(double));
+  for (int j = 0; j < rows.p; j++)
+    f.scale[j] = 1 / sqrt(f.psi[j]);
+  start_from(&eigen, f.scale, settings);
   factor_fit(&f, r_allocator);
   return factor_results(&f);
 }
@@ -149,9 +168,12 @@ SEXP leading_moments(SEXP moments, SEXP scale, SEXP settings) {
   if (q < 1 || q > rows.p || XLENGTH(scale) != rows.p)
     Rf_error("internal error: eigenvectors or scales do not fit the columns of x");
   top_eigen eigen = eigen_from(&rows, q);
-  const char *fields[] = {"values", "vectors", "status", ""};
+  const char *fields[] = {"values", "vectors", "block", "passes", "status", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  start_from(&eigen, REAL(scale), settings);
   int status = top_eigen_find(&eigen, REAL(scale));
+  put_block(out, &eigen, REAL(scale));
+  put_int(out, "passes", eigen.passes);
   memcpy(put_matrix(out, "values", (size_t)q, 1), eigen.value, (size_t)q * sizeof(double));
   memcpy(put_matrix(out, "vectors", (size_t)rows.p, (size_t)q), eigen.vector,
          (size_t)rows.p * (size_t)q * sizeof(double));

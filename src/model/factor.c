@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-static const double LEAST_SHARE = 1e-6, LEAST_EQUAL = 1e-10, TOLERANCE = 1e-6;
+static const double LEAST_SHARE = 1e-6, LEAST_EQUAL = 1e-10, TOLERANCE = 1e-6, ROUGH = 1e-3;
 
 enum { MOST_ITERATIONS = 1000, MEMORY = 8, WARM_UP = 3 };
 
@@ -67,13 +67,18 @@ static void ecme_step(factor_model *f) {
     f->psi[j] = fmax(f->psi[j] * (1 - f->gradient[j]), least(f, j));
 }
 
+/* Eigenvectors are found as exactly as a step deserves: passes over the rows are what it costs. */
 static void ecme(factor_model *f, int most) {
+  const double exact = f->eigen->tol;
+  f->eigen->tol = ROUGH;
   for (int t = 0; t < most && f->status == STATUS_OK; t++) {
     evaluate(f);
+    f->eigen->tol = fmin(fmax(ROUGH * steepest(f), exact), f->eigen->tol);
     if (f->status != STATUS_OK || (f->converged = steepest(f) < f->tol))
-      return;
+      break;
     ecme_step(f);
   }
+  f->eigen->tol = exact;
 }
 
 static void take(factor_model *f, const double *log_psi) {

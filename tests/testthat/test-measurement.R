@@ -178,7 +178,7 @@ test_that("the test of the means has about its level, and power", {
     x <- factor_rows(200, 15, 2) + rep(off, each = 200)
     zero <- feature_moments(as_rows(x), FALSE)
     about <- feature_moments(as_rows(x), TRUE)
-    mean_test(zero, about, factors_of(about, 2L, TRUE)$psi, 2L, NULL)$p_value
+    mean_test(zero, about, factors_of(about, 2L, TRUE), NULL)$p_value
   }
   null <- replicate(60, p_value(rep(0, 15)))
   expect_lte(sum(null < 0.1), 13)
