@@ -12,6 +12,9 @@ MOST_MOMENTS <- 4000L
 # Level of the test that decides whether feature means lie in the span of A.
 CENTER_LEVEL <- 1e-3
 
+# Gradient of a factor analysis that only a choice rests on. (Errors of likelihoods go with its square.)
+ROUGHLY <- 1e-2
+
 # Below this share of the mean square of the features their noise is rounding, and has no pattern.
 NOISELESS <- 1e-9
 
@@ -43,7 +46,7 @@ measure <- function(data, center, noise, nuisance, threads = 1L, call = rlang::c
   if (identical(center, "auto")) {
     # about the mean a latent may be weak, and a noisy feature pass for it; about 0 it is not
     equal <- chosen$noise == "equal"
-    model <- factor_analysis(about_mean, q, equal, chosen$psi, call)
+    model <- factor_analysis(about_mean, q, equal, chosen$psi, call, ROUGHLY)
     test <- mean_test(about_zero, about_mean, model, call)
   }
   centered <- if (is.null(test)) center else test$p_value < CENTER_LEVEL
@@ -106,10 +109,13 @@ chosen_noise <- function(moments, q, noise, call) {
   if (noise != "auto") {
     return(c(factor_analysis(moments, q, noise == "equal", call = call), list(noise = noise)))
   }
-  equal <- factor_analysis(moments, q, TRUE, call = call)
+  equal <- factor_analysis(moments, q, TRUE, call = call, tol = ROUGHLY)
   noiseless <- equal$psi[1L] < NOISELESS * mean(moments$square)
+  exactly <- function() {
+    if (moments$p <= DENSE_FEATURES) equal else factor_analysis(moments, q, TRUE, call = call)
+  }
   if (noiseless || factor_freedom(length(moments$square), q) < 0) {
-    return(c(equal, list(noise = "equal")))
+    return(c(exactly(), list(noise = "equal")))
   }
   penalty <- (moments$p - 1) * log(moments$n)
   gain <- unequal_gain(moments, equal)
@@ -118,7 +124,7 @@ chosen_noise <- function(moments, q, noise, call) {
     gain <- unequal$loglik - equal$loglik
   }
   bic <- 2 * gain - penalty
-  better <- if (bic > 0) unequal else equal
+  better <- if (bic > 0) unequal else exactly()
   c(better, list(noise = if (bic > 0) "by_feature" else "equal",
                  gain = list(loglik = gain, bic = bic)))
 }
@@ -231,8 +237,8 @@ noise_edge <- function(n, p) {
 #' @param omega Weight of a row of each domain.
 #' @return list, which the routines of src/glue/r_measure.c take: `n`, `p`, `mean` (p or NULL),
 #'   `second` (p x p, or NULL where it is not held), `square` (p, its diagonal), `threads`, and
-#'   where S is not held `x`, `env`, `omega`, and `last`, environment: `block`, the eigenvectors that
-#'   were found last, from which the next search goes on
+#'   where S is not held `x`, `env`, `omega`; `last`, environment: where they do not come from LAPACK,
+#'   `block`, the eigenvectors that were found last, from which the next search goes on
 #' @noRd
 feature_moments <- function(data, centered, threads = 1L, omega = row_weights(data)) {
   about_mean <- moments_about_mean(data, threads, omega)
@@ -264,7 +270,7 @@ without_memo <- function(fit) {
 
 #' @noRd
 counted_moments <- function(data, threads, omega) {
-  shared <- list(n = data$n, p = data$p, threads = threads)
+  shared <- list(n = data$n, p = data$p, threads = threads, last = new.env(parent = emptyenv()))
   mean <- weighted_means(data, omega, threads)
   if (holds_moments(data)) {
     second <- second_moments(data, omega, mean, threads)
@@ -273,11 +279,10 @@ counted_moments <- function(data, threads, omega) {
   square <- weighted_squares(data, omega, mean, threads)
   if (!is.null(data$x)) {
     return(c(shared, list(mean = mean, square = square, x = data$x, env = data$env,
-                          omega = omega, last = new.env(parent = emptyenv()))))
+                          omega = omega)))
   }
   about <- function(mean) second_moments_times(data, omega, mean, threads)
-  c(shared, list(mean = mean, square = square, times = about(mean), about = about,
-                 last = new.env(parent = emptyenv())))
+  c(shared, list(mean = mean, square = square, times = about(mean), about = about))
 }
 
 #' Is S (p x p) held in memory? Where rows are in memory, only where that is less work than passes
@@ -305,8 +310,9 @@ leading_components <- function(moments, q, call) {
 
 #' The same of Psi^-1/2 S Psi^-1/2
 #' @noRd
-leading_whitened <- function(moments, psi, q, call) {
-  top <- .Call(C_leading_moments, moments, 1 / sqrt(psi), from_last(moments, list(q = q)))
+leading_whitened <- function(moments, psi, q, call, tol = 1e-9) {
+  settings <- from_last(moments, list(q = q, tol = tol))
+  top <- .Call(C_leading_moments, moments, 1 / sqrt(psi), settings)
   keep_last(moments, top, call)
   list(vectors = top$vectors, values = drop(top$values))
 }
@@ -323,6 +329,13 @@ keep_last <- function(moments, found, call) {
   if (!is.null(moments$last)) moments$last$block <- found$block
 }
 
+#' Where a factor analysis ends: by passes, once noise variances stand to a hundredth of their
+#' standard errors
+#' @noRd
+gradient_tolerance <- function(moments) {
+  if (moments$p <= DENSE_FEATURES) 1e-6 else max(1e-6, 0.01 * sqrt(2 / moments$n))
+}
+
 #' Maximum-likelihood factor analysis
 #'
 #' @param moments See feature_moments().
@@ -331,8 +344,9 @@ keep_last <- function(moments, found, call) {
 #' @return list: `psi` (p), `loadings` (p x q), `values` (q, of the whitened moments), `loglik` (of
 #'   all rows, as if they were normal), `parameters`, `converged`, `floored`
 #' @noRd
-factor_analysis <- function(moments, q, equal, start = 0.5 * moments$square, call) {
-  settings <- from_last(moments, list(q = q, equal = equal, tol = 1e-6))
+factor_analysis <- function(moments, q, equal, start = 0.5 * moments$square, call,
+                            tol = gradient_tolerance(moments)) {
+  settings <- from_last(moments, list(q = q, equal = equal, tol = tol))
   fit <- .Call(C_factor_fit_model, moments, start, settings)
   keep_last(moments, fit, call)
   n <- moments$n
@@ -361,8 +375,8 @@ mean_test <- function(about_zero, about_mean, model, call) {
       taken = sum(noise_taken_up(values, length(psi) / moments$n)))
   }
   df <- length(psi) - q
-  difference <- whitened(about_zero, leading_whitened(about_zero, psi, q, call)$values) -
-    whitened(about_mean, model$values)
+  values <- leading_whitened(about_zero, psi, q, call, 1e-3 * ROUGHLY)$values
+  difference <- whitened(about_zero, values) - whitened(about_mean, model$values)
   statistic <- about_zero$n * difference[["left"]] / max(1 - difference[["taken"]], 1)
   list(statistic = statistic, df = df,
        p_value = stats::pchisq(statistic, df, lower.tail = FALSE))

@@ -12,11 +12,9 @@
 /* Columns beside those that are wanted: convergence goes by the eigenvalues below the block. */
 enum { GUARDS = 4, MOST_PASSES = 300 };
 
-static const double RESIDUAL = 1e-9;
-
 /* Vectors of eigenvalues that are not apart from those of noise hardly converge, and matter as
  * little: after so many passes, from random vectors and from those of a matrix nearby, a sum of
- * eigenvalues that grows by less than this share will do. */
+ * eigenvalues that grows by less than this share, or than a hundredth of the tolerance, will do. */
 enum { PATIENCE = 25, PATIENCE_NEARBY = 2 };
 static const double STANDS = 1e-8;
 
@@ -62,7 +60,6 @@ top_eigen top_eigen_new(int p, int q, const double *second, const weighted_rows 
                  .k = q,
                  .second = second,
                  .rows = rows,
-                 .tol = RESIDUAL,
                  .max_passes = MOST_PASSES};
   if (second)
     allocate_dense(&t, alloc);
@@ -268,7 +265,7 @@ static int find_by_blocks(top_eigen *t, const double *scale) {
     double before = wanted_sum(t);
     status = ritz_step(t, has_steps ? 3 * k : 2 * k);
     has_steps = 1;
-    if (pass >= patience && wanted_sum(t) - before < STANDS * before)
+    if (pass >= patience && wanted_sum(t) - before < fmax(STANDS, 0.01 * t->tol) * before)
       break;
   }
   memcpy(t->vector, t->basis, tall);

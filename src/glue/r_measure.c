@@ -121,6 +121,9 @@ static void put_block(SEXP out, const top_eigen *t, const double *scale) {
     top_eigen_block(t, scale, put_matrix(out, "block", (size_t)t->p, (size_t)t->k));
 }
 
+/* Errors of eigenvectors, as a share of those that the gradient may have. */
+static const double VECTORS_PER_GRADIENT = 1e-3;
+
 static SEXP factor_results(const factor_model *f) {
   const char *fields[] = {"psi",    "loadings",    "values",    "objective", "iterations", "block",
                           "passes", "unconverged", "converged", "floored",   "status",     ""};
@@ -152,6 +155,7 @@ SEXP factor_fit_model(SEXP moments, SEXP psi, SEXP settings) {
   f.square = list_doubles(moments, "square", (size_t)rows.p);
   f.equal = list_int(settings, "equal");
   f.tol = list_number(settings, "tol");
+  eigen.tol = VECTORS_PER_GRADIENT * f.tol;
   f.poll = poll_user;
   memcpy(f.psi, REAL(psi), (size_t)rows.p * sizeof(double));
   for (int j = 0; j < rows.p; j++)
@@ -170,6 +174,7 @@ SEXP leading_moments(SEXP moments, SEXP scale, SEXP settings) {
   top_eigen eigen = eigen_from(&rows, q);
   const char *fields[] = {"values", "vectors", "block", "passes", "status", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
+  eigen.tol = list_number(settings, "tol");
   start_from(&eigen, REAL(scale), settings);
   int status = top_eigen_find(&eigen, REAL(scale));
   put_block(out, &eigen, REAL(scale));

@@ -23,17 +23,15 @@ factor_model factor_new(int p, int q, top_eigen *eigen, allocator alloc) {
   return f;
 }
 
-/* F at psi, its gradient in log psi, and L. */
-static double evaluate(factor_model *f) {
+/* F at psi, its gradient in log psi, and L, by the eigenpairs for its scale. */
+static double evaluate_known(factor_model *f) {
   size_t p = (size_t)f->p;
   double sum = 0;
   for (size_t j = 0; j < p; j++) {
-    f->scale[j] = 1 / sqrt(f->psi[j]);
     f->gradient[j] = 1 - f->square[j] / f->psi[j];
     sum += log(f->psi[j]) + f->square[j] / f->psi[j];
   }
-  f->status = top_eigen_find(f->eigen, f->scale);
-  for (size_t k = 0; k < (size_t)f->q && f->status == STATUS_OK; k++) {
+  for (size_t k = 0; k < (size_t)f->q; k++) {
     double theta = fmax(f->eigen->value[k], 1), length = sqrt(theta - 1);
     sum += log(theta) - theta + 1;
     for (size_t j = 0; j < p; j++) {
@@ -46,6 +44,17 @@ static double evaluate(factor_model *f) {
   f->iterations++;
   f->poll();
   return sum;
+}
+
+static void find_scaled(factor_model *f) {
+  for (size_t j = 0; j < (size_t)f->p; j++)
+    f->scale[j] = 1 / sqrt(f->psi[j]);
+  f->status = top_eigen_find(f->eigen, f->scale);
+}
+
+static double evaluate(factor_model *f) {
+  find_scaled(f);
+  return f->status == STATUS_OK ? evaluate_known(f) : f->objective;
 }
 
 static double least(const factor_model *f, size_t j) {
@@ -120,21 +129,27 @@ static void quasi_newton(factor_model *f, allocator alloc) {
 
 /* sigma2 I: the eigenvectors do not depend on sigma2, the mean of the other eigenvalues. */
 static void equal_noise(factor_model *f) {
-  double sum = 0;
+  double sum = 0, explained = 0;
   for (int j = 0; j < f->p; j++) {
     f->psi[j] = 1;
     sum += f->square[j];
   }
-  evaluate(f);
-  double explained = 0;
+  find_scaled(f);
+  if (f->status != STATUS_OK)
+    return;
   for (int k = 0; k < f->q; k++)
     explained += f->eigen->value[k];
   double bound = LEAST_EQUAL * sum / f->p, sigma2 = (sum - explained) / (f->p - f->q);
   f->floored = !(sigma2 > bound) ? f->p : 0;
-  for (int j = 0; j < f->p; j++)
-    f->psi[j] = fmax(sigma2, bound);
-  evaluate(f);
-  f->converged = f->status == STATUS_OK;
+  sigma2 = fmax(sigma2, bound);
+  for (int j = 0; j < f->p; j++) {
+    f->psi[j] = sigma2;
+    f->scale[j] = 1 / sqrt(sigma2);
+  }
+  for (int k = 0; k < f->q; k++)
+    f->eigen->value[k] /= sigma2;
+  evaluate_known(f);
+  f->converged = 1;
 }
 
 int factor_fit(factor_model *f, allocator alloc) {

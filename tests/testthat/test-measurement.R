@@ -22,7 +22,7 @@ passes_only <- function(moments, data) {
 }
 
 top_of <- function(moments, scale, q) {
-  .Call(C_leading_moments, moments, scale, list(q = q))
+  .Call(C_leading_moments, moments, scale, list(q = q, tol = 1e-9))
 }
 
 factors_of <- function(moments, q, equal = FALSE, call = environment()) {
@@ -89,7 +89,7 @@ test_that("eigenvalues that are not apart from those of noise come out of few pa
   x <- withr::with_seed(3, matrix(stats::rnorm(400 * 600), 400))
   moments <- feature_moments(as_rows(x), TRUE)
   expect_null(moments$second) # passes over the rows
-  top <- .Call(C_leading_moments, moments, rep(1, 600), list(q = 3L))
+  top <- .Call(C_leading_moments, moments, rep(1, 600), list(q = 3L, tol = 1e-9))
   truth <- svd(scale(x, scale = FALSE), nu = 0L, nv = 0L)$d[1:3]^2 / 400
   expect_close(sum(top$values), sum(truth), 1e-5)
 })
@@ -236,7 +236,7 @@ test_that("fits come near the Bayes optimum: means, unequal noise, a nuisance fa
       expect_identical(is.null(fit$center), case == "noise")
       expect_identical(fit$measurement$noise, if (case == "means") "equal" else "by_feature")
       expect_identical(fit$measurement$nuisance, if (case == "nuisance") 1L else 0L)
-      limit <- if (case == "nuisance") 1.2 else 1.08
+      limit <- if (case == "nuisance") 1.2 else if (engine == "saem") 1.12 else 1.05
       expect_lt(over_bayes(fit, sim, bayes), limit)
       expect_lt(stats::median(abs(log(fit$noise_var / (sim$noise_var %||% 0.5)))), 0.06)
     }
