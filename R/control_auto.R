@@ -154,31 +154,37 @@ columns_evidence <- function(loglik, mixing, data, nuisance = 0L) {
 
 # Perfect or not ----------------------------------------------------------------------------------
 
-# Rows of a domain and sweeps of the spline stage by which interventions are told; log-likelihood an
-# edge into a target may lose where they are perfect. With steep mechanisms the second-order correction
-# for noise loses some 10 an edge though they are.
-PERFECT <- list(rows = 500L, sweeps = 2L, starts = 10L, loss = 12)
+# Rows of a domain and sweeps of the spline stage by which interventions are told; coefficients that a
+# curve takes in targeted rows; share of what parents explain in other rows that perfect interventions
+# may lose: the second-order correction for noise of steep mechanisms leaves up to 2 percent.
+PERFECT <- list(rows = 500L, sweeps = 2L, starts = 10L, coefficients = 2, share = 0.025)
 
 #' The settings with what `intervention = "auto"` stands for
 #'
-#' The likelihood of the rotation under which latents fit best, with splines for mechanisms, with
-#' and without parents in targeted rows; each from the rotations that are best for lines under either.
+#' By BIC, of splines for mechanisms with and without parents in targeted rows, under the rotation that
+#' is best without.
 #' @return list: `settings`; `intervention`, list of `loss` (log-likelihood that perfect interventions
-#'   lose), `edges` (into targets) and `perfect`; NULL where it was given
+#'   lose), `allowed` (what they may), `edges` (into targets) and `perfect`; NULL where it was given
 #' @noRd
 resolved_intervention <- function(data, settings, call) {
   if (settings$intervention != "auto") {
     return(list(settings = settings, intervention = NULL))
   }
   edges <- sum(data$dag[, colSums(data$targets) > 0])
-  loss <- if (edges > 0L && data$d > 1L) perfect_loss(data, settings, call) else NA_real_
-  perfect <- isTRUE(loss <= PERFECT$loss * edges)
-  settings$intervention <- if (perfect) "perfect" else "imperfect"
-  test <- list(loss = loss, edges = edges, perfect = perfect)
-  if (!is.na(loss)) tell_intervention(test)
+  test <- list(loss = NA_real_, allowed = NA_real_, edges = edges)
+  if (edges > 0L && data$d > 1L) {
+    found <- perfect_loss(data, settings, call)
+    test$loss <- found$loss
+    test$allowed <- max(PERFECT$coefficients / 2 * edges * log(found$rows),
+                        PERFECT$share * found$explained)
+  }
+  test$perfect <- isTRUE(test$loss <= test$allowed)
+  settings$intervention <- if (test$perfect) "perfect" else "imperfect"
+  if (!is.na(test$loss)) tell_intervention(test)
   list(settings = settings, intervention = test)
 }
 
+#' @return list: `loss`; `explained`, log-likelihood that parents gain in rows without targets; `rows`
 #' @noRd
 perfect_loss <- function(data, settings, call) {
   start <- start_space(data, call)
@@ -188,13 +194,16 @@ perfect_loss <- function(data, settings, call) {
     cells <- rotation_cells(data, start, perfect)
     best_rotation(cells, VARIANCE_FLOOR * start$sigma2, settings, PERFECT$starts)
   })
-  least <- vapply(c("imperfect", "perfect"), function(kind) {
+  refined <- function(rotation, part, kind, sweeps) {
     settings$intervention <- kind
-    min(vapply(rotations, function(rotation) {
-      refined_rotation(rotation, part, start$sigma2, settings, 0L, PERFECT$sweeps)$objective
-    }, 0))
-  }, 0)
-  unname(least[2L] - least[1L])
+    refined_rotation(rotation, part, start$sigma2, settings, 0L, sweeps)
+  }
+  tried <- lapply(rotations, refined, part, "perfect", PERFECT$sweeps)
+  best <- tried[[which.min(vapply(tried, `[[`, 0, "objective"))]]
+  without <- replace(part, "dag", list(0L * part$dag))
+  list(loss = best$objective - refined(best$rotation, part, "imperfect", 0L)$objective,
+       explained = refined(best$rotation, without, "perfect", 0L)$objective - best$objective,
+       rows = part$n)
 }
 
 #' @noRd
@@ -215,5 +224,6 @@ describe_intervention <- function(fit) {
   }
   paste0("Interventions are ", if (test$perfect) "perfect" else "imperfect", ", by the data: to suppose ",
          "perfect ones costs ", figures(test$loss, 3L), " of log-likelihood over ",
-         count_of(test$edges, "edge"), " into targets (at most ", PERFECT$loss, " each where they are)")
+         count_of(test$edges, "edge"), " into targets (at most ", figures(test$allowed, 3L),
+         " where they are)")
 }

@@ -3,7 +3,7 @@
 # against imperfect interventions (half of the parents' effect stays), chains and random graphs,
 # three mechanisms, learned setting, d = 4, p = 100, sigma2 = 2. The choice comes before the start,
 # so that fits stop at the start for lines.
-# How to run: Rscript bench/choices.R [--quick] [--seeds=40] [--n=200,2000] [--cores=1]; half a second
+# How to run: Rscript bench/choices.R [--quick] [--seeds=40] [--first=3001] [--n=200,2000] [--cores=1]; half a second
 # a fit.
 # Results: choices.csv (a row a data set and question), choices-table.csv (how many are right).
 
@@ -15,7 +15,7 @@ seeds <- argument("seeds", if (quick) 2 else 40)
 grid <- expand.grid(
   n = argument("n", c(200, 2000)), graph = c("chain", "random"),
   nonlinearity = c("bounded", "linear", "strong"), case = c("plain", "correlated", "imperfect"),
-  seed = 1000 + seq_len(seeds), stringsAsFactors = FALSE
+  seed = argument("first", 3001) - 1 + seq_len(seeds), stringsAsFactors = FALSE
 )
 
 one_data_set <- function(k) {
