@@ -27,12 +27,20 @@ parallel_function <- function(name) {
   utils::getFromNamespace(name, "parallel")
 }
 
+# Readers that this process, a worker, has been sent: what they bring along may be large.
+readers <- new.env(parent = emptyenv())
+
 #' What a worker does: a block's task, or the condition that stopped it
-#' @param job list: `task`, `argument`, and `block`, or `read` and `k`, of which `kept` columns
+#' @param job list: `task`, `argument`, and `block`, or `reader`, the name of a reader, `read`, which is
+#'   it, or NULL where the worker is supposed to have it, and `k`; of which `kept` columns
 #' @noRd
 run_job <- function(job) {
+  if (!is.null(job$read)) readers[[job$reader]] <- job$read
+  if (is.null(job$block) && is.null(readers[[job$reader]])) {
+    return(structure(list(lacks = TRUE), class = "block_result"))
+  }
   value <- tryCatch({
-    block <- if (is.null(job$block)) job$read(job$k) else job$block
+    block <- if (is.null(job$block)) readers[[job$reader]](job$k) else job$block
     if (!is.null(job$kept)) block <- some_columns(block, job$kept)
     list(value = job$task(block, job$argument))
   }, error = function(e) list(error = e))
@@ -62,8 +70,8 @@ pass_on_cluster <- function(rows, task, argument, add, name, tell, call = rlang:
   total
 }
 
-#' Who does what: `queue` of blocks, `busy` (by worker: its block, 0 for none), `alive`, `failed`
-#' (by block: who died of it)
+#' Who does what: `queue` of blocks, `busy` (by worker: its block, 0 for none), `alive`, `lacks` (the
+#' reader), `failed` (by block: who died of it)
 #' @noRd
 new_dispatch <- function(rows, queue) {
   state <- new.env(parent = emptyenv())
@@ -71,6 +79,7 @@ new_dispatch <- function(rows, queue) {
   state$queue <- queue
   state$busy <- integer(length(rows$cl))
   state$alive <- rep(TRUE, length(rows$cl))
+  state$lacks <- rep(FALSE, length(rows$cl))
   state$failed <- list()
   state$turn <- 0L
   state
@@ -85,8 +94,9 @@ dispatch <- function(state, rows, task, argument, call) {
     mine <- state$queue[own]
     if (length(mine) == 0L) next
     k <- mine[1L]
-    job <- list(task = task, argument = argument(block_place(rows, k)), k = k, read = rows$read,
-                kept = rows$kept, block = if (!isTRUE(rows$remote)) rows$matrix %||% rows$read(k))
+    job <- list(task = task, argument = argument(block_place(rows, k)), k = k, kept = rows$kept,
+                reader = rows$reader, read = if (state$lacks[w]) rows$read,
+                block = if (!isTRUE(rows$remote)) rows$matrix %||% rows$read(k))
     state$queue <- setdiff(state$queue, k)
     state$busy[w] <- k
     tryCatch(parallel_function("sendCall")(state$cl[[w]], run_job, list(job)),
@@ -110,6 +120,11 @@ collect <- function(state, call) {
   }
   k <- state$busy[w]
   state$busy[w] <- 0L
+  state$lacks[w] <- isTRUE(found$lacks)
+  if (state$lacks[w]) {
+    state$queue <- sort(c(k, state$queue))
+    return(NULL)
+  }
   if (!is.null(found$error)) stop(found$error)
   list(block = k, value = found$value)
 }

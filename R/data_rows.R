@@ -98,7 +98,8 @@ matrix_rows <- function(x, brings = list()) {
 new_rows <- function(kind, n, p, row_names = NULL, feature_names = NULL, read = NULL,
                      blocks = row_blocks(n, n), matrix = NULL, brings = list(), ...) {
   structure(list(n = n, p = p, row_names = row_names, feature_names = feature_names, kind = kind,
-                 matrix = matrix, brings = brings, blocks = blocks, read = read, ...),
+                 matrix = matrix, brings = brings, blocks = blocks, read = read,
+                 reader = sample_id(), ...),
             class = "crl_rows")
 }
 

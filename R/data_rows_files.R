@@ -276,6 +276,7 @@ described_shards <- function(rows, found, scan) {
   read <- rows$read
   expected <- list(rows = found$rows, p = found$p)
   rows$read <- block_reader(read, expected, rows$paths)
+  rows$reader <- sample_id()
   rows
 }
 

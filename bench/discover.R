@@ -6,7 +6,7 @@
 # the search has them at worst) or by additive splines on the true latents (others). Also the
 # latents of fit_crl(found) against the Bayes optimum, noise without latents or without
 # interventions, unequal noise with feature means, and how often edges with evidence above 95 % are
-# true. How to run: Rscript bench/discover.R [--quick] [--seeds=10] [--cells=chain,random,...]
+# true. How to run: Rscript bench/discover.R [--quick] [--seeds=10] [--first=1601] [--cells=chain,random,...]
 #   [--mechanisms=linear,bounded,strong]; some ten seconds a run. Goes on where discover.csv ends.
 # Results: discover.csv (a row a run), discover-table.csv (by cell), discover-edges.csv (edges).
 
@@ -19,7 +19,7 @@ option <- function(name, default) {
   given <- grep(paste0("^--", name, "="), commandArgs(), value = TRUE)
   if (length(given) == 0L) default else strsplit(sub("^[^=]*=", "", given[1]), ",")[[1]]
 }
-seeds <- 600L + seq_len(as.integer(option("seeds", if (quick) 2 else 10)))
+seeds <- as.integer(option("first", 1601)) - 1L + seq_len(as.integer(option("seeds", if (quick) 2 else 10)))
 mechanisms <- option("mechanisms", c("linear", "bounded", "strong"))
 
 one_hot <- rbind(0, diag(4))

@@ -139,3 +139,13 @@ test_that("baselines and comparisons are the same on a cluster", {
   expect_identical(crl_compare(here, folds = 3, cl = cl), compared)
   expect_error(crl_compare(here, folds = 3, cl = 2), class = "ebcrl_error_cluster")
 })
+
+test_that("a worker is sent a reader once, when it says that it lacks it", {
+  job <- list(task = function(block, argument) sum(block) + argument, argument = 1, k = 2L,
+              reader = "of a test", read = NULL)
+  expect_true(run_job(job)$lacks)
+  sent <- utils::modifyList(job, list(read = function(k) matrix(k, 2L, 2L)))
+  expect_identical(run_job(sent)$value, 9)
+  expect_identical(run_job(job)$value, 9)
+  rm("of a test", envir = readers)
+})
