@@ -122,7 +122,7 @@ block_scan <- function(x, argument) {
 #' @noRd
 block_sums <- function(x, argument) {
   with(argument, if (is_sparse(x)) {
-    .Call(C_sparse_sums, x, env, omega)
+    for_kept_columns(.Call(C_sparse_sums, x, env, omega, FALSE), x)
   } else {
     drop(.Call(C_feature_moments, x, env, omega, threads)$mean) * nrow(x)
   })
@@ -130,11 +130,11 @@ block_sums <- function(x, argument) {
 
 #' @noRd
 block_squares <- function(x, argument) {
-  if (is_sparse(x)) {
-    x$value <- x$value^2
-    return(block_sums(x, argument))
-  }
-  with(argument, drop(.Call(C_feature_moments, x, env, omega, threads)$square) * nrow(x))
+  with(argument, if (is_sparse(x)) {
+    for_kept_columns(.Call(C_sparse_sums, x, env, omega, TRUE), x)
+  } else {
+    drop(.Call(C_feature_moments, x, env, omega, threads)$square) * nrow(x)
+  })
 }
 
 #' Sum of omega x (x - mean)' (p x p). (Over all rows deviations from their weighted mean sum to 0,
@@ -145,10 +145,11 @@ block_second <- function(x, argument) {
     second <- with(argument, .Call(C_moment_matrix, x, env, omega, mean, threads))
     return(if (nrow(x) == argument$n) second else second * (nrow(x) / argument$n))
   }
-  second <- matrix(0, x$p, x$p)
-  for (from in seq(1L, x$p, by = 64L)) {
-    columns <- from:min(from + 63L, x$p)
-    unit <- matrix(0, x$p, length(columns))
+  p <- length(x$kept %||% seq_len(x$p))
+  second <- matrix(0, p, p)
+  for (from in seq(1L, p, by = 64L)) {
+    columns <- from:min(from + 63L, p)
+    unit <- matrix(0, p, length(columns))
     unit[cbind(columns, seq_along(columns))] <- 1
     second[, columns] <- block_times(x, c(argument, list(v = unit)))
   }
@@ -159,7 +160,9 @@ block_second <- function(x, argument) {
 #' @noRd
 block_times <- function(x, argument) {
   with(argument, if (is_sparse(x)) {
-    .Call(C_sparse_times_moments, x, env, omega, mean, v)
+    found <- .Call(C_sparse_times_moments, x, env, omega, for_all_columns(mean, x),
+                   for_all_columns(v, x))
+    for_kept_columns(found, x)
   } else {
     .Call(C_matrix_times_moments, x, env, omega, mean, v, threads) * nrow(x)
   })
@@ -169,7 +172,8 @@ block_times <- function(x, argument) {
 #' @noRd
 block_reduce <- function(x, argument) {
   with(argument, if (is_sparse(x)) {
-    .Call(C_reduce_sparse, x, env, n_domains, v, offset)
+    counted <- if (!is.null(x$kept)) seq_len(x$p) %in% x$kept
+    .Call(C_reduce_sparse, x, env, n_domains, for_all_columns(v, x), offset, counted)
   } else {
     .Call(C_reduce_matrix, x, env, n_domains, v, offset, threads)
   })

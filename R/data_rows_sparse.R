@@ -31,21 +31,36 @@ sparse_block <- function(index, start, value, dim, by_row) {
                  value = value), class = "sparse_block")
 }
 
-#' Some columns of a block
+#' Some columns of a block; of a sparse one a view, since a copy would be as large
 #' @noRd
 some_columns <- function(block, kept) {
   if (!is_sparse(block)) {
     return(block[, kept, drop = FALSE])
   }
-  if (block$by_row) {
-    place <- match(seq_len(block$p), kept)[block$index + 1L]
-    stays <- !is.na(place)
-    row <- rep.int(seq_len(block$n), diff(block$start))[stays]
-    return(sparse_block(place[stays] - 1L, as.integer(c(0L, cumsum(tabulate(row, block$n)))),
-                        block$value[stays], c(block$n, length(kept)), TRUE))
+  block$kept <- (block$kept %||% seq_len(block$p))[kept]
+  block
+}
+
+#' Rows of a matrix or entries of a vector, one for each column that a sparse block is looked at in: 0
+#' for the others
+#' @noRd
+for_all_columns <- function(v, block) {
+  if (is.null(block$kept) || is.null(v)) {
+    return(v)
   }
-  size <- diff(block$start)[kept]
-  at <- rep.int(block$start[kept], size) + sequence(size)
-  sparse_block(block$index[at], as.integer(c(0L, cumsum(size))), block$value[at],
-               c(block$n, length(kept)), FALSE)
+  if (!is.matrix(v)) {
+    return(replace(numeric(block$p), block$kept, v))
+  }
+  wide <- matrix(0, block$p, ncol(v))
+  wide[block$kept, ] <- v
+  wide
+}
+
+#' The way back
+#' @noRd
+for_kept_columns <- function(v, block) {
+  if (is.null(block$kept)) {
+    return(v)
+  }
+  if (is.matrix(v)) v[block$kept, , drop = FALSE] else v[block$kept]
 }

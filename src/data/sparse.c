@@ -78,13 +78,26 @@ void sparse_moments_times(const sparse_rows *r, const int *env, const double *om
   sparse_turned(sum, wide, p, out);
 }
 
-void sparse_squares(const sparse_rows *r, const int *env, int n_domains, double *square,
-                    double *scratch) {
+void sparse_feature_sums(const sparse_rows *r, const double *weight, int squared, double *out) {
+  size_t lines = r->by_row ? r->n : (size_t)r->p;
+  memset(out, 0, (size_t)r->p * sizeof(double));
+  for (size_t line = 0; line < lines; line++)
+    for (int t = r->start[line]; t < r->start[line + 1]; t++) {
+      size_t at = (size_t)r->index[t], row = r->by_row ? line : at, column = r->by_row ? at : line;
+      out[column] += weight[row] * (squared ? r->value[t] * r->value[t] : r->value[t]);
+    }
+}
+
+void sparse_squares(const sparse_rows *r, const int *env, int n_domains, const int *counted,
+                    double *square, double *scratch) {
   size_t lines = r->by_row ? r->n : (size_t)r->p;
   memset(scratch, 0, r->n * sizeof(double));
   for (size_t line = 0; line < lines; line++)
-    for (int t = r->start[line]; t < r->start[line + 1]; t++)
-      scratch[r->by_row ? line : (size_t)r->index[t]] += r->value[t] * r->value[t];
+    for (int t = r->start[line]; t < r->start[line + 1]; t++) {
+      size_t at = (size_t)r->index[t], row = r->by_row ? line : at, column = r->by_row ? at : line;
+      if (!counted || counted[column])
+        scratch[row] += r->value[t] * r->value[t];
+    }
   memset(square, 0, (size_t)n_domains * sizeof(double));
   for (size_t i = 0; i < r->n; i++)
     square[env[i] - 1] += scratch[i];

@@ -29,9 +29,13 @@ void sparse_cross(const sparse_rows *r, const double *w, int k, double *out);
 void sparse_moments_times(const sparse_rows *r, const int *env, const double *omega,
                           const double *mean, const double *v, int k, double *out, double *scratch);
 
-/* square (n_domains): sum of |x_i|^2 over the rows of each domain; scratch: n doubles. */
-void sparse_squares(const sparse_rows *r, const int *env, int n_domains, double *square,
-                    double *scratch);
+/* out (p) = sums of weight (n) times the columns, or times their squares. */
+void sparse_feature_sums(const sparse_rows *r, const double *weight, int squared, double *out);
+
+/* square (n_domains): sum of |x_i|^2 over the rows of each domain; counted (p): which columns, NULL:
+ * all; scratch: n doubles. */
+void sparse_squares(const sparse_rows *r, const int *env, int n_domains, const int *counted,
+                    double *square, double *scratch);
 
 /* out (n x k) = product (k x n) turned over, less an offset (k) of each column. */
 void sparse_shift(const double *product, size_t n, int k, const double *offset, double *out);

@@ -9,8 +9,8 @@
 SEXP scan_matrix(SEXP x, SEXP missing);
 SEXP reduce_matrix(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset, SEXP threads);
 SEXP scan_sparse(SEXP x);
-SEXP sparse_sums(SEXP x, SEXP env, SEXP omega);
-SEXP reduce_sparse(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset);
+SEXP sparse_sums(SEXP x, SEXP env, SEXP omega, SEXP squared);
+SEXP reduce_sparse(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset, SEXP counted);
 SEXP sparse_times_moments(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP v);
 SEXP matrix_times_moments(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP v, SEXP threads);
 

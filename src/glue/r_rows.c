@@ -164,7 +164,7 @@ SEXP scan_sparse(SEXP x) {
 }
 
 /* As reduce_matrix(). */
-SEXP reduce_sparse(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset) {
+SEXP reduce_sparse(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset, SEXP counted) {
   sparse_rows r = sparse_from(x);
   assert_double_matrix(v, "v");
   int m = Rf_asInteger(n_domains), k = Rf_ncols(v);
@@ -172,6 +172,9 @@ SEXP reduce_sparse(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset) {
   if ((size_t)XLENGTH(env) != r.n || Rf_nrows(v) != r.p || !Rf_isReal(offset) ||
       XLENGTH(offset) != k)
     Rf_error("internal error: x, env, v and offset do not fit one another");
+  if (!Rf_isNull(counted) && (!Rf_isLogical(counted) || XLENGTH(counted) != r.p))
+    Rf_error("internal error: counted must hold one logical for each column of x");
+  const int *columns = Rf_isNull(counted) ? NULL : LOGICAL(counted);
   const char *fields[] = {"coordinates", "square", ""};
   SEXP out = PROTECT(Rf_mkNamed(VECSXP, fields));
   size_t wide = (size_t)k, p = (size_t)r.p;
@@ -179,7 +182,7 @@ SEXP reduce_sparse(SEXP x, SEXP env, SEXP n_domains, SEXP v, SEXP offset) {
   SET_VECTOR_ELT(out, 1, Rf_allocVector(REALSXP, m));
   double *turned = r_allocator(p * wide, sizeof(double));
   double *product = r_allocator(r.n * (wide > 0 ? wide : 1), sizeof(double));
-  sparse_squares(&r, INTEGER(env), m, REAL(VECTOR_ELT(out, 1)), product);
+  sparse_squares(&r, INTEGER(env), m, columns, REAL(VECTOR_ELT(out, 1)), product);
   sparse_turned(REAL(v), p, wide, turned);
   sparse_times(&r, turned, k, product);
   sparse_shift(product, r.n, k, REAL(offset), coordinates);
@@ -205,8 +208,8 @@ SEXP sparse_times_moments(SEXP x, SEXP env, SEXP omega, SEXP mean, SEXP v) {
   return out;
 }
 
-/* sum omega x (p) over the rows of a sparse block. */
-SEXP sparse_sums(SEXP x, SEXP env, SEXP omega) {
+/* sum omega x (p) over the rows of a sparse block, or sum omega x^2. */
+SEXP sparse_sums(SEXP x, SEXP env, SEXP omega, SEXP squared) {
   sparse_rows r = sparse_from(x);
   assert_codes(env, Rf_length(omega));
   if ((size_t)XLENGTH(env) != r.n)
@@ -215,8 +218,7 @@ SEXP sparse_sums(SEXP x, SEXP env, SEXP omega) {
   for (size_t i = 0; i < r.n; i++)
     weight[i] = REAL(omega)[INTEGER(env)[i] - 1];
   SEXP out = PROTECT(Rf_allocVector(REALSXP, r.p));
-  memset(REAL(out), 0, (size_t)r.p * sizeof(double));
-  sparse_cross(&r, weight, 1, REAL(out));
+  sparse_feature_sums(&r, weight, Rf_asLogical(squared), REAL(out));
   UNPROTECT(1);
   return out;
 }

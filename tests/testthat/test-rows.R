@@ -60,9 +60,12 @@ test_that("sparse matrices are those rows, and are never made dense", {
   expect_same_fit(fit_rows_of(by_row), dense)
   expect_same_fit(fit_rows_of(by_column, center = TRUE, noise = "by_feature"),
                   fit_rows_of(x, center = TRUE, noise = "by_feature"), 1e-4)
-  with_zero <- x
-  with_zero[, 3] <- 0
-  expect_same_fit(fit_rows_of(Matrix::Matrix(with_zero, sparse = TRUE)), fit_rows_of(with_zero))
+  for (constant in c(0, 7)) {
+    without <- replace(x, cbind(seq_len(nrow(x)), 3L), constant)
+    sparse <- Matrix::Matrix(without, sparse = TRUE)
+    expect_same_fit(fit_rows_of(sparse), fit_rows_of(without))
+    expect_same_fit(fit_rows_of(methods::as(sparse, "RsparseMatrix")), fit_rows_of(without))
+  }
   by_column@x[5] <- NaN
   expect_error(fit_rows_of(by_column), class = "ebcrl_error_missing")
   by_row@x[which(by_row@j == 2L)[4]] <- Inf
