@@ -8,10 +8,11 @@
 # most: a run ends when it has settled), and averaging iterations of the last. An iteration leaves
 # some 98 % of the way that steep mechanisms have to go, with few rows as with many: most of them
 # are made where they are cheap. Few rows have errors of their own, which the later runs forget as
-# slowly: not too few.
+# slowly: not too few. Where there are few in all, iterations cost little and more are made, up to
+# `most`: with parents in every domain (imperfect interventions) the way is longer.
 # Noise has two components at least: under skewed noise a Gaussian prior would turn A away.
-SAMPLING <- list(rows = 1000L, sweeps = 3L, growth = 2L, first = 200L, later = 60L,
-                 averaging = 10L, components = 2L)
+SAMPLING <- list(rows = 1000L, sweeps = 3L, growth = 2L, first = 200L, most = 1000L,
+                 row_iterations = 8e5, later = 60L, averaging = 10L, components = 2L)
 
 # The same where columns may be correlated. Steps of a general A are smaller, and its linear stage
 # leaves steep mechanisms farther off: more iterations, on more rows, since errors of few rows are
@@ -218,9 +219,9 @@ sampled_run <- function(mixing, part, sigma2, plan, seed, number) {
   out <- list(floored = 0, stopped = 0, sampling = NULL)
   for (k in seq_along(sizes)) {
     last <- k == length(sizes)
-    settings <- draws_plan(plan, if (k == 1L) scheme$first else scheme$later,
-                           if (last || may_pay(k, plan)) scheme$averaging else 0L)
     rows <- thinned(part, sizes[k])
+    settings <- draws_plan(plan, if (k == 1L) first_iterations(rows$n, scheme) else scheme$later,
+                           if (last || may_pay(k, plan)) scheme$averaging else 0L)
     run <- sampling_run(state, rows, settings, seed + k * SEED_STEP,
                         paste0("Start by draws, run ", number, ", stage ", k, " of ",
                                length(sizes)))
@@ -242,6 +243,13 @@ sampled_run <- function(mixing, part, sigma2, plan, seed, number) {
     }
   }
   c(list(mixing = state$mixing), out)
+}
+
+#' Iterations of the first run at most: a run ends when it has settled
+#' @noRd
+first_iterations <- function(n, scheme) {
+  more <- min(scheme$row_iterations %/% n, max(scheme$most, scheme$first))
+  as.integer(max(scheme$first, more))
 }
 
 # Share of the latents' posterior variance that more rows must still move them by to be worth it.
