@@ -1,7 +1,7 @@
 # What it measures: the default fit under imperfect interventions (targeted latents keep half of
 # their parents' effect), learned setting: RelMSE over the Bayes optimum of the same rows, and the
 # same with A and sigma2 known. d = 4, sigma2 = 2, chains and random graphs.
-# How to run: Rscript bench/imperfect.R [--seeds=40] [--n=200,2000] [--quick]; about 10 minutes
+# How to run: Rscript bench/imperfect.R [--seeds=40] [--n=200,2000] [--cores=1] [--quick]; about 10 minutes
 # (quick: half one).
 # Results: imperfect.csv (a row a data set), imperfect-table.csv (medians, 90th percentiles, worst).
 
@@ -31,7 +31,7 @@ one_data_set <- function(k) {
 }
 
 found <- parallel::mclapply(seq_len(nrow(grid)), one_data_set, mc.preschedule = FALSE,
-                            mc.cores = min(2L, parallel::detectCores()))
+                            mc.cores = argument("cores", 1))
 broken <- vapply(found, inherits, NA, "try-error")
 if (any(broken)) print(found[broken])
 rows <- do.call(rbind, found[!broken])
