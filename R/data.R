@@ -314,10 +314,10 @@ is_a <- function(x, ...) {
 #' @noRd
 container_hint <- function(x, arg) {
   if (is_a(x, "Seurat")) {
-    assay_hint("A Seurat object", paste0("SeuratObject::LayerData(", arg, ")"), arg)
+    assay_hint("A Seurat object", paste0("SeuratObject::LayerData(", arg, ", \"data\")"), arg)
   } else if (is_a(x, "SummarizedExperiment", "RangedSummarizedExperiment", "SingleCellExperiment",
                   "SpatialExperiment")) {
-    assay_hint(paste0("A ", class(x)[1L]), paste0("SummarizedExperiment::assay(", arg, ")"), arg)
+    assay_hint(paste0("A ", class(x)[1L]), paste0("SummarizedExperiment::assay(", arg, ", \"logcounts\")"), arg)
   } else if (is_a(x, "ExpressionSet")) {
     assay_hint("An ExpressionSet", paste0("Biobase::exprs(", arg, ")"), arg)
   } else if (is_a(x, "DFrame", "DataFrame")) {

@@ -15,7 +15,7 @@ crl_rows.SummarizedExperiment <- function(x, assay = NULL, env = NULL, ...,
   }
   tell_counts(if (is.numeric(assay)) known[assay] else assay)
   rows <- samples_in_columns(SummarizedExperiment::assay(x, assay), call)
-  samples <- as.data.frame(SummarizedExperiment::colData(x))
+  samples <- as.data.frame(SummarizedExperiment::colData(x), optional = TRUE)
   with_sample_column(rows, env, samples, "colData(x)", call)
 }
 
@@ -56,55 +56,63 @@ samples_in_columns <- function(x, call) {
   crl_rows(if (is.matrix(x)) t(x) else BiocGenerics::t(x), call = call)
 }
 
-#' Where `env` is the name of a column of the samples' table, that column
+#' Where `env` is the name of a column of the samples' table, that column; covariates are looked for
+#' in the table, too
 #' @noRd
 with_sample_column <- function(rows, env, samples, what, call) {
   if (rlang::is_string(env) && nrow(samples) != 1L) {
-    if (!env %in% names(samples)) {
-      abort_input(c("{.arg env} must be a column of {.code {what}}, or the domain of each row.",
-                    "x" = "There is no column {.val {env}}.",
-                    did_you_mean(env, names(samples), "val"),
-                    "i" = "The columns are {some(names(samples))}."), "domain", call = call)
-    }
+    check_sample_column(env, samples, what, call)
     env <- samples[[env]]
   }
   rows$brings["env"] <- list(env)
+  rownames(samples) <- NULL # rows have the names of the samples
+  rows$samples <- samples
   rows
+}
+
+#' @noRd
+check_sample_column <- function(env, samples, what, call) {
+  if (!env %in% names(samples)) {
+    abort_input(c("{.arg env} must be a column of {.code {what}}, or the domain of each row.",
+                  "x" = "There is no column {.val {env}}.",
+                  did_you_mean(env, names(samples), "val"),
+                  "i" = "The columns are {some(names(samples))}."), "domain", call = call)
+  }
 }
 
 # Latents back into containers --------------------------------------------------------------------
 
-#' A container of the training rows with the latents of a fit as reduced dimensions
+#' A container with the latents of its samples as reduced dimensions
 #' @noRd
-with_reduced_dimensions <- function(data, fit, call) {
+with_reduced_dimensions <- function(data, arg, fit, latents, sds, call) {
   if (methods::is(data, "SingleCellExperiment")) {
     check_package("SingleCellExperiment", "writing reduced dimensions", call)
-    check_samples(ncol(data), fit, call)
+    check_samples(ncol(data), latents, call)
     named <- function(part) `rownames<-`(part, colnames(data))
-    SingleCellExperiment::reducedDim(data, "ebcrl") <- named(fit$latents)
-    SingleCellExperiment::reducedDim(data, "ebcrl_sd") <- named(fit$latents_sd)
+    SingleCellExperiment::reducedDim(data, "ebcrl") <- named(latents)
+    SingleCellExperiment::reducedDim(data, "ebcrl_sd") <- named(sds)
     return(data)
   }
   if (is_a(data, "Seurat")) {
     check_package("SeuratObject", "writing reduced dimensions", call)
-    check_samples(ncol(data), fit, call)
+    check_samples(ncol(data), latents, call)
     numbered <- paste0("CRL_", seq_len(fit$data$d))
     data[["ebcrl"]] <- SeuratObject::CreateDimReducObject(
-      embeddings = `dimnames<-`(fit$latents, list(colnames(data), numbered)),
+      embeddings = `dimnames<-`(latents, list(colnames(data), numbered)),
       loadings = `dimnames<-`(fit$mixing, list(fit$data$feature_names, numbered)),
       key = "CRL_", assay = SeuratObject::DefaultAssay(data),
-      misc = list(latents_sd = fit$latents_sd)
+      misc = list(latents_sd = sds)
     )
     return(data)
   }
-  abort_input(c("{.arg data} must be a data frame, a matrix, a SingleCellExperiment or a Seurat object.",
-                "x" = "It is {describe(data)}."), "type", call = call)
+  abort_input(c(paste("{.arg {arg}} must be a data frame, a matrix, a SingleCellExperiment or a",
+                      "Seurat object."), "x" = "It is {describe(data)}."), "type", call = call)
 }
 
 #' @noRd
-check_samples <- function(n, fit, call) {
-  if (n != fit$data$n) {
-    abort_input(c("{.arg data} must have the {fit$data$n} samples of the training data.",
+check_samples <- function(n, latents, call) {
+  if (n != nrow(latents)) {
+    abort_input(c("{.arg data} must have the {nrow(latents)} samples of the training data.",
                   "x" = "It has {n}."), "shape", call = call)
   }
 }

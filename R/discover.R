@@ -212,7 +212,7 @@ search_hypotheses <- function(problem, settings, step) {
 #' Checked data with a graph and targets that say nothing
 #' @noRd
 discover_data <- function(rows, env, latents, call) {
-  matrix_of_rows(rows, "The search for a graph", call = call)
+  rows$matrix <- matrix_of_rows(rows, "The search for a graph", call = call)
   check_env(env, rows, "env", call)
   labels <- if (is.factor(env)) levels(droplevels(env)) else domain_labels(sort(unique(env)))
   targets <- new_targets(matrix(0L, length(labels), length(latents)), labels, latents)

@@ -72,6 +72,7 @@ crl_check <- function(fit, level = 0.05, held_out = TRUE, ...) {
   check_complete(fit, "crl_check")
   level <- check_level(level)
   check_flag(held_out, "held_out")
+  fit <- with_kept_x(fit, "crl_check()")
   seed <- sample.int(.Machine$integer.max, 1L)
   fit <- without_constant(fit)
   check_free(fit, 2L, "{.fn crl_check} needs residuals.", rlang::current_env())

@@ -98,6 +98,7 @@ crl_boot <- function(fit, times = 200, cl = 1, seed = NULL, file = NULL, progres
 #' @noRd
 boot_task <- function(fit, seed, call = rlang::caller_env()) {
   check_complete(fit, "crl_boot", call)
+  fit <- with_kept_x(fit, "crl_boot()", call)
   whole <- fit
   fit <- without_constant(fit)
   direct <- refits_directly(fit)
@@ -112,7 +113,7 @@ boot_task <- function(fit, seed, call = rlang::caller_env()) {
     control = boot_control(fit, engine), learned = fit$learned, init = fit$init, seed = seed,
     own = fit[c("nuisance")]
   )
-  x <- kept_x(fit$data, "crl_boot()", call)
+  x <- fit$data$x
   task$key <- rlang::hash(list(task$mixing, task$seed, dim(x), fit$data$env, fit$sigma2, x[1L, ]))
   task$model <- compact_model(mechanisms, fit)
   task$left <- left_of_curves(mechanisms)

@@ -26,12 +26,16 @@ generics::augment
 #'   `"edges"`, `"mixing"` and `"effects"`; `augment()` takes from it the error of A in standard
 #'   deviations and intervals of latents, see [predict()][predict.crl_fit].
 #' @param data Data frame or matrix with the n rows of the training data, to which `augment()` adds
-#'   columns. `NULL`: the domain of each row only; the p columns of `x` are not repeated.
+#'   columns. `NULL`: the domain of each row only; the p columns of `x` are not repeated. A
+#'   SingleCellExperiment or Seurat object of the training data comes back with the reduced dimensions
+#'   `"ebcrl"`, the latents, and (SingleCellExperiment) `"ebcrl_sd"`, their standard deviations.
 #' @param newdata,targets,env,covariates Rows to predict, their targets or domains and covariates, as in
-#'   [predict()][predict.crl_fit]. `augment()` adds its columns to `newdata`.
+#'   [predict()][predict.crl_fit]. `augment()` adds its columns (to a container, reduced dimensions) to
+#'   `newdata`.
 #' @param interval,level `"credible"` has `augment()` add posterior intervals of probability
 #'   `level`, as in [predict()][predict.crl_fit].
-#' @param ... Not used.
+#' @param ... Of `augment()`: `assay` or `layer` of a container that is `newdata`, see
+#'   [predict()][predict.crl_fit].
 #' @return `tidy()`: a tibble. For `"mixing"`, p * d rows: `feature` (name, or number if `x` had no
 #'   column names), `latent`, `estimate` (entry of the mixing matrix). For `"effects"`, one row a
 #'   (domain, latent): `domain`, `term` (the latent), `targeted`, `estimate` (its mean in the domain
@@ -146,12 +150,23 @@ engine_glance.crl_fit_f <- function(fit) {
 augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env = NULL,
                             interval = c("none", "credible"), level = 0.9, boot = NULL,
                             covariates = NULL, ...) {
-  check_dots_empty(...)
+  check_container_dots(newdata, ...)
   x <- check_fit(x, "x", rows = is.null(newdata) && !is.null(boot))
   boot <- check_boot_of(boot, x)
   interval <- check_interval(interval)
   level <- if (interval == "credible") check_level(level)
+  if (isS4(newdata)) {
+    predicted <- function(type) {
+      predict(x, newdata, targets, env, type, boot = boot, covariates = covariates, ...)
+    }
+    return(with_reduced_dimensions(newdata, "newdata", x, predicted("latents"), predicted("sd"),
+                                   rlang::current_env()))
+  }
   if (!is.null(newdata)) {
+    if (is.data.frame(newdata)) {
+      env <- sample_domains(env, newdata, x$data)
+      covariates <- sample_covariates(covariates, newdata, x$data)
+    }
     step <- widened(posterior_of_rows(x, newdata, targets, env, covariates), newdata, x, boot,
                     covariates)
     warn_floored(step, x)
@@ -159,8 +174,9 @@ augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env 
                         pick_prediction(step, "sd", x, NULL), level))
   }
   check_no_design(targets, env, covariates)
+  if (is_a(data, "DFrame", "DataFrame")) data <- as.data.frame(data, optional = TRUE)
   if (isS4(data)) {
-    return(with_reduced_dimensions(data, x, rlang::current_env()))
+    return(with_reduced_dimensions(data, "data", x, x$latents, x$latents_sd, rlang::current_env()))
   }
   if (is.null(data)) {
     data <- data.frame(.domain = factor(x$data$env_names[x$data$env], x$data$env_names))
@@ -175,7 +191,8 @@ augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env 
   if (interval == "credible") {
     warn_floored_training(x)
   }
-  bind_latents(data, "data", x$latents, widened(x, x$data$x, x, boot)$latents_sd, level)
+  rows <- if (!is.null(boot)) kept_x(x$data, "augment(boot = )")
+  bind_latents(data, "data", x$latents, widened(x, rows, x, boot)$latents_sd, level)
 }
 
 #' @param level NULL, or the probability of the intervals to add.
