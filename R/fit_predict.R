@@ -426,21 +426,32 @@ plain_targets <- function(targets, latents, call) {
 #' @noRd
 read_target_rows <- function(targets, data, call) {
   latents <- data$latent_names
+  rule <- c(data$labels, list(domains = domain_target_labels(data)))
   if (is.data.frame(targets) || is.matrix(targets)) {
     return(targets_from_matrix(as.matrix(targets), latents, call))
   }
   if (is.list(targets)) {
     rows <- vapply(seq_along(targets), FUN.VALUE = integer(length(latents)),
-                   function(i) target_row(targets[[i]], i, latents, data$labels, call, "Entry"))
+                   function(i) target_row(targets[[i]], i, latents, rule, call, "Entry"))
     return(matrix(rows, length(targets), byrow = TRUE, dimnames = list(NULL, latents)))
   }
   labels <- as.character(targets)
   check_labels_present(labels, call)
   distinct <- unique(labels)
   rows <- vapply(distinct, label_row, integer(length(latents)), latents = latents,
-                 rule = data$labels, call = call)
+                 rule = rule, call = call)
   matrix(rows, length(distinct), length(latents), byrow = TRUE,
          dimnames = list(NULL, latents))[match(labels, distinct), , drop = FALSE]
+}
+
+#' Labels of the targets of the domains of a fit, named by these
+#' @noRd
+domain_target_labels <- function(data) {
+  label <- apply(data$targets == 1L, 1L, function(hit) {
+    if (any(hit)) paste(data$latent_names[hit], collapse = data$labels$sep %||% "+") else
+      c(data$labels$none, "")[1L]
+  })
+  stats::setNames(label, data$env_names)
 }
 
 #' Targets made by intervention_targets(), one row for each row of data if they go by row
