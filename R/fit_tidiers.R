@@ -19,8 +19,10 @@ generics::augment
 #'   moves each latent), `"edges"` (how latents act on latents, see Edges), `"mechanisms"` (of a fit by
 #'   `method = "g"`, see [coef()][coef.crl_fit]), `"domains"` or `"cells"` (the two tables of
 #'   [summary()][summary.crl_fit]).
-#' @param conf.int Are intervals added to `"mechanisms"`? They are there in closed form for
-#'   `prior = "linear"` ([confint()][confint.crl_fit]); for others, and for `"mixing"`, see `boot`.
+#' @param conf.int Are intervals added to `"mechanisms"` and `"edges"`? They are there in closed form
+#'   for `prior = "linear"` ([confint()][confint.crl_fit]); for others, and for `"mixing"`, they come
+#'   with `boot` only, and a warning of class `ebcrl_warning_intervals` says so. `"effects"` always has
+#'   them.
 #' @param conf.level Probability of the intervals.
 #' @param boot `NULL`, or a [crl_boot()] of the fit, whose standard errors and intervals are added to
 #'   `"edges"`, `"mixing"` and `"effects"`; `augment()` takes from it the error of A in standard
@@ -97,12 +99,36 @@ tidy.crl_fit <- function(x, matrix = c("mixing", "effects", "edges", "mechanisms
   if (!is.null(boot) && matrix %in% c("mixing", "effects")) {
     return(tidy.crl_boot(boot, matrix, level))
   }
+  closed <- inherits(x, "crl_fit_g_linear")
+  if (conf.int && is.null(boot) && (matrix == "mixing" || (matrix == "edges" && !closed))) {
+    warn_no_intervals(matrix)
+  }
+  if (conf.int && is.null(boot) && matrix == "edges" && closed) {
+    return(edges_in_closed_form(x, level))
+  }
   switch(matrix,
          mixing = tidy_mixing(x), effects = tidy_effects(x, level),
          edges = tidy_edges(x, boot, level),
          mechanisms = if (conf.int) with_intervals(mechanism_slopes(x), x, level) else
            mechanism_slopes(x),
          domains = domain_table(x), cells = x$cells)
+}
+
+#' @noRd
+warn_no_intervals <- function(matrix) {
+  cli::cli_warn(c("{.code conf.int = TRUE} has no intervals of {.val {matrix}} without a bootstrap.",
+                  "i" = "They come by {.code tidy(fit, \"{matrix}\", boot = crl_boot(fit))}."),
+                class = "ebcrl_warning_intervals")
+}
+
+#' Slopes are the effects of edges where mechanisms are lines
+#' @noRd
+edges_in_closed_form <- function(fit, level) {
+  edges <- tidy_edges(fit, NULL, level)
+  slopes <- with_intervals(mechanism_slopes(fit), fit, level)
+  at <- match(paste(edges$from, edges$to, edges$state),
+              paste(slopes$term, slopes$node, slopes$state))
+  tibble::add_column(edges, slopes[at, c("std.error", "conf.low", "conf.high")], .after = "effect")
 }
 
 #' @noRd
