@@ -225,10 +225,11 @@ check_class <- function(x, class, arg, maker, call = rlang::caller_env()) {
 #' A fit by the method that has what is asked for
 #' @param what The code that asks for it.
 #' @noRd
-check_method <- function(fit, method, what, call = rlang::caller_env()) {
+check_method <- function(fit, method, what, call = rlang::caller_env(), hint = NULL) {
   if (fit$method != method) {
     abort_input(c("{.code {what}} needs a fit by {.code method = \"{method}\"}.",
-                  "x" = "This one is by {.code method = \"{fit$method}\"}."), "method", call = call)
+                  "x" = "This one is by {.code method = \"{fit$method}\"}.", "i" = hint), "method",
+                call = call)
   }
   invisible(fit)
 }

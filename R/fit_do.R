@@ -461,7 +461,7 @@ autoplot.crl_effects <- function(object, most = 20, ...) {
   shown <- shown[shown$on == "latent" | rank <= most, ]
   shown <- shown[order(shown$on, abs(shown$estimate)), ]
   shown$variable <- factor(shown$variable, unique(shown$variable))
-  bars <- if (!is.null(shown$conf.low)) {
+  bars <- if ("conf.low" %in% names(shown)) {
     ggplot2::geom_linerange(ggplot2::aes(xmin = .data$conf.low, xmax = .data$conf.high),
                             colour = okabe_ito("blue"), linewidth = 0.6)
   }

@@ -92,7 +92,10 @@ autoplot.crl_fit <- function(object,
     latents = plot_latents(object, truth, check_number(rows, "rows", min = 1, integer = TRUE),
                            check_level(level)),
     scores = plot_scores(check_method(object, "f", "type = \"scores\"")),
-    mechanisms = plot_mechanisms(check_method(object, "g", "type = \"mechanisms\"")),
+    mechanisms = plot_mechanisms(check_method(
+      object, "g", "type = \"mechanisms\"",
+      hint = "For any fit, {.code boot = crl_boot(fit)} draws those that the bootstrap fits."
+    )),
     env = plot_env(env_errors(list("this fit" = object), needs_truth(truth)), bayes, truth)
   )
 }
