@@ -27,8 +27,9 @@
 #' @param ... For the methods. Those of SummarizedExperiment have `assay` (name or number; by default
 #'   `"logcounts"`, else the first) and `env`, a column of the `colData`; those of Seurat `layer`
 #'   (`"data"`), `assay` (the default one) and `env`, a column of the metadata. That of data frames has
-#'   `env`. [fit_crl()], [crl_rank()] and [crl_discover()] hand them on. Counts as they are read with a message of class
-#'   `ebcrl_message_counts`: noise is normal in the model.
+#'   `env`. [fit_crl()], [crl_rank()] and [crl_discover()] hand them on. Counts, by their name or
+#'   as whole numbers from 0 on, are read with a message of class `ebcrl_message_counts`: noise is
+#'   normal in the model.
 #' @return An object of class `crl_rows`, a list with
 #' \item{n, p}{numbers of rows and features}
 #' \item{row_names, feature_names}{character vectors, or NULL}
@@ -59,7 +60,7 @@ crl_rows.default <- function(x, env = NULL, ..., call = rlang::caller_env()) {
   if (!is.double(x)) {
     storage.mode(x) <- "double"
   }
-  matrix_rows(x)
+  tell_counts(matrix_rows(x))
 }
 
 #' @export

@@ -13,8 +13,8 @@ crl_rows.SummarizedExperiment <- function(x, assay = NULL, env = NULL, ...,
     abort_input(c("{.arg assay} must be an assay of {.arg x}.", "x" = "It is {describe(assay)}.",
                   "i" = "The assays are {some(known)}."), "range", call = call)
   }
-  tell_counts(if (is.numeric(assay)) known[assay] else assay)
   rows <- samples_in_columns(SummarizedExperiment::assay(x, assay), call)
+  tell_counts(rows, if (is.numeric(assay)) known[assay] else assay)
   samples <- as.data.frame(SummarizedExperiment::colData(x), optional = TRUE)
   with_sample_column(rows, env, samples, "colData(x)", call)
 }
@@ -23,20 +23,42 @@ crl_rows.SummarizedExperiment <- function(x, assay = NULL, env = NULL, ...,
 crl_rows.Seurat <- function(x, layer = "data", assay = NULL, env = NULL, ...,
                             call = rlang::caller_env()) {
   check_package("SeuratObject", "reading a Seurat object", call)
-  tell_counts(layer)
-  numbers <- seurat_layer(x, assay, layer)
-  with_sample_column(samples_in_columns(numbers, call), env, x[[]], "the metadata of x", call)
+  rows <- samples_in_columns(seurat_layer(x, assay, layer), call)
+  tell_counts(rows, layer)
+  with_sample_column(rows, env, x[[]], "the metadata of x", call)
 }
 
 #' Counts are not what the model is about
+#' @param name Of the assay or layer that was read, if it was one.
 #' @noRd
-tell_counts <- function(name) {
+tell_counts <- function(rows, name = NULL) {
   if (identical(name, "counts")) {
     tell(c("!" = "{.arg x} is read as {.val counts}, and the model has normal noise.",
            "i" = paste("Divide by library sizes and take logarithms first: {.val logcounts} of",
                        "SingleCellExperiment, {.val data} of Seurat.")),
          class = "ebcrl_message_counts")
+  } else if (looks_counted(rows)) {
+    tell(c("!" = "{.arg x} looks like counts (whole numbers from 0), and the model has normal noise.",
+           "i" = "If it is, divide by library sizes and take logarithms first."),
+         class = "ebcrl_message_counts")
   }
+  rows
+}
+
+# Rows that are looked at, and the largest number that counts have among these at least.
+COUNTED_ROWS <- 200L
+COUNTED_LARGEST <- 10
+
+#' Are the first rows whole numbers from 0, some of them beyond what a scale of answers has?
+#' @noRd
+looks_counted <- function(rows) {
+  values <- if (!is.null(rows$matrix)) {
+    rows$matrix[seq_len(min(COUNTED_ROWS, rows$n)), , drop = FALSE]
+  } else if (identical(rows$kind, "a sparse matrix in memory")) {
+    utils::head(rows$read(1L)$value, 1e5)
+  }
+  length(values) > 0L && !anyNA(values) && min(values) >= 0 &&
+    max(values) >= COUNTED_LARGEST && all(is.finite(values)) && all(values == floor(values))
 }
 
 #' @noRd
@@ -52,6 +74,9 @@ seurat_layer <- function(x, assay, layer) {
 samples_in_columns <- function(x, call) {
   if (is_a(x, "dgCMatrix")) {
     return(turned_sparse(x))
+  }
+  if (is.matrix(x) && is.numeric(x)) {
+    return(matrix_rows(as_doubles(t(x))))
   }
   crl_rows(if (is.matrix(x)) t(x) else BiocGenerics::t(x), call = call)
 }

@@ -4,12 +4,12 @@
 #' @export
 crl_rows.dgCMatrix <- function(x, ..., call = rlang::caller_env()) {
   block <- sparse_block(x@i, x@p, x@x, dim(x), FALSE)
-  sparse_source(block, dimnames(x))
+  tell_counts(sparse_source(block, dimnames(x)))
 }
 
 #' @export
 crl_rows.dgRMatrix <- function(x, ..., call = rlang::caller_env()) {
-  sparse_source(sparse_block(x@j, x@p, x@x, dim(x), TRUE), dimnames(x))
+  tell_counts(sparse_source(sparse_block(x@j, x@p, x@x, dim(x), TRUE), dimnames(x)))
 }
 
 #' The transpose of a dgCMatrix (features in rows), whose numbers it shares

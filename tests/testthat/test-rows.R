@@ -448,3 +448,18 @@ test_that("a file that changes between two passes of a fit is named", {
     expect_identical(error$path, paths[2])
   }
 })
+
+test_that("counts are told of, whatever they are called", {
+  counts <- withr::with_seed(1, matrix(rpois(400, 5), 50))
+  told <- function(x) expect_message(crl_rows(x), "looks like counts", class = "ebcrl_message_counts")
+  told(counts)
+  expect_silent(crl_rows(log(counts + 1)))
+  expect_silent(crl_rows(pmin(counts, 7))) # answers on a scale
+  expect_silent(crl_rows(counts - 3))
+  skip_if_not_installed("Matrix")
+  told(Matrix::Matrix(counts, sparse = TRUE))
+  skip_if_not_installed("SingleCellExperiment")
+  told(SingleCellExperiment::SingleCellExperiment(list(X = t(counts))))
+  named <- SingleCellExperiment::SingleCellExperiment(list(counts = t(counts)))
+  expect_message(expect_message(crl_rows(named), "read as \"counts\""), NA)
+})
