@@ -29,7 +29,8 @@
 #'   fit's measurement model is not the paper's (it has `noise_var`). If both it and the
 #'   fitted `x` have column names, columns are matched by name and other columns are left aside;
 #'   else there must be p columns in the order of `x`. Features that the fit left out, because they
-#'   had one value only, are not read, but must be there. `NULL` stands for the training rows.
+#'   had one value only, are not read, and need not be there where columns have names. `NULL` stands
+#'   for the training rows.
 #' @param targets Which latents are targeted, in the forms of [intervention_targets()]. For each row
 #'   of `newdata` a label (`"z1"`, `"z1+z2"`, `"none"`), or one label for all rows; a list with one
 #'   set for each row, or for all, `list(c("z1", "z2"))`; an n_new x d matrix or data frame of zeros
@@ -321,6 +322,11 @@ match_columns <- function(newdata, data, call) {
     return(newdata)
   }
   absent <- setdiff(wanted, found)
+  if (all(absent %in% wanted[data$constant])) { # not read
+    newdata <- with_left_out(newdata, absent, data$constant_at[match(absent, wanted[data$constant])])
+    found <- colnames(newdata)
+    absent <- NULL
+  }
   if (length(absent) > 0L) {
     transposed <- !is.data.frame(newdata) && all(wanted %in% rownames(newdata))
     abort_input(c("{.arg newdata} must have the columns of the fitted data, by name.",
@@ -339,6 +345,17 @@ match_columns <- function(newdata, data, call) {
                 "shape", call = call)
   }
   newdata[, wanted, drop = FALSE]
+}
+
+#' Rows to predict with the features that the fit left out, at the one value that they had
+#' @noRd
+with_left_out <- function(newdata, features, values) {
+  if (length(features) == 0L) {
+    return(newdata)
+  }
+  columns <- matrix(values, nrow(newdata), length(features), byrow = TRUE,
+                    dimnames = list(NULL, features))
+  cbind(newdata, columns)
 }
 
 #' @noRd
