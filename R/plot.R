@@ -16,8 +16,8 @@ ggplot2::autoplot
 #'     latent; targets are framed. See `tidy(x, "effects")`.
 #'   * `"graph"`: the causal graph with its edges: width by the share of the child's standard
 #'     deviation that the edge moves, colour by sign, labels the average slope where the child is not
-#'     targeted (see Edges in [tidy()][tidy.crl_fit]); with `boot`, edges whose 95 % interval holds 0
-#'     are dashed. Latents that some domain targets are coloured.
+#'     targeted (see Edges in [tidy()][tidy.crl_fit]); with `boot` also its 95 % interval, and
+#'     edges whose interval holds 0 are dashed. Latents that some domain targets are coloured.
 #'   * `"domains"`: the latents by domain, as violins of their posterior means with medians, one panel
 #'     a latent.
 #'   * `"convergence"`: noise variance, score-matching loss and relative changes by iteration, and
