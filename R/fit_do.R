@@ -17,7 +17,9 @@
 #'   has: `n`, the number of rows, for a distribution (`\(n) rnorm(n, 2)`); `z`, the values that the
 #'   latent would have had, for shifts (`\(z) z + 1`); `parents`, a matrix (n x parents) of the
 #'   values of its parents. It returns n numbers, or one. What acts on the latent no longer does, but
-#'   as the function says; what it acts on follows.
+#'   as the function says; what it acts on follows. Numbers are in units of the latents, of which
+#'   `fitted(object)` and `plot(object, "domains")` show what is usual. 0 is their mean where nothing is
+#'   targeted only if feature means are fitted, see `center` in [fit_crl()]; shifts need no such zero.
 #' @param ... Not used; an argument that nothing reads is an error.
 #' @return A list: `x` (n x p matrix of observations; features with one value only, which the fit
 #'   left out, have that value), `z` (n x d matrix of latents).
