@@ -225,10 +225,11 @@ check_class <- function(x, class, arg, maker, call = rlang::caller_env()) {
 #' A fit by the method that has what is asked for
 #' @param what The code that asks for it.
 #' @noRd
-check_method <- function(fit, method, what, call = rlang::caller_env()) {
+check_method <- function(fit, method, what, call = rlang::caller_env(), hint = NULL) {
   if (fit$method != method) {
     abort_input(c("{.code {what}} needs a fit by {.code method = \"{method}\"}.",
-                  "x" = "This one is by {.code method = \"{fit$method}\"}."), "method", call = call)
+                  "x" = "This one is by {.code method = \"{fit$method}\"}.", "i" = hint), "method",
+                call = call)
   }
   invisible(fit)
 }
@@ -269,7 +270,9 @@ argument_names <- function(frame) {
 # What other packages call the settings of this one.
 SYNONYMS <- c(verbose = "progress", trace = "progress", maxit = "max_iter", maxiter = "max_iter",
               niter = "max_iter", tolerance = "tol", eps = "tol", cores = "threads",
-              ncores = "threads", nthreads = "threads", nknots = "knots")
+              ncores = "threads", nthreads = "threads", nknots = "knots", graph = "dag",
+              domain = "env", domains = "env", condition = "env", group = "env", env = "targets",
+              batch = "covariates", replicates = "times", nboot = "times")
 
 #' The one of `choices` that was most likely meant by a word, or NA: the name that it is known by
 #' elsewhere, the only one that begins with it, or the nearest within two fifths of its letters

@@ -314,10 +314,10 @@ is_a <- function(x, ...) {
 #' @noRd
 container_hint <- function(x, arg) {
   if (is_a(x, "Seurat")) {
-    assay_hint("A Seurat object", paste0("SeuratObject::LayerData(", arg, ")"), arg)
+    assay_hint("A Seurat object", paste0("SeuratObject::LayerData(", arg, ", \"data\")"), arg)
   } else if (is_a(x, "SummarizedExperiment", "RangedSummarizedExperiment", "SingleCellExperiment",
                   "SpatialExperiment")) {
-    assay_hint(paste0("A ", class(x)[1L]), paste0("SummarizedExperiment::assay(", arg, ")"), arg)
+    assay_hint(paste0("A ", class(x)[1L]), paste0("SummarizedExperiment::assay(", arg, ", \"logcounts\")"), arg)
   } else if (is_a(x, "ExpressionSet")) {
     assay_hint("An ExpressionSet", paste0("Biobase::exprs(", arg, ")"), arg)
   } else if (is_a(x, "DFrame", "DataFrame")) {
@@ -542,9 +542,13 @@ domain_codes <- function(env, domains, call) {
     } else {
       "The domains of {.arg targets} are {some(domains)}."
     }
+    control <- if (!nameless) unknown[is_control(unknown)]
     abort_input(c("Every domain in {.arg env} must be a row of {.arg targets}.",
                   "x" = "Without targets: {some(unknown)} ({sum(is.na(codes))} row{?s}).",
-                  "i" = mend), "domain", call = call)
+                  "i" = mend, "i" = if (length(control) > 0L) {
+                    paste("A domain without intervention has an empty set, as in",
+                          "{.code list({control_name(control[1])} = NULL, ...)}.")
+                  }), "domain", call = call)
   }
   codes
 }
@@ -624,8 +628,8 @@ check_domains <- function(n_env, domains, call) {
 #' A state that no domain is in has no component and is no error here.
 #' @noRd
 check_cells <- function(n_env, targets, coefficients, call, hint = paste(
-    "There are knots + 2 basis functions: add rows, or use fewer knots by",
-    "{.code crl_control(knots = )}."
+    "There are knots + 2 basis functions: add rows, leave out domains of few rows, or use fewer",
+    "knots by {.code crl_control(knots = )}."
   )) {
   rows <- rbind(n_env %*% (1L - targets), n_env %*% targets)
   small <- which(rows > 0 & rows < coefficients, arr.ind = TRUE)
@@ -635,9 +639,12 @@ check_cells <- function(n_env, targets, coefficients, call, hint = paste(
   state <- c("not targeted", "targeted")[small[1L, 1L]]
   node <- colnames(targets)[small[1L, 2L]]
   others <- nrow(small) - 1L
+  hit <- rownames(targets)[targets[, node] == 1L]
+  where <- if (state == "targeted") " ({cli::qty(length(hit))}domain{?s} {some(hit)})"
   more <- if (others > 0L) "{others} other {cli::qty(others)}cell{?s} {?has/have} too few as well."
   abort_input(c("{.arg x} must have {coefficients} rows or more for each latent in each state.",
-                "x" = "{.val {node}} has {rows[small][1]} row{?s} where it is {state}.",
+                "x" = paste0("{.val {node}} has {rows[small][1]} row{?s} where it is {state}",
+                             where, "."),
                 "x" = more,
                 "i" = hint), "cell", call = call)
 }

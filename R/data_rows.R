@@ -5,10 +5,10 @@
 #' Rows of observations, wherever they are
 #'
 #' [fit_crl()] and [crl_baselines()] take what `crl_rows()` takes:
-#' * a numeric matrix, a data frame of numbers, a list with one matrix for each domain, or a
-#'   simulation ([sim_crl()]);
-#' * a sparse matrix of package Matrix (`dgCMatrix` or `dgRMatrix`), which is never made dense:
-#'   means and weights of features are taken into account in products with it;
+#' * a numeric matrix, a data frame of numbers (and of a column that `env` names), a list with one
+#'   matrix for each domain, or a simulation ([sim_crl()]);
+#' * a sparse matrix of package Matrix, which a fit never makes dense: means and weights of features
+#'   are taken into account in products with it; or a dense one;
 #' * a `DelayedMatrix`, such as one in an HDF5 file (packages DelayedArray and HDF5Array), or a
 #'   `big.matrix` (bigmemory), read in blocks of rows of 64 MB;
 #' * files or shards on a cluster, see [crl_files()] and [crl_shards()];
@@ -17,16 +17,19 @@
 #'
 #' A fit takes three passes over such rows: the scan, second moments and the projection to few
 #' coordinates, which all that follows reads. (With more than 4000 features, of sparse rows 500, second
-#' moments are not held, and their eigenvectors take more passes.) What goes back to `x` itself, such
-#' as the updates of A of Algorithm 1 as printed, [crl_compare()], [crl_boot()] and [crl_discover()],
-#' needs a matrix in memory.
+#' moments are not held, and their eigenvectors take more passes.) What goes back to `x` itself needs
+#' a matrix in memory. [crl_rank()], [crl_discover()], `fit_crl(covariates = )`, [crl_check()],
+#' [crl_boot()], [crl_compare()] and `residuals()` make one of a sparse matrix, a `DelayedMatrix` or a
+#' `big.matrix` that takes less than 1 GB as numbers (n * p of 125 million); larger ones, files and
+#' shards are refused. So are the updates of A of Algorithm 1 as printed, for all that is no matrix.
 #'
 #' @param x Observations.
 #' @param ... For the methods. Those of SummarizedExperiment have `assay` (name or number; by default
 #'   `"logcounts"`, else the first) and `env`, a column of the `colData`; those of Seurat `layer`
-#'   (`"data"`), `assay` (the default one) and `env`, a column of the metadata. [fit_crl()],
-#'   [crl_rank()] and [crl_discover()] hand them on. Counts as they are read with a message of class
-#'   `ebcrl_message_counts`: noise is normal in the model.
+#'   (`"data"`), `assay` (the default one) and `env`, a column of the metadata. That of data frames has
+#'   `env`. [fit_crl()], [crl_rank()] and [crl_discover()] hand them on. Counts, by their name or
+#'   as whole numbers from 0 on, are read with a message of class `ebcrl_message_counts`: noise is
+#'   normal in the model.
 #' @return An object of class `crl_rows`, a list with
 #' \item{n, p}{numbers of rows and features}
 #' \item{row_names, feature_names}{character vectors, or NULL}
@@ -57,7 +60,7 @@ crl_rows.default <- function(x, env = NULL, ..., call = rlang::caller_env()) {
   if (!is.double(x)) {
     storage.mode(x) <- "double"
   }
-  matrix_rows(x)
+  tell_counts(matrix_rows(x))
 }
 
 #' @export
@@ -68,7 +71,11 @@ crl_rows.crl_rows <- function(x, ...) {
 #' @export
 crl_rows.data.frame <- function(x, env = NULL, ..., call = rlang::caller_env()) {
   check_dots_empty(..., .call = call)
-  matrix_rows(frame_to_matrix(x, call = call))
+  if (!rlang::is_string(env) || nrow(x) == 1L) {
+    return(matrix_rows(frame_to_matrix(x, call = call)))
+  }
+  check_sample_column(env, x, "x", call)
+  matrix_rows(frame_to_matrix(x[names(x) != env], call = call), brings = list(env = x[[env]]))
 }
 
 #' @export
@@ -86,7 +93,7 @@ crl_rows.crl_sim <- function(x, ...) {
 #' @noRd
 matrix_rows <- function(x, brings = list()) {
   new_rows("a matrix in memory", nrow(x), ncol(x), rownames(x), colnames(x), matrix = x,
-           brings = brings)
+           brings = brings, near = TRUE)
 }
 
 #' A source of rows
@@ -140,13 +147,55 @@ print.crl_rows <- function(x, ...) {
   invisible(x)
 }
 
-#' Rows that must be one matrix in memory
+# Bytes up to which a matrix is made of rows that are near: sparse in memory, or on this machine.
+DENSE_BYTES <- 1e9
+
+#' Rows that must be one matrix in memory, made where they are near and not too many
 #' @param what What needs them so, in words.
 #' @noRd
 matrix_of_rows <- function(rows, what, hint = NULL, call = rlang::caller_env()) {
-  if (is.null(rows$matrix)) {
-    abort_input(c("{what} needs {.arg x} as a matrix in memory.", "x" = "It is {rows$kind}.",
-                  "i" = hint), "rows", call = call)
+  if (!is.null(rows$matrix)) {
+    return(rows$matrix)
   }
-  rows$matrix
+  if (can_be_dense(rows)) {
+    return(dense_rows(rows))
+  }
+  refuse_rows(rows, what, hint, call)
+}
+
+#' @noRd
+refuse_rows <- function(rows, what, hint = NULL, call = rlang::caller_env()) {
+  abort_input(c("{what} needs {.arg x} as a matrix in memory.", "x" = "It is {rows$kind}.",
+                "i" = hint %||% dense_size_hint(rows)), "rows", call = call)
+}
+
+#' @noRd
+dense_bytes <- function(rows) {
+  8 * as.double(rows$n) * rows$p
+}
+
+#' @noRd
+can_be_dense <- function(rows) {
+  isTRUE(rows$near) && dense_bytes(rows) <= DENSE_BYTES
+}
+
+#' @noRd
+dense_size_hint <- function(rows) {
+  if (isTRUE(rows$near) && !can_be_dense(rows)) {
+    size <- format(dense_bytes(rows) / 1e9, digits = 3L)
+    limit <- DENSE_BYTES / 1e9
+    cli::format_inline("As one it would take {size} GB; up to {limit} GB one is made. Use fewer ",
+                       "features, such as those that vary most, or fewer rows.")
+  }
+}
+
+#' Rows of a source as one double matrix
+#' @noRd
+dense_rows <- function(rows) {
+  parts <- lapply(seq_len(nrow(rows$blocks)), function(k) dense_block(read_block(rows, k)))
+  x <- if (length(parts) == 1L) parts[[1L]] else do.call(rbind, parts)
+  features <- rows$feature_names
+  if (!is.null(rows$kept)) features <- features[rows$kept]
+  dimnames(x) <- if (!is.null(rows$row_names) || !is.null(features)) list(rows$row_names, features)
+  x
 }

@@ -8,7 +8,7 @@ crl_rows.DelayedMatrix <- function(x, ..., call = rlang::caller_env()) {
   names <- dimnames(x)
   blocks <- row_blocks(size[1L], block_size(size[2L]))
   new_rows(paste0("a ", class(x)[1L]), size[1L], size[2L], names[[1L]], names[[2L]],
-           read = delayed_reader(x, blocks), blocks = blocks, remote = TRUE)
+           read = delayed_reader(x, blocks), blocks = blocks, remote = TRUE, near = TRUE)
 }
 
 #' @noRd
@@ -37,7 +37,7 @@ crl_rows.big.matrix <- function(x, ..., call = rlang::caller_env()) {
   new_rows("a big.matrix", size[1L], size[2L], names[[1L]], names[[2L]],
            read = if (shared) shared_reader(bigmemory::describe(x), blocks) else
              delayed_reader(x, blocks),
-           blocks = blocks, remote = shared)
+           blocks = blocks, remote = shared, near = TRUE)
 }
 
 #' Workers on the same machine attach the memory themselves

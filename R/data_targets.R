@@ -263,12 +263,12 @@ target_row <- function(set, domain, latents, rule, call, what = "Domain") {
   if (anyNA(positions)) {
     unknown <- unique(set[is.na(positions)])
     known <- if (is.character(set)) some(latents) else paste("1 to", length(latents))
-    mend <- if (is.character(set)) none_hint(rule) else if (0 %in% unknown) {
-      "A set holds positions or names; a row of 0 and 1 goes in a matrix."
+    mend <- if (is.character(set)) label_hints(unknown, latents, rule) else if (0 %in% unknown) {
+      c("i" = "A set holds positions or names; a row of 0 and 1 goes in a matrix.")
     }
     abort_input(c("Each set of {.arg targets} must hold latents of the graph.",
                   "x" = "{what} {.val {domain}} holds {some(unknown)}.",
-                  "i" = "The latents are {known}.", "i" = mend), "targets", call = call)
+                  "i" = "The latents are {known}.", mend), "targets", call = call)
   }
   if (anyDuplicated(positions)) {
     twice <- unique(set[duplicated(positions)])
@@ -410,8 +410,8 @@ label_row <- function(label, latents, rule, call) {
     abort_input(c(paste0("Each label of {.arg targets} must be ", none, ", or latents", joined,
                          "."),
                   "x" = "{some(unknown)} {cli::qty(length(unknown))}{?is/are} neither.",
-                  "i" = "The latents are {some(latents)}.", "i" = none_hint(rule)), "targets",
-                call = call)
+                  "i" = "The latents are {some(latents)}.",
+                  label_hints(unknown, latents, rule)), "targets", call = call)
   }
   if (anyDuplicated(set)) {
     abort_input(c("A label of {.arg targets} must hold a latent once.",
@@ -421,10 +421,44 @@ label_row <- function(label, latents, rule, call) {
   as.integer(latents %in% set)
 }
 
+# Labels that controls have in practice, without signs and in small letters.
+CONTROLS <- c("control", "controls", "ctrl", "ctl", "nt", "ntc", "nontargeting",
+              "nontargetingcontrol", "nontarget", "neg", "negctrl", "negcontrol", "negativecontrol",
+              "safetargeting", "scramble", "scrambled", "wt", "wildtype", "untreated",
+              "unperturbed", "unstimulated", "vehicle", "dmso", "mock", "baseline", "obs",
+              "observational", "no", "nothing", "0")
+
 #' @noRd
-none_hint <- function(rule) {
-  paste("Other labels for no intervention are named by",
-        "{.code intervention_targets(targets, latents, none = )}.")
+is_control <- function(labels) {
+  tolower(gsub("[^[:alnum:]]", "", labels)) %in% CONTROLS
+}
+
+#' A domain as the name of an argument, in code
+#' @noRd
+control_name <- function(label) {
+  if (make.names(label) == label) label else encodeString(label, quote = "`")
+}
+
+#' What labels that are no latents may have been meant to be
+#' @param rule See label_rule(); with `domains`, named labels of the targets of a fit's domains, too.
+#' @noRd
+label_hints <- function(unknown, latents, rule) {
+  domain <- intersect(unknown, names(rule$domains))
+  if (length(domain) > 0L) {
+    return(c("i" = paste0("{.val ", in_cli(domain[1L]), "} is a domain of the fit, whose targets are ",
+                          "{.val ", in_cli(rule$domains[[domain[1L]]]), "}. {.fn predict} takes it ",
+                          "as {.arg env}.")))
+  }
+  control <- unknown[is_control(unknown)]
+  if (length(control) > 0L) {
+    shown <- in_cli(encodeString(control[1L], quote = '"'))
+    return(c("i" = paste0("If ", shown, " means no intervention: {.code targets = ",
+                          "intervention_targets(targets, latents, none = ", shown, ")}, where ",
+                          "{.code latents} is {.code colnames(as_dag(dag))}.")))
+  }
+  c(did_you_mean(unknown, latents, "val"),
+    "i" = paste("Other labels for no intervention are named by",
+                "{.code intervention_targets(targets, latents, none = )}."))
 }
 
 # Data frames -------------------------------------------------------------------------------------

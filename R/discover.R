@@ -107,6 +107,8 @@ DISCOVER_LEVEL <- 1e-3
 #'     have one mean and covariance. Where that is not refuted (level 0.001), no domain is given
 #'     targets that are not known}
 #'   \item{factors}{how many of the coordinates stand out of the noise, see [crl_rank()]}
+#'   \item{doubts}{NULL, or where `x` has further common factors, which may have been taken for a
+#'     latent, a list: `eigenvalue`, the largest in units of the noise, and `edge`, that of noise}
 #'   \item{counts}{descents that did not converge, variances at their floor, of the hypotheses kept;
 #'     in all hypotheses looked at}
 #'   \item{parameters}{of the best hypothesis: `intercept`, `variance` (d x 2, by target state) and
@@ -159,8 +161,25 @@ discover <- function(rows, env, d, given, settings, call) {
   data <- discover_data(rows, env, latents, call)
   known <- knowledge(given, data, settings$max_targets, call)
   found <- searched(data, known, settings, call)
+  found["doubts"] <- list(discovery_doubts(data, settings, call))
   found$elapsed <- proc.time()[["elapsed"]] - started
   found
+}
+
+#' Factors beyond latents and nuisance factors, which a latent may have been taken for
+#' @return NULL, or as `nuisance` in measurement_doubts()
+#' @noRd
+discovery_doubts <- function(data, settings, call) {
+  data <- varying_features(data)
+  nuisance <- settings$measure$nuisance
+  q <- data$d + if (is.numeric(nuisance)) nuisance else 0L
+  if (!is.numeric(nuisance) || data$missing > 0 || data$p <= q + 2L || data$p > DENSE_FEATURES ||
+        factor_freedom(data$p, q) < 0) {
+    return(NULL)
+  }
+  moments <- feature_moments(data, TRUE, settings$threads)
+  model <- chosen_noise(moments, q, "auto", call)
+  contradicts(list(nuisance = further_factor(moments, q, model$psi, call)))$nuisance
 }
 
 #' @noRd
@@ -212,7 +231,7 @@ search_hypotheses <- function(problem, settings, step) {
 #' Checked data with a graph and targets that say nothing
 #' @noRd
 discover_data <- function(rows, env, latents, call) {
-  matrix_of_rows(rows, "The search for a graph", call = call)
+  rows$matrix <- matrix_of_rows(rows, "The search for a graph", call = call)
   check_env(env, rows, "env", call)
   labels <- if (is.factor(env)) levels(droplevels(env)) else domain_labels(sort(unique(env)))
   targets <- new_targets(matrix(0L, length(labels), length(latents)), labels, latents)

@@ -335,6 +335,12 @@ discovery_notes <- function(x) {
     if (x$factors < d) {
       paste0("Only ", x$factors, " of ", count_of(d, "latent"), " stand out of the noise of x.")
     },
+    if (!is.null(x$doubts)) {
+      paste0("Beside the latents x has further common factors (eigenvalue ",
+             figures(x$doubts$eigenvalue, 3L), " in units of the noise, edge ",
+             figures(x$doubts$edge, 3L), "), which can take the place of a latent: ",
+             "`nuisance = \"auto\"` models them, `crl_rank()` counts them.")
+    },
     if (is.na(x$straight %||% 0)) {
       paste("The correction for noise of the spline stage broke down; the graph is that of lines,",
             "which take curves for edges.")

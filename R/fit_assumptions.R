@@ -72,6 +72,7 @@ crl_check <- function(fit, level = 0.05, held_out = TRUE, ...) {
   check_complete(fit, "crl_check")
   level <- check_level(level)
   check_flag(held_out, "held_out")
+  fit <- with_kept_x(fit, "crl_check()")
   seed <- sample.int(.Machine$integer.max, 1L)
   fit <- without_constant(fit)
   check_free(fit, 2L, "{.fn crl_check} needs residuals.", rlang::current_env())
@@ -83,7 +84,7 @@ crl_check <- function(fit, level = 0.05, held_out = TRUE, ...) {
   table <- check_table(checks, level)
   with_own_draws(seed = seed, code = function() {
     structure(list(
-      checks = table, verdict = check_verdict(table, level),
+      checks = table, verdict = check_verdict(table, level, ncol(fit$nuisance$mixing) %||% 0L),
       predictive = predictive_table(fit, model), latents = noise_table_by_domain(noise, model),
       held_out = if (held_out && model$kind != "normal") held_out_table(fit, engine, model, noise),
       residuals = residual_points(residuals), level = level
@@ -142,8 +143,9 @@ CHECK_WORDS <- c(
   latent_noise = "noise of latents is not normal (prior_spline(noise = 2) models that)"
 )
 
+#' @param nuisance Nuisance factors of the fit, whose model need not be recommended.
 #' @noRd
-check_verdict <- function(table, level) {
+check_verdict <- function(table, level, nuisance = 0L) {
   done <- sum(!is.na(table$p.value))
   found <- table[table$alarm, ]
   if (nrow(found) == 0L) {
@@ -151,8 +153,15 @@ check_verdict <- function(table, level) {
                   format(100 * level), " % in all)."))
   }
   found <- found[order(found$p.value), ]
+  words <- CHECK_WORDS
+  if (nuisance > 0L) {
+    words["factors"] <- paste("something moves features together beside the latents and",
+                              count_of(nuisance, "nuisance factor"), "(more of them, covariates?)")
+    words["graph"] <- paste("latents depend on nuisance factors, or on others that the graph does",
+                            "not let act on them")
+  }
   paste0("The data depart from the model: ",
-         paste0(CHECK_WORDS[found$check], " [", found$where, "]", collapse = "; "), ".")
+         paste0(words[found$check], " [", found$where, "]", collapse = "; "), ".")
 }
 
 #' @export
@@ -162,8 +171,9 @@ print.crl_check <- function(x, ...) {
   shown <- x$checks
   shown$alarm <- ifelse(shown$alarm, "*", "")
   shown$p.adjusted <- format.pval(shown$p.adjusted, digits = 2L, eps = 1e-4)
-  long <- nchar(shown$where) > 36L
-  shown$where[long] <- paste0(substr(shown$where[long], 1L, 34L), "...")
+  most <- max(36L, cli::console_width() - 44L) # beside the other columns
+  long <- nchar(shown$where) > most
+  shown$where[long] <- paste0(substr(shown$where[long], 1L, most - 2L), "...")
   shown$statistic <- formatC(shown$statistic, digits = 1L, format = "f")
   print(as.data.frame(shown[c("check", "statistic", "p.adjusted", "alarm", "where")]),
         row.names = FALSE, right = FALSE)
@@ -398,7 +408,7 @@ cell_checks <- function(noise, model, node, state) {
     z <- at(noise$z, k)
     (z - mean(z)) / max(stats::sd(z), 1e-12)
   }
-  tag <- function(what) paste0(names[node], if (state == 1L) ", targeted", " on ", what)
+  tag <- function(what) paste0(names[node], if (state == 1L) " (targeted)", " on ", what)
   parents <- active_parents(model, node, state)
   others <- setdiff(which(!is_descendant(model$data$dag, node)), c(node, parents))
   graph <- vapply(others, function(k) row_deviate(u * standard(k)), 0)
@@ -418,7 +428,7 @@ cell_checks <- function(noise, model, node, state) {
   own <- if (gaussian) c(row_deviate(u^3 - 3 * variance * u), row_deviate(u^4, 3 * variance^2))
   named <- function(values, names) if (length(values) > 0L) stats::setNames(values, names)
   list(graph = named(graph, tag(names[others])), shape = named(curved, tag(curved_names)),
-       latent_noise = named(own, rep(paste0(names[node], if (state == 1L) ", targeted"),
+       latent_noise = named(own, rep(paste0(names[node], if (state == 1L) " (targeted)"),
                                      length(own))))
 }
 

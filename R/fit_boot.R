@@ -41,7 +41,9 @@ BOOT_CHUNK <- 10L
 #'   its graph and targets (these stay: [crl_stability()] looks for them again); or a `crl_boot`, to
 #'   which replicates are added.
 #' @param times Number of replicates in all. The default, 200, is enough for standard errors and 90 %
-#'   intervals; more for wider ones.
+#'   intervals; more for wider ones. Each takes a good part of the time of the fit; where no progress is
+#'   shown, a message of class `ebcrl_message_time` says after the first ones how long the others will
+#'   take, if that is more than a minute.
 #' @param cl Number of worker processes on this machine, or a cluster of the parallel package. 1 (the
 #'   default): this process. Results do not depend on it.
 #' @param seed Seed (a whole number) of the draws. `NULL` (the default): from R's random numbers, or
@@ -98,6 +100,7 @@ crl_boot <- function(fit, times = 200, cl = 1, seed = NULL, file = NULL, progres
 #' @noRd
 boot_task <- function(fit, seed, call = rlang::caller_env()) {
   check_complete(fit, "crl_boot", call)
+  fit <- with_kept_x(fit, "crl_boot()", call)
   whole <- fit
   fit <- without_constant(fit)
   direct <- refits_directly(fit)
@@ -112,7 +115,7 @@ boot_task <- function(fit, seed, call = rlang::caller_env()) {
     control = boot_control(fit, engine), learned = fit$learned, init = fit$init, seed = seed,
     own = fit[c("nuisance")]
   )
-  x <- kept_x(fit$data, "crl_boot()", call)
+  x <- fit$data$x
   task$key <- rlang::hash(list(task$mixing, task$seed, dim(x), fit$data$env, fit$sigma2, x[1L, ]))
   task$model <- compact_model(mechanisms, fit)
   task$left <- left_of_curves(mechanisms)
@@ -435,6 +438,7 @@ run_replicates <- function(task, done, times, cl, file, progress, call = rlang::
   workers <- if (inherits(cl, "cluster")) length(cl) else 1L
   chunks <- split(left, (seq_along(left) - 1L) %/% (BOOT_CHUNK * workers))
   with_progress(progress, "Bootstrap", steps = length(left), eta = TRUE, run = function(tick) {
+    started <- proc.time()[["elapsed"]]
     for (chunk in chunks) {
       done[chunk] <- if (inherits(cl, "cluster")) {
         parallel::clusterApplyLB(cl, chunk, replicate_here)
@@ -442,10 +446,29 @@ run_replicates <- function(task, done, times, cl, file, progress, call = rlang::
         lapply(chunk, function(number) boot_replicate(task, number))
       }
       keep_replicates(task, done, file, call)
-      if (!is.null(tick)) tick(max(chunk) - min(left) + 1L)
+      if (!is.null(tick)) {
+        tick(max(chunk) - min(left) + 1L)
+      } else if (identical(chunk, chunks[[1L]])) {
+        tell_time(proc.time()[["elapsed"]] - started, length(chunk), length(left) - length(chunk))
+      }
     }
     done
   })
+}
+
+# Seconds that replicates may take without a word.
+SILENT_SECONDS <- 60
+
+#' Where no progress is shown, how long the other replicates will take, if that is long
+#' @noRd
+tell_time <- function(seconds, done, left) {
+  expected <- left * seconds / done
+  if (expected > SILENT_SECONDS) {
+    minutes <- max(1, round(expected / 60))
+    tell(c("i" = paste("{left} more bootstrap replicates will take about {minutes}",
+                       "minute{?s}; {.arg cl} shares them among processes.")),
+         class = "ebcrl_message_time")
+  }
 }
 
 # The task that a worker has been given.

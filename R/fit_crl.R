@@ -79,9 +79,11 @@
 #' @param x Observations: a numeric matrix (n x p, rows are samples), a data frame of numbers, a
 #'   list with one matrix for each domain, a simulation ([sim_crl()]), which brings the other
 #'   arguments, a discovery ([crl_discover()]), which brings graph and targets, or what else
-#'   [crl_rows()] takes. Entries may be missing (`NA`), see below.
-#' @param env Domain of each row (length n): names, a factor, or positions in `targets`. `NULL`
-#'   where `targets` goes by row, or `x` is a list.
+#'   [crl_rows()] takes, such as a SingleCellExperiment or a Seurat object. Entries may be missing
+#'   (`NA`), see below.
+#' @param env Domain of each row (length n): names, a factor, or positions in `targets`. Or the name
+#'   of a column that has it: of the data frame `x`, of the `colData` of a SingleCellExperiment, of
+#'   the metadata of a Seurat object. `NULL` where `targets` goes by row, or `x` is a list.
 #' @param targets Intervention targets of each domain (M x d, 0/1, domain names as row names), or
 #'   what [intervention_targets()] reads: a vector of labels without names is one label for each
 #'   row, with names one for each domain. With `env = NULL`, n sets, or n rows of 0 and 1, go by
@@ -104,12 +106,15 @@
 #'   where both it and `x` (or the graph) have names, else by position; other names are an error.
 #' @param center Are feature means \eqn{\mu} fitted? `"auto"` (the default): if the means are not in
 #'   the span of A, see Measurement model. `FALSE`: no, as in the paper (the default of
-#'   `preset = "paper"`). `TRUE`: yes.
+#'   `preset = "paper"`). `TRUE`: yes; latents are then 0 on average where nothing is targeted, so that
+#'   values that [effects()][effects.crl_fit] sets are read from there.
 #' @param noise Noise variances: `"by_feature"`, one a feature; `"equal"`, as in the paper (the
 #'   default of `preset = "paper"`); `"auto"` (the default): by BIC, see Measurement model.
 #' @param covariates Known covariates of the rows, such as batch or log library size: a numeric matrix
 #'   (n x k), a data frame, a vector or factor, or a formula such as `~ batch + log(size)`, whose
-#'   variables are looked for where it was written. Their effects on x are taken out of it by least
+#'   variables are looked for in the table of samples (`colData`, metadata) that `x` has, then where
+#'   the formula was written. Names of columns of that table do as well. Their effects on x are taken
+#'   out of it by least
 #'   squares, as far as covariates vary within domains, so that the effects of interventions stay;
 #'   a covariate that does not is an error. All results are at the mean of the covariates. A copy of
 #'   `x` is made.
@@ -357,7 +362,7 @@ fit_crl <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights =
                    before = function(known) {
                      check_before_passes(known, control, call)
                    })
-  data <- without_covariates(data, covariates)
+  data <- without_covariates(data, covariates, given$rows$samples)
   data$measure <- measurement_settings(center, noise, nuisance, control)
   engine <- engine_of(method)
   fit <- engine(data, init, control)

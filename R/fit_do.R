@@ -17,7 +17,9 @@
 #'   has: `n`, the number of rows, for a distribution (`\(n) rnorm(n, 2)`); `z`, the values that the
 #'   latent would have had, for shifts (`\(z) z + 1`); `parents`, a matrix (n x parents) of the
 #'   values of its parents. It returns n numbers, or one. What acts on the latent no longer does, but
-#'   as the function says; what it acts on follows.
+#'   as the function says; what it acts on follows. Numbers are in units of the latents, of which
+#'   `fitted(object)` and `plot(object, "domains")` show what is usual. 0 is their mean where nothing is
+#'   targeted only if feature means are fitted, see `center` in [fit_crl()]; shifts need no such zero.
 #' @param ... Not used; an argument that nothing reads is an error.
 #' @return A list: `x` (n x p matrix of observations; features with one value only, which the fit
 #'   left out, have that value), `z` (n x d matrix of latents).
@@ -430,7 +432,8 @@ print.crl_effects <- function(x, ...) {
   words <- function(do) if (length(do) == 0L) "no intervention" else do_words(do)
   write_lines(paste0(c(total = "Total", direct = "Direct")[[attr(x, "effect") %||% "total"]],
                      " effect of ", words(attr(x, "do")), " against ", words(attr(x, "versus")), ":"))
-  guessed <- unique(x$variable[x$on == "latent" & x$beyond > BEYOND])
+  whole <- all(c("variable", "on", "beyond") %in% names(x)) # some columns may have been chosen
+  guessed <- if (whole) unique(x$variable[x$on == "latent" & x$beyond > BEYOND])
   if (length(guessed) > 0L) {
     write_lines(paste0("Beyond the values that the rows have, where curves go on linearly: ",
                        paste(guessed, collapse = ", "), " (see `beyond`)."))
@@ -461,7 +464,7 @@ autoplot.crl_effects <- function(object, most = 20, ...) {
   shown <- shown[shown$on == "latent" | rank <= most, ]
   shown <- shown[order(shown$on, abs(shown$estimate)), ]
   shown$variable <- factor(shown$variable, unique(shown$variable))
-  bars <- if (!is.null(shown$conf.low)) {
+  bars <- if ("conf.low" %in% names(shown)) {
     ggplot2::geom_linerange(ggplot2::aes(xmin = .data$conf.low, xmax = .data$conf.high),
                             colour = okabe_ito("blue"), linewidth = 0.6)
   }

@@ -29,15 +29,17 @@
 #'   fit's measurement model is not the paper's (it has `noise_var`). If both it and the
 #'   fitted `x` have column names, columns are matched by name and other columns are left aside;
 #'   else there must be p columns in the order of `x`. Features that the fit left out, because they
-#'   had one value only, are not read, but must be there. `NULL` stands for the training rows.
+#'   had one value only, are not read, and need not be there where columns have names. `NULL` stands
+#'   for the training rows.
 #' @param targets Which latents are targeted, in the forms of [intervention_targets()]. For each row
 #'   of `newdata` a label (`"z1"`, `"z1+z2"`, `"none"`), or one label for all rows; a list with one
 #'   set for each row, or for all, `list(c("z1", "z2"))`; an n_new x d matrix or data frame of zeros
 #'   and ones; or one vector of d zeros and ones for all rows (matched by name, if named). Labels
 #'   for no intervention and what joins latents are those of the fit's targets, see `none` and `sep`
 #'   there. A vector of labels has one meaning: one a row. Latents targeted at once are one label.
-#' @param env Domains of the rows, by name: one for all rows, or one a row. Give either `targets` or
-#'   `env` with `newdata`, and neither without.
+#' @param env Domains of the rows, by name: one for all rows, or one a row; or the name of the column
+#'   of `newdata` (a data frame, or the samples' table of a container) that has them. Give either
+#'   `targets` or `env` with `newdata`, and neither without.
 #' @param type `"latents"`: posterior means, in the units of the latents. `"sd"`: their standard
 #'   deviations; 0 where the variance came out negative and was floored. `"score"`: the estimated
 #'   gradient of the log-density of the pseudo-latents, x O or, where columns of the mixing matrix
@@ -49,12 +51,15 @@
 #' @param boot `NULL`, or a [crl_boot()] of the fit, from which standard deviations (and so intervals)
 #'   take the error of A and of the feature means and noise variances, see Intervals.
 #' @param covariates Covariates of the rows of `newdata`, if the fit has any, in the form they had
-#'   there (a data frame with the variables of a formula).
+#'   there, or a data frame with the variables of a formula. They may be left out where `newdata` (a
+#'   data frame, or a container with a table of samples) has these as columns. What a formula such as
+#'   `~ x$batch` takes from the training data is not read for other rows: write `~ batch`.
 #' @param to `NULL`, or a folder: the result is written there in blocks of rows (`block-000001.rds`,
 #'   ...), as rows of `newdata` are read, and is never in memory as a whole. Blocks that are there
 #'   already are left as they are, so that a call that was ended goes on.
 #' @param cl `NULL`, or a cluster of package parallel whose workers read the rows.
-#' @param ... Not used.
+#' @param ... For [crl_rows()], if `newdata` is a SingleCellExperiment or a Seurat object: `assay` or
+#'   `layer`, as in the fit.
 #' @return n_new x d matrix (n_new x p for `type = "x"`), with the row names of `newdata` and the
 #'   names of the latents (features). With `interval = "credible"`, n_new x d x 3 array, whose last
 #'   dimension is `"fit"`, `"lwr"` and `"upr"`: `[, "z1", ]` is the matrix that
@@ -112,20 +117,25 @@ predict.crl_fit <- function(object, newdata = NULL, targets = NULL, env = NULL,
   if (type == "score") check_method(object, "f", "type = \"score\"")
   interval <- check_interval(interval, type)
   level <- check_level(level)
-  check_dots_empty(...)
+  check_container_dots(newdata, ...)
   if (is.null(newdata)) {
     check_no_design(targets, env, covariates)
     return(predict_training(object, type, interval, level, boot))
   }
-  if (!is.null(to) || !is.null(cl) || !is_table(newdata)) {
-    rows <- prediction_rows(newdata, cl, rlang::current_env())
-    if (is.null(to) && is.null(cl) && !is.null(rows$matrix)) {
-      newdata <- rows$matrix # a container whose samples are in memory
-    } else if (!is.null(rows)) {
-      check_no_boot(boot, covariates)
-      return(predict_rows(object, rows, targets, env, type, interval, level, to,
-                          rlang::current_env()))
-    }
+  rows <- if (!is.null(to) || !is.null(cl) || !is_table(newdata)) {
+    prediction_rows(newdata, cl, rlang::current_env(), ...)
+  }
+  samples <- if (is.data.frame(newdata)) newdata else rows$samples
+  env <- sample_domains(env, samples, object$data)
+  covariates <- sample_covariates(covariates, samples, object$data)
+  whole <- is.null(to) && is.null(cl)
+  if (whole && !is.null(rows)) { # a container whose samples are in memory, or can be
+    newdata <- rows$matrix %||% matrix_if_needed(rows, object, boot, covariates)
+  }
+  if (!is.null(rows) && !(whole && is_table(newdata))) {
+    check_no_boot(boot, covariates)
+    return(predict_rows(object, rows, targets, env, type, interval, level, to,
+                        rlang::current_env()))
   }
   step <- widened(posterior_of_rows(object, newdata, targets, env, covariates), newdata, object, boot,
                   covariates)
@@ -133,6 +143,22 @@ predict.crl_fit <- function(object, newdata = NULL, targets = NULL, env = NULL,
     warn_floored(step, object)
   }
   pick_prediction(step, type, object, step$row_names, interval, level)
+}
+
+#' Rows to predict as a matrix where they are near and what is asked for cannot go by blocks; else as
+#' they are
+#' @noRd
+matrix_if_needed <- function(rows, object, boot, covariates) {
+  needed <- !is.null(boot) || !is.null(covariates) || !goes_by_blocks(object) ||
+    !same_features(rows, object$data)
+  if (needed && can_be_dense(rows)) dense_rows(rows) else rows
+}
+
+#' Where `env` is the name of a column of the table of samples, and of no domain, that column
+#' @noRd
+sample_domains <- function(env, samples, data) {
+  column <- rlang::is_string(env) && !env %in% data$env_names && env %in% names(samples)
+  if (column) samples[[env]] else env
 }
 
 #' @noRd
@@ -149,16 +175,27 @@ is_table <- function(x) {
   is.data.frame(x) || (is.matrix(x) && is.numeric(x))
 }
 
+#' Containers have assays or layers to choose from, all else no further arguments
+#' @noRd
+check_container_dots <- function(newdata, ..., .call = rlang::caller_env()) {
+  found <- dots_names(...)
+  if (isS4(newdata)) found <- setdiff(found, ROW_ARGUMENTS)
+  if (length(found) > 0L) {
+    abort_dots(found, did_you_mean(found, argument_names(.call)), "type", .call)
+  }
+}
+
 #' Rows to predict as a source; NULL: what it is, is checked elsewhere
 #' @noRd
-prediction_rows <- function(newdata, cl, call) {
+prediction_rows <- function(newdata, cl, call, ...) {
   if (is_table(newdata)) {
     return(prepared_rows(crl_rows(newdata, call = call), check_rows_cluster(cl, call), NULL, call))
   }
   known <- inherits(newdata, "crl_rows") ||
     is_a(newdata, "dgCMatrix", "dgRMatrix", "big.matrix", "Seurat") ||
+    (methods::is(newdata, "Matrix") && !is.null(known_matrix(newdata))) ||
     methods::is(newdata, "DelayedMatrix") || methods::is(newdata, "SummarizedExperiment")
-  if (known) on_cluster(crl_rows(newdata, call = call), check_rows_cluster(cl, call))
+  if (known) on_cluster(crl_rows(newdata, ..., call = call), check_rows_cluster(cl, call))
 }
 
 #' @noRd
@@ -285,6 +322,11 @@ match_columns <- function(newdata, data, call) {
     return(newdata)
   }
   absent <- setdiff(wanted, found)
+  if (all(absent %in% wanted[data$constant])) { # not read
+    newdata <- with_left_out(newdata, absent, data$constant_at[match(absent, wanted[data$constant])])
+    found <- colnames(newdata)
+    absent <- NULL
+  }
   if (length(absent) > 0L) {
     transposed <- !is.data.frame(newdata) && all(wanted %in% rownames(newdata))
     abort_input(c("{.arg newdata} must have the columns of the fitted data, by name.",
@@ -303,6 +345,17 @@ match_columns <- function(newdata, data, call) {
                 "shape", call = call)
   }
   newdata[, wanted, drop = FALSE]
+}
+
+#' Rows to predict with the features that the fit left out, at the one value that they had
+#' @noRd
+with_left_out <- function(newdata, features, values) {
+  if (length(features) == 0L) {
+    return(newdata)
+  }
+  columns <- matrix(values, nrow(newdata), length(features), byrow = TRUE,
+                    dimnames = list(NULL, features))
+  cbind(newdata, columns)
 }
 
 #' @noRd
@@ -390,21 +443,32 @@ plain_targets <- function(targets, latents, call) {
 #' @noRd
 read_target_rows <- function(targets, data, call) {
   latents <- data$latent_names
+  rule <- c(data$labels, list(domains = domain_target_labels(data)))
   if (is.data.frame(targets) || is.matrix(targets)) {
     return(targets_from_matrix(as.matrix(targets), latents, call))
   }
   if (is.list(targets)) {
     rows <- vapply(seq_along(targets), FUN.VALUE = integer(length(latents)),
-                   function(i) target_row(targets[[i]], i, latents, data$labels, call, "Entry"))
+                   function(i) target_row(targets[[i]], i, latents, rule, call, "Entry"))
     return(matrix(rows, length(targets), byrow = TRUE, dimnames = list(NULL, latents)))
   }
   labels <- as.character(targets)
   check_labels_present(labels, call)
   distinct <- unique(labels)
   rows <- vapply(distinct, label_row, integer(length(latents)), latents = latents,
-                 rule = data$labels, call = call)
+                 rule = rule, call = call)
   matrix(rows, length(distinct), length(latents), byrow = TRUE,
          dimnames = list(NULL, latents))[match(labels, distinct), , drop = FALSE]
+}
+
+#' Labels of the targets of the domains of a fit, named by these
+#' @noRd
+domain_target_labels <- function(data) {
+  label <- apply(data$targets == 1L, 1L, function(hit) {
+    if (any(hit)) paste(data$latent_names[hit], collapse = data$labels$sep %||% "+") else
+      c(data$labels$none, "")[1L]
+  })
+  stats::setNames(label, data$env_names)
 }
 
 #' Targets made by intervention_targets(), one row for each row of data if they go by row

@@ -37,11 +37,17 @@ predict_rows <- function(object, rows, targets, env, type, interval, level, to, 
   }, "prediction", kept = FALSE)
 }
 
+#' @noRd
+goes_by_blocks <- function(object) {
+  folded <- !is.null(object$nuisance) && inner_nuisance(object$measurement) == 0L
+  !folded && is.null(object$data$covariates)
+}
+
 #' Nuisance factors that were folded into the noise are told from x itself
 #' @noRd
 check_block_model <- function(object, call) {
-  folded <- !is.null(object$nuisance) && inner_nuisance(object$measurement) == 0L
-  if (folded || !is.null(object$data$covariates)) {
+  if (!goes_by_blocks(object)) {
+    folded <- is.null(object$data$covariates)
     abort_input(c("{.arg newdata} must be a matrix or a data frame for this fit.",
                   "x" = "Its {if (folded) 'nuisance factors' else 'covariates'} need the rows."),
                 "rows", call = call)
@@ -73,9 +79,14 @@ varying_of <- function(data) {
 }
 
 #' @noRd
-check_row_features <- function(rows, data, call) {
+same_features <- function(rows, data) {
   named <- !is.null(rows$feature_names) && !is.null(data$feature_names)
-  if (rows$p != data$p || (named && !identical(rows$feature_names, data$feature_names))) {
+  rows$p == data$p && (!named || identical(rows$feature_names, data$feature_names))
+}
+
+#' @noRd
+check_row_features <- function(rows, data, call) {
+  if (!same_features(rows, data)) {
     abort_input(c("{.arg newdata} must have the {data$p} feature{?s} of the fitted data, in order.",
                   "x" = "It has {rows$p}: {some(rows$feature_names)}."), "shape", call = call)
   }

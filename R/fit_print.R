@@ -207,13 +207,27 @@ nobs.crl_fit <- function(object, ...) {
 #' The rows of x that a fit keeps, see `keep_x` in fit_crl()
 #' @noRd
 kept_x <- function(data, what, call = rlang::caller_env()) {
-  if (is.null(data$x)) {
-    held <- is.null(data$rows)
-    abort_input(c("{.code {what}} needs the rows of {.arg x} in the fit.",
-                  "x" = if (held) "They were not kept." else "They are {data$rows$kind}.",
-                  "i" = if (held) "Fit with {.code keep_x = TRUE}."), "rows", call = call)
+  if (!is.null(data$x)) {
+    return(data$x)
   }
-  data$x
+  if (can_be_dense(data$rows)) {
+    return(dense_rows(data$rows))
+  }
+  held <- is.null(data$rows)
+  abort_input(c("{.code {what}} needs the rows of {.arg x} in the fit.",
+                "x" = if (held) "They were not kept." else "They are {data$rows$kind}.",
+                "i" = if (held) "Fit with {.code keep_x = TRUE}." else dense_size_hint(data$rows)),
+              "rows", call = call)
+}
+
+#' A fit that holds the rows of x as a matrix
+#' @noRd
+with_kept_x <- function(fit, what, call = rlang::caller_env()) {
+  if (is.null(fit$data$x)) {
+    fit$data$x <- kept_x(fit$data, what, call)
+    fit$data["rows"] <- list(NULL)
+  }
+  fit
 }
 
 #' Observations without noise: rows of latents (n x d), and of nuisance factors, to rows of features

@@ -189,6 +189,6 @@ go_on_reduced <- function(object, further, settings, call) {
 #' Data for an engine that goes back to x: it must be a matrix in memory
 #' @noRd
 with_matrix <- function(data, call) {
-  if (is.null(data$x)) matrix_of_rows(rows_of(data), "This fit", call = call)
+  if (is.null(data$x)) refuse_rows(rows_of(data), "This fit", call = call)
   data
 }

@@ -19,19 +19,25 @@ generics::augment
 #'   moves each latent), `"edges"` (how latents act on latents, see Edges), `"mechanisms"` (of a fit by
 #'   `method = "g"`, see [coef()][coef.crl_fit]), `"domains"` or `"cells"` (the two tables of
 #'   [summary()][summary.crl_fit]).
-#' @param conf.int Are intervals added to `"mechanisms"`? They are there in closed form for
-#'   `prior = "linear"` ([confint()][confint.crl_fit]); for others, and for `"mixing"`, see `boot`.
+#' @param conf.int Are intervals added to `"mechanisms"` and `"edges"`? They are there in closed form
+#'   for `prior = "linear"` ([confint()][confint.crl_fit]); for others, and for `"mixing"`, they come
+#'   with `boot` only, and a warning of class `ebcrl_warning_intervals` says so. `"effects"` always has
+#'   them.
 #' @param conf.level Probability of the intervals.
 #' @param boot `NULL`, or a [crl_boot()] of the fit, whose standard errors and intervals are added to
 #'   `"edges"`, `"mixing"` and `"effects"`; `augment()` takes from it the error of A in standard
 #'   deviations and intervals of latents, see [predict()][predict.crl_fit].
 #' @param data Data frame or matrix with the n rows of the training data, to which `augment()` adds
-#'   columns. `NULL`: the domain of each row only; the p columns of `x` are not repeated.
+#'   columns. `NULL`: the domain of each row only; the p columns of `x` are not repeated. A
+#'   SingleCellExperiment or Seurat object of the training data comes back with the reduced dimensions
+#'   `"ebcrl"`, the latents, and (SingleCellExperiment) `"ebcrl_sd"`, their standard deviations.
 #' @param newdata,targets,env,covariates Rows to predict, their targets or domains and covariates, as in
-#'   [predict()][predict.crl_fit]. `augment()` adds its columns to `newdata`.
+#'   [predict()][predict.crl_fit]. `augment()` adds its columns (to a container, reduced dimensions) to
+#'   `newdata`.
 #' @param interval,level `"credible"` has `augment()` add posterior intervals of probability
 #'   `level`, as in [predict()][predict.crl_fit].
-#' @param ... Not used.
+#' @param ... Of `augment()`: `assay` or `layer` of a container that is `newdata`, see
+#'   [predict()][predict.crl_fit].
 #' @return `tidy()`: a tibble. For `"mixing"`, p * d rows: `feature` (name, or number if `x` had no
 #'   column names), `latent`, `estimate` (entry of the mixing matrix). For `"effects"`, one row a
 #'   (domain, latent): `domain`, `term` (the latent), `targeted`, `estimate` (its mean in the domain
@@ -93,12 +99,36 @@ tidy.crl_fit <- function(x, matrix = c("mixing", "effects", "edges", "mechanisms
   if (!is.null(boot) && matrix %in% c("mixing", "effects")) {
     return(tidy.crl_boot(boot, matrix, level))
   }
+  closed <- inherits(x, "crl_fit_g_linear")
+  if (conf.int && is.null(boot) && (matrix == "mixing" || (matrix == "edges" && !closed))) {
+    warn_no_intervals(matrix)
+  }
+  if (conf.int && is.null(boot) && matrix == "edges" && closed) {
+    return(edges_in_closed_form(x, level))
+  }
   switch(matrix,
          mixing = tidy_mixing(x), effects = tidy_effects(x, level),
          edges = tidy_edges(x, boot, level),
          mechanisms = if (conf.int) with_intervals(mechanism_slopes(x), x, level) else
            mechanism_slopes(x),
          domains = domain_table(x), cells = x$cells)
+}
+
+#' @noRd
+warn_no_intervals <- function(matrix) {
+  cli::cli_warn(c("{.code conf.int = TRUE} has no intervals of {.val {matrix}} without a bootstrap.",
+                  "i" = "They come by {.code tidy(fit, \"{matrix}\", boot = crl_boot(fit))}."),
+                class = "ebcrl_warning_intervals")
+}
+
+#' Slopes are the effects of edges where mechanisms are lines
+#' @noRd
+edges_in_closed_form <- function(fit, level) {
+  edges <- tidy_edges(fit, NULL, level)
+  slopes <- with_intervals(mechanism_slopes(fit), fit, level)
+  at <- match(paste(edges$from, edges$to, edges$state),
+              paste(slopes$term, slopes$node, slopes$state))
+  tibble::add_column(edges, slopes[at, c("std.error", "conf.low", "conf.high")], .after = "effect")
 }
 
 #' @noRd
@@ -146,12 +176,23 @@ engine_glance.crl_fit_f <- function(fit) {
 augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env = NULL,
                             interval = c("none", "credible"), level = 0.9, boot = NULL,
                             covariates = NULL, ...) {
-  check_dots_empty(...)
+  check_container_dots(newdata, ...)
   x <- check_fit(x, "x", rows = is.null(newdata) && !is.null(boot))
   boot <- check_boot_of(boot, x)
   interval <- check_interval(interval)
   level <- if (interval == "credible") check_level(level)
+  if (isS4(newdata)) {
+    predicted <- function(type) {
+      predict(x, newdata, targets, env, type, boot = boot, covariates = covariates, ...)
+    }
+    return(with_reduced_dimensions(newdata, "newdata", x, predicted("latents"), predicted("sd"),
+                                   rlang::current_env()))
+  }
   if (!is.null(newdata)) {
+    if (is.data.frame(newdata)) {
+      env <- sample_domains(env, newdata, x$data)
+      covariates <- sample_covariates(covariates, newdata, x$data)
+    }
     step <- widened(posterior_of_rows(x, newdata, targets, env, covariates), newdata, x, boot,
                     covariates)
     warn_floored(step, x)
@@ -159,8 +200,9 @@ augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env 
                         pick_prediction(step, "sd", x, NULL), level))
   }
   check_no_design(targets, env, covariates)
+  if (is_a(data, "DFrame", "DataFrame")) data <- as.data.frame(data, optional = TRUE)
   if (isS4(data)) {
-    return(with_reduced_dimensions(data, x, rlang::current_env()))
+    return(with_reduced_dimensions(data, "data", x, x$latents, x$latents_sd, rlang::current_env()))
   }
   if (is.null(data)) {
     data <- data.frame(.domain = factor(x$data$env_names[x$data$env], x$data$env_names))
@@ -175,7 +217,8 @@ augment.crl_fit <- function(x, data = NULL, newdata = NULL, targets = NULL, env 
   if (interval == "credible") {
     warn_floored_training(x)
   }
-  bind_latents(data, "data", x$latents, widened(x, x$data$x, x, boot)$latents_sd, level)
+  rows <- if (!is.null(boot)) kept_x(x$data, "augment(boot = )")
+  bind_latents(data, "data", x$latents, widened(x, rows, x, boot)$latents_sd, level)
 }
 
 #' @param level NULL, or the probability of the intervals to add.

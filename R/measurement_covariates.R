@@ -5,20 +5,24 @@
 
 #' Data with the effects of covariates taken out of x (a copy)
 #'
-#' @param covariates As in fit_crl(): matrix, data frame or formula; NULL: none.
+#' @param covariates As in fit_crl(): matrix, data frame, formula or names of columns of `samples`;
+#'   NULL: none.
+#' @param samples NULL, or the table of the samples that a container brought.
 #' @return `data`, with `covariates`, list: `effects` (k x p), `mean` (k), and `design`, what reads
 #'   covariates of other rows
 #' @noRd
-without_covariates <- function(data, covariates, call = rlang::caller_env()) {
+without_covariates <- function(data, covariates, samples = NULL, call = rlang::caller_env()) {
   if (is.null(covariates)) {
     return(data)
   }
   if (is.null(data$x)) {
-    abort_input(c("{.arg covariates} needs {.arg x} as a matrix in memory.",
-                  "i" = "Take their effect out of the source."), "rows", call = call)
+    hint <- dense_size_hint(data$rows) %||% "Take their effect out of the source."
+    data$x <- matrix_of_rows(data$rows, "`covariates`", hint, call)
+    data["rows"] <- list(NULL)
   }
-  design <- covariate_design(covariates, call)
-  values <- covariate_values(design, covariates, data$n, data$row_names, call)
+  covariates <- plain_covariates(covariates, samples, data$n, call)
+  design <- covariate_design(covariates, samples, call)
+  values <- covariate_values(design, covariates, data$n, data$row_names, samples, call)
   check_within_domains(values, data, call)
   found <- list(effects = covariate_effects(values, data), mean = colMeans(values),
                 design = design)
@@ -28,18 +32,39 @@ without_covariates <- function(data, covariates, call = rlang::caller_env()) {
   data
 }
 
+#' A DataFrame as a data frame, and names of columns of the samples' table as these columns
+#' @noRd
+plain_covariates <- function(covariates, samples, n, call) {
+  if (is_a(covariates, "DFrame", "DataFrame")) {
+    covariates <- as.data.frame(covariates, optional = TRUE)
+    rownames(covariates) <- NULL
+  }
+  if (!is.character(covariates) || is.null(samples) || length(covariates) == n) {
+    return(covariates)
+  }
+  absent <- setdiff(covariates, names(samples))
+  if (length(absent) > 0L) {
+    abort_input(c("{.arg covariates} must name columns of the table of samples of {.arg x}.",
+                  "x" = "There is no column {some(absent)}.",
+                  did_you_mean(absent, names(samples), "val"),
+                  "i" = "The columns are {some(names(samples))}."), "covariates", call = call)
+  }
+  samples[covariates]
+}
+
 #' How covariates are read: columns of a matrix, or terms and levels of a model frame
 #' @noRd
-covariate_design <- function(covariates, call) {
+covariate_design <- function(covariates, samples, call) {
   if (is.matrix(covariates) && is.numeric(covariates)) {
     return(list(columns = colnames(covariates), k = ncol(covariates)))
   }
   if (is.data.frame(covariates)) {
-    frame <- stats::model.frame(~ ., covariates, na.action = stats::na.pass)
+    all <- rlang::new_formula(NULL, quote(.), baseenv()) # a frame here would be kept with the fit
+    frame <- stats::model.frame(all, covariates, na.action = stats::na.pass)
   } else if (inherits(covariates, "formula") && length(covariates) == 2L) {
-    frame <- stats::model.frame(covariates, na.action = stats::na.pass)
+    frame <- formula_frame(covariates, samples, call)
   } else if (is.atomic(covariates) && is.null(dim(covariates))) {
-    return(covariate_design(data.frame(covariate = covariates), call))
+    return(covariate_design(data.frame(covariate = covariates), NULL, call))
   } else {
     abort_input(c(paste("{.arg covariates} must be a numeric matrix, a data frame, a vector or a",
                         "formula without a left side."),
@@ -49,12 +74,28 @@ covariate_design <- function(covariates, call) {
   list(terms = terms, levels = stats::.getXlevels(terms, frame))
 }
 
+#' Variables of a formula, from the table of samples if there is one, else from where it was written
+#' @noRd
+formula_frame <- function(covariates, samples, call) {
+  tryCatch({
+    stats::model.frame(covariates, samples %||% environment(covariates), na.action = stats::na.pass)
+  }, error = function(e) {
+    there <- function(name) exists(name, environment(covariates))
+    absent <- setdiff(Filter(Negate(there), all.vars(covariates)), names(samples))
+    abort_input(c("{.arg covariates} must be a formula of variables that can be found.",
+                  "x" = in_cli(conditionMessage(e)), did_you_mean(absent, names(samples), "val"),
+                  "i" = if (!is.null(samples)) {
+                    "The columns of the table of samples of {.arg x} are {some(names(samples))}."
+                  }), "covariates", call = call)
+  })
+}
+
 #' Covariates as numbers (rows x k)
 #' @noRd
-covariate_values <- function(design, covariates, n, names, call, arg = "covariates") {
+covariate_values <- function(design, covariates, n, names, samples, call, arg = "covariates") {
   given <- if (inherits(covariates, "formula")) n else NROW(covariates)
   values <- if (!is.null(design$terms) && given == n) {
-    expanded_covariates(design, covariates, call)
+    expanded_covariates(design, covariates, samples, call)
   } else {
     covariates
   }
@@ -70,11 +111,11 @@ covariate_values <- function(design, covariates, n, names, call, arg = "covariat
 
 #' Factors and formulas as columns, without the one for all rows
 #' @noRd
-expanded_covariates <- function(design, covariates, call) {
+expanded_covariates <- function(design, covariates, samples, call) {
   if (is.atomic(covariates) && is.null(dim(covariates))) {
     covariates <- data.frame(covariate = covariates)
   }
-  data <- if (is.data.frame(covariates)) covariates else environment(covariates)
+  data <- if (is.data.frame(covariates)) covariates else samples %||% environment(covariates)
   values <- tryCatch({
     frame <- stats::model.frame(design$terms, data, na.action = stats::na.pass,
                                 xlev = design$levels)
@@ -128,6 +169,42 @@ take_out <- function(x, values, found) {
   x - (values - rep(found$mean, each = nrow(values))) %*% found$effects
 }
 
+#' Covariates of rows to predict that their own table has, where they were not given or by a formula
+#'
+#' @param samples NULL, or the table: that of a container, or a data frame of the rows themselves.
+#' @noRd
+sample_covariates <- function(covariates, samples, data, call = rlang::caller_env()) {
+  terms <- data$covariates$design$terms
+  if (is.null(samples) || is.null(terms)) {
+    return(plain_covariates(covariates, NULL, 0L, call))
+  }
+  covariates <- plain_covariates(covariates, samples, nrow(samples), call)
+  own <- is.null(covariates) || (inherits(covariates, "formula") && same_terms(covariates, terms))
+  if (own && length(absent_variables(terms, samples)) == 0L) samples else covariates
+}
+
+#' @noRd
+same_terms <- function(formula, terms) {
+  setequal(attr(stats::terms(formula), "term.labels"), attr(terms, "term.labels"))
+}
+
+#' @noRd
+formula_text <- function(terms) {
+  paste(deparse(stats::formula(terms), width.cutoff = 500L), collapse = " ")
+}
+
+#' Variables of a formula that a table does not have, other than single numbers that stand where the
+#' formula was written
+#' @noRd
+absent_variables <- function(terms, table) {
+  absent <- setdiff(all.vars(terms), names(table))
+  single <- function(name) {
+    value <- get0(name, environment(terms))
+    is.atomic(value) && length(value) == 1L
+  }
+  Filter(Negate(single), absent)
+}
+
 #' Other rows of x without the effects that a fit took out
 #' @noRd
 newdata_without_covariates <- function(x, covariates, data, call) {
@@ -144,6 +221,29 @@ newdata_without_covariates <- function(x, covariates, data, call) {
   if (is.null(found)) {
     return(x)
   }
-  values <- covariate_values(found$design, covariates, nrow(x), rownames(x), call)
+  check_new_variables(covariates, found$design$terms, call)
+  values <- covariate_values(found$design, covariates, nrow(x), rownames(x), NULL, call)
   take_out(x, values, found)
+}
+
+#' What a formula takes from where it was written is of the training rows, not of others
+#' @noRd
+check_new_variables <- function(covariates, terms, call) {
+  if (is.null(terms)) {
+    return(invisible())
+  }
+  if (inherits(covariates, "formula") && !same_terms(covariates, terms)) {
+    abort_input(c("{.arg covariates} must be the formula of the fit, or a data frame.",
+                  "x" = "That of the fit is {.code {formula_text(terms)}}.",
+                  "i" = "A data frame has its variables as columns."), "covariates", call = call)
+  }
+  absent <- if (is.data.frame(covariates)) absent_variables(terms, covariates)
+  if (length(absent) > 0L) {
+    abort_input(c("{.arg covariates} must have the variables of the fit's formula.",
+                  "x" = paste("{some(absent)} {cli::qty(length(absent))}{?is/are} not there; the",
+                              "formula is {.code {formula_text(terms)}}."),
+                  "i" = paste("A formula of columns, such as {.code ~ batch} rather than",
+                              "{.code ~ x$batch}, can be read for other rows.")),
+                "covariates", call = call)
+  }
 }

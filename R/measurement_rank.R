@@ -16,13 +16,17 @@ SCREE_BEYOND <- 10L
 #' large, since the noise that whitens is itself estimated.
 #'
 #' @param x Observations, as in [fit_crl()]: a numeric matrix (n x p), a data frame of numbers, a list
-#'   with one matrix for each domain, or a simulation ([sim_crl()]).
+#'   with one matrix for each domain, a simulation ([sim_crl()]), or a container of cells; what else
+#'   [crl_rows()] takes, if it makes a matrix of it.
 #' @param d Number of latents, if known: what is beyond are nuisance factors, for `fit_crl(nuisance =
 #'   )`. `NULL` (the default): not known.
 #' @param noise `"auto"` (the default) and `"by_feature"`: noise variances by feature, as far as the
 #'   features are enough to tell them. `"equal"`: one variance.
 #' @param most Largest number of factors that is looked for (default 20).
 #' @param threads Number of threads; the result is the same for any.
+#' @param env,covariates Domains of the rows and known covariates, as in [fit_crl()], whose effects
+#'   within domains are taken out of `x` before factors are counted. Domains are not needed without
+#'   covariates.
 #' @param object For `autoplot()`, a `crl_rank`.
 #' @param ... For [crl_rows()], such as `assay`; an argument that it does not read is an error.
 #' @return An object of class `crl_rank`, a list of
@@ -50,14 +54,17 @@ SCREE_BEYOND <- 10L
 #' autoplot(shown)
 #' @export
 crl_rank <- function(x, d = NULL, noise = c("auto", "equal", "by_feature"), most = 20,
-                     threads = getOption("ebcrl.threads", 1L), ...) {
+                     threads = getOption("ebcrl.threads", 1L), env = NULL, covariates = NULL,
+                     ...) {
   check_fit_dots(...)
   noise <- check_choice(noise, c("auto", "equal", "by_feature"), "noise")
   most <- check_number(most, "most", min = 1, integer = TRUE)
   if (!is.null(d)) d <- check_number(d, "d", min = 1, max = most, integer = TRUE)
   threads <- check_number(threads, "threads", min = 1, max = 1024, integer = TRUE)
   call <- rlang::current_env()
-  data <- rank_rows(crl_rows(x, ..., call = call), call)
+  rows <- if (is.null(env)) crl_rows(x, ..., call = call) else
+    crl_rows(x, env = env, ..., call = call)
+  data <- rank_rows(rows, rows$brings$env %||% env, covariates, call)
   moments <- feature_moments(data, TRUE, threads)
   found <- factor_number(moments, 0L, most, noise, call)
   new_rank(found, moments, d, noise, call)
@@ -65,7 +72,7 @@ crl_rank <- function(x, d = NULL, noise = c("auto", "equal", "by_feature"), most
 
 #' Rows of x as one domain, as feature_moments() takes them
 #' @noRd
-rank_rows <- function(rows, call) {
+rank_rows <- function(rows, env, covariates, call) {
   x <- matrix_of_rows(rows, "The number of factors", call = call)
   scan <- check_finite_matrix(x, "x", call = call)
   if (length(scan$constant) > 0L) {
@@ -78,9 +85,25 @@ rank_rows <- function(rows, call) {
                   "x" = "It has {nrow(x)} row{?s} and {ncol(x)} such feature{?s}."), "rank",
                 call = call)
   }
-  list(x = x, env = rep(1L, nrow(x)), weights = 1, n_env = nrow(x), n = nrow(x), p = ncol(x),
-       means = scan$mean,
-       spreads = scan$spread / nrow(x))
+  data <- list(x = x, env = rep(1L, nrow(x)), weights = 1, n_env = nrow(x), n = nrow(x),
+               p = ncol(x), means = scan$mean, spreads = scan$spread / nrow(x))
+  if (is.null(covariates)) data else rank_without_covariates(data, rows, env, covariates, call)
+}
+
+#' @noRd
+rank_without_covariates <- function(data, rows, env, covariates, call) {
+  if (is.null(env)) {
+    abort_input(c("{.arg env} must be given with {.arg covariates}: the domain of each row.",
+                  "i" = "The effects of covariates are those within domains."), "type", call = call)
+  }
+  check_env(env, rows, "env", call)
+  domains <- as.integer(factor(domain_labels(env)))
+  within <- data
+  within[c("env", "n_env", "n_domains")] <- list(domains, tabulate(domains), max(domains))
+  within["row_names"] <- list(rows$row_names)
+  within <- without_covariates(within, covariates, rows$samples, call)
+  data[c("x", "means", "spreads")] <- within[c("x", "means", "spreads")]
+  data
 }
 
 #' @noRd

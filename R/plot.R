@@ -16,8 +16,8 @@ ggplot2::autoplot
 #'     latent; targets are framed. See `tidy(x, "effects")`.
 #'   * `"graph"`: the causal graph with its edges: width by the share of the child's standard
 #'     deviation that the edge moves, colour by sign, labels the average slope where the child is not
-#'     targeted (see Edges in [tidy()][tidy.crl_fit]); with `boot`, edges whose 95 % interval holds 0
-#'     are dashed. Latents that some domain targets are coloured.
+#'     targeted (see Edges in [tidy()][tidy.crl_fit]); with `boot` also its 95 % interval, and
+#'     edges whose interval holds 0 are dashed. Latents that some domain targets are coloured.
 #'   * `"domains"`: the latents by domain, as violins of their posterior means with medians, one panel
 #'     a latent.
 #'   * `"convergence"`: noise variance, score-matching loss and relative changes by iteration, and
@@ -92,7 +92,10 @@ autoplot.crl_fit <- function(object,
     latents = plot_latents(object, truth, check_number(rows, "rows", min = 1, integer = TRUE),
                            check_level(level)),
     scores = plot_scores(check_method(object, "f", "type = \"scores\"")),
-    mechanisms = plot_mechanisms(check_method(object, "g", "type = \"mechanisms\"")),
+    mechanisms = plot_mechanisms(check_method(
+      object, "g", "type = \"mechanisms\"",
+      hint = "For any fit, {.code boot = crl_boot(fit)} draws those that the bootstrap fits."
+    )),
     env = plot_env(env_errors(list("this fit" = object), needs_truth(truth)), bayes, truth)
   )
 }

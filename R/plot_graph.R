@@ -111,11 +111,22 @@ edge_places <- function(dag, nodes, edges) {
   # above a line that falls to the right, below one that falls to the left
   slope <- sign(round(ends$xend - ends$x, 6L))
   places$vjust <- ifelse(bend != 0 | slope == 0, 0.5, ifelse(slope > 0, 0, 1))
-  if (is.null(edges)) places else
-    tibble::tibble(places, edges[match(paste(at[, 1L], at[, 2L]),
-                                       paste(match(edges$from, nodes$name),
-                                             match(edges$to, nodes$name))), ])
+  if (is.null(edges)) {
+    return(places)
+  }
+  places <- tibble::tibble(places, edges[match(paste(at[, 1L], at[, 2L]),
+                                               paste(match(edges$from, nodes$name),
+                                                     match(edges$to, nodes$name))), ])
+  # lines of a label begin (or end) at one place: their own widths must not move them
+  lines <- grepl("\n", places$label, fixed = TRUE)
+  left <- places$hjust < 0.5
+  places$label_x[lines] <- places$label_x[lines] + ifelse(left[lines], LABEL_GAP, -LABEL_GAP)
+  places$hjust[lines] <- ifelse(left[lines], 0, 1)
+  places
 }
+
+# Between an arrow and a label of several lines, in the units of the layout.
+LABEL_GAP <- 0.04
 
 #' Arrows between nodes, of a fit with sign, width and label
 #' @noRd
@@ -137,7 +148,8 @@ edge_layers <- function(places, of_fit) {
   c(layers, list(
     ggplot2::geom_text(ggplot2::aes(.data$label_x, .data$label_y, label = .data$label,
                                     hjust = .data$hjust, vjust = .data$vjust),
-                       places[places$label != "", ], size = 2.6, colour = "grey20"),
+                       places[places$label != "", ], size = 2.6, colour = "grey20",
+                       lineheight = 0.9),
     ggplot2::scale_colour_manual(values = c(raises = okabe_ito("vermillion"),
                                             lowers = okabe_ito("blue")), drop = FALSE,
                                  na.value = "grey60", na.translate = FALSE),
@@ -287,10 +299,12 @@ plot_fit_graph <- function(fit, boot) {
   edges <- tidy_edges(fit, boot, evidence = FALSE)
   targets <- unclass(fit$data$targets)
   plot <- plot_dag(dag, state_factor(as.integer(colSums(targets) > 0L)), fitted_edges(edges, dag))
-  notes <- c(if (nrow(edges) > 0L) "Labels: average slope where the child is not targeted",
-             if (!is.null(boot)) "dashed: the 95 % interval holds 0")
+  notes <- if (nrow(edges) > 0L) {
+    paste0("Labels: average slope where the child is not targeted",
+           if (!is.null(boot)) ", with 95 % interval; dashed: it holds 0")
+  }
   plot + ggplot2::labs(title = "Causal graph of the fit",
-                       subtitle = if (length(notes) > 0L) in_lines(paste(notes, collapse = "; "), 46L))
+                       subtitle = if (!is.null(notes)) in_lines(notes, 46L))
 }
 
 #' Edges of a fit as the plot has them: in the state without targets, where there is one
@@ -302,12 +316,22 @@ fitted_edges <- function(edges, dag) {
   table <- tibble::tibble(from = colnames(dag)[all[, 1L]], to = colnames(dag)[all[, 2L]])
   at <- match(paste(table$from, table$to), paste(first$from, first$to))
   table$label <- ifelse(is.na(at), "", figures_signed(first$effect[at]))
+  if ("conf.low" %in% names(first)) {
+    ends <- paste0("\n(", short_figures(first$conf.low[at]), ", ",
+                   short_figures(first$conf.high[at]), ")")
+    table$label <- paste0(table$label, ifelse(is.na(at) | is.na(first$conf.low[at]), "", ends))
+  }
   table$sign <- factor(ifelse(first$effect[at] < 0, "lowers", "raises"), c("raises", "lowers"))
   table$share <- pmin(sqrt(first$share[at]), 1)
   table$share[is.na(at)] <- 0
   table$told <- if (!"conf.low" %in% names(first)) TRUE else
     is.na(at) | first$conf.low[at] > 0 | first$conf.high[at] < 0
   table
+}
+
+#' @noRd
+short_figures <- function(x) {
+  sprintf("%.2f", round(x, 2L) + 0)
 }
 
 #' @noRd

@@ -110,6 +110,7 @@ crl_compare <- function(..., folds = 5, seed = 1, progress = NULL, cl = NULL) {
   check_measured_alike(fits)
   fits <- lapply(fits, inner_fit)
   check_comparable(fits)
+  fits <- lapply(fits, with_kept_x, what = "crl_compare()", call = rlang::current_env())
   data <- fits[[1L]]$data
   seed <- check_number(seed, "seed", min = 0, max = 2^53, integer = TRUE)
   fold <- row_folds(folds, data, seed)
@@ -310,7 +311,7 @@ refits_here <- function(fits, fold, refits, done) {
 fold_parts <- function(data, fold, f) {
   kept <- which(fold != f)
   held <- which(fold == f)
-  x <- kept_x(data, "crl_compare()")
+  x <- data$x
   list(fold = f, kept = kept, held = held,
        rows = list(kept = x[kept, , drop = FALSE], held = x[held, , drop = FALSE]))
 }

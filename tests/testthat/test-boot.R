@@ -64,6 +64,18 @@ test_that("standard errors in closed form are those of repeated samples", {
   expect_equal(mean(pieces[2, ]), sd(pieces[1, ]), tolerance = 0.35)
 })
 
+test_that("intervals of edges are those of slopes, or are told to be missing", {
+  edges <- tidy(fit, "edges", conf.int = TRUE)
+  slopes <- tidy(fit, "mechanisms", conf.int = TRUE)
+  at <- match(paste(edges$to, edges$from, edges$state),
+              paste(slopes$node, slopes$term, slopes$state))
+  expect_equal(edges$effect, slopes$estimate[at])
+  expect_identical(edges$conf.low, slopes$conf.low[at])
+  expect_warning(tidy(fit, "mixing", conf.int = TRUE), "boot = crl_boot",
+                 class = "ebcrl_warning_intervals")
+  expect_silent(tidy(fit, "effects", conf.int = TRUE))
+})
+
 test_that("the information is that of numDeriv", {
   skip_if_not_installed("numDeriv")
   problem <- information_problem(fit)
@@ -244,4 +256,9 @@ test_that("intervals of latents with the error of A are wider by what A moves th
   expect_equal(interval[, , "upr"] - interval[, , "fit"], qnorm(0.95) * wider)
   table <- augment(fit, boot = boot)
   expect_equal(table$.sd_z2, unname(wider[, 2]))
+})
+
+test_that("a long bootstrap says how long it will take", {
+  expect_message(tell_time(6, 2, 198), "about 10 minutes", class = "ebcrl_message_time")
+  expect_silent(tell_time(0.1, 2, 198))
 })

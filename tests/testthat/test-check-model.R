@@ -124,3 +124,11 @@ test_that("what has no residuals is refused; the page is a plot", {
   expect_silent(ggplot2::ggplot_build(plot))
   expect_identical(nlevels(plot$data$panel), 6L)
 })
+
+test_that("alarms do not recommend what the fit has", {
+  table <- tibble::tibble(check = c("factors", "graph"), p.value = 0, alarm = TRUE, where = "here")
+  expect_match(check_verdict(table, 0.05), "nuisance = \"auto\" models that", fixed = TRUE)
+  told <- check_verdict(table, 0.05, 2L)
+  expect_no_match(told, "auto", fixed = TRUE)
+  expect_match(told, "and 2 nuisance factors.*depend on nuisance factors, or on others")
+})

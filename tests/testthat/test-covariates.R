@@ -87,3 +87,28 @@ test_that("what cannot be used is named", {
     predict(fit_of(s), new, env = s$sim$env[1:2], covariates = s$frame[1:2, ])
   })
 })
+
+test_that("a formula is not read for other rows from where it was written", {
+  s <- batched()
+  cells <- s$frame
+  limit <- 1
+  size <- s$frame$size
+  batch <- s$frame$batch
+  fit <- fit_of(s, covariates = ~ cells$size)
+  new <- s$x[1:2, ]
+  for_new <- function(fit, covariates) {
+    suppressWarnings(predict(fit, new, env = s$sim$env[1:2], covariates = covariates),
+                     classes = "ebcrl_warning_extrapolation")
+  }
+  expect_snapshot(error = TRUE, {
+    for_new(fit, s$frame[1:2, ])
+    for_new(fit, ~ s$frame$size[1:2])
+  })
+  # a single number may stay where it is, and data frames bring their own
+  capped <- fit_of(s, covariates = ~ pmin(size, limit) + batch)
+  expect_close(for_new(capped, s$frame[1:2, ]), capped$latents[1:2, ], 1e-8)
+  frame <- data.frame(s$x, s$frame)[5:9, ]
+  expect_close(predict(fit_of(s, x = data.frame(s$x), covariates = s$frame), frame,
+                       env = s$sim$env[5:9]),
+               fit_of(s, covariates = s$frame)$latents[5:9, ], 1e-8)
+})

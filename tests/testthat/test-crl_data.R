@@ -349,7 +349,7 @@ test_that("the hint for an object of another package is that of its class", {
                       representation(a = "numeric"), where = where)
   }
   child <- methods::new("MyExperiment", a = 1)
-  expect_match(dense_hint(child, "newdata"), "t(as.matrix(SummarizedExperiment::assay(newdata)))",
+  expect_match(dense_hint(child, "newdata"), "t(as.matrix(SummarizedExperiment::assay(newdata, \"logcounts\")))",
                fixed = TRUE)
   skip_if_not_installed("Matrix")
   sparse <- Matrix::Matrix(diag(3), sparse = TRUE)

@@ -198,3 +198,15 @@ test_that("what contradicts itself is refused", {
     known_edges(required = "a -> b", order = c("b", "a"))
   })
 })
+
+test_that("further factors are told of", {
+  sim <- withr::with_seed(4, sim_crl(chain_dag(2), n = 200, p = 20, nuisance = 2,
+                                     nonlinearity = "linear"))
+  found <- function(...) {
+    crl_discover(sim$x, env = sim$env, d = 2, mechanisms = "linear", ...)
+  }
+  expect_gt(found()$doubts$eigenvalue, found()$doubts$edge)
+  expect_output(print(found()), "further\\s+common\\s+factors")
+  expect_null(found(nuisance = 2)$doubts)
+  expect_null(found(nuisance = "auto")$doubts)
+})

@@ -141,3 +141,9 @@ test_that("measured fits with nuisance factors have means and noise of the featu
   change <- withr::with_seed(1, effects(fit, do = list(z1 = 1), on = "features"))
   expect_identical(nrow(change), 20L)
 })
+
+test_that("effects without intervals are drawn without a warning", {
+  change <- effects(linear, do = list(z1 = 1), n = 50, on = c("latents", "features"))
+  expect_no_warning(ggplot2::ggplot_build(autoplot(change)))
+  expect_no_warning(utils::capture.output(print(change[c("variable", "estimate")])))
+})

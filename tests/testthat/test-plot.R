@@ -327,3 +327,11 @@ test_that("pictures of graphs are as they were looked at", {
                          n = 100, p = 10), class = "crl_rank")
   vdiffr::expect_doppelganger("scree", autoplot(rank))
 })
+
+test_that("labels of a graph have the intervals of a bootstrap", {
+  edges <- tibble::tibble(from = "z1", to = "z2", state = 0L, effect = 0.82, share = 0.5,
+                          conf.low = -0.004, conf.high = 1)
+  expect_identical(fitted_edges(edges, chain_dag(2))$label, "+0.8\n(0.00, 1.00)")
+  expect_false(fitted_edges(edges, chain_dag(2))$told)
+  expect_identical(fitted_edges(edges[1:5], chain_dag(2))$label, "+0.8")
+})

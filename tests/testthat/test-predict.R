@@ -290,3 +290,16 @@ test_that("what is given by row is matched with the rows of newdata by name", {
   expect_error(predict(fit, t(unname(sim$x)[1:20, ]), env = "do(z1)"), "transpose",
                class = "ebcrl_error_shape")
 })
+
+test_that("features that the fit left out need not be there", {
+  sim <- withr::with_seed(2, sim_crl(chain_dag(2), n = 100, p = 6))
+  x <- cbind(sim$x, 4, 0)
+  colnames(x) <- paste0("g", 1:8)
+  fit <- suppressMessages(fit_crl(x, sim$env, sim$targets, sim$dag))
+  new <- x[1:40, c(6:1, 8)]
+  expect_identical(predict(fit, new, targets = "none"), predict(fit, x[1:40, ], targets = "none"))
+  expect_identical(predict(fit, as.data.frame(new), targets = "none"),
+                   predict(fit, x[1:40, ], targets = "none"))
+  expect_error(predict(fit, new[, -1], targets = "none"), "\"g6\" and \"g7\" are not there",
+               class = "ebcrl_error_shape")
+})

@@ -42,3 +42,16 @@ test_that("errors are classed", {
   expect_error(crl_rank(sim, d = 30), class = "ebcrl_error_range")
   expect_error(crl_rank("x"), class = "ebcrl_error")
 })
+
+test_that("covariates are taken out within domains", {
+  sim <- withr::with_seed(2, sim_crl(chain_dag(2), n = 200, p = 20))
+  size <- withr::with_seed(3, rnorm(nrow(sim$x)))
+  x <- sim$x + tcrossprod(size, seq(-2, 2, length.out = 20))
+  expect_identical(crl_rank(x)$factors, 3L)
+  expect_identical(crl_rank(x, env = sim$env, covariates = size)$factors, 2L)
+  frame <- data.frame(x, condition = sim$env)
+  expect_identical(crl_rank(frame, env = "condition", covariates = ~ size)$factors, 2L)
+  expect_identical(crl_rank(x, env = sim$env)$values, crl_rank(x)$values)
+  expect_error(crl_rank(x, covariates = size), class = "ebcrl_error_type")
+  expect_error(crl_rank(x, env = 1:3, covariates = size), class = "ebcrl_error_shape")
+})

@@ -213,6 +213,28 @@ test_that("containers of other packages are those rows", {
                                     dag = small$dag, covariates = size, control = quick))
   expect_equal(predict(taken, cells, env = small$env, covariates = size), fitted(taken),
                ignore_attr = TRUE, tolerance = 1e-6)
+  # columns of the colData
+  cells$size <- log(size)
+  taken <- suppressMessages(fit_crl(cells, env = "condition", targets = small$targets,
+                                    dag = small$dag, covariates = ~ size, control = quick))
+  again <- predict(taken, cells[8:1, 5:1], env = "condition")
+  expect_equal(again, fitted(taken)[5:1, ], tolerance = 1e-6)
+  expect_identical(predict(taken, cells[, 1:3], env = "condition", covariates = ~ size),
+                   predict(taken, cells[, 1:3], env = "condition",
+                           covariates = data.frame(size = cells$size[1:3])))
+  fresh <- augment(taken, newdata = cells[, 1:3], env = "condition")
+  expect_identical(unname(SingleCellExperiment::reducedDim(fresh, "ebcrl")),
+                   unname(predict(taken, cells[, 1:3], env = "condition")))
+  by_name <- function(covariates) {
+    suppressMessages(fit_crl(cells, env = "condition", targets = small$targets, dag = small$dag,
+                             covariates = covariates, control = quick))
+  }
+  expect_identical(fitted(by_name("size")), fitted(taken))
+  expect_identical(fitted(by_name(SummarizedExperiment::colData(cells)["size"])), fitted(taken))
+  expect_error(by_name("sise"), "Did you mean \"size\"", class = "ebcrl_error_covariates")
+  expect_error(by_name(~ sise), "Did you mean \"size\"", class = "ebcrl_error_covariates")
+  expect_identical(names(augment(fit, data = SummarizedExperiment::colData(cells)))[1:2],
+                   c("condition", "size"))
   augmented <- augment(fit, data = cells)
   expect_identical(SingleCellExperiment::reducedDim(augmented, "ebcrl"), fit$latents)
   expect_identical(SingleCellExperiment::reducedDim(augmented, "ebcrl_sd"), fit$latents_sd)
@@ -232,6 +254,56 @@ test_that("rows need not be kept", {
   expect_error(residuals(fit), class = "ebcrl_error_rows")
   expect_error(autoplot(fit, "check"), class = "ebcrl_error_rows")
   expect_lt(object.size(fit$data), object.size(in_memory$data) - object.size(unname(small$x)) / 2)
+})
+
+test_that("what goes back to x makes a matrix of rows that are near, if they are few", {
+  skip_if_not_installed("Matrix")
+  x <- sparse_x()
+  sparse <- Matrix::Matrix(x, sparse = TRUE)
+  fit <- fit_rows_of(sparse)
+  dense <- fit_rows_of(x)
+  expect_null(fit$data$x)
+  expect_identical(dense_rows(fit$data$rows), x)
+  expect_identical(dense_rows(crl_rows(methods::as(sparse, "RsparseMatrix"))), x)
+  expect_close(residuals(fit), residuals(dense), 1e-6)
+  checked <- function(fit) withr::with_seed(1, crl_check(fit, held_out = FALSE)$checks$statistic)
+  expect_close(checked(fit), checked(dense), 1e-3)
+  edges <- function(fit) crl_boot(fit, times = 2, seed = 1)$replicates[[1L]]$mixing
+  expect_close(edges(fit), edges(dense), 1e-3)
+  expect_identical(crl_rank(sparse)$values, crl_rank(x)$values)
+  found <- function(x) crl_discover(x, env = small$env, d = 2, mechanisms = "linear")$dag
+  expect_identical(found(sparse), found(x))
+  # genes in another order
+  expect_close(predict(fit, sparse[3:9, 8:1], targets = "none"),
+               predict(fit, x[3:9, ], targets = "none"), 1e-10)
+  local_dense_bytes(1000)
+  expect_error(crl_rank(sparse), "it would take 1.15e-05 GB", class = "ebcrl_error_rows")
+  expect_error(residuals(fit), "Use fewer\\s+features", class = "ebcrl_error_rows")
+})
+
+test_that("other matrices of package Matrix are read", {
+  skip_if_not_installed("Matrix")
+  x <- sparse_x()
+  sparse <- Matrix::Matrix(x, sparse = TRUE)
+  triplets <- crl_rows(methods::as(sparse, "TsparseMatrix"))
+  expect_identical(triplets$kind, "a sparse matrix in memory")
+  expect_identical(dense_rows(triplets), x)
+  full <- methods::as(sparse, "unpackedMatrix")
+  expect_identical(crl_rows(full)$matrix, x)
+  expect_close(predict(in_memory, full, env = small$env), predict(in_memory, x, env = small$env),
+               1e-10)
+  pattern <- crl_rows(sparse != 0)
+  expect_identical(unname(dense_rows(pattern)), unname((x != 0) + 0))
+})
+
+test_that("env may be the name of a column of a data frame", {
+  frame <- data.frame(small$x, condition = small$env)
+  expect_same_fit(fit_rows_of(frame, env = "condition"))
+  expect_error(fit_rows_of(frame, env = "conditoin"), "Did you mean \"condition\"",
+               class = "ebcrl_error_domain")
+  expect_error(fit_rows_of(frame), "must be numeric", class = "ebcrl_error_type")
+  expect_identical(predict(in_memory, frame, env = "condition"),
+                   predict(in_memory, small$x, env = small$env))
 })
 
 test_that("what updates A beyond its space needs a matrix", {
@@ -303,6 +375,10 @@ test_that("a Seurat object goes in, and comes back with the latents", {
   }
   fit <- fit_cells(layer = "counts", env = "condition")
   expect_same_fit(fit, fit_rows_of(x))
+  expect_identical(unname(suppressMessages(predict(fit, cells[8:1, 1:3], env = "condition",
+                                                   layer = "counts"))),
+                   unname(predict(fit, x[1:3, ], env = small$env[1:3])))
+  expect_error(predict(fit, cells, env = "condition", laier = "counts"), class = "ebcrl_error_type")
   augmented <- augment(fit, data = cells)
   expect_identical(unname(SeuratObject::Embeddings(augmented, "ebcrl")), unname(fit$latents))
   expect_identical(rownames(SeuratObject::Embeddings(augmented, "ebcrl")), rownames(x))
@@ -374,4 +450,19 @@ test_that("a file that changes between two passes of a fit is named", {
     error <- expect_error(fit_rows_of(files), class = "ebcrl_error_source")
     expect_identical(error$path, paths[2])
   }
+})
+
+test_that("counts are told of, whatever they are called", {
+  counts <- withr::with_seed(1, matrix(rpois(400, 5), 50))
+  told <- function(x) expect_message(crl_rows(x), "looks like counts", class = "ebcrl_message_counts")
+  told(counts)
+  expect_silent(crl_rows(log(counts + 1)))
+  expect_silent(crl_rows(pmin(counts, 7))) # answers on a scale
+  expect_silent(crl_rows(counts - 3))
+  skip_if_not_installed("Matrix")
+  told(Matrix::Matrix(counts, sparse = TRUE))
+  skip_if_not_installed("SingleCellExperiment")
+  told(SingleCellExperiment::SingleCellExperiment(list(X = t(counts))))
+  named <- SingleCellExperiment::SingleCellExperiment(list(counts = t(counts)))
+  expect_message(expect_message(crl_rows(named), "read as \"counts\""), NA)
 })

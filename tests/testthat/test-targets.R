@@ -172,3 +172,28 @@ test_that("states and cells are numbered as in the C core", {
                  control = crl_control(prior = "linear"))
   expect_identical(colnames(fit$latent_noise_var), STATE_NAMES)
 })
+
+test_that("labels that are no latents are told what they may be", {
+  said <- function(code) {
+    error <- rlang::catch_cnd(code, "ebcrl_error_targets")
+    gsub("\\s+", " ", cli::ansi_strip(conditionMessage(error)))
+  }
+  labels <- function(label) {
+    said(intervention_targets(c("kinase", label), latents = c("receptor", "kinase")))
+  }
+  for (control in c("control", "ctrl", "non-targeting", "NT", "Untreated")) {
+    expect_match(labels(control), paste0("none = \"", control, "\")"), fixed = TRUE)
+  }
+  expect_match(said(intervention_targets(list(a = "control"), latents = "kinase")),
+               "none = \"control\")", fixed = TRUE)
+  expect_match(labels("kinsae"), "Did you mean \"kinase\"?", fixed = TRUE)
+  expect_no_match(labels("something"), "Did you mean", fixed = TRUE)
+  sim <- sim_crl(chain_dag(2), n = 50, p = 5, nonlinearity = "linear",
+                 targets = list(ctrl = character(), kd = "z1"))
+  fit <- suppressMessages(fit_crl(sim, method = "g", control = crl_control(prior = "linear")))
+  expect_match(said(predict(fit, sim$x[1:2, ], targets = "kd")),
+               "\"kd\" is a domain of the fit, whose targets are \"z1\"", fixed = TRUE)
+  expect_match(said(simulate_domain(fit, "ctrl", 2)), "whose targets are \"none\"", fixed = TRUE)
+  expect_error(fit_crl(sim$x, sim$env, list(kd = "z1"), sim$dag), "list\\(ctrl = NULL, ...\\)",
+               class = "ebcrl_error_domain")
+})
