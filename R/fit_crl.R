@@ -61,7 +61,8 @@
 #' graph and targets are used: the space of A and B is that of a factor model fitted by maximum
 #' likelihood (Jöreskog 1967), and
 #' * `center = "auto"` tests whether the feature means lie in that space (then there is no
-#'   \eqn{\mu}, and latents keep their location) or not (level 0.001; a line of message says so);
+#'   \eqn{\mu}, and latents keep their location) or not (level 0.001; a line of message says so).
+#'   Beside nuisance factors, which could take means, they are always fitted;
 #' * `noise = "auto"` takes noise variances by feature if BIC says so;
 #' * `nuisance = "auto"` adds factors as long as the largest eigenvalue of the whitened moments that
 #'   is left is above what noise alone makes it in one of a thousand samples.
@@ -105,7 +106,7 @@
 #'   one ended, with its mechanisms and draws. Rows and columns of a given A are matched by name
 #'   where both it and `x` (or the graph) have names, else by position; other names are an error.
 #' @param center Are feature means \eqn{\mu} fitted? `"auto"` (the default): if the means are not in
-#'   the span of A, see Measurement model. `FALSE`: no, as in the paper (the default of
+#'   the span of A, or there are nuisance factors, see Measurement model. `FALSE`: no, as in the paper (the default of
 #'   `preset = "paper"`). `TRUE`: yes; latents are then 0 on average where nothing is targeted, so that
 #'   values that [effects()][effects.crl_fit] sets are read from there.
 #' @param noise Noise variances: `"by_feature"`, one a feature; `"equal"`, as in the paper (the

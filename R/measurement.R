@@ -39,6 +39,7 @@ measure <- function(data, center, noise, nuisance, threads = 1L, call = rlang::c
   about_zero <- if (!isTRUE(center)) about_zero(about_mean)
   shape <- if (isFALSE(center)) about_zero else about_mean
   found <- nuisance_factors(shape, data, nuisance, noise, call)
+  center <- centered_beside(center, found$nuisance)
   q <- data$d + found$nuisance
   check_factors(data$p, q, noise, call)
   test <- NULL
@@ -58,6 +59,13 @@ measure <- function(data, center, noise, nuisance, threads = 1L, call = rlang::c
          tests = list(center = test, noise = chosen$gain, nuisance = found$values),
          counts = c(noise_floored = chosen$floored, unconverged = !chosen$converged),
          about_zero = if (all(row_weights(data) == 1)) list(about_zero)), space)
+}
+
+#' Beside nuisance factors, which are 0 on average, means are always fitted: the space of all factors
+#' may hold means that the latents' space does not, and nuisance factors would take them
+#' @noRd
+centered_beside <- function(center, nuisance) {
+  if (identical(center, "auto") && nuisance > 0L) TRUE else center
 }
 
 #' The space of the factors in the features' own units, and the noise of the coordinates in it

@@ -21,6 +21,7 @@ measure_missing <- function(data, settings, threads, call) {
   check_observed(data, call)
   moments <- filled_moments(data, threads)
   nuisance <- missing_nuisance(moments, data, settings, threads, call)
+  settings["center"] <- list(centered_beside(settings$center, nuisance))
   q <- data$d + nuisance
   check_factors(data$p, q, settings$noise, call)
   fit <- function(centered, equal, start = NULL, tol = LOGLIK_TOL) {
