@@ -15,7 +15,7 @@ plot_check <- function(fit, call = rlang::caller_env()) {
     ggplot2::geom_point(colour = okabe_ito("blue"), size = 0.9) +
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), scales = "free", ncol = 2L) +
     ggplot2::scale_x_continuous(breaks = whole_breaks) +
-    ggplot2::scale_y_continuous(n.breaks = 4L, guide = ggplot2::guide_axis(check.overlap = TRUE)) +
+    ggplot2::scale_y_continuous(n.breaks = 5L, guide = ggplot2::guide_axis(check.overlap = TRUE)) +
     ggplot2::labs(title = "Residuals as noise", x = NULL, y = NULL,
                   subtitle = in_lines(paste("Lines: what the fit supposes. Dashed: what noise alone",
                                             "hardly exceeds."), 40L)) +
