@@ -461,7 +461,7 @@ autoplot.crl_effects <- function(object, most = 20, ...) {
   shown <- shown[shown$on == "latent" | rank <= most, ]
   shown <- shown[order(shown$on, abs(shown$estimate)), ]
   shown$variable <- factor(shown$variable, unique(shown$variable))
-  bars <- if (!is.null(shown$conf.low)) {
+  bars <- if ("conf.low" %in% names(shown)) {
     ggplot2::geom_linerange(ggplot2::aes(xmin = .data$conf.low, xmax = .data$conf.high),
                             colour = okabe_ito("blue"), linewidth = 0.6)
   }
@@ -476,9 +476,9 @@ autoplot.crl_effects <- function(object, most = 20, ...) {
     ggplot2::geom_point(ggplot2::aes(shape = .data$guessed), colour = okabe_ito("blue"),
                         fill = "white", size = 1.8) +
     ggplot2::scale_shape_manual(values = c("FALSE" = 19, "TRUE" = 21), guide = "none") +
-    ggplot2::labs(title = "Effect of an intervention", subtitle = in_lines(note, 46L),
+    ggplot2::labs(title = "Effect of an intervention", subtitle = in_lines(note),
                   x = "Change of the mean", y = NULL) +
-    theme_crl()
+    scale_y_names() + theme_crl() + theme_many(nrow(shown))
   if (length(unique(shown$on)) > 1L) {
     plot <- plot + ggplot2::facet_wrap(ggplot2::vars(.data$on), scales = "free", ncol = 1L)
   }
