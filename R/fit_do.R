@@ -430,7 +430,10 @@ print.crl_effects <- function(x, ...) {
   words <- function(do) if (length(do) == 0L) "no intervention" else do_words(do)
   write_lines(paste0(c(total = "Total", direct = "Direct")[[attr(x, "effect") %||% "total"]],
                      " effect of ", words(attr(x, "do")), " against ", words(attr(x, "versus")), ":"))
-  guessed <- unique(x$variable[x$on == "latent" & x$beyond > BEYOND])
+  # columns may have been left out
+  guessed <- if (all(c("variable", "on", "beyond") %in% names(x))) {
+    unique(x$variable[x$on == "latent" & x$beyond > BEYOND])
+  }
   if (length(guessed) > 0L) {
     write_lines(paste0("Beyond the values that the rows have, where curves go on linearly: ",
                        paste(guessed, collapse = ", "), " (see `beyond`)."))

@@ -7,8 +7,10 @@ plot_check <- function(fit, call = rlang::caller_env()) {
   points <- check_points(fit, rest)
   lines <- check_lines(fit, rest, levels(points$panel))
   ggplot2::ggplot(points, ggplot2::aes(.data$place, .data$value)) +
-    ggplot2::geom_point(data = lines$supposed, shape = 95L, size = 2,
-                        colour = okabe_ito("vermillion")) +
+    # as wide as their places, so that points do not cover them
+    ggplot2::geom_segment(ggplot2::aes(x = .data$place - 0.4, xend = .data$place + 0.4,
+                                       yend = .data$value), lines$supposed, linewidth = 0.5,
+                          colour = okabe_ito("vermillion")) +
     ggplot2::geom_line(data = lines$shown, colour = okabe_ito("vermillion"), linewidth = 0.5) +
     ggplot2::geom_hline(ggplot2::aes(yintercept = .data$value), data = lines$level,
                         linetype = "dashed", colour = "grey30") +
