@@ -248,9 +248,7 @@ plot.crl_boot <- function(x, ...) {
 
 #' @noRd
 plot_boot_edges <- function(table, bars) {
-  # the names of an edge stand side by side
-  most <- if (max(nchar(table$from) + nchar(table$to)) > 25L) 11L else 25L
-  table$edge <- paste(distinct_names(table$from, most), "->", distinct_names(table$to, most))
+  table$edge <- paste(table$from, table$to, sep = "\r")
   table$edge <- factor(table$edge, rev(unique(table$edge)))
   table$child <- state_factor(table$state)
   dodge <- ggplot2::position_dodge(width = 0.5)
@@ -258,10 +256,20 @@ plot_boot_edges <- function(table, bars) {
     ggplot2::geom_vline(xintercept = 0, colour = "grey60", linewidth = 0.3) +
     ggplot2::geom_linerange(ggplot2::aes(xmin = .data$conf.low, xmax = .data$conf.high),
                             position = dodge, linewidth = 0.6) +
-    ggplot2::geom_point(position = dodge, size = 1.8) + scale_colour_state() + scale_y_names(30L) +
+    ggplot2::geom_point(position = dodge, size = 1.8) + scale_colour_state() +
+    ggplot2::scale_y_discrete(labels = edge_names) +
     ggplot2::labs(title = "Effects of latents on latents", subtitle = in_lines(bars),
                   x = "Average slope", y = NULL, colour = "The child is") +
     theme_crl()
+}
+
+#' Edges by keys "from\\rto": their names stand side by side
+#' @noRd
+edge_names <- function(keys) {
+  from <- sub("\r.*$", "", keys)
+  to <- sub("^.*\r", "", keys)
+  most <- if (max(nchar(from) + nchar(to)) > letters_for(25L)) letters_for(11L) else 1000L
+  paste(distinct_names(from, most), "->", distinct_names(to, most))
 }
 
 #' @noRd

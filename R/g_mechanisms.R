@@ -150,8 +150,8 @@ plot_mechanisms <- function(fit) {
       ))
     ) +
     ggplot2::labs(title = "Fitted mechanisms",
-                  subtitle = in_lines(paste("Points: posterior means, less effects of other parents.",
-                                            "Curves: where 96 % of the rows are")),
+                  subtitle = in_lines(paste("Points: posterior means, less effects of other",
+                                            "parents. Curves: where 96 % of the rows are")),
                   x = "Parent", y = "Latent", colour = "The latent is")
 }
 
@@ -191,8 +191,9 @@ panels_of_curves <- function(panels) {
 #' "z2 given z1", in two lines where the names are long
 #' @noRd
 given_names <- function(columns) {
-  width <- c(44L, 22L, 15L, 10L)[columns]
+  at_80 <- c(44L, 22L, 15L, 10L)[columns]
   function(labels) {
+    width <- letters_for(at_80)
     lapply(labels, function(titles) {
       vapply(strsplit(as.character(titles), " given ", fixed = TRUE), function(names) {
         if (sum(nchar(names)) + 7L <= width) {

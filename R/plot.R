@@ -7,10 +7,10 @@ ggplot2::autoplot
 
 #' Plots of a fit
 #'
-#' `autoplot()` returns a ggplot, to be changed with `+`; `plot()` prints it. Text is sized for 80 mm,
-#' a column of a journal. Long names are shortened in their middle, and names on an axis that would
-#' overlap are left out: more than four panels, ten domains or twenty features need a larger picture,
-#' such as `ggplot2::ggsave("fit.pdf", width = 160, height = 160, units = "mm")`.
+#' `autoplot()` returns a ggplot, to be changed with `+`; `plot()` prints it. Text is sized for
+#' 80 mm, a column of a journal. Names that are too long for the device are shortened in their middle, and
+#' names on an axis that would overlap are left out: more than four panels, ten domains or twenty
+#' features need a larger picture, such as `ggplot2::ggsave("fit.pdf", width = 160, height = 160, units = "mm")`.
 #'
 #' @param object,x A `crl_fit`, from [fit_crl()].
 #' @param type What is drawn:
@@ -299,7 +299,7 @@ loadings_map <- function(loadings) {
     ggplot2::scale_fill_gradient2(low = okabe_ito("blue"), mid = "white",
                                   high = okabe_ito("vermillion"), limits = c(-largest, largest)) +
     ggplot2::scale_x_discrete(expand = c(0, 0), guide = axis_of(levels(loadings$latent), 1.4),
-                              labels = function(names) distinct_names(names, 16L)) +
+                              labels = function(names) distinct_names(names, letters_for(16L))) +
     scale_y_names(expand = c(0, 0)) +
     ggplot2::labs(title = "Mixing matrix", x = "Latent", y = "Feature", fill = "Loading") +
     theme_crl() + theme_bar() +
@@ -336,7 +336,9 @@ strongest_loadings <- function(loadings, most = if (nlevels(loadings$latent) > 4
 #' @noRd
 scale_y_features <- function(columns) {
   ggplot2::scale_y_discrete(
-    labels = function(key) short_names(sub("^.*\r", "", key), c(20L, 13L, 9L, 7L)[columns]),
+    labels = function(key) {
+      short_names(sub("^.*\r", "", key), letters_for(c(20L, 13L, 9L, 7L)[columns]))
+    },
     guide = ggplot2::guide_axis(check.overlap = TRUE)
   )
 }
@@ -362,7 +364,7 @@ plot_latents <- function(fit, truth, rows, level) {
   columns <- if (fit$data$d <= 2L) 1L else panel_columns(fit$data$d)
   # below each of several columns there is no room for many names
   numbered <- columns > 2L && fit$data$n_domains > 10L
-  names <- if (numbered) seq_along(fit$data$env_names) else distinct_names(domains$domain, 16L)
+  names <- if (numbered) seq_along(fit$data$env_names) else as.character(domains$domain)
   plot <- ggplot2::ggplot(points, ggplot2::aes(.data$position, .data$mean, colour = .data$state)) +
     ggplot2::geom_vline(xintercept = between, colour = "grey80", linewidth = 0.3) +
     ggplot2::geom_linerange(ggplot2::aes(ymin = ends$lwr, ymax = ends$upr), linewidth = 0.5) +
@@ -375,14 +377,14 @@ plot_latents <- function(fit, truth, rows, level) {
     ggplot2::facet_wrap(ggplot2::vars(.data$latent), ncol = columns, scales = "free_y",
                         labeller = long_names(columns)) +
     ggplot2::scale_x_continuous(breaks = rowMeans(domains$position),
-                                labels = names,
+                                labels = function(breaks) distinct_names(names, letters_for(16L)),
                                 expand = ggplot2::expansion(add = 0.6),
                                 guide = axis_of(names, columns)) +
     scale_y_few() + scale_colour_state() +
     ggplot2::labs(title = "Latents: posterior means",
                   subtitle = paste0("Bars: ", format(100 * level), "% intervals",
                                     if (!is.null(truth)) "; crosses: true latents"),
-                  x = if (numbered) "Domains in their order (sampled rows)" else "Domain (sampled rows)",
+                  x = paste(if (numbered) "Domains in their order" else "Domain", "(sampled rows)"),
                   y = "Latent",
                   colour = "The latent is") +
     theme_crl() + theme_panels(columns) +
@@ -551,7 +553,7 @@ plot_env <- function(errors, bayes, truth, call = rlang::caller_env()) {
     ggplot2::scale_shape_manual(values = stats::setNames(style$shape, style$label)) +
     ggplot2::scale_linetype_manual(values = "solid") +
     ggplot2::scale_x_discrete(guide = axis_of(levels(errors$env)),
-                              labels = function(names) distinct_names(names, 16L)) +
+                              labels = function(names) distinct_names(names, letters_for(16L))) +
     scale_y_error(c(errors$rel_mse, optimum$rel_mse)) +
     ggplot2::labs(title = "Error of the latents by domain", x = "Domain", colour = NULL,
                   shape = NULL, linetype = NULL) +
@@ -614,7 +616,8 @@ plot_comparison <- function(table, models, level) {
     ggplot2::scale_size_manual(values = c(best = 4, other = 2.4, failed = 2.4), guide = "none") +
     ggplot2::labs(title = "Held-out score-matching loss",
                   subtitle = in_lines(paste0(
-                    "Diamond: the best. Bars: ", format(100 * level), "% intervals of the difference",
+                    "Diamond: the best. Bars: ", format(100 * level),
+                    "% intervals of the difference",
                     if (any(table$kind == "failed")) "; hollow: refits failed"
                   )), x = "Loss a row less that of the best", y = NULL) +
     scale_y_names(26L) +
@@ -657,8 +660,9 @@ panel_columns <- function(panels) {
 #' Titles of panels in lines that fit so many panels side by side
 #' @noRd
 long_names <- function(columns = 2L) {
-  width <- c(40L, 21L, 12L, 11L)[columns]
+  at_80 <- c(40L, 21L, 12L, 11L)[columns]
   function(labels) {
+    width <- letters_for(at_80)
     lapply(labels, function(names) {
       vapply(as.character(names), function(name) {
         parts <- strsplit(broken_name(name, width), "\n", fixed = TRUE)[[1L]]
@@ -688,6 +692,14 @@ theme_many <- function(names, axis = "y") {
     do.call(ggplot2::theme, stats::setNames(list(ggplot2::element_text(size = 6)),
                                             paste0("axis.text.", axis)))
   }
+}
+
+#' Letters for which there is room, where so many have room at 80 mm: more on a wider device, which
+#' is open by the time that labels are made
+#' @noRd
+letters_for <- function(letters) {
+  width <- if (grDevices::dev.cur() > 1L) 25.4 * grDevices::dev.size("in")[1L] else 80
+  floor(letters * max(1, width / 80))
 }
 
 #' Names of at most so many letters, without their middle where they are longer
@@ -766,7 +778,7 @@ axis_of <- function(names, columns = 1L) {
 #' @param ... For scale_y_discrete().
 #' @noRd
 scale_y_names <- function(most = 20L, ...) {
-  ggplot2::scale_y_discrete(labels = function(names) distinct_names(names, most),
+  ggplot2::scale_y_discrete(labels = function(names) distinct_names(names, letters_for(most)),
                             guide = ggplot2::guide_axis(check.overlap = TRUE), ...)
 }
 

@@ -1,10 +1,10 @@
-# Arrows between boxes of text: where they end is known once the picture has a size, so that they are
-# cut, and their labels placed, when it is drawn.
+# Arrows between boxes of text: where they end is known once the picture has a size, so that they
+# are cut, and their labels placed, when it is drawn.
 
 #' Arrows between nodes that stand in boxes of text
 #'
-#' Aesthetics `x`, `y`, `xend`, `yend`: middles of the boxes; `x0`, `y0`: where the arrow is halfway;
-#' `from`, `to`: texts in the boxes; `label`: text beside the arrow, or "".
+#' Aesthetics `x`, `y`, `xend`, `yend`: middles of the boxes; `x0`, `y0`: where the arrow is
+#' halfway; `from`, `to`: texts in the boxes; `label`: text beside the arrow, or "".
 #' @param size Size of the texts in the boxes, mm.
 #' @noRd
 geom_link <- function(mapping, data, size, ...) {
@@ -119,8 +119,8 @@ arrow_grob <- function(line, link) {
   )
 }
 
-#' Where labels of arrows have room: beside their line, clear of other lines, boxes and labels as far
-#' as that can be
+#' Where labels of arrows have room: beside their line, clear of other lines, boxes and labels as
+#' far as that can be
 #' @param lines Those of the labels, `all` all of them.
 #' @return Boxes, as of boxes_of().
 #' @noRd

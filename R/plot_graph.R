@@ -309,11 +309,12 @@ plot_by_domain <- function(z, data, title) {
                                      fill = .data$state)) +
     ggplot2::geom_vline(xintercept = 0, colour = "grey80", linewidth = 0.3) +
     ggplot2::geom_violin(scale = "width", width = 0.85, linewidth = 0.3, alpha = 0.25) +
-    ggplot2::stat_summary(fun = stats::median, geom = "point", size = if (columns > 2L) 0.6 else 1.1,
-                          show.legend = FALSE) +
+    ggplot2::stat_summary(fun = stats::median, geom = "point", show.legend = FALSE,
+                          size = if (columns > 2L) 0.6 else 1.1) +
     ggplot2::facet_wrap(ggplot2::vars(.data$latent), scales = "free_x", ncol = columns,
                         labeller = long_names(columns)) +
-    scale_x_few() + scale_y_names(if (columns > 2L) 12L else 20L) + scale_colour_state() + scale_fill_state() +
+    scale_x_few() + scale_y_names(if (columns > 2L) 12L else 20L) +
+    scale_colour_state() + scale_fill_state() +
     ggplot2::labs(title = title, subtitle = "Points: medians", x = "Latent", y = "Domain",
                   colour = "The latent is", fill = "The latent is") +
     theme_crl() + theme_panels(columns) + theme_many(length(data$env_names))
@@ -383,7 +384,7 @@ plot_effects <- function(shifts) {
                                   high = okabe_ito("vermillion"), na.value = "grey85",
                                   limits = c(-largest, largest)) +
     ggplot2::scale_x_discrete(expand = c(0, 0), guide = axis_of(domains, 1.4),
-                              labels = function(names) distinct_names(names, 16L)) +
+                              labels = function(names) distinct_names(names, letters_for(16L))) +
     scale_y_names(expand = c(0, 0)) +
     ggplot2::labs(title = "Mean of the latents by domain", subtitle = "Framed: the targets",
                   x = "Domain", y = "Latent", fill = "Shift\n(sd)") +

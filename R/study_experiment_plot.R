@@ -180,7 +180,8 @@ runs_words <- function(cells) {
 setting_panels <- function(cells) {
   columns <- run_columns(nlevels(cells$setting))
   if (nlevels(cells$setting) > 1L) {
-    ggplot2::facet_wrap(ggplot2::vars(.data$setting), ncol = columns, labeller = long_names(columns))
+    ggplot2::facet_wrap(ggplot2::vars(.data$setting), ncol = columns,
+                        labeller = long_names(columns))
   }
 }
 
@@ -213,7 +214,7 @@ plot_sweep <- function(cells, metric, variable, log) {
   }
   plot <- plot + style_scales(style) + sweep_axis(values, variable) +
     metric_scale(c(lines$q1, lines$q3, bayes$median), metric, log) +
-    ggplot2::labs(title = in_lines(metric_title(metric, paste("by", variable_label(variable))), 42L),
+    ggplot2::labs(title = in_lines(paste(metric_title(metric, "by"), variable_label(variable)), 42L),
                   subtitle = run_words(runs_words(cells)),
                   colour = NULL, fill = NULL, shape = NULL, linetype = NULL) + legend_columns()
   columns <- run_columns(nlevels(lines$panel))
@@ -296,8 +297,8 @@ plot_domains <- function(cells, metric, log) {
                   y = "Domain", colour = NULL, shape = NULL, alpha = NULL) +
     legend_columns() +
     if (nlevels(cells$setting) > 1L) {
-      ggplot2::facet_wrap(ggplot2::vars(.data$setting), ncol = columns, scales = domain_scales(errors),
-                          labeller = long_names(columns))
+      ggplot2::facet_wrap(ggplot2::vars(.data$setting), ncol = columns,
+                          scales = domain_scales(errors), labeller = long_names(columns))
     }
 }
 

@@ -1,11 +1,11 @@
 # Pictures at 80 x 70 mm, a column of a journal: nothing is cut, no panel is swallowed.
 
-long <- c("interferon_response", "cell_cycle_G2M", "hypoxia", "MHC_class_II_presentation", "ribosome",
-          "glycolysis", "unfolded_protein_response", "apoptosis")
+long <- c("interferon_response", "cell_cycle_G2M", "hypoxia", "MHC_class_II_presentation",
+          "ribosome", "glycolysis", "unfolded_protein_response", "apoptosis")
 large_dag <- as_dag(paste0(
-  "interferon_response -> MHC_class_II_presentation -> apoptosis; hypoxia -> glycolysis -> apoptosis; ",
-  "interferon_response -> cell_cycle_G2M -> ribosome; hypoxia -> unfolded_protein_response -> apoptosis; ",
-  "interferon_response -> apoptosis; hypoxia -> ribosome"
+  "interferon_response -> MHC_class_II_presentation -> apoptosis; ",
+  "hypoxia -> glycolysis -> apoptosis; interferon_response -> cell_cycle_G2M -> ribosome; ",
+  "hypoxia -> unfolded_protein_response -> apoptosis; interferon_response -> apoptosis; hypoxia -> ribosome"
 ))
 # 20 domains, 60 features
 large_sim <- withr::with_seed(4, {
@@ -14,7 +14,8 @@ large_sim <- withr::with_seed(4, {
   sim_crl(large_dag, n = 40, p = 60, sigma2 = 1, nonlinearity = "linear",
           targets = c(list("control, no guide" = character()), domains))
 })
-colnames(large_sim$x) <- rownames(large_sim$mixing) <- paste0("ENSG00000", 100100 + 1:60, "-probe", 1:60)
+genes <- paste0("ENSG00000", 100100 + 1:60, "-probe", 1:60)
+colnames(large_sim$x) <- rownames(large_sim$mixing) <- genes
 quick_linear <- function(sim) {
   fit_crl(sim, method = "g", control = crl_control(prior = "linear", max_iter = 20, tol = 0))
 }
@@ -77,7 +78,8 @@ test_that("titles, axes and legends of experiments fit", {
 test_that("curves of mechanisms end where most rows do, and states without curves have no line", {
   skip_on_cran()
   sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 200, p = 10, nonlinearity = "linear"))
-  fit <- fit_crl(sim, method = "g", control = crl_control(prior = "linear", intervention = "perfect"))
+  fit <- fit_crl(sim, method = "g",
+                 control = crl_control(prior = "linear", intervention = "perfect"))
   plot <- autoplot(fit, "mechanisms")
   rows <- fit$data$targets[fit$data$env, "z2"] == 0
   ends <- range(plot$data$z)
@@ -119,6 +121,16 @@ test_that("labels of arrows keep clear of boxes and of each other where they can
   places <- label_places(c("+0.5", "-0.5"), lines, lines, blocked)
   expect_identical(label_hits(places[1, ], lines, blocked), 0)
   expect_identical(label_hits(places[2, ], lines, rbind(blocked, places[1, ])), 0)
+})
+
+test_that("wider devices have room for longer names", {
+  skip_on_cran()
+  shown <- function(width) {
+    withr::local_pdf(withr::local_tempfile(fileext = ".pdf"), width = width / 25.4)
+    edge_names("unfolded_protein_response\rMHC_class_II_presentation")
+  }
+  expect_identical(shown(80), "unfol..onse -> MHC_c..tion")
+  expect_identical(shown(160), "unfolded_protein_response -> MHC_class_II_presentation")
 })
 
 test_that("long names lose their middle, and stay apart", {

@@ -179,6 +179,7 @@ test_that("baselines are drawn in their order, on a log axis where errors differ
 })
 
 test_that("long names of panels are broken into lines", {
+  withr::local_pdf(withr::local_tempfile(), width = 80 / 25.4)
   long <- paste("a rather long name of latent", 1:3)
   sim <- withr::with_seed(1, sim_crl(chain_dag(long), n = 40, p = 6))
   for (type in c("scores", "latents")) {
