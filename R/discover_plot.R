@@ -116,9 +116,9 @@ plot_evidence <- function(found) {
 plot_shares <- function(edges, targets, name, kinds, cut) {
   hits <- targets[!targets$known, ]
   shown <- rbind(
-    data.frame(what = rep("edges", nrow(edges)), name = paste(edges$from, "->", edges$to),
+    data.frame(what = rep("edges", nrow(edges)), name = paste0(edges$from, "\r", edges$to),
                share = edges[[name]], present = edges$present),
-    data.frame(what = rep("targets", nrow(hits)), name = paste(hits$domain, "on", hits$latent),
+    data.frame(what = rep("targets", nrow(hits)), name = paste0(hits$domain, "\r", hits$latent, "\ron"),
                share = hits[[name]], present = hits$present)
   )
   shown$name <- factor(shown$name, rev(unique(shown$name)))
@@ -127,9 +127,11 @@ plot_shares <- function(edges, targets, name, kinds, cut) {
     ggplot2::geom_vline(xintercept = cut, linetype = "dashed", colour = "grey30") +
     ggplot2::geom_point(ggplot2::aes(colour = .data$kind), size = 2) +
     ggplot2::facet_grid(ggplot2::vars(.data$what), scales = "free_y", space = "free_y") +
-    ggplot2::scale_x_continuous(limits = c(0, 1)) +
+    ggplot2::scale_x_continuous(limits = c(0, 1), guide = ggplot2::guide_axis(check.overlap = TRUE)) +
+    ggplot2::scale_y_discrete(labels = edge_names,
+                              guide = ggplot2::guide_axis(check.overlap = TRUE)) +
     ggplot2::scale_colour_manual(values = stats::setNames(okabe_ito(c("blue", "vermillion")),
                                                           kinds), drop = FALSE) +
-    ggplot2::labs(y = NULL, colour = NULL) +
-    theme_crl()
+    ggplot2::labs(subtitle = paste0("Dashed: ", format(100 * cut), " %"), y = NULL, colour = NULL) +
+    theme_crl() + theme_many(nrow(shown))
 }

@@ -263,13 +263,15 @@ plot_boot_edges <- function(table, bars) {
     theme_crl()
 }
 
-#' Edges by keys "from\\rto": their names stand side by side
+#' Two names side by side, of keys "from\\rto", or "from\\rto\\rword" with a word between them
 #' @noRd
 edge_names <- function(keys) {
-  from <- sub("\r.*$", "", keys)
-  to <- sub("^.*\r", "", keys)
+  parts <- strsplit(as.character(keys), "\r", fixed = TRUE)
+  from <- vapply(parts, `[`, "", 1L)
+  to <- vapply(parts, `[`, "", 2L)
+  word <- vapply(parts, function(part) if (length(part) > 2L) part[3L] else "->", "")
   most <- if (max(nchar(from) + nchar(to)) > letters_for(25L)) letters_for(11L) else 1000L
-  paste(distinct_names(from, most), "->", distinct_names(to, most))
+  paste(distinct_names(from, most), word, distinct_names(to, most))
 }
 
 #' @noRd

@@ -8,9 +8,10 @@ ggplot2::autoplot
 #' Plots of a fit
 #'
 #' `autoplot()` returns a ggplot, to be changed with `+`; `plot()` prints it. Text is sized for
-#' 80 mm, a column of a journal. Names that are too long for the device are shortened in their middle, and
-#' names on an axis that would overlap are left out: more than four panels, ten domains or twenty
-#' features need a larger picture, such as `ggplot2::ggsave("fit.pdf", width = 160, height = 160, units = "mm")`.
+#' 80 mm, a column of a journal. Names that are too long for the device are shortened in their
+#' middle, and names on an axis that would overlap are left out: more than four panels, ten domains
+#' or twenty features need a larger picture, such as
+#' `ggplot2::ggsave("fit.pdf", width = 160, height = 160, units = "mm")`.
 #'
 #' @param object,x A `crl_fit`, from [fit_crl()].
 #' @param type What is drawn:

@@ -5,7 +5,8 @@ long <- c("interferon_response", "cell_cycle_G2M", "hypoxia", "MHC_class_II_pres
 large_dag <- as_dag(paste0(
   "interferon_response -> MHC_class_II_presentation -> apoptosis; ",
   "hypoxia -> glycolysis -> apoptosis; interferon_response -> cell_cycle_G2M -> ribosome; ",
-  "hypoxia -> unfolded_protein_response -> apoptosis; interferon_response -> apoptosis; hypoxia -> ribosome"
+  "hypoxia -> unfolded_protein_response -> apoptosis; interferon_response -> apoptosis; ",
+  "hypoxia -> ribosome"
 ))
 # 20 domains, 60 features
 large_sim <- withr::with_seed(4, {
@@ -121,6 +122,19 @@ test_that("labels of arrows keep clear of boxes and of each other where they can
   places <- label_places(c("+0.5", "-0.5"), lines, lines, blocked)
   expect_identical(label_hits(places[1, ], lines, blocked), 0)
   expect_identical(label_hits(places[2, ], lines, rbind(blocked, places[1, ])), 0)
+})
+
+test_that("evidence of many edges and targets fits a column", {
+  skip_on_cran()
+  edges <- tibble::tibble(from = rep(long, each = 3), to = rep(long, length.out = 24), share = 0.5,
+                          present = TRUE)
+  targets <- tibble::tibble(domain = rownames(large_sim$targets)[-1], known = FALSE, share = 0.9,
+                            latent = rep(long, length.out = 19), present = TRUE)
+  plot <- plot_shares(edges, targets, "share", c("in the best", "in others only"), 0.95)
+  plot <- plot + ggplot2::labs(title = "Evidence", x = "Share")
+  expect_identical(picture_faults(plot, least = 20), character())
+  expect_identical(plot$labels$subtitle, "Dashed: 95 %")
+  expect_identical(edge_names(c("a\rb", "d\rb\ron")), c("a -> b", "d on b"))
 })
 
 test_that("wider devices have room for longer names", {
