@@ -5,7 +5,8 @@
 #' @param object,x A `crl_discovery`, from [crl_discover()].
 #' @param type `"graph"` (the default): the graph, edges as wide as their effect is strong (slope
 #'   times sd of the cause over sd of the effect), as dark as their evidence; edges of other
-#'   hypotheses within reach are dashed; below each latent the domains that target it.
+#'   hypotheses within reach are dashed; below each name the domains that target the latent (two of
+#'   them, and how many more).
 #'   `"hypotheses"`: BIC of the best hypotheses, less that of the best. `"stability"`: evidence of
 #'   each edge and target.
 #' @param ... Not used.
@@ -36,39 +37,46 @@ plot.crl_discovery <- function(x, ...) {
 #' @noRd
 plot_discovered <- function(found) {
   nodes <- graph_layout(found$dag)
-  sets <- lapply(nodes$name, function(name) rownames(found$targets)[found$targets[, name] == 1L])
-  nodes$flag <- vapply(sets, paste, "", collapse = ", ")
-  edges <- found_edges(found, nodes)
-  line <- ggplot2::aes(.data$x, .data$y, xend = .data$xend, yend = .data$yend,
-                       linewidth = .data$strength, alpha = .data$evidence,
-                       linetype = .data$present)
-  arrows <- lapply(split(edges, edges$bend), function(part) {
-    geom_arrow(part$bend[1L], line, part, colour = okabe_ito("blue"))
-  })
-  ggplot2::ggplot(nodes, ggplot2::aes(.data$x, .data$y)) + unname(arrows) +
-    ggplot2::geom_label(ggplot2::aes(label = .data$name), size = 3.6, fill = "white") +
-    ggplot2::geom_text(ggplot2::aes(label = .data$flag), nudge_x = 0.12, hjust = 0, size = 3,
-                       colour = okabe_ito("vermillion")) +
-    ggplot2::scale_linewidth(range = c(0.3, 1.6), limits = c(0, NA)) +
-    ggplot2::scale_alpha(range = c(0.15, 1), limits = c(0, 1)) +
-    ggplot2::scale_linetype_manual(values = c(yes = "solid", no = "dashed"), guide = "none") +
-    ggplot2::labs(title = "Graph found", linewidth = "effect (sd)", alpha = "evidence",
-                  subtitle = "Red: domains that target the latent. Dashed: in other hypotheses") +
-    graph_frame(0.9)
+  targeted <- as.integer(colSums(unclass(found$targets)) > 0L)
+  nodes <- label_nodes(nodes, vapply(nodes$name, targeting_domains, "", found$targets))
+  links <- found_links(found, nodes)
+  arrows <- if (nrow(links) > 0L) {
+    geom_link(link_aes(linewidth = .data$strength, alpha = .data$evidence, linetype = .data$line),
+              links, node_size(nodes), colour = okabe_ito("blue"))
+  }
+  notes <- c(if (any(targeted == 1L)) "Below a name: the domains that target it",
+             if (any(links$line != "solid")) "dashed: in other hypotheses only")
+  ggplot2::ggplot(nodes, ggplot2::aes(.data$x, .data$y)) + arrows +
+    node_layers(nodes, state_factor(targeted)) +
+    ggplot2::scale_linewidth(range = c(0.3, 1.6), limits = c(0, NA),
+                             breaks = function(limits) pretty(limits, 3L)[-1L]) +
+    ggplot2::scale_alpha(range = c(0.15, 1), limits = c(0, 1), breaks = c(0.1, 0.5, 1)) +
+    ggplot2::scale_linetype_identity() +
+    ggplot2::labs(title = "Graph found", linewidth = "Effect (sd)", alpha = "Evidence", fill = NULL,
+                  subtitle = if (length(notes) > 0L) in_lines(paste(notes, collapse = "; "))) +
+    ggplot2::guides(fill = "none") + graph_frame()
+}
+
+#' Domains that target a latent, in lines of few letters
+#' @noRd
+targeting_domains <- function(name, targets, most = 2L) {
+  domains <- rownames(targets)[targets[, name] == 1L]
+  left <- length(domains) - most
+  named <- short_names(utils::head(domains, most), 14L)
+  paste(c(named, if (left > 0L) paste("and", left, "more")), collapse = "\n")
 }
 
 #' Arrows of the edges found, and of those in other hypotheses
 #' @noRd
-found_edges <- function(found, nodes) {
+found_links <- function(found, nodes) {
   edges <- found$edges[found$edges$present | found$edges$evidence >= 0.05, ]
   from <- match(edges$from, nodes$name)
   to <- match(edges$to, nodes$name)
-  ends <- edge_ends(nodes, from, to)
   spread <- latent_spread(found)
   strength <- abs(edges$effect) * spread[from] / spread[to]
-  cbind(short_of_nodes(ends, edge_side(ends, nodes)), bend = edge_bend(ends, nodes),
-        evidence = edges$evidence, present = ifelse(edges$present, "yes", "no"),
-        strength = ifelse(is.na(strength), 0.1, pmin(strength, 2)))
+  tibble::tibble(edge_links(from, to, nodes), evidence = edges$evidence,
+                 line = ifelse(edges$present, "solid", "22"),
+                 strength = ifelse(is.na(strength), 0.1, pmin(strength, 2)))
 }
 
 #' Standard deviations of the latents without interventions
@@ -108,9 +116,9 @@ plot_evidence <- function(found) {
 plot_shares <- function(edges, targets, name, kinds, cut) {
   hits <- targets[!targets$known, ]
   shown <- rbind(
-    data.frame(what = rep("edges", nrow(edges)), name = paste(edges$from, "->", edges$to),
+    data.frame(what = rep("edges", nrow(edges)), name = paste0(edges$from, "\r", edges$to),
                share = edges[[name]], present = edges$present),
-    data.frame(what = rep("targets", nrow(hits)), name = paste(hits$domain, "on", hits$latent),
+    data.frame(what = rep("targets", nrow(hits)), name = paste0(hits$domain, "\r", hits$latent, "\ron"),
                share = hits[[name]], present = hits$present)
   )
   shown$name <- factor(shown$name, rev(unique(shown$name)))
@@ -119,9 +127,11 @@ plot_shares <- function(edges, targets, name, kinds, cut) {
     ggplot2::geom_vline(xintercept = cut, linetype = "dashed", colour = "grey30") +
     ggplot2::geom_point(ggplot2::aes(colour = .data$kind), size = 2) +
     ggplot2::facet_grid(ggplot2::vars(.data$what), scales = "free_y", space = "free_y") +
-    ggplot2::scale_x_continuous(limits = c(0, 1)) +
+    ggplot2::scale_x_continuous(limits = c(0, 1), guide = ggplot2::guide_axis(check.overlap = TRUE)) +
+    ggplot2::scale_y_discrete(labels = edge_names,
+                              guide = ggplot2::guide_axis(check.overlap = TRUE)) +
     ggplot2::scale_colour_manual(values = stats::setNames(okabe_ito(c("blue", "vermillion")),
                                                           kinds), drop = FALSE) +
-    ggplot2::labs(y = NULL, colour = NULL) +
-    theme_crl()
+    ggplot2::labs(subtitle = paste0("Dashed: ", format(100 * cut), " %"), y = NULL, colour = NULL) +
+    theme_crl() + theme_many(nrow(shown))
 }

@@ -551,7 +551,7 @@ autoplot.crl_check <- function(object, ...) {
   check_dots_empty(...)
   panels <- c(mean = "Feature means", sd = "Feature sds", normal = "Normal quantiles",
               variance = "Noise of features", eigen = "Eigenvalues",
-              latents = "Latent noise by domain")
+              latents = "Latent noise, se")
   part <- function(panel, x, y) {
     tibble::tibble(panel = factor(panels[[panel]], panels), x = x, y = y)
   }
@@ -583,12 +583,16 @@ autoplot.crl_check <- function(object, ...) {
     ggplot2::geom_blank(data = room) +
     ggplot2::geom_point(colour = okabe_ito("blue"), size = 0.8, alpha = 0.6) +
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), scales = "free", ncol = 2L) +
-    ggplot2::scale_x_continuous(n.breaks = 4L) + ggplot2::scale_y_continuous(n.breaks = 4L) +
+    ggplot2::scale_x_continuous(n.breaks = 4L, guide = ggplot2::guide_axis(check.overlap = TRUE)) +
+    scale_y_trace() +
     ggplot2::labs(title = "Does the fit describe its data?", x = "Predicted, or position",
                   y = "Seen",
                   subtitle = in_lines(paste0(words, ". Lines: what the fit supposes; dashed: what ",
-                                             "it hardly exceeds."), 46L)) +
-    theme_crl()
+                                             "it hardly exceeds."))) +
+    theme_crl() +
+    ggplot2::theme(strip.text = ggplot2::element_text(size = 7.5),
+                   axis.text = ggplot2::element_text(size = 6.5),
+                   panel.spacing.y = grid::unit(1, "mm"))
 }
 
 #' @rdname crl_check

@@ -104,6 +104,9 @@ ends_matrix <- function(table, level) {
 #' What a row is about, in one string
 #' @noRd
 row_words <- function(table) {
+  if (nrow(table) == 0L) {
+    return(character())
+  }
   keys <- intersect(c("from", "to", "node", "term", "parent", "domain", "feature", "latent", "state",
                       "z"), names(table))
   parts <- lapply(table[keys], function(part) if (is.double(part)) signif(part, 3L) else part)
@@ -126,7 +129,7 @@ boot_values <- function(boot, what) {
   table <- one(boot$model)
   values <- vapply(models, function(model) one(model)$estimate, numeric(nrow(table)))
   list(keys = table[setdiff(names(table), "estimate")], estimate = table$estimate,
-       replicates = matrix(values, nrow(table)))
+       replicates = matrix(values, nrow(table), length(models)))
 }
 
 #' @noRd
@@ -164,7 +167,7 @@ curve_grid <- function(model, points = 41L) {
       return(NULL)
     }
     z <- apply(draws$z[rows, parents, drop = FALSE], 2L, function(of) {
-      ends <- stats::quantile(of, c(0.02, 0.98), names = FALSE)
+      ends <- stats::quantile(of, CURVE_ENDS, names = FALSE)
       seq(ends[1L], ends[2L], length.out = points)
     })
     list(node = node, state = state, parents = parents, z = z,
@@ -209,7 +212,7 @@ interval_of <- function(estimate, replicates, level, interval = "normal") {
   } else {
     t(apply(replicates, 1L, stats::quantile, tails, names = FALSE))
   }
-  ends <- matrix(ends, length(estimate))
+  ends <- matrix(ends, length(estimate), 2L)
   tibble::tibble(std.error = se, bias = rowMeans(replicates) - estimate, conf.low = ends[, 1L],
                  conf.high = ends[, 2L])
 }
@@ -232,7 +235,8 @@ autoplot.crl_boot <- function(object, type = c("edges", "mixing", "effects", "me
   switch(type,
     edges = plot_boot_edges(table, bars), mixing = plot_boot_loadings(table, bars, most),
     effects = plot_boot_shifts(table, bars, object$fit),
-    mechanisms = plot_bands(table, sub("Bars", "Bands", bars))
+    mechanisms = plot_bands(table, paste0(sub("Bars", "Bands", bars),
+                                          ", where 96 % of the rows are"))
   )
 }
 
@@ -244,7 +248,7 @@ plot.crl_boot <- function(x, ...) {
 
 #' @noRd
 plot_boot_edges <- function(table, bars) {
-  table$edge <- paste(table$from, "\u2192", table$to)
+  table$edge <- paste(table$from, table$to, sep = "\r")
   table$edge <- factor(table$edge, rev(unique(table$edge)))
   table$child <- state_factor(table$state)
   dodge <- ggplot2::position_dodge(width = 0.5)
@@ -253,9 +257,21 @@ plot_boot_edges <- function(table, bars) {
     ggplot2::geom_linerange(ggplot2::aes(xmin = .data$conf.low, xmax = .data$conf.high),
                             position = dodge, linewidth = 0.6) +
     ggplot2::geom_point(position = dodge, size = 1.8) + scale_colour_state() +
-    ggplot2::labs(title = "Effects of latents on latents", subtitle = in_lines(bars, 46L),
+    ggplot2::scale_y_discrete(labels = edge_names) +
+    ggplot2::labs(title = "Effects of latents on latents", subtitle = in_lines(bars),
                   x = "Average slope", y = NULL, colour = "The child is") +
     theme_crl()
+}
+
+#' Two names side by side, of keys "from\\rto", or "from\\rto\\rword" with a word between them
+#' @noRd
+edge_names <- function(keys) {
+  parts <- strsplit(as.character(keys), "\r", fixed = TRUE)
+  from <- vapply(parts, `[`, "", 1L)
+  to <- vapply(parts, `[`, "", 2L)
+  word <- vapply(parts, function(part) if (length(part) > 2L) part[3L] else "->", "")
+  most <- if (max(nchar(from) + nchar(to)) > letters_for(25L)) letters_for(11L) else 1000L
+  paste(distinct_names(from, most), word, distinct_names(to, most))
 }
 
 #' @noRd
@@ -266,18 +282,19 @@ plot_boot_loadings <- function(table, bars, most) {
   shown <- shown[order(shown$latent, abs(shown$estimate)), ]
   key <- paste(shown$latent, shown$feature, sep = "\r")
   shown$key <- factor(key, key)
+  columns <- panel_columns(nlevels(shown$latent))
   ggplot2::ggplot(shown, ggplot2::aes(.data$estimate, .data$key)) +
     ggplot2::geom_vline(xintercept = 0, colour = "grey60", linewidth = 0.3) +
     ggplot2::geom_linerange(ggplot2::aes(xmin = .data$conf.low, xmax = .data$conf.high),
                             colour = okabe_ito("blue"), linewidth = 0.6) +
-    ggplot2::geom_point(colour = okabe_ito("blue"), size = 1.4) +
-    ggplot2::facet_wrap(ggplot2::vars(.data$latent), scales = "free_y", ncol = 2L,
-                        labeller = long_names()) +
-    ggplot2::scale_y_discrete(labels = function(key) sub("^.*\r", "", key)) +
-    ggplot2::scale_x_continuous(n.breaks = 4L) +
-    ggplot2::labs(title = "Largest loadings", subtitle = in_lines(bars, 46L), x = "Loading",
+    ggplot2::geom_point(colour = okabe_ito("blue"), size = 0.8) +
+    ggplot2::facet_wrap(ggplot2::vars(.data$latent), scales = "free_y", ncol = columns,
+                        labeller = long_names(columns)) +
+    scale_y_features(columns) +
+    scale_x_few(if (columns > 2L) 3L else 4L) +
+    ggplot2::labs(title = "Largest loadings", subtitle = in_lines(bars), x = "Loading",
                   y = "Feature") +
-    theme_crl()
+    theme_crl() + theme_panels(columns) + theme_features()
 }
 
 #' @noRd
@@ -286,32 +303,31 @@ plot_boot_shifts <- function(table, bars, fit) {
   table <- table[!is.na(table$estimate), ]
   table$domain <- factor(table$domain, rev(fit$data$env_names))
   table$term <- factor(table$term, fit$data$latent_names)
+  columns <- panel_columns(nlevels(table$term))
   ggplot2::ggplot(table, ggplot2::aes(.data$estimate, .data$domain, colour = .data$targeted)) +
     ggplot2::geom_vline(xintercept = 0, colour = "grey60", linewidth = 0.3) +
     ggplot2::geom_linerange(ggplot2::aes(xmin = .data$conf.low, xmax = .data$conf.high),
                             linewidth = 0.6) +
-    ggplot2::geom_point(size = 1.4) + scale_colour_state() +
-    ggplot2::facet_wrap(ggplot2::vars(.data$term), ncol = 2L, labeller = long_names()) +
-    ggplot2::scale_x_continuous(n.breaks = 4L) +
-    ggplot2::labs(title = "Shifts of the latents by domain", subtitle = in_lines(bars, 46L),
+    ggplot2::geom_point(size = if (columns > 2L) 0.7 else 1.2) + scale_colour_state() +
+    ggplot2::facet_wrap(ggplot2::vars(.data$term), ncol = columns, labeller = long_names(columns)) +
+    scale_x_few() + scale_y_names(if (columns > 2L) 12L else 20L) +
+    ggplot2::labs(title = "Shifts of the latents by domain", subtitle = in_lines(bars),
                   x = "Shift (sd)", y = "Domain", colour = "The latent is") +
-    theme_crl()
+    theme_crl() + theme_panels(columns) + theme_many(fit$data$n_domains)
 }
 
 #' Curves with bands
 #' @noRd
 plot_bands <- function(table, bars) {
-  table$panel <- paste0(table$node, " given ", table$parent)
-  table$panel <- factor(table$panel, unique(table$panel))
+  titles <- panel_titles(table)
+  table$panel <- factor(paste(table$node, table$parent, sep = "\r"), names(titles), titles)
   table$child <- state_factor(table$state)
   ggplot2::ggplot(table, ggplot2::aes(.data$z, .data$estimate, colour = .data$child)) +
     ggplot2::geom_ribbon(ggplot2::aes(ymin = .data$conf.low, ymax = .data$conf.high,
                                       fill = .data$child), alpha = 0.2, colour = NA) +
     ggplot2::geom_line(linewidth = 0.8) + scale_colour_state() +
     scale_fill_state() +
-    ggplot2::facet_wrap(ggplot2::vars(.data$panel), scales = "free", ncol = 2L,
-                        labeller = long_names()) +
-    ggplot2::labs(title = "Mechanisms", subtitle = in_lines(bars, 46L), x = "Parent",
-                  y = "Latent", colour = "The latent is", fill = "The latent is") +
-    theme_crl()
+    panels_of_curves(length(titles)) +
+    ggplot2::labs(title = "Mechanisms", subtitle = in_lines(bars), x = "Parent",
+                  y = "Latent", colour = "The latent is", fill = "The latent is")
 }

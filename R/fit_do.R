@@ -432,8 +432,10 @@ print.crl_effects <- function(x, ...) {
   words <- function(do) if (length(do) == 0L) "no intervention" else do_words(do)
   write_lines(paste0(c(total = "Total", direct = "Direct")[[attr(x, "effect") %||% "total"]],
                      " effect of ", words(attr(x, "do")), " against ", words(attr(x, "versus")), ":"))
-  whole <- all(c("variable", "on", "beyond") %in% names(x)) # some columns may have been chosen
-  guessed <- if (whole) unique(x$variable[x$on == "latent" & x$beyond > BEYOND])
+  # columns may have been left out
+  guessed <- if (all(c("variable", "on", "beyond") %in% names(x))) {
+    unique(x$variable[x$on == "latent" & x$beyond > BEYOND])
+  }
   if (length(guessed) > 0L) {
     write_lines(paste0("Beyond the values that the rows have, where curves go on linearly: ",
                        paste(guessed, collapse = ", "), " (see `beyond`)."))
@@ -479,9 +481,9 @@ autoplot.crl_effects <- function(object, most = 20, ...) {
     ggplot2::geom_point(ggplot2::aes(shape = .data$guessed), colour = okabe_ito("blue"),
                         fill = "white", size = 1.8) +
     ggplot2::scale_shape_manual(values = c("FALSE" = 19, "TRUE" = 21), guide = "none") +
-    ggplot2::labs(title = "Effect of an intervention", subtitle = in_lines(note, 46L),
+    ggplot2::labs(title = "Effect of an intervention", subtitle = in_lines(note),
                   x = "Change of the mean", y = NULL) +
-    theme_crl()
+    scale_y_names() + theme_crl() + theme_many(nrow(shown))
   if (length(unique(shown$on)) > 1L) {
     plot <- plot + ggplot2::facet_wrap(ggplot2::vars(.data$on), scales = "free", ncol = 1L)
   }

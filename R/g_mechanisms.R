@@ -115,14 +115,14 @@ cell_slopes <- function(fit, node, state) {
 
 #' @noRd
 plot_mechanisms <- function(fit) {
-  curves <- mechanisms(fit)
-  curves <- curves[!is.na(curves$parent), ]
+  curves <- within_rows(mechanisms(fit), fit)
   if (nrow(curves) == 0L) {
     abort_input(c("There are no mechanisms to draw.", "x" = "No latent has a parent."), "range",
                 call = rlang::caller_env())
   }
+  titles <- panel_titles(curves)
   panel <- function(node, parent) {
-    factor(paste0(node, " given ", parent), unique(paste0(curves$node, " given ", curves$parent)))
+    factor(paste(node, parent, sep = "\r"), names(titles), titles)
   }
   rows <- spaced_rows(fit$data, 2000L)
   drawn <- unique(curves[c("node", "parent")])
@@ -134,16 +134,75 @@ plot_mechanisms <- function(fit) {
   points$panel <- panel(points$node, points$parent)
   curves$panel <- panel(curves$node, curves$parent)
   curves$state <- state_factor(curves$state)
+  states <- levels(points$state)[levels(points$state) %in% points$state]
   ggplot2::ggplot(curves, ggplot2::aes(.data$z, .data$mean, colour = .data$state)) +
     ggplot2::geom_point(data = points, size = 0.4, alpha = 0.25) +
+    # white beside the curves, which have the colour of the points
+    ggplot2::geom_line(ggplot2::aes(group = .data$state), linewidth = 1.8, colour = "white",
+                       show.legend = FALSE) +
     ggplot2::geom_line(linewidth = 0.9) +
-    ggplot2::facet_wrap(ggplot2::vars(.data$panel), scales = "free", ncol = 2L,
-                        labeller = long_names()) +
-    scale_colour_state() +
+    panels_of_curves(length(titles)) +
+    # states without a curve have a point alone in the legend
+    ggplot2::scale_colour_manual(
+      values = state_colours(), breaks = states,
+      guide = ggplot2::guide_legend(override.aes = list(
+        linetype = ifelse(states %in% curves$state, "solid", "blank"), size = 1.5, alpha = 1
+      ))
+    ) +
     ggplot2::labs(title = "Fitted mechanisms",
-                  subtitle = "Points: posterior means, less effects of other parents",
-                  x = "Parent", y = "Latent", colour = "The latent is") +
-    theme_crl()
+                  subtitle = in_lines(paste("Points: posterior means, less effects of other",
+                                            "parents. Curves: where 96 % of the rows are")),
+                  x = "Parent", y = "Latent", colour = "The latent is")
+}
+
+# Curves are drawn between these quantiles of the parent.
+CURVE_ENDS <- c(0.02, 0.98)
+
+#' Curves where most rows of their state are: beyond, few rows say where they go
+#' @noRd
+within_rows <- function(curves, fit) {
+  curves <- curves[!is.na(curves$parent), ]
+  latents <- fit$data$latent_names
+  kept <- Map(function(node, parent, state, z) {
+    rows <- fit$data$targets[fit$data$env, match(node, latents)] == state
+    ends <- stats::quantile(fit$latents[rows, match(parent, latents)], CURVE_ENDS, names = FALSE)
+    z >= ends[1L] & z <= ends[2L]
+  }, curves$node, curves$parent, curves$state, curves$z)
+  curves[unlist(kept), ]
+}
+
+#' Titles of panels of curves, "z2 given z1", named by node and parent
+#' @noRd
+panel_titles <- function(curves) {
+  pairs <- unique(curves[c("node", "parent")])
+  stats::setNames(paste(pairs$node, "given", pairs$parent),
+                  paste(pairs$node, pairs$parent, sep = "\r"))
+}
+
+#' Panels of curves, with axes of their own
+#' @noRd
+panels_of_curves <- function(panels) {
+  columns <- panel_columns(panels)
+  list(ggplot2::facet_wrap(ggplot2::vars(.data$panel), scales = "free", ncol = columns,
+                           labeller = given_names(columns)),
+       scale_x_few(), scale_y_few(), theme_crl(), theme_panels(columns))
+}
+
+#' "z2 given z1", in two lines where the names are long
+#' @noRd
+given_names <- function(columns) {
+  at_80 <- c(44L, 22L, 15L, 10L)[columns]
+  function(labels) {
+    width <- letters_for(at_80)
+    lapply(labels, function(titles) {
+      vapply(strsplit(as.character(titles), " given ", fixed = TRUE), function(names) {
+        if (sum(nchar(names)) + 7L <= width) {
+          return(paste(names, collapse = " given "))
+        }
+        paste(short_names(names, width - c(0L, 4L)), collapse = "\ngiven ")
+      }, "")
+    })
+  }
 }
 
 #' Posterior means of a latent less the effects of its other parents, which are replaced by their

@@ -191,7 +191,8 @@ autoplot.crl_rank <- function(object, ...) {
     ggplot2::labs(title = "Factors in the second moments",
                   subtitle = paste0(count_of(object$factors, "factor"), known,
                                     "\nDashed: the edge of noise"),
-                  x = "Eigenvalue", y = "In units of the noise", colour = NULL, shape = NULL) +
+                  x = "Number of the eigenvalue", y = "Eigenvalue\n(in units of the noise)",
+                  colour = NULL, shape = NULL) +
     theme_crl()
 }
 

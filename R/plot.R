@@ -7,7 +7,11 @@ ggplot2::autoplot
 
 #' Plots of a fit
 #'
-#' `autoplot()` returns a ggplot, to be changed with `+`; `plot()` prints it.
+#' `autoplot()` returns a ggplot, to be changed with `+`; `plot()` prints it. Text is sized for
+#' 80 mm, a column of a journal. Names that are too long for the device are shortened in their
+#' middle, and names on an axis that would overlap are left out: more than four panels, ten domains
+#' or twenty features need a larger picture, such as
+#' `ggplot2::ggsave("fit.pdf", width = 160, height = 160, units = "mm")`.
 #'
 #' @param object,x A `crl_fit`, from [fit_crl()].
 #' @param type What is drawn:
@@ -26,7 +30,7 @@ ggplot2::autoplot
 #'     lines are the ends of burn-in. With `prior = "linear"`: log-likelihood, noise variance of x
 #'     and largest relative change.
 #'   * `"loadings"`: the mixing matrix, as a heat map for up to 40 features, else the ten
-#'     largest loadings of each latent, one panel a latent.
+#'     largest loadings of each latent (five, of more than four latents), one panel a latent.
 #'   * `"latents"`: posterior means with intervals for `rows` rows, one panel a latent. With
 #'     `truth`, the true latents as crosses.
 #'   * `"scores"`, of an f fit: the fitted score components \eqn{s_j} (equation 5.2 of the paper)
@@ -36,8 +40,9 @@ ggplot2::autoplot
 #'     rug shows.
 #'   * `"mechanisms"`, of a g fit: the fitted mechanisms of [mechanisms()], a panel for each latent
 #'     and parent, over up to 2000 evenly spaced rows: posterior means of parent and latent, the
-#'     latter less the effects of its other parents (partial residuals). With `boot` of a fit of any
-#'     kind: curves with 95 % bands.
+#'     latter less the effects of its other parents (partial residuals). Curves go from the 2 % to the
+#'     98 % quantile of the parent among the rows of their state; [mechanisms()] has them over its
+#'     whole range. With `boot` of a fit of any kind: curves with 95 % bands.
 #'   * `"check"`: do the residuals, off the space of A, look like the noise of the fit? Their variance
 #'     by feature (line: noise variance of the fit); the largest eigenvalues of their second moments
 #'     in units of the noise (dashed: what noise alone exceeds in one of a thousand samples, as in
@@ -219,15 +224,29 @@ plot_convergence.crl_fit_f <- function(fit) {
   plot +
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), ncol = 1L, scales = "free_y") +
     ggplot2::scale_x_continuous(breaks = whole_breaks) +
-    ggplot2::scale_y_continuous(n.breaks = 4L, labels = distinct_labels,
-                                guide = ggplot2::guide_axis(check.overlap = TRUE)) +
+    scale_y_trace(distinct_labels) +
     ggplot2::scale_colour_manual(values = okabe_ito(c("blue", "green", "vermillion", "purple"))) +
     ggplot2::scale_linetype_manual(values = c("solid", "dotdash", "dashed", "longdash")) +
     ggplot2::labs(title = "Convergence", subtitle = in_lines(describe_convergence(fit)[1L]),
                   x = "Iteration", y = NULL, colour = NULL, linetype = NULL) +
     ggplot2::guides(colour = ggplot2::guide_legend(nrow = 2L),
                     linetype = ggplot2::guide_legend(nrow = 2L)) +
-    theme_crl()
+    theme_trace()
+}
+
+#' The axis of a trace: few labels, which do not overlap, and points clear of the border
+#' @noRd
+scale_y_trace <- function(labels = ggplot2::waiver()) {
+  ggplot2::scale_y_continuous(n.breaks = 4L, labels = labels,
+                              expand = ggplot2::expansion(mult = 0.12),
+                              guide = ggplot2::guide_axis(check.overlap = TRUE))
+}
+
+#' Panels of traces are low: small labels
+#' @noRd
+theme_trace <- function() {
+  theme_crl() + ggplot2::theme(axis.text.y = ggplot2::element_text(size = 6),
+                               panel.spacing.y = grid::unit(0.5, "mm"))
 }
 
 #' Breaks in as few digits as tell them apart: what has all but converged moves in the last ones
@@ -244,7 +263,8 @@ distinct_labels <- function(breaks) {
 convergence_lines <- function(fit) {
   trace <- fit$trace
   pairs <- fit$data$n * fit$data$d
-  panels <- c("Noise variance", "Score-matching loss a row", "Relative change (log10)",
+  panels <- c("Noise variance", "Score-matching loss a row",
+              if (fit$control$tol > 0) "Change (log10; dotted: tolerance)" else "Change (log10)",
               "Floored variances (%)")
   series <- function(panel, value, quantity = NA_character_) {
     tibble::tibble(iteration = trace$iteration, value = value, panel = panels[panel],
@@ -282,16 +302,20 @@ loadings_map <- function(loadings) {
     ggplot2::geom_tile(colour = "white", linewidth = 0.3) +
     ggplot2::scale_fill_gradient2(low = okabe_ito("blue"), mid = "white",
                                   high = okabe_ito("vermillion"), limits = c(-largest, largest)) +
-    ggplot2::scale_x_discrete(expand = c(0, 0)) +
-    ggplot2::scale_y_discrete(expand = c(0, 0)) +
+    ggplot2::scale_x_discrete(expand = c(0, 0), guide = axis_of(levels(loadings$latent), 1.4),
+                              labels = function(names) distinct_names(names, letters_for(16L))) +
+    scale_y_names(expand = c(0, 0)) +
     ggplot2::labs(title = "Mixing matrix", x = "Latent", y = "Feature", fill = "Loading") +
-    theme_crl() +
-    ggplot2::theme(legend.position = "right")
+    theme_crl() + theme_bar() +
+    ggplot2::theme(axis.text.y = ggplot2::element_text(
+      size = if (nlevels(loadings$feature) > 20L) 6 else 7.2
+    ))
 }
 
 #' The largest |loadings| of each latent, largest on top
 #' @noRd
-strongest_loadings <- function(loadings, most = 10L) {
+strongest_loadings <- function(loadings, most = if (nlevels(loadings$latent) > 4L) 5L else 10L) {
+  columns <- panel_columns(nlevels(loadings$latent))
   rank <- stats::ave(-abs(loadings$estimate), loadings$latent, FUN = order_of)
   shown <- loadings[rank <= most, ]
   shown <- shown[order(shown$latent, abs(shown$estimate)), ]
@@ -302,15 +326,32 @@ strongest_loadings <- function(loadings, most = 10L) {
     ggplot2::geom_vline(xintercept = 0, colour = "grey60", linewidth = 0.3) +
     ggplot2::geom_segment(ggplot2::aes(x = 0, xend = .data$estimate, yend = .data$key),
                           colour = okabe_ito("blue"), linewidth = 0.9) +
-    ggplot2::facet_wrap(ggplot2::vars(.data$latent), scales = "free_y", ncol = 2L,
-                        labeller = long_names()) +
-    ggplot2::scale_y_discrete(labels = function(key) sub("^.*\r", "", key)) +
-    ggplot2::scale_x_continuous(n.breaks = 4L) +
+    ggplot2::facet_wrap(ggplot2::vars(.data$latent), scales = "free_y", ncol = columns,
+                        labeller = long_names(columns)) +
+    scale_y_features(columns) +
+    scale_x_few(if (columns > 2L) 3L else 4L) +
     ggplot2::labs(title = "Mixing matrix",
                   subtitle = paste("The", most, "largest loadings of each latent"),
                   x = "Loading", y = "Feature") +
-    theme_crl() +
-    ggplot2::theme(axis.text.y = ggplot2::element_text(size = 6))
+    theme_crl() + theme_panels(columns) + theme_features()
+}
+
+#' Names of features that stand in several panels, in keys "latent\\rfeature"
+#' @noRd
+scale_y_features <- function(columns) {
+  ggplot2::scale_y_discrete(
+    labels = function(key) {
+      short_names(sub("^.*\r", "", key), letters_for(c(20L, 13L, 9L, 7L)[columns]))
+    },
+    guide = ggplot2::guide_axis(check.overlap = TRUE)
+  )
+}
+
+#' Small names of features; titles of panels end with them, where names leave little room for panels
+#' @noRd
+theme_features <- function() {
+  ggplot2::theme(axis.text.y = ggplot2::element_text(size = 6),
+                 strip.text = ggplot2::element_text(hjust = 1))
 }
 
 #' @noRd
@@ -324,28 +365,33 @@ plot_latents <- function(fit, truth, rows, level) {
   ends <- interval_ends(points$mean, points$sd, level)
   domains <- stats::aggregate(position ~ domain, points, range)
   between <- domains$position[-1L, 1L] - 0.5
-  columns <- if (fit$data$d > 6L) 2L else 1L
+  columns <- if (fit$data$d <= 2L) 1L else panel_columns(fit$data$d)
+  # below each of several columns there is no room for many names
+  numbered <- columns > 2L && fit$data$n_domains > 10L
+  names <- if (numbered) seq_along(fit$data$env_names) else as.character(domains$domain)
   plot <- ggplot2::ggplot(points, ggplot2::aes(.data$position, .data$mean, colour = .data$state)) +
     ggplot2::geom_vline(xintercept = between, colour = "grey80", linewidth = 0.3) +
     ggplot2::geom_linerange(ggplot2::aes(ymin = ends$lwr, ymax = ends$upr), linewidth = 0.5) +
-    ggplot2::geom_point(size = 1)
+    ggplot2::geom_point(size = if (columns > 1L) 0.6 else 1)
   if (!is.null(truth)) {
     plot <- plot + ggplot2::geom_point(ggplot2::aes(y = .data$truth), shape = 4, size = 1.2,
                                        colour = "black")
   }
   plot +
-    ggplot2::facet_wrap(ggplot2::vars(.data$latent), ncol = columns, scales = "free_y") +
-    ggplot2::scale_x_continuous(breaks = rowMeans(domains$position), labels = domains$domain,
+    ggplot2::facet_wrap(ggplot2::vars(.data$latent), ncol = columns, scales = "free_y",
+                        labeller = long_names(columns)) +
+    ggplot2::scale_x_continuous(breaks = rowMeans(domains$position),
+                                labels = function(breaks) distinct_names(names, letters_for(16L)),
                                 expand = ggplot2::expansion(add = 0.6),
-                                guide = axis_of(domains$domain, columns)) +
-    ggplot2::scale_y_continuous(n.breaks = 4L, guide = ggplot2::guide_axis(check.overlap = TRUE)) +
-    scale_colour_state() +
+                                guide = axis_of(names, columns)) +
+    scale_y_few() + scale_colour_state() +
     ggplot2::labs(title = "Latents: posterior means",
                   subtitle = paste0("Bars: ", format(100 * level), "% intervals",
                                     if (!is.null(truth)) "; crosses: true latents"),
-                  x = "Domain (sampled rows)", y = "Latent",
+                  x = paste(if (numbered) "Domains in their order" else "Domain", "(sampled rows)"),
+                  y = "Latent",
                   colour = "The latent is") +
-    theme_crl() +
+    theme_crl() + theme_panels(columns) +
     ggplot2::theme(panel.grid.major.x = ggplot2::element_blank(),
                    axis.ticks.x = ggplot2::element_blank())
 }
@@ -397,6 +443,7 @@ plot_scores <- function(fit) {
     ggplot2::geom_rug(data = rows, ggplot2::aes(.data$y, colour = .data$state), sides = sides,
                       alpha = 0.25, linewidth = 0.3, inherit.aes = FALSE)
   }
+  columns <- panel_columns(fit$data$d)
   data <- score_rug(fit, sample)
   by_state <- split(data, data$state)
   ggplot2::ggplot(curves, ggplot2::aes(.data$y, .data$score, colour = .data$state)) +
@@ -404,16 +451,17 @@ plot_scores <- function(fit) {
     ggplot2::geom_line(linewidth = 0.8) +
     rug(by_state[["not targeted"]], "b") +
     rug(by_state[["targeted"]], "t") +
-    ggplot2::facet_wrap(ggplot2::vars(.data$node), scales = "free", labeller = long_names()) +
-    scale_colour_state() +
+    ggplot2::facet_wrap(ggplot2::vars(.data$node), scales = "free", ncol = columns,
+                        labeller = long_names(columns)) +
+    scale_x_few() + scale_y_few() + scale_colour_state() +
     ggplot2::labs(title = "Fitted score components",
                   subtitle = in_lines(paste0(if (needs_all_targets(fit)) {
-                    "Other latents held at their medians, under the most frequent targets"
+                    "Other latents at medians, most frequent targets"
                   } else {
-                    "Parents held at their medians"
+                    "Parents at their medians"
                   }, "; rugs: the data of each state")),
                   x = "Own pseudo-latent y", y = "Score component s", colour = "The latent is") +
-    theme_crl()
+    theme_crl() + theme_panels(columns)
 }
 
 #' Pseudo-latents of up to 2000 evenly spaced rows, with their target states
@@ -508,12 +556,13 @@ plot_env <- function(errors, bayes, truth, call = rlang::caller_env()) {
     ggplot2::scale_colour_manual(values = stats::setNames(style$colour, style$label)) +
     ggplot2::scale_shape_manual(values = stats::setNames(style$shape, style$label)) +
     ggplot2::scale_linetype_manual(values = "solid") +
-    ggplot2::scale_x_discrete(guide = axis_of(levels(errors$env))) +
+    ggplot2::scale_x_discrete(guide = axis_of(levels(errors$env)),
+                              labels = function(names) distinct_names(names, letters_for(16L))) +
     scale_y_error(c(errors$rel_mse, optimum$rel_mse)) +
     ggplot2::labs(title = "Error of the latents by domain", x = "Domain", colour = NULL,
                   shape = NULL, linetype = NULL) +
     (if (several) legend_columns() else ggplot2::guides(colour = "none", shape = "none")) +
-    theme_crl()
+    theme_crl() + theme_many(nlevels(errors$env), "x")
 }
 
 #' Colour and shape of each method, the same in every figure; a single fit goes under its own name
@@ -530,10 +579,17 @@ method_style <- function(methods) {
 #' @noRd
 scale_y_error <- function(errors) {
   if (max(errors) > 10 * min(errors)) {
-    return(ggplot2::scale_y_log10("Relative MSE (log scale)", breaks = log_breaks))
+    return(ggplot2::scale_y_log10("Relative MSE\n(log scale)", breaks = log_breaks,
+                                  labels = plain_labels))
   }
   ggplot2::scale_y_continuous("Relative MSE", limits = c(0, NA),
                               expand = ggplot2::expansion(mult = c(0, 0.05)))
+}
+
+#' Each number in as few digits as it needs
+#' @noRd
+plain_labels <- function(breaks) {
+  vapply(breaks, format, "", digits = 6L, scientific = FALSE, drop0trailing = TRUE)
 }
 
 #' 1, 2 and 5 times the powers of ten
@@ -563,9 +619,12 @@ plot_comparison <- function(table, models, level) {
                                 guide = "none") +
     ggplot2::scale_size_manual(values = c(best = 4, other = 2.4, failed = 2.4), guide = "none") +
     ggplot2::labs(title = "Held-out score-matching loss",
-                  subtitle = paste0("Bars: ", format(100 * level), "% intervals of the difference",
-                                    if (any(table$kind == "failed")) "; hollow: refits failed"),
-                  x = "Loss a row minus that of the best (diamond)", y = NULL) +
+                  subtitle = in_lines(paste0(
+                    "Diamond: the best. Bars: ", format(100 * level),
+                    "% intervals of the difference",
+                    if (any(table$kind == "failed")) "; hollow: refits failed"
+                  )), x = "Loss a row less that of the best", y = NULL) +
+    scale_y_names(26L) +
     theme_crl()
 }
 
@@ -583,19 +642,104 @@ theme_crl <- function() {
       panel.grid.minor = ggplot2::element_blank(),
       panel.grid.major = ggplot2::element_line(colour = "grey92", linewidth = 0.3),
       strip.background = ggplot2::element_blank(),
-      strip.text = ggplot2::element_text(hjust = 0, face = "bold"),
+      strip.text = ggplot2::element_text(hjust = 0, face = "bold"), strip.clip = "off",
       plot.title.position = "plot",
       panel.spacing.x = grid::unit(4, "mm"),
       legend.position = "bottom", legend.box = "vertical",
+      # legends wider than the panels go on to the left, below the names on the axis
+      legend.justification = "right", legend.box.just = "left",
       legend.spacing.y = grid::unit(0, "pt"),
-      legend.margin = ggplot2::margin(0, 0, 0, 0)
+      legend.margin = ggplot2::margin(0, 0, 0, 0),
+      # the last label of an axis may reach beyond its panel
+      plot.margin = ggplot2::margin(5.5, 8, 5.5, 5.5)
     )
 }
 
-#' Titles of panels in lines that fit three panels side by side
+#' Panels side by side, of which the picture has so many
 #' @noRd
-long_names <- function() {
-  ggplot2::label_wrap_gen(24L)
+panel_columns <- function(panels) {
+  if (panels <= 1L) 1L else if (panels <= 4L) 2L else if (panels <= 9L) 3L else 4L
+}
+
+#' Titles of panels in lines that fit so many panels side by side
+#' @noRd
+long_names <- function(columns = 2L) {
+  at_80 <- c(40L, 21L, 12L, 11L)[columns]
+  function(labels) {
+    width <- letters_for(at_80)
+    lapply(labels, function(names) {
+      vapply(as.character(names), function(name) {
+        parts <- strsplit(broken_name(name, width), "\n", fixed = TRUE)[[1L]]
+        if (length(parts) > 2L) short_names(name, width) else
+          paste(short_names(parts, width), collapse = "\n")
+      }, "", USE.NAMES = FALSE)
+    })
+  }
+}
+
+#' Small text, and little room between panels, where there are many
+#' @noRd
+theme_panels <- function(columns) {
+  if (columns > 2L) {
+    ggplot2::theme(strip.text = ggplot2::element_text(size = if (columns > 3L) 6 else 6.5,
+                                                      face = if (columns > 3L) "plain" else "bold",
+                                                      margin = ggplot2::margin(1, 0, 2, 0)),
+                   axis.text = ggplot2::element_text(size = 6),
+                   panel.spacing.x = grid::unit(2.5, "mm"), panel.spacing.y = grid::unit(0.5, "mm"))
+  }
+}
+
+#' Small names on an axis where there are many
+#' @noRd
+theme_many <- function(names, axis = "y") {
+  if (names > 10L) {
+    do.call(ggplot2::theme, stats::setNames(list(ggplot2::element_text(size = 6)),
+                                            paste0("axis.text.", axis)))
+  }
+}
+
+#' Letters for which there is room, where so many have room at 80 mm: more on a wider device, which
+#' is open by the time that labels are made
+#' @noRd
+letters_for <- function(letters) {
+  width <- if (grDevices::dev.cur() > 1L) 25.4 * grDevices::dev.size("in")[1L] else 80
+  floor(letters * max(1, width / 80))
+}
+
+#' Names of at most so many letters, without their middle where they are longer
+#' @noRd
+short_names <- function(names, most = 20L) {
+  names <- as.character(names)
+  head <- ceiling((most - 2) / 2)
+  # dots that every device has: pdf() has no letter for an ellipsis
+  short <- paste0(substr(names, 1L, head), "..", substring(names, nchar(names) - (most - 3 - head)))
+  ifelse(!is.na(names) & nchar(names) > most, short, names)
+}
+
+#' The same, but left as they are where they would be alike
+#' @noRd
+distinct_names <- function(names, most) {
+  short <- short_names(names, most)
+  if (length(unique(short)) < length(unique(names))) names else short
+}
+
+#' Axes with few numbers, which do not overlap
+#' @noRd
+scale_x_few <- function(breaks = 4L) {
+  ggplot2::scale_x_continuous(n.breaks = breaks,
+                              guide = ggplot2::guide_axis(check.overlap = TRUE))
+}
+
+#' @noRd
+scale_y_few <- function() {
+  ggplot2::scale_y_continuous(n.breaks = 4L, guide = ggplot2::guide_axis(check.overlap = TRUE))
+}
+
+#' What a colour bar to the right of a plot needs
+#' @noRd
+theme_bar <- function() {
+  ggplot2::theme(legend.position = "right", legend.justification = "centre",
+                 legend.spacing.y = grid::unit(1.5, "mm"))
 }
 
 #' Text in lines that fit a plot of usual width
@@ -618,16 +762,28 @@ state_factor <- function(state) {
 }
 
 #' @noRd
+state_colours <- function() {
+  c("not targeted" = okabe_ito("blue"), "targeted" = okabe_ito("vermillion"))
+}
+
+#' @noRd
 scale_colour_state <- function() {
-  ggplot2::scale_colour_manual(values = c("not targeted" = okabe_ito("blue"),
-                                          "targeted" = okabe_ito("vermillion")))
+  ggplot2::scale_colour_manual(values = state_colours())
 }
 
 #' An axis of names, which are turned where they would run into each other
 #' @noRd
 axis_of <- function(names, columns = 1L) {
-  crowded <- columns * sum(nchar(as.character(names)) + 2L) > 90L
-  ggplot2::guide_axis(angle = if (crowded) 90)
+  crowded <- columns * sum(nchar(short_names(names, 16L)) + 1L) > 60L
+  ggplot2::guide_axis(angle = if (crowded) 90, check.overlap = TRUE)
+}
+
+#' An upright axis of names, of which those are left out that would overlap others
+#' @param ... For scale_y_discrete().
+#' @noRd
+scale_y_names <- function(most = 20L, ...) {
+  ggplot2::scale_y_discrete(labels = function(names) distinct_names(names, letters_for(most)),
+                            guide = ggplot2::guide_axis(check.overlap = TRUE), ...)
 }
 
 #' Axis breaks for counts

@@ -7,15 +7,17 @@ plot_check <- function(fit, call = rlang::caller_env()) {
   points <- check_points(fit, rest)
   lines <- check_lines(fit, rest, levels(points$panel))
   ggplot2::ggplot(points, ggplot2::aes(.data$place, .data$value)) +
-    ggplot2::geom_point(data = lines$supposed, shape = 95L, size = 2,
-                        colour = okabe_ito("vermillion")) +
+    # as wide as their places, so that points do not cover them
+    ggplot2::geom_segment(ggplot2::aes(x = .data$place - 0.4, xend = .data$place + 0.4,
+                                       yend = .data$value), lines$supposed, linewidth = 0.5,
+                          colour = okabe_ito("vermillion")) +
     ggplot2::geom_line(data = lines$shown, colour = okabe_ito("vermillion"), linewidth = 0.5) +
     ggplot2::geom_hline(ggplot2::aes(yintercept = .data$value), data = lines$level,
                         linetype = "dashed", colour = "grey30") +
     ggplot2::geom_point(colour = okabe_ito("blue"), size = 0.9) +
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), scales = "free", ncol = 2L) +
     ggplot2::scale_x_continuous(breaks = whole_breaks) +
-    ggplot2::scale_y_continuous(n.breaks = 4L, guide = ggplot2::guide_axis(check.overlap = TRUE)) +
+    ggplot2::scale_y_continuous(n.breaks = 5L, guide = ggplot2::guide_axis(check.overlap = TRUE)) +
     ggplot2::labs(title = "Residuals as noise", x = NULL, y = NULL,
                   subtitle = in_lines(paste("Lines: what the fit supposes. Dashed: what noise alone",
                                             "hardly exceeds."), 40L)) +

@@ -58,9 +58,10 @@ explore <- function(fit, file, title = "A causal representation", open = interac
 explore_data <- function(fit, model, title) {
   kept <- seq_len(model$kept)
   names <- model$data$latent_names[kept]
-  nodes <- graph_layout(fit$data$dag)
+  nodes <- label_nodes(graph_layout(fit$data$dag))
   edges <- model_edges(model)
   edges <- edges[!duplicated(edges[c("from", "to")]), ]
+  links <- edge_links(match(edges$from, nodes$name), match(edges$to, nodes$name), nodes)
   targeted <- colSums(unclass(fit$data$targets)) > 0L
   list(
     title = title,
@@ -68,11 +69,14 @@ explore_data <- function(fit, model, title) {
     order = I(setdiff(topological_order(model$data$dag), setdiff(seq_len(model$data$d), kept)) - 1L),
     range = lapply(kept, function(j) I(unname(model$range[, j]))),
     nodes = lapply(kept, function(j) {
-      list(x = nodes$x[j], y = nodes$y[j], targeted = unname(targeted[j]))
+      list(x = nodes$x[j], y = nodes$y[j], targeted = unname(targeted[j]),
+           lines = I(strsplit(nodes$text[j], "\n", fixed = TRUE)[[1L]]))
     }),
+    size = node_size(nodes), beside = BESIDE_GRAPH,
     edges = lapply(seq_len(nrow(edges)), function(e) {
       list(from = match(edges$from[e], names) - 1L, to = match(edges$to[e], names) - 1L,
-           effect = edges$effect[e], share = min(sqrt(edges$share[e]), 1))
+           effect = edges$effect[e], share = min(sqrt(edges$share[e]), 1), x = links$x0[e],
+           y = links$y0[e])
     }),
     mechanisms = lapply(kept, function(j) explore_mechanism(model, j)),
     domains = explore_domains(fit),

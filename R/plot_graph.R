@@ -28,31 +28,113 @@ autoplot.crl_dag <- function(object, targets = NULL, ...) {
 #' @param edges NULL, or what fitted_edges() gives.
 #' @noRd
 plot_dag <- function(dag, state = NULL, edges = NULL) {
-  nodes <- graph_layout(dag)
-  drawn <- edge_places(dag, nodes, edges)
-  plot <- ggplot2::ggplot(nodes, ggplot2::aes(.data$x, .data$y)) + edge_layers(drawn, !is.null(edges))
-  nodes$state <- state %||% state_factor(0L)
-  # a label that holds the place of each node in the legend, and in the limits
-  plot +
-    ggplot2::geom_point(ggplot2::aes(fill = .data$state), nodes, alpha = 0, shape = 21L,
-                        show.legend = !is.null(state)) +
-    ggplot2::geom_label(ggplot2::aes(label = .data$name, fill = .data$state), nodes, size = 3.4,
-                        label.padding = grid::unit(0.3, "lines"), show.legend = FALSE) +
-    ggplot2::scale_fill_manual(values = c("not targeted" = "white", "targeted" = "#FBD9C0")) +
-    ggplot2::guides(fill = ggplot2::guide_legend(override.aes = list(alpha = 1, size = 4))) +
-    ggplot2::labs(fill = NULL, colour = NULL) + graph_frame(0.7) +
+  nodes <- label_nodes(graph_layout(dag))
+  at <- which(unclass(dag) == 1L, arr.ind = TRUE)
+  links <- edge_links(at[, 1L], at[, 2L], nodes)
+  if (!is.null(edges)) {
+    links <- tibble::tibble(links, edges[match(paste(nodes$name[at[, 1L]], nodes$name[at[, 2L]]),
+                                               paste(edges$from, edges$to)),
+                                         c("label", "sign", "share", "told")])
+  }
+  ggplot2::ggplot(nodes, ggplot2::aes(.data$x, .data$y)) +
+    edge_layers(links, node_size(nodes), !is.null(edges)) + node_layers(nodes, state) +
+    ggplot2::labs(fill = NULL, colour = NULL) + graph_frame() +
     ggplot2::theme(legend.box = "horizontal")
 }
 
-#' What is around a graph: no axes, and room for labels
-#' @param beside Room to the left and right.
+#' Nodes as boxes with their names; coloured, if their states are given
 #' @noRd
-graph_frame <- function(beside) {
-  list(ggplot2::scale_x_continuous(name = NULL, expand = ggplot2::expansion(add = beside)),
+node_layers <- function(nodes, state) {
+  nodes$state <- state %||% state_factor(0L)
+  size <- node_size(nodes)
+  # points that are not seen hold the place of each node in the legend, and in the limits
+  list(
+    ggplot2::geom_point(ggplot2::aes(fill = .data$state), nodes, alpha = 0, shape = 22L,
+                        show.legend = !is.null(state)),
+    ggplot2::geom_label(ggplot2::aes(label = .data$text, fill = .data$state), nodes, size = size,
+                        lineheight = 0.9, label.padding = grid::unit(box_padding(size), "mm"),
+                        show.legend = FALSE),
+    ggplot2::scale_fill_manual(values = c("not targeted" = "white", "targeted" = "#FBD9C0")),
+    ggplot2::guides(fill = ggplot2::guide_legend(override.aes = list(alpha = 1, size = 4)))
+  )
+}
+
+# Room beside a graph, in distances of neighbours, and around it, at 80 x 70 mm, in mm.
+BESIDE_GRAPH <- 0.7
+GRAPH_WIDTH <- 74
+GRAPH_HEIGHT <- 46
+
+#' What is around a graph: no axes, and room for labels
+#' @noRd
+graph_frame <- function() {
+  list(ggplot2::scale_x_continuous(name = NULL, expand = ggplot2::expansion(add = BESIDE_GRAPH)),
        ggplot2::scale_y_continuous(name = NULL, expand = ggplot2::expansion(add = 0.5)),
        theme_crl(),
        ggplot2::theme(axis.text = ggplot2::element_blank(), axis.ticks = ggplot2::element_blank(),
-                      panel.grid.major = ggplot2::element_blank(), legend.box = "vertical"))
+                      panel.grid.major = ggplot2::element_blank(), legend.box = "vertical",
+                      legend.justification = "centre"))
+}
+
+#' Nodes with what stands in their boxes, in lines as short as neighbours at 80 mm width need
+#' @param more What stands below the names, one a node.
+#' @return `nodes` with `text`, and the attribute `size`, that of the text in mm
+#' @noRd
+label_nodes <- function(nodes, more = NULL) {
+  texts <- lapply(c(Inf, 16, 12, 9), function(width) {
+    text <- vapply(nodes$name, broken_name, "", width)
+    trimws(paste(text, more %||% "", sep = "\n"))
+  })
+  sizes <- vapply(texts, function(text) fitting_size(nodes, text), 0)
+  # short lines only where they make for larger text
+  best <- which(sizes >= min(2.8, max(sizes)))[1L]
+  nodes$text <- texts[[best]]
+  structure(nodes, size = min(max(sizes[best], 1.8), 3.4))
+}
+
+#' @noRd
+node_size <- function(nodes) attr(nodes, "size")
+
+#' The size of text, mm, at which boxes fit beside and above each other at 80 x 70 mm: a letter is
+#' 0.6 of it wide, a line 1.1 high
+#' @noRd
+fitting_size <- function(nodes, text) {
+  lines <- strsplit(text, "\n", fixed = TRUE)
+  wide <- 0.6 * vapply(lines, function(line) max(nchar(line), 0L), 0L) + 2 * box_padding(1)
+  high <- 1.1 * lengths(lines) + 2 * box_padding(1)
+  across <- GRAPH_WIDTH / (diff(range(nodes$x)) + 2 * BESIDE_GRAPH)
+  down <- GRAPH_HEIGHT / (diff(range(nodes$y)) + 1)
+  beside <- pmin(nodes$x - min(nodes$x), max(nodes$x) - nodes$x) + BESIDE_GRAPH
+  neighbours <- lapply(split(seq_along(wide), nodes$y), function(at) {
+    at <- at[order(nodes$x[at])]
+    right <- at[-1L]
+    left <- at[-length(at)]
+    ((nodes$x[right] - nodes$x[left]) * across - 1) / ((wide[left] + wide[right]) / 2)
+  })
+  # boxes above each other leave half of their distance to the arrows
+  min(2 * beside * across / wide, unlist(neighbours), 0.6 * down / high, 3.4)
+}
+
+#' A name in lines of a width, broken at its commas, or else after what parts words
+#' @noRd
+broken_name <- function(name, width) {
+  if (nchar(name) <= width) {
+    return(name)
+  }
+  clauses <- strsplit(name, "(?<=,) ", perl = TRUE)[[1L]]
+  if (length(clauses) > 1L && all(nchar(clauses) <= width)) {
+    return(paste(clauses, collapse = "\n"))
+  }
+  parts <- regmatches(name, gregexpr("[^-_. /:]+[-_. /:]*|^[-_. /:]+", name))[[1L]]
+  lines <- character()
+  for (part in parts) {
+    last <- length(lines)
+    if (last > 0L && nchar(lines[last]) + nchar(trimws(part)) <= width) {
+      lines[last] <- paste0(lines[last], part)
+    } else {
+      lines <- c(lines, part)
+    }
+  }
+  paste(trimws(lines), collapse = "\n")
 }
 
 #' Ends of arrows between nodes
@@ -61,100 +143,67 @@ edge_ends <- function(nodes, from, to) {
   tibble::tibble(x = nodes$x[from], y = nodes$y[from], xend = nodes$x[to], yend = nodes$y[to])
 }
 
-# A straight arrow is clear of a node if it passes it at this distance, half the width of a label.
-CLEAR_OF_NODES <- 0.4
+# An arrow is clear of a node if it passes it at this distance, a bit more than half of a box.
+CLEAR_OF_NODES <- 0.5
 
-#' Curvature of arrows: straight where no node lies between, else bent to the side where the layout
-#' has left room
+#' How far to the right of the straight line an arrow is halfway: 0 where no node lies between, else
+#' beyond the nodes, on the side where the layout has left room
 #' @noRd
-edge_bend <- function(ends, nodes) {
+edge_bulge <- function(ends, nodes) {
   room <- attr(nodes, "room")
   one <- function(x, y, xend, yend) {
     between <- nodes$y < max(y, yend) - 0.5 & nodes$y > min(y, yend) + 0.5
-    at <- x + (nodes$y[between] - y) / (yend - y) * (xend - x)
-    level <- abs(y - yend) < 0.5
-    if (!level && all(abs(nodes$x[between] - at) > CLEAR_OF_NODES)) {
+    along <- (nodes$y[between] - y) / (yend - y)
+    beside <- nodes$x[between] - (x + along * (xend - x))
+    near <- abs(beside) <= 0.8 * CLEAR_OF_NODES
+    # an arrow up stands aside, for there may be one down
+    if (!any(near) && yend < y) {
       return(0)
     }
     way <- room$side[room$x == x & room$y == y & room$xend == xend & room$yend == yend]
-    down <- if (y > yend) 1 else -1
-    # positive curvature bulges to the left of an arrow that points down
-    if (length(way) == 1L && way != 0) -0.35 * sign(way) * down else if (xend > x) -0.35 else 0.35
+    side <- if (length(way) == 1L && way != 0) sign(way) else if (xend > x) 1 else -1
+    side * max(0.3, (side * beside[near] + CLEAR_OF_NODES) / (4 * along[near] * (1 - along[near])))
   }
   unlist(Map(one, ends$x, ends$y, ends$xend, ends$yend)) %||% numeric()
 }
 
-#' An arrow of a curvature, 0: straight
-#' @param ... As in geom_segment().
+#' Arrows between nodes, as geom_link() draws them
 #' @noRd
-geom_arrow <- function(bend, ...) {
-  head <- grid::arrow(length = grid::unit(2.2, "mm"), type = "closed")
-  if (bend == 0) ggplot2::geom_segment(..., arrow = head) else
-    ggplot2::geom_curve(..., arrow = head, curvature = bend)
+edge_links <- function(from, to, nodes) {
+  ends <- edge_ends(nodes, from, to)
+  bulge <- edge_bulge(ends, nodes)
+  level <- ends$y == ends$yend
+  tibble::tibble(ends, x0 = (ends$x + ends$xend) / 2 + ifelse(level, 0, bulge),
+                 y0 = (ends$y + ends$yend) / 2 + ifelse(level, bulge, 0), from = nodes$text[from],
+                 to = nodes$text[to])
 }
 
-#' Arrows of a graph, cut short of their nodes, and where their labels are
 #' @noRd
-edge_places <- function(dag, nodes, edges) {
-  at <- which(unclass(dag) == 1L, arr.ind = TRUE)
-  ends <- edge_ends(nodes, at[, 1L], at[, 2L])
-  bend <- edge_bend(ends, nodes)
-  side <- edge_side(ends, nodes)
-  places <- tibble::tibble(short_of_nodes(ends, side), bend = bend)
-  # labels stand to the right of a straight line's middle, beyond the bulge of a bent one
-  length <- sqrt((ends$xend - ends$x)^2 + (ends$yend - ends$y)^2)
-  places$label_x <- (ends$x + ends$xend) / 2 + side -
-    bend * length * 0.15 * (ends$y - ends$yend) / pmax(length, 1e-9)
-  places$label_y <- (ends$y + ends$yend) / 2 +
-    bend * length * 0.15 * (ends$x - ends$xend) / pmax(length, 1e-9)
-  places$hjust <- ifelse(side < 0, 1.1, -0.15)
-  # above a line that falls to the right, below one that falls to the left
-  slope <- sign(round(ends$xend - ends$x, 6L))
-  places$vjust <- ifelse(bend != 0 | slope == 0, 0.5, ifelse(slope > 0, 0, 1))
-  if (is.null(edges)) {
-    return(places)
-  }
-  places <- tibble::tibble(places, edges[match(paste(at[, 1L], at[, 2L]),
-                                               paste(match(edges$from, nodes$name),
-                                                     match(edges$to, nodes$name))), ])
-  # lines of a label begin (or end) at one place: their own widths must not move them
-  lines <- grepl("\n", places$label, fixed = TRUE)
-  left <- places$hjust < 0.5
-  places$label_x[lines] <- places$label_x[lines] + ifelse(left[lines], LABEL_GAP, -LABEL_GAP)
-  places$hjust[lines] <- ifelse(left[lines], 0, 1)
-  places
+link_aes <- function(...) {
+  ggplot2::aes(.data$x, .data$y, xend = .data$xend, yend = .data$yend, x0 = .data$x0, y0 = .data$y0,
+               from = .data$from, to = .data$to, ...)
 }
-
-# Between an arrow and a label of several lines, in the units of the layout.
-LABEL_GAP <- 0.04
 
 #' Arrows between nodes, of a fit with sign, width and label
 #' @noRd
-edge_layers <- function(places, of_fit) {
-  line <- ggplot2::aes(.data$x, .data$y, xend = .data$xend, yend = .data$yend)
-  layers <- lapply(split(places, list(places$bend, if (of_fit) places$told else TRUE), drop = TRUE),
-                   function(some) {
-    if (!of_fit) {
-      return(geom_arrow(some$bend[1L], line, some, colour = "grey40"))
-    }
-    line$colour <- ggplot2::aes(colour = .data$sign)$colour
-    line$linewidth <- ggplot2::aes(linewidth = .data$share)$linewidth
-    geom_arrow(some$bend[1L], line, some,
-               linetype = if (isFALSE(some$told[1L])) "22" else "solid")
-  })
-  if (!of_fit) {
-    return(layers)
+edge_layers <- function(links, size, of_fit) {
+  if (nrow(links) == 0L) {
+    return(list())
   }
-  c(layers, list(
-    ggplot2::geom_text(ggplot2::aes(.data$label_x, .data$label_y, label = .data$label,
-                                    hjust = .data$hjust, vjust = .data$vjust),
-                       places[places$label != "", ], size = 2.6, colour = "grey20",
-                       lineheight = 0.9),
+  if (!of_fit) {
+    return(list(geom_link(link_aes(), links, size)))
+  }
+  links$line <- ifelse(links$told, "solid", "22")
+  list(
+    geom_link(link_aes(colour = .data$sign, linewidth = .data$share, label = .data$label,
+                       linetype = .data$line), links, size),
     ggplot2::scale_colour_manual(values = c(raises = okabe_ito("vermillion"),
                                             lowers = okabe_ito("blue")), drop = FALSE,
-                                 na.value = "grey60", na.translate = FALSE),
-    ggplot2::scale_linewidth_continuous(range = c(0.3, 1.6), limits = c(0, 1), guide = "none")
-  ))
+                                 na.translate = FALSE),
+    ggplot2::scale_linetype_identity(),
+    ggplot2::scale_linewidth_continuous(range = c(0.3, 1.6), limits = c(0, 1), guide = "none"),
+    ggplot2::guides(colour = ggplot2::guide_legend(override.aes = list(linewidth = 1)))
+  )
 }
 
 #' @rdname autoplot.crl_dag
@@ -208,27 +257,10 @@ graph_layout <- function(dag) {
   structure(nodes, room = room)
 }
 
-#' How far to the side bent arrows leave and meet their nodes: there where they bulge, beside
-#' straight ones
-#' @noRd
-edge_side <- function(ends, nodes) {
-  -sign(edge_bend(ends, nodes)) * sign(ends$y - ends$yend) * 0.07 * (diff(range(nodes$x)) + 1.4)
-}
-
-#' Edges that end before the labels of their nodes
-#' @noRd
-short_of_nodes <- function(ends, side = 0, gap = 0.22) {
-  dx <- ends$xend - ends$x
-  dy <- ends$yend - ends$y
-  share <- gap / pmax(abs(dy), gap)
-  tibble::tibble(x = ends$x + share * dx + side, y = ends$y + share * dy,
-                 xend = ends$xend - share * dx + side, yend = ends$yend - share * dy)
-}
-
 #' Plot of simulated data
 #'
 #' @param object,x A `crl_sim`, from [sim_crl()].
-#' @param type `"latents"` (the default): the true latents by domain, as box plots, one panel a
+#' @param type `"latents"` (the default): the true latents by domain, as violins, one panel a
 #'   latent. `"graph"`: the causal graph, targeted latents coloured, see [autoplot.crl_dag()].
 #'   `"effects"`: how far each domain moves each latent, as `plot()` of a fit shows it.
 #' @param ... Not used.
@@ -272,23 +304,25 @@ plot_by_domain <- function(z, data, title) {
     latent = factor(rep(data$latent_names, each = nrow(z)), data$latent_names), z = as.vector(z),
     state = state_factor(as.vector(unclass(data$targets)[data$env, , drop = FALSE]))
   )
+  columns <- panel_columns(ncol(z))
   ggplot2::ggplot(rows, ggplot2::aes(.data$z, .data$domain, colour = .data$state,
                                      fill = .data$state)) +
     ggplot2::geom_vline(xintercept = 0, colour = "grey80", linewidth = 0.3) +
     ggplot2::geom_violin(scale = "width", width = 0.85, linewidth = 0.3, alpha = 0.25) +
-    ggplot2::stat_summary(fun = stats::median, geom = "point", size = 1.1, show.legend = FALSE) +
-    ggplot2::facet_wrap(ggplot2::vars(.data$latent), scales = "free_x", ncol = 2L,
-                        labeller = long_names()) +
-    ggplot2::scale_x_continuous(n.breaks = 4L) + scale_colour_state() + scale_fill_state() +
+    ggplot2::stat_summary(fun = stats::median, geom = "point", show.legend = FALSE,
+                          size = if (columns > 2L) 0.6 else 1.1) +
+    ggplot2::facet_wrap(ggplot2::vars(.data$latent), scales = "free_x", ncol = columns,
+                        labeller = long_names(columns)) +
+    scale_x_few() + scale_y_names(if (columns > 2L) 12L else 20L) +
+    scale_colour_state() + scale_fill_state() +
     ggplot2::labs(title = title, subtitle = "Points: medians", x = "Latent", y = "Domain",
                   colour = "The latent is", fill = "The latent is") +
-    theme_crl()
+    theme_crl() + theme_panels(columns) + theme_many(length(data$env_names))
 }
 
 #' @noRd
 scale_fill_state <- function() {
-  ggplot2::scale_fill_manual(values = c("not targeted" = okabe_ito("blue"),
-                                        "targeted" = okabe_ito("vermillion")))
+  ggplot2::scale_fill_manual(values = state_colours())
 }
 
 # The graph of a fit ------------------------------------------------------------------------------
@@ -299,12 +333,11 @@ plot_fit_graph <- function(fit, boot) {
   edges <- tidy_edges(fit, boot, evidence = FALSE)
   targets <- unclass(fit$data$targets)
   plot <- plot_dag(dag, state_factor(as.integer(colSums(targets) > 0L)), fitted_edges(edges, dag))
-  notes <- if (nrow(edges) > 0L) {
-    paste0("Labels: average slope where the child is not targeted",
-           if (!is.null(boot)) ", with 95 % interval; dashed: it holds 0")
-  }
+  notes <- c(if (nrow(edges) > 0L) "Labels: average slope where the child is not targeted",
+             if (nrow(edges) > 0L) "width: share of the child's sd",
+             if (!is.null(boot)) "in brackets: 95 % interval; dashed: it holds 0")
   plot + ggplot2::labs(title = "Causal graph of the fit",
-                       subtitle = if (!is.null(notes)) in_lines(notes, 46L))
+                       subtitle = if (length(notes) > 0L) in_lines(paste(notes, collapse = "; ")))
 }
 
 #' Edges of a fit as the plot has them: in the state without targets, where there is one
@@ -349,8 +382,9 @@ plot_effects <- function(shifts) {
   few <- length(domains) <= 10L && nlevels(shifts$latent) <= 15L
   plot <- ggplot2::ggplot(shifts, ggplot2::aes(.data$domain, .data$latent)) +
     ggplot2::geom_tile(ggplot2::aes(fill = .data$shift), colour = "white", linewidth = 0.3) +
+    # frames within their tiles: those at the border of the panel, and neighbours, are told apart
     ggplot2::geom_tile(data = shifts[shifts$targeted, ], fill = NA, colour = "black",
-                       linewidth = 0.5)
+                       linewidth = 0.4, width = 0.9, height = 0.9)
   if (few) {
     shifts$text <- ifelse(is.na(shifts$shift), "", sprintf("%.1f", round(shifts$shift, 1) + 0))
     plot <- plot + ggplot2::geom_text(ggplot2::aes(label = .data$text), shifts, size = 2.8)
@@ -359,10 +393,10 @@ plot_effects <- function(shifts) {
     ggplot2::scale_fill_gradient2(low = okabe_ito("blue"), mid = "white",
                                   high = okabe_ito("vermillion"), na.value = "grey85",
                                   limits = c(-largest, largest)) +
-    ggplot2::scale_x_discrete(expand = c(0, 0), guide = axis_of(domains, 2L)) +
-    ggplot2::scale_y_discrete(expand = c(0, 0)) +
+    ggplot2::scale_x_discrete(expand = c(0, 0), guide = axis_of(domains, 1.4),
+                              labels = function(names) distinct_names(names, letters_for(16L))) +
+    scale_y_names(expand = c(0, 0)) +
     ggplot2::labs(title = "Mean of the latents by domain", subtitle = "Framed: the targets",
                   x = "Domain", y = "Latent", fill = "Shift\n(sd)") +
-    theme_crl() +
-    ggplot2::theme(legend.position = "right")
+    theme_crl() + theme_bar() + theme_many(length(domains), "x")
 }

@@ -321,8 +321,8 @@ plot_convergence.crl_fit_g_linear <- function(fit) {
   ggplot2::ggplot(lines[!is.na(lines$value), ], ggplot2::aes(.data$iteration, .data$value)) +
     ggplot2::geom_line(colour = "grey20") +
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), ncol = 1L, scales = "free_y") +
-    ggplot2::scale_x_continuous(breaks = whole_breaks) +
+    ggplot2::scale_x_continuous(breaks = whole_breaks) + scale_y_trace() +
     ggplot2::labs(title = "Convergence", subtitle = in_lines(describe_convergence(fit)[1L]),
                   x = "Iteration", y = NULL) +
-    theme_crl()
+    theme_trace()
 }

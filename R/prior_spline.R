@@ -195,10 +195,10 @@ plot_convergence.crl_fit_g_spline <- function(fit) {
                           ggplot2::aes(.data$iteration, .data$value, group = .data$series)) +
     ggplot2::geom_vline(xintercept = fit$runs$burn_in, linetype = "dotted", colour = "grey20") +
     ggplot2::facet_wrap(ggplot2::vars(.data$panel), ncol = 1L, scales = "free_y") +
-    ggplot2::scale_x_continuous(breaks = whole_breaks) +
-    ggplot2::labs(title = "Convergence", subtitle = in_lines(describe_runs(fit)), x = "Iteration",
-                  y = NULL, colour = "Chain") +
-    theme_crl()
+    ggplot2::scale_x_continuous(breaks = whole_breaks) + scale_y_trace() +
+    ggplot2::labs(title = "Convergence", x = "Iteration", y = NULL, colour = "Chain",
+                  subtitle = in_lines(paste(describe_runs(fit), "Dotted: end of burn-in."))) +
+    theme_trace()
   if (nrow(fit$runs) == 1L) {
     return(plot + ggplot2::geom_line(colour = "grey20"))
   }

@@ -56,9 +56,10 @@ autoplot.crl_experiment <- function(object, type = c("box", "sweep", "env"), met
     env = plot_domains(cells, metric, log)
   )
   note <- if (failed > 0L) paste0(count_of(failed, "failed cell"), " left out")
-  many <- type == "env" && length(unique(plot$data$env)) > 10L
+  domains <- if (type == "env") length(unique(plot$data$env)) else 0L
+  panels <- if (type == "sweep") nlevels(plot$data$panel) else nlevels(cells$setting)
   plot + ggplot2::labs(subtitle = in_lines(paste(c(plot$labels$subtitle, note), collapse = "; "))) +
-    theme_crl() + if (many) ggplot2::theme(axis.text.y = ggplot2::element_text(size = 5))
+    theme_crl() + theme_panels(run_columns(panels)) + theme_many(domains)
 }
 
 #' @rdname autoplot.crl_experiment
@@ -118,21 +119,27 @@ plot_runs <- function(cells, metric, log) {
   # names of methods are read on the vertical axis, first on top
   shown$label <- factor(shown$label, rev(style$label))
   plot <- ggplot2::ggplot(shown, ggplot2::aes(.data[[metric]], .data$label, colour = .data$label))
+  runs <- sub(" runs?$", "", runs_words(shown))
+  one <- runs == "1"
   if (many) {
     plot <- plot + ggplot2::geom_boxplot(outlier.shape = NA, linewidth = 0.4, width = 0.6)
-  } else {
-    plot <- plot + ggplot2::stat_summary(fun = stats::median, geom = "point", shape = "|",
-                                         size = 5, orientation = "y")
+  } else if (!one) {
+    # a bar as high as a box would be, whatever the height of the panel
+    plot <- plot + ggplot2::stat_summary(fun = stats::median, fun.min = stats::median,
+                                         fun.max = stats::median, geom = "errorbar", width = 0.6,
+                                         linewidth = 0.7, orientation = "y")
   }
-  runs <- paste0("Points: runs (", sub(" runs?$", "", runs_words(shown)), "); ",
-                 if (many) "boxes: quartiles" else "bars: medians")
+  words <- if (one) "1 run" else
+    paste0("Points: runs (", runs, "); ", if (many) "boxes: quartiles" else "bars: medians")
   plot <- plot +
-    ggplot2::geom_point(ggplot2::aes(shape = .data$label), size = 0.9, alpha = 0.5,
-                        position = ggplot2::position_jitter(width = 0, height = 0.15, seed = 1L)) +
+    ggplot2::geom_point(ggplot2::aes(shape = .data$label), size = if (one) 1.6 else 0.9,
+                        alpha = if (one) 1 else 0.5, position = ggplot2::position_jitter(
+                          width = 0, height = if (one) 0 else 0.15, seed = 1L
+                        )) +
     bayes_line(bayes, metric) +
     style_scales(style) +
     metric_scale(c(shown[[metric]], bayes[[metric]]), metric, log, "x") +
-    ggplot2::labs(title = metric_title(metric, "by method"), subtitle = runs, y = NULL,
+    ggplot2::labs(title = metric_title(metric, "by method"), subtitle = words, y = NULL,
                   linetype = NULL) +
     ggplot2::guides(colour = "none", shape = "none")
   plot + setting_panels(cells)
@@ -149,8 +156,16 @@ bayes_line <- function(bayes, metric) {
                             stats::median)
   list(ggplot2::geom_vline(ggplot2::aes(xintercept = .data$level,
                                         linetype = "Bayes optimum"),
-                           data = level, colour = "grey20", linewidth = 0.5),
-       ggplot2::scale_linetype_manual(values = "dashed"))
+                           data = level, colour = "grey20", linewidth = 0.5, key_glyph = "path"),
+       dashed_optimum())
+}
+
+#' The dashed line of the Bayes optimum, with a key that is long enough to show it
+#' @noRd
+dashed_optimum <- function() {
+  ggplot2::scale_linetype_manual(values = "dashed", guide = ggplot2::guide_legend(
+    keywidth = grid::unit(9, "mm"), order = 2L
+  ))
 }
 
 #' @noRd
@@ -163,7 +178,17 @@ runs_words <- function(cells) {
 
 #' @noRd
 setting_panels <- function(cells) {
-  if (nlevels(cells$setting) > 1L) ggplot2::facet_wrap(ggplot2::vars(.data$setting), ncol = 2L)
+  columns <- run_columns(nlevels(cells$setting))
+  if (nlevels(cells$setting) > 1L) {
+    ggplot2::facet_wrap(ggplot2::vars(.data$setting), ncol = columns,
+                        labeller = long_names(columns))
+  }
+}
+
+#' Few rows of panels: each has a line for every method or domain
+#' @noRd
+run_columns <- function(settings) {
+  if (settings <= 4L) min(settings, 2L) else 3L
 }
 
 # Sweeps ------------------------------------------------------------------------------------------
@@ -185,14 +210,23 @@ plot_sweep <- function(cells, metric, variable, log) {
   if (nrow(bayes) > 0L) {
     plot <- plot + ggplot2::geom_line(ggplot2::aes(linetype = "Bayes optimum"),
                                       data = bayes, colour = "grey20", linewidth = 0.5) +
-      ggplot2::scale_linetype_manual(values = "dashed")
+      dashed_optimum()
   }
   plot <- plot + style_scales(style) + sweep_axis(values, variable) +
     metric_scale(c(lines$q1, lines$q3, bayes$median), metric, log) +
-    ggplot2::labs(title = metric_title(metric, paste("against", variable_label(variable))),
-                  subtitle = paste0(runs_words(cells), "; median and quartiles"),
+    ggplot2::labs(title = in_lines(paste(metric_title(metric, "by"), variable_label(variable)), 42L),
+                  subtitle = run_words(runs_words(cells)),
                   colour = NULL, fill = NULL, shape = NULL, linetype = NULL) + legend_columns()
-  if (nlevels(lines$panel) > 1L) plot + ggplot2::facet_wrap(ggplot2::vars(.data$panel)) else plot
+  columns <- run_columns(nlevels(lines$panel))
+  if (nlevels(lines$panel) == 1L) plot else
+    plot + ggplot2::facet_wrap(ggplot2::vars(.data$panel), ncol = columns,
+                               labeller = long_names(columns))
+}
+
+#' What is drawn of runs: of one, its value
+#' @noRd
+run_words <- function(runs) {
+  if (runs == "1 run") runs else paste0(runs, "; median and quartiles")
 }
 
 #' Median and quartiles by method, value of the variable, and panel (the other columns that vary)
@@ -254,16 +288,17 @@ plot_domains <- function(cells, metric, log) {
   if (nrow(bayes) > 0L) {
     plot <- plot + ggplot2::geom_point(ggplot2::aes(alpha = "Bayes optimum"), bayes, shape = "|",
                                        size = 3, colour = "black") +
-      ggplot2::scale_alpha_manual(values = 1)
+      ggplot2::scale_alpha_manual(values = 1, guide = ggplot2::guide_legend(order = 2L))
   }
-  plot + style_scales(style) +
+  columns <- run_columns(nlevels(cells$setting))
+  plot + style_scales(style) + scale_y_names(if (columns > 2L) 12L else 20L) +
     metric_scale(c(errors$median, bayes$median), metric, log, "x") +
     ggplot2::labs(title = metric_title(metric, "by domain"), subtitle = domain_words(errors),
                   y = "Domain", colour = NULL, shape = NULL, alpha = NULL) +
     legend_columns() +
     if (nlevels(cells$setting) > 1L) {
-      ggplot2::facet_wrap(ggplot2::vars(.data$setting), ncol = 2L, labeller = long_names(),
-                          scales = domain_scales(errors))
+      ggplot2::facet_wrap(ggplot2::vars(.data$setting), ncol = columns,
+                          scales = domain_scales(errors), labeller = long_names(columns))
     }
 }
 
@@ -287,8 +322,7 @@ domain_scales <- function(errors) {
 
 #' @noRd
 domain_words <- function(errors) {
-  runs <- max(errors$runs)
-  if (runs == 1L) "1 run" else paste0(count_of(runs, "run"), "; median and quartiles")
+  run_words(count_of(max(errors$runs), "run"))
 }
 
 # Shared ------------------------------------------------------------------------------------------
@@ -321,7 +355,7 @@ metric_label <- function(metric) {
     rel_mse = "Relative MSE", rel_mse_pooled = "Relative MSE, pooled",
     frobenius_error = "Squared Frobenius error",
     ratio = "Relative MSE / Bayes optimum", ratio_pooled = "Pooled relative MSE / Bayes optimum",
-    coverage = "Share of latents in 90 % intervals", sigma2_hat = "Estimated noise variance",
+    coverage = "Share in 90 % intervals", sigma2_hat = "Estimated noise variance",
     iterations = "Iterations", seconds = "Seconds", cpu_seconds = "Processor seconds", metric
   )
 }
@@ -330,6 +364,7 @@ metric_label <- function(metric) {
 metric_title <- function(metric, how) {
   about <- switch(metric, rel_mse = , rel_mse_pooled = , ratio = , ratio_pooled =
                     "Error of the latents", frobenius_error = "Error of the mixing matrix",
+                  coverage = "Coverage of the latents",
                   metric_label(metric))
   paste(about, how)
 }
@@ -345,17 +380,23 @@ metric_scale <- function(values, metric, log, axis = "y") {
   if (log %||% spans_decade(values)) {
     scale <- if (axis == "y") ggplot2::scale_y_log10 else ggplot2::scale_x_log10
     crowded <- if (axis == "x") ggplot2::guide_axis(check.overlap = TRUE) else ggplot2::waiver()
-    return(scale(paste(metric_label(metric), "(log scale)"), breaks = log_breaks, guide = crowded))
+    title <- paste(metric_label(metric), "(log scale)")
+    if (axis == "y") title <- sub(" \\(log", "\n(log", in_lines(title, 25L))
+    return(scale(title, breaks = log_breaks,
+                 labels = plain_labels, guide = crowded))
   }
   from_zero <- metric != "coverage" && !startsWith(metric, "ratio")
   room <- ggplot2::expansion(mult = c(if (from_zero) 0 else 0.05, 0.05))
   scale <- if (axis == "y") ggplot2::scale_y_continuous else ggplot2::scale_x_continuous
-  scale(metric_label(metric), limits = if (from_zero) c(0, NA), expand = room, n.breaks = 4L)
+  title <- metric_label(metric)
+  scale(if (axis == "y") in_lines(title, 20L) else title, expand = room,
+        n.breaks = if (axis == "y") 5L else 4L, guide = ggplot2::guide_axis(check.overlap = TRUE),
+        limits = if (from_zero) c(0, NA))
 }
 
 #' Legends that fit a column of a journal
 #' @noRd
 legend_columns <- function() {
-  two <- ggplot2::guide_legend(ncol = 2L)
+  two <- ggplot2::guide_legend(ncol = 2L, order = 1L)
   ggplot2::guides(colour = two, fill = two, shape = two)
 }

@@ -84,6 +84,9 @@ test_that("intervals come from the bootstrap", {
   expect_true(all(abs(change$estimate[1:3] - truth) <= 4 * change$std.error[1:3] + 1e-12))
   expect_s3_class(plot <- autoplot(change), "ggplot")
   expect_silent(ggplot2::ggplot_build(plot))
+  without <- withr::with_seed(1, effects(linear, do = list(z1 = 1)))
+  expect_no_warning(plot <- autoplot(without))
+  expect_no_warning(utils::capture.output(print(without[c("variable", "estimate")])))
   expect_output(print(change), "Total effect of do\\(z1 = 1\\) against do\\(z1 = 0\\)")
 })
 

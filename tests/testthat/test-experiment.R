@@ -430,12 +430,19 @@ test_that("boxes have the quartiles of the runs, the line the median of the Baye
   runs <- swept$rel_mse[swept$method == "true" & swept$n == 40]
   box <- drawn$GeomBoxplot[drawn$GeomBoxplot$PANEL == 2, ]
   expect_equal(box$xmiddle[2], median(runs)) # the first method is on top
-  expect_equal(drawn$GeomVline$xintercept[2],
+  optimum <- drawn[[which(vapply(drawn, function(layer) "xintercept" %in% names(layer), NA))]]
+  expect_equal(optimum$xintercept[2],
                median(swept$rel_mse[swept$method == "bayes" & swept$n == 40]))
   expect_setequal(box$colour, okabe_ito(c("blue", "sky")))
   few <- drawn_layers(autoplot(swept[swept$seed < 3, ], metric = "ratio", log = FALSE))
-  expect_named(few, c("GeomPoint", "GeomPoint"))
-  expect_equal(sort(unique(few[[1]]$shape)), "|")
+  expect_named(few, c("GeomErrorbar", "GeomPoint"))
+  ratios <- swept$ratio[swept$seed < 3 & swept$method == "true" & swept$n == 40]
+  expect_equal(few$GeomErrorbar$xmin[few$GeomErrorbar$PANEL == 2][2], median(ratios))
+  expect_equal(few$GeomErrorbar$xmin, few$GeomErrorbar$xmax)
+  # one run is its own median
+  single <- autoplot(swept[swept$seed == 1, ], log = FALSE)
+  expect_identical(names(drawn_layers(single))[1], "GeomPoint")
+  expect_identical(single$labels$subtitle, "1 run")
 })
 
 test_that("ribbons run from quartile to quartile along the variable", {

@@ -179,12 +179,13 @@ test_that("baselines are drawn in their order, on a log axis where errors differ
 })
 
 test_that("long names of panels are broken into lines", {
+  withr::local_pdf(withr::local_tempfile(), width = 80 / 25.4)
   long <- paste("a rather long name of latent", 1:3)
   sim <- withr::with_seed(1, sim_crl(chain_dag(long), n = 40, p = 6))
   for (type in c("scores", "latents")) {
     plot <- autoplot(oracle_fit(sim, max_iter = 1), type)
     label <- plot$facet$params$labeller(list(node = long))[[1]][[1]]
-    expect_identical(label, if (type == "scores") "a rather long name of\nlatent 1" else long[1])
+    expect_identical(label, "a rather long name of\nlatent 1")
   }
 })
 
@@ -217,12 +218,19 @@ test_that("graphs and simulations draw nodes, edges, targets and latents", {
   expect_setequal(drawn$GeomLabel$label, colnames(dag))
   expect_identical(drawn$GeomLabel$y[match(c("raf", "mek", "erk"), drawn$GeomLabel$label)],
                    c(0, -1, -2))
-  expect_identical(nrow(drawn$GeomSegment), 4L) # none has a node in its way
+  arrows <- drawn$GeomLink
+  expect_equal(arrows$x0, (arrows$x + arrows$xend) / 2) # none has a node in its way
+  expect_identical(nrow(arrows), 4L)
   placed <- graph_layout(complete_dag(4))
-  bent <- edge_bend(edge_ends(placed, c(1, 1, 2), c(3, 4, 4)), placed)
-  expect_identical(bent == 0, c(TRUE, FALSE, TRUE)) # z3 stands between z1 and z4
+  bulge <- edge_bulge(edge_ends(placed, c(1, 1, 2), c(3, 4, 4)), placed)
+  expect_identical(bulge == 0, c(TRUE, FALSE, TRUE)) # z3 stands between z1 and z4
   expect_identical(drawn$GeomLabel$label[drawn$GeomLabel$fill != "white"], "mek")
   expect_named(layers(autoplot(empty_dag(2))), c("GeomPoint", "GeomLabel"))
+  # arrows up, and those between neighbours, do not hide those down
+  placed <- label_nodes(graph_layout(as_dag("z1 -> z2; z3 -> z2")))
+  links <- edge_links(c(2, 1), c(1, 3), placed)
+  expect_gt(abs(links$x0[1] - (links$x[1] + links$xend[1]) / 2), 0.2)
+  expect_gt(abs(links$y0[2] - links$y[2]), 0.2)
   medians <- layers(autoplot(sim))$GeomPoint
   expected <- apply(sim$z, 2, tapply, sim$env, stats::median)
   expect_equal(medians$x[order(medians$PANEL, -medians$y)], as.vector(expected))
