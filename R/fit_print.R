@@ -368,7 +368,8 @@ start_notes <- function(fit) {
            "; the graph alone tells such latents apart, if at all. A domain that targets one of ",
            "them alone would.")
   }, "")
-  c(untold, flat_note(unlist(fit$optima[["untold"]][1L])),
+  mended <- fit$control$intervention == "imperfect" && any(fit$data$dag == 1L)
+  c(untold, flat_note(unlist(fit$optima[["untold"]][1L]), mended),
     if (fit$control$mixing == "psd") shear_note(fit))
 }
 
@@ -401,8 +402,9 @@ target_words <- function(targets) {
 }
 
 #' @param pairs See hardly_told().
+#' @param perfect Would perfect interventions tell more?
 #' @noRd
-flat_note <- function(pairs) {
+flat_note <- function(pairs, perfect = FALSE) {
   if (length(pairs) == 0L) {
     return(NULL)
   }
@@ -412,7 +414,9 @@ flat_note <- function(pairs) {
          if (left > 0L) paste0("; ", count_of(left, "other pair"), " of latents"),
          ". Each with a fifth of the other mixed in fits all but as well with linear mechanisms: ",
          "read such latents together. More rows, or a domain that targets one of the two alone, ",
-         "would tell them apart.")
+         "would tell them apart",
+         if (perfect) paste0("; so may `intervention = \"auto\"`, which looks whether interventions ",
+                             "cut their targets from parents"), ".")
 }
 
 #' Updates of A = O Lambda have no anchor within the column space

@@ -267,7 +267,7 @@ test_that("the rise over a turn is that of regressions on the rows; flat pairs a
   expect_null(flat_note(told$optima$untold[[1]]))
   open <- fit_crl(start_sim(1, d = 2), control = linear)
   expect_identical(open$optima$untold[[1]], "z1 and z2")
-  expect_match(start_notes(open)[2], "^Hardly told apart: z1 and z2. Each with")
+  expect_match(start_notes(open)[2], "^Hardly told apart: z1 and z2. Each with.*intervention = \"auto\"")
   expect_match(flat_note(paste("a and", letters[1:7])), "a and e; 2 other pairs of latents.",
                fixed = TRUE)
 })
