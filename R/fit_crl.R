@@ -202,8 +202,8 @@
 #' \item{start}{`init` as given, to fit the model again; of a fit, its `mixing` and `sigma2`}
 #' \item{columns, intervention}{where `mixing` and `intervention` were chosen by the data: what that
 #'   rests on (`loglik` of general columns of A over orthogonal ones, `bic`, largest `cosine`,
-#'   `correlated`; `loss` of log-likelihood by perfect interventions, `edges` into targets,
-#'   `perfect`); else NULL}
+#'   `correlated`; `loss` of log-likelihood by perfect interventions, what may be `allowed`, `edges`
+#'   into targets, `perfect`); else NULL}
 #' \item{learned}{named logical: were `mixing` and `sigma2` updated}
 #'
 #' A fit by `method = "g"` has `method`, `latents`, `latents_sd`, `mixing`, `sigma2`, `data`,
