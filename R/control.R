@@ -29,11 +29,9 @@
 #'   Outside, the score continues linearly.
 #' @param intervention What an intervention does to its target. `"imperfect"` (the default): it
 #'   depends on its parents in another way. `"perfect"`: it has no parents while it is targeted,
-#'   which has less variance where it is true. `"auto"`: one of them for all targets, by what perfect
-#'   ones lose of the likelihood with spline mechanisms; `print()` says which. In simulations it is
-#'   right for 35 to 40 of 40 data sets (`bench/choices.R`), with the fewest where mechanisms are steep
-#'   or effects weak; it supposes orthogonal columns of A, and takes perfect interventions for
-#'   imperfect ones where columns are correlated.
+#'   which has less variance where it is true. `"auto"`: one of them for all targets, by BIC with
+#'   spline mechanisms (in simulations right for 35 to 40 of 40 data sets); `print()` says which.
+#'   Correlated columns of A pass for imperfect interventions.
 #' @param mixing Update of the mixing matrix A = OD, O orthonormal and D diagonal (4.7).
 #'   `"orthonormal"` holds D = 1: only this scale makes A identifiable up to signed permutations.
 #'   `"diagonal"` updates D. `"psd"`: any columns of length 1, see [crl_mixing]. `"fixed"` holds A,
