@@ -30,7 +30,7 @@
 #' @param intervention What an intervention does to its target. `"imperfect"` (the default): it
 #'   depends on its parents in another way. `"perfect"`: it has no parents while it is targeted,
 #'   which has less variance where it is true. `"auto"`: one of them for all targets, by BIC with
-#'   spline mechanisms (in simulations right for 35 to 40 of 40 data sets); `print()` says which.
+#'   spline mechanisms (in simulations right for 34 to 40 of 40 data sets); `print()` says which.
 #'   Correlated columns of A pass for imperfect interventions.
 #' @param mixing Update of the mixing matrix A = OD, O orthonormal and D diagonal (4.7).
 #'   `"orthonormal"` holds D = 1: only this scale makes A identifiable up to signed permutations.
