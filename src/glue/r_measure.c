@@ -159,7 +159,7 @@ SEXP factor_fit_model(SEXP moments, SEXP psi, SEXP settings) {
   f.poll = poll_user;
   memcpy(f.psi, REAL(psi), (size_t)rows.p * sizeof(double));
   for (int j = 0; j < rows.p; j++)
-    f.scale[j] = 1 / sqrt(f.psi[j]);
+    f.scale[j] = f.equal ? 1 : 1 / sqrt(f.psi[j]);
   start_from(&eigen, f.scale, settings);
   factor_fit(&f, r_allocator);
   return factor_results(&f);
