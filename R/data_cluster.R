@@ -27,7 +27,8 @@ parallel_function <- function(name) {
   utils::getFromNamespace(name, "parallel")
 }
 
-# Readers that this process, a worker, has been sent: what they bring along may be large.
+# The reader that this process, a worker, was sent last: what it brings along may be large, so that it
+# is not sent with every block, and no other is kept.
 readers <- new.env(parent = emptyenv())
 
 #' What a worker does: a block's task, or the condition that stopped it
@@ -35,7 +36,10 @@ readers <- new.env(parent = emptyenv())
 #'   it, or NULL where the worker is supposed to have it, and `k`; of which `kept` columns
 #' @noRd
 run_job <- function(job) {
-  if (!is.null(job$read)) readers[[job$reader]] <- job$read
+  if (!is.null(job$read)) {
+    rm(list = ls(readers), envir = readers)
+    readers[[job$reader]] <- job$read
+  }
   if (is.null(job$block) && is.null(readers[[job$reader]])) {
     return(structure(list(lacks = TRUE), class = "block_result"))
   }

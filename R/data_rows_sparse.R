@@ -55,7 +55,7 @@ dense_block <- function(block) {
   outer <- rep.int(seq_along(block$start[-1L]), diff(block$start))
   x[if (block$by_row) cbind(outer, block$index + 1L) else cbind(block$index + 1L, outer)] <-
     block$value
-  x
+  if (is.null(block$kept)) x else x[, block$kept, drop = FALSE]
 }
 
 #' Rows as the C core takes them: entries by column, or by row

@@ -5,3 +5,17 @@ in_fresh_process <- function(code, seconds) {
   suppressWarnings(system2(file.path(R.home("bin"), "Rscript"), c("--vanilla", script),
                            stdout = TRUE, stderr = TRUE, timeout = seconds))
 }
+
+# Evaluates code with another value for an object of the package.
+with_internal <- function(name, value, code) {
+  space <- asNamespace("ebcrl")
+  before <- get(name, space)
+  put <- function(value) {
+    unlockBinding(name, space)
+    assign(name, value, space)
+    lockBinding(name, space)
+  }
+  put(value)
+  on.exit(put(before))
+  force(code)
+}

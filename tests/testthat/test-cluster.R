@@ -140,12 +140,32 @@ test_that("baselines and comparisons are the same on a cluster", {
   expect_error(crl_compare(here, folds = 3, cl = 2), class = "ebcrl_error_cluster")
 })
 
-test_that("a worker is sent a reader once, when it says that it lacks it", {
+test_that("a worker keeps the reader that it was sent last, and says when it lacks one", {
   job <- list(task = function(block, argument) sum(block) + argument, argument = 1, k = 2L,
               reader = "of a test", read = NULL)
   expect_true(run_job(job)$lacks)
   sent <- utils::modifyList(job, list(read = function(k) matrix(k, 2L, 2L)))
   expect_identical(run_job(sent)$value, 9)
   expect_identical(run_job(job)$value, 9)
-  rm("of a test", envir = readers)
+  run_job(utils::modifyList(sent, list(reader = "of another")))
+  expect_true(run_job(job)$lacks)
+  rm(list = ls(readers), envir = readers)
+})
+
+test_that("a reader goes to a worker once, not with every block", {
+  sent <- list()
+  worker <- function(name) {
+    list(sendCall = function(node, run, args) sent <<- c(sent, args),
+         recvResult = function(node) run_job(sent[[length(sent)]]))[[name]]
+  }
+  rows <- new_rows("of a test", 8, 2, read = function(k) matrix(k, 2L, 2L),
+                   blocks = row_blocks(8, 2), remote = TRUE)
+  rows$cl <- list("a worker")
+  total <- with_internal("parallel_function", worker, {
+    pass_on_cluster(rows, function(block, argument) sum(block), function(place) NULL, add_up, "test",
+                    function(...) NULL)
+  })
+  expect_equal(total, 4 * sum(1:4))
+  expect_identical(vapply(sent, function(job) is.null(job$read), NA), c(TRUE, FALSE, TRUE, TRUE, TRUE))
+  rm(list = ls(readers), envir = readers)
 })

@@ -466,3 +466,13 @@ test_that("counts are told of, whatever they are called", {
   named <- SingleCellExperiment::SingleCellExperiment(list(counts = t(counts)))
   expect_message(expect_message(crl_rows(named), "read as \"counts\""), NA)
 })
+
+test_that("a view of some columns of sparse rows is these columns as a matrix", {
+  skip_if_not_installed("Matrix")
+  x <- sparse_x()
+  by_column <- Matrix::Matrix(x, sparse = TRUE)
+  for (source in list(by_column, methods::as(by_column, "RsparseMatrix"))) {
+    view <- some_columns(some_columns(crl_rows(source)$read(1L), c(1L, 3:6)), c(2L, 4L))
+    expect_equal(dense_block(view), unname(x[, c(3L, 5L)]), ignore_attr = TRUE)
+  }
+})

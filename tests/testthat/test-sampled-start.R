@@ -8,20 +8,6 @@ start_of <- function(sim, ..., seed = 1, max_iter = 0) {
   fit_crl(sim, control = crl_control(..., seed = seed, max_iter = max_iter))
 }
 
-# Evaluates code with another value for an object of the package.
-with_internal <- function(name, value, code) {
-  space <- asNamespace("ebcrl")
-  before <- get(name, space)
-  put <- function(value) {
-    unlockBinding(name, space)
-    assign(name, value, space)
-    lockBinding(name, space)
-  }
-  put(value)
-  on.exit(put(before))
-  force(code)
-}
-
 labels_hold <- function(fit, sim) {
   identical(as.integer(align_latents(fit$mixing, sim$mixing)$permutation), seq_len(ncol(sim$z)))
 }
