@@ -94,6 +94,39 @@ test_that("eigenvalues that are not apart from those of noise come out of few pa
   expect_close(sum(top$values), sum(truth), 1e-5)
 })
 
+test_that("a search for eigenvectors goes on from those of another scale, and ends at its own", {
+  x <- withr::with_seed(4, factor_rows(300, 600, 3)) # passes over the rows
+  moments <- feature_moments(as_rows(x), TRUE)
+  scale <- exp(seq(-0.2, 0.2, length.out = 600))
+  search <- function(scale, block = NULL) {
+    .Call(C_leading_moments, moments, scale, list(q = 3L, tol = 1e-9, block = block))
+  }
+  alone <- search(scale)
+  on <- search(scale, search(rep(1, 600))$block)
+  expect_lt(on$passes, alone$passes)
+  expect_close(on$values, alone$values, 1e-9)
+  truth <- svd(scale(x, scale = FALSE) * rep(scale, each = 300), nu = 0L, nv = 3L)
+  expect_close(drop(on$values), truth$d[1:3]^2 / 300, 1e-9)
+  expect_columns(on$vectors, truth$v, 1e-6)
+})
+
+test_that("unequal noise is looked for only where variances of their own gain something", {
+  x <- withr::with_seed(5, factor_rows(400, 30, 2))
+  uneven <- x * rep(exp(seq(-1, 1, length.out = 30)), each = 400)
+  for (rows in list(x, uneven)) {
+    moments <- feature_moments(as_rows(rows), TRUE)
+    equal <- factors_of(moments, 2L, TRUE)
+    left <- (diag(moments$second) - rowSums(equal$loadings^2)) / equal$psi
+    gain <- 200 * sum(left - 1 - log(left))
+    expect_equal(unequal_gain(moments, equal), gain)
+    chosen <- chosen_noise(moments, 2L, "auto", NULL)
+    search <- factors_of(moments, 2L)$loglik - equal$loglik
+    expect_identical(chosen$noise, if (identical(rows, x)) "equal" else "by_feature")
+    expect_equal(chosen$gain$loglik, if (identical(rows, x)) gain else search, tolerance = 1e-6)
+    expect_lt(search, 2 * gain)
+  }
+})
+
 test_that("factor analysis agrees with ECME in R and with stats::factanal(); passes with dense", {
   withr::local_seed(4)
   x <- factor_rows(400, 9, 2, psi = exp(seq(-1.5, 1.5, length.out = 9)), mean = 5)

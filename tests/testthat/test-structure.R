@@ -66,6 +66,23 @@ test_that("interventions are told to be perfect or not", {
   expect_identical(same$settings$intervention, "perfect")
 })
 
+test_that("steep mechanisms, whose correction for noise loses more than BIC allows, stay perfect", {
+  skip_on_cran()
+  steep <- function(seed) {
+    sim <- withr::with_seed(seed, sim_crl(chain_dag(3), n = 300, p = 20, nonlinearity = "strong"))
+    suppressMessages(
+      resolved_intervention(checked(sim), quick_plan(intervention = "auto"), NULL)$intervention
+    )
+  }
+  found <- steep(17)
+  expect_gt(found$loss, PERFECT$coefficients / 2 * found$edges * log(900))
+  expect_true(found$perfect)
+  expect_equal(found$allowed, PERFECT$share * perfect_loss(
+    checked(withr::with_seed(17, sim_crl(chain_dag(3), n = 300, p = 20, nonlinearity = "strong"))),
+    quick_plan(intervention = "auto"), NULL
+  )$explained)
+})
+
 test_that("a fit keeps what was chosen for interventions", {
   skip_on_cran()
   sim <- withr::with_seed(3, sim_crl(chain_dag(3), n = 300, p = 30))
