@@ -189,6 +189,10 @@ go_on_reduced <- function(object, further, settings, call) {
 #' Data for an engine that goes back to x: it must be a matrix in memory
 #' @noRd
 with_matrix <- function(data, call) {
-  if (is.null(data$x)) refuse_rows(rows_of(data), "This fit", call = call)
+  if (is.null(data$x)) {
+    hint <- paste("Updates of A go back to {.arg x}: hold A ({.code init = \"interventional\"},",
+                  "{.code update_mixing = FALSE}), or give a matrix in memory.")
+    refuse_rows(rows_of(data), "This fit", cli::format_inline(hint), call)
+  }
   data
 }

@@ -310,7 +310,7 @@ test_that("what updates A beyond its space needs a matrix", {
   skip_if_not_installed("Matrix")
   sparse <- Matrix::Matrix(sparse_x(), sparse = TRUE)
   expect_error(fit_crl(sparse, env = small$env, targets = small$targets, dag = small$dag,
-                       init = "pca"), class = "ebcrl_error_rows")
+                       init = "pca"), "hold A", class = "ebcrl_error_rows")
 })
 
 test_that("predict() goes through the rows of a source by blocks", {
