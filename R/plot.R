@@ -543,7 +543,7 @@ plot_env <- function(errors, bayes, truth, call = rlang::caller_env()) {
   style <- method_style(levels(errors$method))
   levels(errors$method) <- style$label
   optimum <- if (!is.null(bayes)) rel_mse(bayes, truth, by = "env")
-  several <- length(style$label) > 1L
+  named <- length(style$label) > 1L || !is.null(optimum)
   plot <- ggplot2::ggplot(errors, ggplot2::aes(.data$env, .data$rel_mse))
   if (!is.null(optimum)) {
     plot <- plot + ggplot2::geom_crossbar(
@@ -561,7 +561,7 @@ plot_env <- function(errors, bayes, truth, call = rlang::caller_env()) {
     scale_y_error(c(errors$rel_mse, optimum$rel_mse)) +
     ggplot2::labs(title = "Error of the latents by domain", x = "Domain", colour = NULL,
                   shape = NULL, linetype = NULL) +
-    (if (several) legend_columns() else ggplot2::guides(colour = "none", shape = "none")) +
+    (if (named) legend_columns() else ggplot2::guides(colour = "none", shape = "none")) +
     theme_crl() + theme_many(nlevels(errors$env), "x")
 }
 
