@@ -27,11 +27,11 @@
 #' @param range Range that the knots cover. `"data"` (the default): smallest and largest value of
 #'   each pseudo-latent, at every iteration; `c(lo, hi)` for all latents; a 2 x d matrix for each.
 #'   Outside, the score continues linearly.
-#' @param intervention What an intervention does to its target. `"imperfect"` (the default): it
-#'   depends on its parents in another way. `"perfect"`: it has no parents while it is targeted,
-#'   which has less variance where it is true. `"auto"`: one of them for all targets, by BIC with
-#'   spline mechanisms (in simulations right for 34 to 40 of 40 data sets); `print()` says which.
-#'   Correlated columns of A pass for imperfect interventions.
+#' @param intervention What an intervention does to its target. `"perfect"`: it has no parents while
+#'   it is targeted, which has less variance where it is true. `"imperfect"`: it depends on its
+#'   parents in another way. `"auto"` (the default): one of them for all targets, by BIC with spline
+#'   mechanisms; `print()` says which, see [crl_mixing]. From starts that look at no interventions
+#'   (PCA, a given A) it is `"imperfect"`, from a fit that fit's.
 #' @param mixing Update of the mixing matrix A = OD, O orthonormal and D diagonal (4.7).
 #'   `"orthonormal"` holds D = 1: only this scale makes A identifiable up to signed permutations.
 #'   `"diagonal"` updates D. `"psd"`: any columns of length 1, see [crl_mixing]. `"fixed"` holds A,
@@ -96,7 +96,7 @@
 #' @export
 crl_control <- function(..., score = c("causal", "markov"),
                         penalty = c("difference", "ridge"), lambda = 5, knots = 8, range = "data",
-                        intervention = c("imperfect", "perfect", "auto"),
+                        intervention = c("auto", "imperfect", "perfect"),
                         mixing = c("auto", "orthonormal", "diagonal", "psd", "fixed"),
                         update_mixing = "auto", sigma2 = c("auto", "learned", "fixed"), eta = 1,
                         max_iter = 1000, tol = 1e-5, signs = "auto", spline = spline_control(),

@@ -2,12 +2,11 @@
 # By the likelihood of the linear-Gaussian model, which costs the same for any number of rows.
 
 # Columns count as correlated where BIC says so, a test at the level of that of means agrees (few
-# rows), the largest cosine between two of them is beyond this, and curves for mechanisms explain less.
-# Lines through bent mechanisms gain by turning orthogonal columns, too, mostly by smaller angles.
+# rows), the largest cosine between two of them is beyond this, and splines for mechanisms gain more
+# than this share of the number of rows, in log-likelihood: steep ones through columns that are a
+# little off differ by up to so much.
 CORRELATED_COSINE <- 0.35
-
-# By how much curves must gain more: they have more coefficients than columns have angles.
-CURVES_MARGIN <- 1.25
+CORRELATED_GAIN <- 0.025
 
 #' Data that know whether `mixing` is to be chosen: its "auto" is settled before x is reduced
 #' @noRd
@@ -20,21 +19,35 @@ asking_columns <- function(data, control) {
 }
 
 #' The settings with what "auto" stands for once x is reduced
+#'
+#' Both are asked of the data by an interventional start only: from any other, interventions are
+#' those of the fit that it goes on from, or "imperfect", which supposes less.
 #' @param settings A control or a plan.
 #' @return list: `settings`; `chosen`, list: `columns`, see columns_test(), and `intervention`, see
 #'   resolved_intervention(); NULL where they were not asked for
 #' @noRd
 resolved_structure <- function(data, init, settings, call) {
-  chosen <- resolved_intervention(data, settings, call)
-  settings <- chosen$settings
-  asked <- isTRUE(data$measure$columns) && identical(init, "interventional") && data$d > 1L &&
-    is.null(data$row_noise)
+  if (!identical(init, "interventional")) {
+    settings$intervention <- supposed_intervention(init, settings)
+    return(list(settings = settings, chosen = NULL))
+  }
+  asked <- isTRUE(data$measure$columns) && data$d > 1L && is.null(data$row_noise)
   test <- if (asked) columns_test(data, settings, call)
   if (isTRUE(test$correlated)) {
     settings <- with_correlated(settings)
     tell_columns(test)
   }
-  list(settings = settings, chosen = list(columns = test, intervention = chosen$intervention))
+  chosen <- resolved_intervention(data, settings, call)
+  list(settings = chosen$settings,
+       chosen = list(columns = test, intervention = chosen$intervention))
+}
+
+#' @noRd
+supposed_intervention <- function(init, settings) {
+  if (settings$intervention != "auto") {
+    return(settings$intervention)
+  }
+  if (inherits(init, "crl_fit")) init$control$intervention else "imperfect"
 }
 
 #' A fit with what was chosen for it, where something was
@@ -79,77 +92,114 @@ describe_columns <- function(fit, short = FALSE) {
          if (test$bic > 0) "better" else "worse", " by ", figures(abs(test$bic), 3L),
          ", largest cosine ", format(test$cosine, digits = 2L),
          if (!is.na(test$curves %||% NA)) {
-           paste0("; curves for mechanisms gain ", figures(test$curves, 3L), " with orthogonal ones")
+           paste0("; with splines for mechanisms ", figures(test$curves, 3L), " higher")
          }, ")")
 }
 
-#' General columns against orthogonal ones, by the likelihood of the linear-Gaussian model in the
-#' space of the factors; NULL where graph and targets do not tell a general A
+#' General columns against orthogonal ones, by the likelihood in the space of the factors; NULL where
+#' graph and targets do not tell a general A
 #'
-#' @return list: `loglik`, its gain; `bic`, twice that less its penalty; `cosine`, the largest
-#'   between two columns of the general A; `curves`, see curves_gain(), where the others speak for
-#'   correlated ones; `correlated`
+#' Under `intervention = "auto"` general columns with perfect interventions are held against
+#' orthogonal ones with imperfect interventions, too: each passes for the other where it is not
+#' compared with.
+#' @return list: `loglik`, what general columns gain with linear-Gaussian mechanisms; `bic`, twice
+#'   that less its penalty, both the least of the comparisons; `cosine`, the largest between two columns
+#'   of the general A; `curves`, see curves_gain(), where the others speak for correlated ones;
+#'   `correlated`
 #' @noRd
 columns_test <- function(data, settings, call) {
   if (!is.null(data$space$found)) {
     return(data$space$columns)
   }
-  perfect <- settings$intervention == "perfect"
+  perfect <- settings$intervention != "imperfect"
   if (NROW(shearable_pairs(data, perfect)) > 0L) {
     return(NULL)
   }
   start <- start_space(data, call)
-  cells <- rotation_cells(data, start, perfect)
   settings["seed"] <- settings$seed %||% 1L
-  found <- rotation_search(cells, VARIANCE_FLOOR * start$sigma2, settings)
-  optima <- utils::head(distinct_optima(found)$which, REFINED_OPTIMA)
-  rotation <- matrix(found$rotation[, , optima[1L]], data$d)
-  general <- unmixing_search(cells, start, rotation, 1L, settings)
-  mixing <- matrix(general$rotation, data$d)
-  gain <- sum(cells$weight) / data$d * (general$begin - general$objective)
-  test <- columns_evidence(gain, start$orthonormal %*% mixing, data, data$space$nuisance %||% 0L)
+  floor <- VARIANCE_FLOOR * start$sigma2
+  cells <- rotation_cells(data, start, perfect)
+  found <- rotation_search(cells, floor, settings)
+  best <- which.min(found$objective)
+  orthogonal <- best_optima(found)
+  general <- unmixing_search(cells, start, matrix(orthogonal[, , 1L], data$d),
+                             settings$start$starts, settings)
+  least <- which.min(general$objective)
+  gain <- sum(cells$weight) / data$d * (general$begin - general$objective[least])
+  fewer <- 0
+  if (settings$intervention == "auto") {
+    alike <- rotation_search(rotation_cells(data, start, FALSE), floor, settings)
+    gain <- c(gain, min(alike$objective) - (found$objective[best] - gain))
+    fewer <- c(0, intervened_edges(data))
+    orthogonal <- bind_last(best_optima(alike), orthogonal[, , 1L, drop = FALSE])
+  }
+  mixing <- matrix(general$rotation[, , least], data$d)
+  test <- columns_evidence(gain, start$orthonormal %*% mixing, data, nuisance_of(data), fewer)
   if (test$correlated) {
-    test$curves <- curves_gain(found$rotation[, , optima, drop = FALSE], data, start, settings)
-    test$correlated <- !isTRUE(test$curves >= CURVES_MARGIN * test$loglik)
+    test$curves <- curves_gain(orthogonal, mixing, data, start, settings)
+    test$correlated <- is.na(test$curves) || test$curves > CORRELATED_GAIN * data$n
   }
   test
 }
 
-#' What splines for mechanisms gain over lines, orthogonal columns kept: log-likelihood of all rows
-#'
-#' Lines through steep mechanisms gain by columns at any angle. Where curves under orthogonal ones
-#' gain more, it is the mechanisms that are not as supposed, not the columns.
-#' @param rotations d x d x some: optima for lines, the best first.
-#' @return NA where the correction for noise broke down in all of them
+#' @return d x d x some, best first
 #' @noRd
-curves_gain <- function(rotations, data, start, settings) {
-  rows <- thinned(data, PERFECT$rows)
-  part <- principal_part(rows, start)
-  cells <- rotation_cells(rows, start, settings$intervention == "perfect")
-  lines <- .Call(C_rotation_at, cells$cov, cells$weight, cells$coord,
-                 VARIANCE_FLOOR * start$sigma2, rotations, UNTOLD$turn)$objective
-  curves <- vapply(seq_len(dim(rotations)[3L]), function(k) {
-    end <- refined_rotation(matrix(rotations[, , k], data$d), part, start$sigma2, settings, 0L,
-                            PERFECT$sweeps)
-    # a variance at its floor, as a regression left indefinite, makes up gains
-    if (end$indefinite + end$floored > MOST_INDEFINITE * end$fitted) NA else end$objective
-  }, 0)
-  if (all(is.na(curves))) NA_real_ else (lines[1L] - min(curves, na.rm = TRUE)) * (data$n / rows$n)
+best_optima <- function(found) {
+  found$rotation[, , utils::head(distinct_optima(found)$which, REFINED_OPTIMA), drop = FALSE]
 }
 
+#' Edges into latents that some domain targets
+#' @noRd
+intervened_edges <- function(data) {
+  sum(data$dag[, colSums(data$targets) > 0])
+}
+
+#' What general columns gain where mechanisms are splines: log-likelihood of all rows
+#'
+#' Lines through bent mechanisms gain by columns at any angle, splines hardly.
+#' @param rotations Orthogonal columns that are good for lines (d x d x some), in principal
+#'   coordinates.
+#' @param mixing Best general ones.
+#' @return NA where the correction for noise broke down in one of them, which right columns hardly
+#'   let it do
+#' @noRd
+curves_gain <- function(rotations, mixing, data, start, settings) {
+  rows <- thinned(data, PERFECT$rows)
+  refined <- function(rotation, part, kind) {
+    settings$intervention <- kind
+    end <- refined_rotation(rotation, part, start$sigma2, settings, 0L, PERFECT$sweeps)
+    # a variance at its floor, as a regression left indefinite, makes up gains
+    if (end$indefinite + end$floored > MOST_INDEFINITE * end$fitted) NA else end$objective
+  }
+  given <- settings$intervention
+  part <- principal_part(rows, start)
+  orthogonal <- apply(rotations, 3L, refined, part = part,
+                      kind = if (given == "auto") "imperfect" else given)
+  unmix <- solve(mixing)
+  noise <- part$noise %||% diag(start$sigma2, data$d)
+  part$x <- part$x %*% t(unmix)
+  part$noise <- unmix %*% noise %*% t(unmix)
+  general <- refined(diag(data$d), part, if (given == "auto") "perfect" else given) +
+    rows$n * log(abs(det(mixing)))
+  if (all(is.na(orthogonal))) NA_real_ else
+    (min(orthogonal, na.rm = TRUE) - general) * (data$n / rows$n)
+}
+
+#' @param loglik Gains over models of orthogonal columns.
 #' @param mixing General columns, of latents and then of nuisance factors, which in the search for a
 #'   rotation are orthogonal, too, but of whose cosines nothing hangs.
+#' @param fewer Other parameters that the model of general columns has less than each.
 #' @noRd
-columns_evidence <- function(loglik, mixing, data, nuisance = 0L) {
+columns_evidence <- function(loglik, mixing, data, nuisance = 0L, fewer = 0) {
   d <- ncol(mixing)
   latents <- seq_len(d - nuisance)
   cosine <- max(abs(crossprod(unit_columns(mixing[, latents, drop = FALSE])) -
                       diag(length(latents))))
-  df <- d * (d - 1) / 2
-  bic <- 2 * loglik - df * log(data$n)
-  p_value <- stats::pchisq(2 * loglik, df, lower.tail = FALSE)
-  list(loglik = loglik, bic = bic, cosine = cosine,
-       correlated = bic > 0 && p_value < CENTER_LEVEL && cosine > CORRELATED_COSINE)
+  angles <- d * (d - 1) / 2
+  bic <- 2 * loglik - (angles - fewer) * log(data$n)
+  p_value <- stats::pchisq(2 * loglik[1L], angles, lower.tail = FALSE)
+  list(loglik = min(loglik), bic = min(bic), cosine = cosine,
+       correlated = all(bic > 0) && p_value < CENTER_LEVEL && cosine > CORRELATED_COSINE)
 }
 
 # Perfect or not ----------------------------------------------------------------------------------
@@ -162,7 +212,7 @@ PERFECT <- list(rows = 500L, sweeps = 2L, starts = 10L, coefficients = 2, share 
 #' The settings with what `intervention = "auto"` stands for
 #'
 #' By BIC, of splines for mechanisms with and without parents in targeted rows, under the rotation that
-#' is best without.
+#' is best without. A general A is looked for under perfect interventions where others do not tell it.
 #' @return list: `settings`; `intervention`, list of `loss` (log-likelihood that perfect interventions
 #'   lose), `allowed` (what they may), `edges` (into targets) and `perfect`; NULL where it was given
 #' @noRd
@@ -170,17 +220,17 @@ resolved_intervention <- function(data, settings, call) {
   if (settings$intervention != "auto") {
     return(list(settings = settings, intervention = NULL))
   }
-  edges <- sum(data$dag[, colSums(data$targets) > 0])
-  test <- list(loss = NA_real_, allowed = NA_real_, edges = edges)
-  if (edges > 0L && data$d > 1L) {
+  test <- list(loss = NA_real_, allowed = NA_real_, edges = intervened_edges(data), perfect = FALSE)
+  if (settings$mixing == "psd") {
+    test$perfect <- NROW(shearable_pairs(data, FALSE)) > 0L
+  } else if (test$edges > 0L && data$d > 1L) {
     found <- perfect_loss(data, settings, call)
     test$loss <- found$loss
-    test$allowed <- max(PERFECT$coefficients / 2 * edges * log(found$rows),
+    test$allowed <- max(PERFECT$coefficients / 2 * test$edges * log(found$rows),
                         PERFECT$share * found$explained)
+    test$perfect <- isTRUE(test$loss <= test$allowed)
   }
-  test$perfect <- isTRUE(test$loss <= test$allowed)
   settings$intervention <- if (test$perfect) "perfect" else "imperfect"
-  if (!is.na(test$loss)) tell_intervention(test)
   list(settings = settings, intervention = test)
 }
 
@@ -206,12 +256,6 @@ perfect_loss <- function(data, settings, call) {
        rows = part$n)
 }
 
-#' @noRd
-tell_intervention <- function(test) {
-  cli::cli_inform(c("i" = describe_intervention(list(intervention = test))),
-                  class = "ebcrl_message_intervention")
-}
-
 #' What was chosen, in a line; NULL where nothing was
 #' @noRd
 describe_intervention <- function(fit) {
@@ -219,8 +263,15 @@ describe_intervention <- function(fit) {
   if (is.null(test)) {
     return(NULL)
   }
+  if (test$edges == 0L) {
+    return(NULL)
+  }
   if (is.na(test$loss)) {
-    return("Interventions: no edge leads into a target, so that perfect ones do not differ from others")
+    return(paste("Interventions are supposed to be", if (test$perfect) {
+      "perfect: with others the data do not tell correlated columns of A"
+    } else {
+      "imperfect"
+    }))
   }
   paste0("Interventions are ", if (test$perfect) "perfect" else "imperfect", ", by the data: to suppose ",
          "perfect ones costs ", figures(test$loss, 3L), " of log-likelihood over ",

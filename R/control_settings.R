@@ -140,6 +140,7 @@ PRESETS <- list(
   default = list(),
   paper = list(
     penalty = "ridge", lambda = 1, range = c(-15, 15), mixing = "orthonormal",
+    intervention = "imperfect",
     spline = list(interaction = "tensor", reference = "none", acceleration = "none")
   )
 )

@@ -1,11 +1,11 @@
-# What it measures: what mixing = "auto" and intervention = "auto" choose, on data where the answer
-# is known: correlated columns of A (condition number 5, psd.R) against orthonormal ones, perfect
-# against imperfect interventions (half of the parents' effect stays), chains and random graphs,
-# three mechanisms, learned setting, d = 4, p = 100, sigma2 = 2. The choice comes before the start,
-# so that fits stop at the start for lines.
+# What it measures: what mixing = "auto" and intervention = "auto", the defaults, choose on data where
+# the answer is known: perfect interventions and orthonormal columns of A, perfect ones and correlated
+# columns (condition number 5, psd.R), imperfect ones (half of the parents' effect stays) and orthonormal
+# columns; chains and random graphs, three mechanisms, learned setting, d = 4, p = 100, sigma2 = 2. The
+# choice comes before the start, so that fits stop at the start for lines.
 # How to run: Rscript bench/choices.R [--quick] [--seeds=40] [--first=3001] [--n=200,2000] [--cores=1]; half a second
 # a fit.
-# Results: choices.csv (a row a data set and question), choices-table.csv (how many are right).
+# Results: choices.csv (a row a data set), choices-table.csv (how many are right).
 
 library(ebcrl)
 here <- dirname(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE)[1]))
@@ -25,21 +25,17 @@ one_data_set <- function(k) {
   mixing <- if (g$case == "correlated") correlated_mixing(100, 4)
   sim <- sim_crl(dag, n = g$n, p = 100, sigma2 = 2, nonlinearity = g$nonlinearity, mixing = mixing,
                  intervention = if (g$case == "imperfect") "imperfect" else "perfect")
-  lines <- start_search(mechanisms = "linear")
-  fit <- function(...) suppressMessages(fit_crl(sim, control = crl_control(start = lines, ...)))
-  # A general A is told under perfect interventions only.
-  columns <- if (g$case != "imperfect") fit(intervention = "perfect")$columns
-  perfect <- if (g$case != "correlated") fit(intervention = "auto")$intervention
-  rbind(
-    if (!is.null(columns)) {
-      data.frame(g, asked = "mixing", chosen = if (columns$correlated) "correlated" else "orthonormal",
-                 right = columns$correlated == (g$case == "correlated"), gain = columns$loglik)
-    },
-    if (!is.null(perfect) && perfect$edges > 0) {
-      data.frame(g, asked = "intervention", chosen = if (perfect$perfect) "perfect" else "imperfect",
-                 right = perfect$perfect == (g$case == "plain"), gain = perfect$loss / perfect$edges)
-    }
-  )
+  lines <- crl_control(start = start_search(mechanisms = "linear"), max_iter = 0)
+  fit <- suppressMessages(fit_crl(sim, control = lines))
+  edges <- fit$intervention$edges
+  if (edges == 0 && g$case == "imperfect") {
+    return(NULL) # no difference from perfect ones
+  }
+  chosen <- if (isTRUE(fit$columns$correlated)) "correlated" else
+    if (fit$intervention$perfect || edges == 0) "plain" else "imperfect"
+  data.frame(g, edges = edges, chosen = chosen, right = chosen == g$case,
+             gain = fit$columns$loglik, curves = fit$columns$curves %||% NA,
+             loss = fit$intervention$loss, allowed = fit$intervention$allowed)
 }
 
 found <- parallel::mclapply(seq_len(nrow(grid)), one_data_set, mc.preschedule = FALSE,
@@ -47,7 +43,7 @@ found <- parallel::mclapply(seq_len(nrow(grid)), one_data_set, mc.preschedule = 
 broken <- vapply(found, inherits, NA, "try-error")
 if (any(broken)) print(found[broken])
 rows <- do.call(rbind, found[!broken])
-table <- aggregate(cbind(right, of = 1) ~ asked + case + graph + nonlinearity + n, rows, sum)
+table <- aggregate(cbind(right, of = 1) ~ case + graph + nonlinearity + n, rows, sum)
 name <- paste0("choices", if (quick) "-quick" else "")
 write_result(rows, paste0(name, ".csv"))
 write_result(table, paste0(name, "-table.csv"))
