@@ -2,11 +2,11 @@
 # By the likelihood of the linear-Gaussian model, which costs the same for any number of rows.
 
 # Columns count as correlated where BIC says so, a test at the level of that of means agrees (few
-# rows), the largest cosine between two of them is beyond this, and splines for mechanisms gain more
-# than this share of the number of rows, in log-likelihood: steep ones through columns that are a
-# little off differ by up to so much.
+# rows), the largest cosine between two of them is beyond this, and splines for mechanisms gain by
+# them, too: in log-likelihood a row, this and a share of what splines gain over lines. General columns
+# are sought with lines, and the steeper mechanisms are, the more may be left to gain by others.
 CORRELATED_COSINE <- 0.35
-CORRELATED_GAIN <- 0.025
+CORRELATED_GAIN <- list(least = 0.02, share = 0.25)
 
 #' Data that know whether `mixing` is to be chosen: its "auto" is settled before x is reduced
 #' @noRd
@@ -28,7 +28,7 @@ asking_columns <- function(data, control) {
 #' @noRd
 resolved_structure <- function(data, init, settings, call) {
   if (!identical(init, "interventional")) {
-    settings$intervention <- supposed_intervention(init, settings)
+    if (settings$intervention == "auto") settings$intervention <- "imperfect"
     return(list(settings = settings, chosen = NULL))
   }
   asked <- isTRUE(data$measure$columns) && data$d > 1L && is.null(data$row_noise)
@@ -42,12 +42,13 @@ resolved_structure <- function(data, init, settings, call) {
        chosen = list(columns = test, intervention = chosen$intervention))
 }
 
+#' The settings of a fit that goes on from another: interventions are what they were there
 #' @noRd
-supposed_intervention <- function(init, settings) {
-  if (settings$intervention != "auto") {
-    return(settings$intervention)
+continued_settings <- function(control, init) {
+  if (inherits(init, "crl_fit") && control$intervention == "auto") {
+    control$intervention <- init$control$intervention
   }
-  if (inherits(init, "crl_fit")) init$control$intervention else "imperfect"
+  control
 }
 
 #' A fit with what was chosen for it, where something was
@@ -104,8 +105,8 @@ describe_columns <- function(fit, short = FALSE) {
 #' compared with.
 #' @return list: `loglik`, what general columns gain with linear-Gaussian mechanisms; `bic`, twice
 #'   that less its penalty, both the least of the comparisons; `cosine`, the largest between two columns
-#'   of the general A; `curves`, see curves_gain(), where the others speak for correlated ones;
-#'   `correlated`
+#'   of the general A; `curves` and `asked`, see curves_gain(), where the others speak for correlated
+#'   ones; `correlated`
 #' @noRd
 columns_test <- function(data, settings, call) {
   if (!is.null(data$space$found)) {
@@ -136,8 +137,8 @@ columns_test <- function(data, settings, call) {
   mixing <- matrix(general$rotation[, , least], data$d)
   test <- columns_evidence(gain, start$orthonormal %*% mixing, data, nuisance_of(data), fewer)
   if (test$correlated) {
-    test$curves <- curves_gain(orthogonal, mixing, data, start, settings)
-    test$correlated <- is.na(test$curves) || test$curves > CORRELATED_GAIN * data$n
+    test[c("curves", "asked")] <- curves_gain(orthogonal, mixing, data, start, settings)
+    test$correlated <- is.na(test$curves) || test$curves > test$asked
   }
   test
 }
@@ -160,8 +161,8 @@ intervened_edges <- function(data) {
 #' @param rotations Orthogonal columns that are good for lines (d x d x some), in principal
 #'   coordinates.
 #' @param mixing Best general ones.
-#' @return NA where the correction for noise broke down in one of them, which right columns hardly
-#'   let it do
+#' @return list: `gain`, NA where the correction for noise broke down in one of them, which right
+#'   columns hardly let it do; `asked`, what it has to be
 #' @noRd
 curves_gain <- function(rotations, mixing, data, start, settings) {
   rows <- thinned(data, PERFECT$rows)
@@ -172,17 +173,23 @@ curves_gain <- function(rotations, mixing, data, start, settings) {
     if (end$indefinite + end$floored > MOST_INDEFINITE * end$fitted) NA else end$objective
   }
   given <- settings$intervention
+  kinds <- list(orthogonal = if (given == "auto") "imperfect" else given,
+                general = if (given == "auto") "perfect" else given)
   part <- principal_part(rows, start)
-  orthogonal <- apply(rotations, 3L, refined, part = part,
-                      kind = if (given == "auto") "imperfect" else given)
+  cells <- rotation_cells(rows, start, kinds$orthogonal == "perfect")
+  lines <- .Call(C_rotation_at, cells$cov, cells$weight, cells$coord,
+                 VARIANCE_FLOOR * start$sigma2, rotations, UNTOLD$turn)$objective
+  orthogonal <- apply(rotations, 3L, refined, part = part, kind = kinds$orthogonal)
+  broken <- all(is.na(orthogonal))
+  best <- if (broken) NA else min(orthogonal, na.rm = TRUE)
   unmix <- solve(mixing)
   noise <- part$noise %||% diag(start$sigma2, data$d)
   part$x <- part$x %*% t(unmix)
   part$noise <- unmix %*% noise %*% t(unmix)
-  general <- refined(diag(data$d), part, if (given == "auto") "perfect" else given) +
-    rows$n * log(abs(det(mixing)))
-  if (all(is.na(orthogonal))) NA_real_ else
-    (min(orthogonal, na.rm = TRUE) - general) * (data$n / rows$n)
+  general <- refined(diag(data$d), part, kinds$general) + rows$n * log(abs(det(mixing)))
+  list(gain = (best - general) * (data$n / rows$n),
+       asked = CORRELATED_GAIN$least * data$n +
+         CORRELATED_GAIN$share * max(0, lines - best, na.rm = TRUE) * (data$n / rows$n))
 }
 
 #' @param loglik Gains over models of orthogonal columns.
@@ -267,8 +274,8 @@ describe_intervention <- function(fit) {
     return(NULL)
   }
   if (is.na(test$loss)) {
-    return(paste("Interventions are supposed to be", if (test$perfect) {
-      "perfect: with others the data do not tell correlated columns of A"
+    return(paste("Interventions are taken to be", if (test$perfect) {
+      "perfect: under others the data do not tell correlated columns of A"
     } else {
       "imperfect"
     }))

@@ -37,18 +37,31 @@
 #' them. The noise of the g-model is as [prior_spline()] says. Its A is what the fit takes; the latents come
 #' from f-modeling.
 #'
-#' This takes perfect interventions (`intervention = "perfect"`), which the default of
-#' `intervention` does not assume: with imperfect ones \eqn{z_j + c z_k}, k a parent of j, is as
+#' This takes perfect interventions: with imperfect ones \eqn{z_j + c z_k}, k a parent of j, is as
 #' likely as \eqn{z_j} where no child of j objects, as at the end of a chain, and all but as likely
-#' where mechanisms are weak. The fit says which latents are concerned.
+#' where mechanisms are weak. Where that is so, `intervention = "auto"` is `"perfect"` with `"psd"`;
+#' with imperfect ones forced, the fit says which latents are concerned.
 #' @seealso [crl_control()], [start_search()]
-#' @section mixing = "auto":
-#' From an interventional start general columns are taken where the linear-Gaussian model says that
-#' columns are correlated (by BIC and at level .001), the largest cosine is above 0.35, graph and
-#' targets tell a general A, and splines for mechanisms with orthogonal columns do not explain a
-#' quarter more than its columns do: lines through steep mechanisms fit better with columns at other
-#' angles, too. In simulations this is wrong for about one steep data set in twenty with orthonormal
-#' A, and one of thirty with correlated columns, and then by much; `mixing = "orthonormal"` is safe where columns are known to be orthogonal.
+#' @section mixing = "auto" and intervention = "auto":
+#' Correlated columns under perfect interventions and orthogonal ones under imperfect interventions
+#' pass for one another, so that an interventional start compares three models at once: orthogonal
+#' columns with perfect or imperfect interventions, general columns with perfect ones.
+#'
+#' General columns are taken where graph and targets tell them, the largest cosine is above 0.35, the
+#' linear-Gaussian model says so (by BIC against both others, and at level .001), and so do splines
+#' for mechanisms, by at least 0.025 of log-likelihood a row: lines through steep mechanisms fit
+#' better with columns at other angles, too. Where splines break down, which they do for columns
+#' that are wrong, the linear model decides.
+#'
+#' Otherwise columns are orthogonal, and interventions perfect unless this loses more than BIC
+#' allows, with spline mechanisms, and more than 2.5 percent of what parents explain where nothing is
+#' targeted.
+#'
+#' CHOICES
+#' `mixing = "orthonormal"` is safe where columns are known to be orthogonal,
+#' `intervention = "imperfect"` where nothing is known of interventions and rows are many. With as
+#' many edges as latents or more, imperfect interventions and a few hundred rows, little tells the
+#' models apart; with two latents and a domain for each, imperfect interventions tell no rotation.
 #' @name crl_mixing
 NULL
 

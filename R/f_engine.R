@@ -5,11 +5,11 @@
 #' @noRd
 fit_rows <- function(data, init, plan, call, error_call) {
   started <- proc.time()[["elapsed"]]
-  structure <- resolved_structure(data, init, plan, error_call)
-  plan <- structure$settings
   check_engine_range(plan$range, data$d, error_call)
   check_sign_names(plan, data, error_call)
   check_memory(data, plan, error_call)
+  structure <- resolved_structure(data, init, plan, error_call)
+  plan <- structure$settings
   check_start_memory(data, init, plan, error_call)
   start <- turned_start(starting_values(init, data, plan, error_call), data, plan)
   check_damping(plan, start, error_call)

@@ -354,6 +354,7 @@ fit_crl <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights =
   method <- check_choice(method, c("f", "g"), "method")
   control <- as_control(control)
   if (inherits(init, "crl_fit")) init <- check_fit(init, "init")
+  control <- continued_settings(control, init)
   given <- given_rows(x, env, targets, dag, ...)
   given$rows <- prepared_rows(given$rows, cl, checkpoint)
   call <- rlang::current_env()

@@ -368,7 +368,8 @@ start_notes <- function(fit) {
            "; the graph alone tells such latents apart, if at all. A domain that targets one of ",
            "them alone would.")
   }, "")
-  mended <- fit$control$intervention == "imperfect" && any(fit$data$dag == 1L)
+  mended <- fit$control$intervention == "imperfect" && any(fit$data$dag == 1L) &&
+    is.null(fit$intervention)
   c(untold, flat_note(unlist(fit$optima[["untold"]][1L]), mended),
     if (fit$control$mixing == "psd") shear_note(fit))
 }

@@ -61,7 +61,7 @@ crl_baselines <- function(x, env = NULL, targets, dag, methods = baseline_names(
                           covariates = NULL, control = crl_control(), cl = NULL, ...) {
   check_fit_dots(...)
   methods <- check_methods(methods)
-  control <- as_control(control)
+  control <- continued_settings(as_control(control), init)
   given <- given_rows(x, env, targets, dag, ...)
   given$rows <- prepared_rows(given$rows, cl, NULL)
   data <- crl_data(given$rows, given$env, given$targets, given$dag, weights, control$knots,

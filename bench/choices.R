@@ -7,7 +7,7 @@
 # a fit.
 # Results: choices.csv (a row a data set), choices-table.csv (how many are right).
 
-library(ebcrl)
+library(ebcrl); `%||%` <- rlang::`%||%`
 here <- dirname(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE)[1]))
 source(file.path(here, "common.R"))
 

@@ -46,15 +46,16 @@ collider <- function(...) {
   sim_crl(dag = dag, n = c(150, 100, 90, 80, 110, 70), p = 7, targets = targets, ...)
 }
 
-f_fit <- function(sim, ..., init = "pca", weights = NULL) {
+f_fit <- function(sim, ..., intervention = "imperfect", init = "pca", weights = NULL) {
   fit_crl(sim, init = init, weights = weights,
-          control = update(crl_control(...), max_iter = 4, seed = 1, knots = 4,
+          control = update(crl_control(intervention = intervention, ...), max_iter = 4, seed = 1, knots = 4,
                            start = start_search(starts = 2)))
 }
 
-g_fit <- function(sim, ..., prior = prior_spline(knots = 5), init = "pca", weights = NULL) {
+g_fit <- function(sim, ..., intervention = "imperfect", prior = prior_spline(knots = 5),
+                  init = "pca", weights = NULL) {
   fit_crl(sim, method = "g", init = init, weights = weights,
-          control = update(crl_control(...), seed = 1, prior = prior, max_iter = 6,
+          control = update(crl_control(intervention = intervention, ...), seed = 1, prior = prior, max_iter = 6,
                            saem = saem_control(burn_in = 12, iterations = 10, draws = 8),
                            start = start_search(starts = 2)))
 }

@@ -84,7 +84,7 @@ test_that("what cannot be used is named", {
     predict(fit, new, env = s$sim$env[1:2])
     predict(fit, new, env = s$sim$env[1:2], covariates = data.frame(batch = "d", size = 1:2))
     predict(fit, covariates = s$frame)
-    predict(fit_of(s), new, env = s$sim$env[1:2], covariates = s$frame[1:2, ])
+    predict(suppressMessages(fit_of(s)), new, env = s$sim$env[1:2], covariates = s$frame[1:2, ])
   })
 })
 

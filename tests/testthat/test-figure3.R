@@ -32,7 +32,8 @@ test_that("the plan has the data, methods and runs of the paper", {
   markov <- figure_plan(1, "f_markov_splines", "bounded", 1000)$methods$methods
   expect_identical(markov[["f_markov_splines/true"]],
                    list(baseline = "true", score = "markov",
-                        spline = list(interaction = "pairwise", reference = "none")))
+                        spline = list(interaction = "pairwise", reference = "none"),
+                        intervention = "imperfect"))
   expect_false("paper/pca/known" %in% names(plan$domains$methods))
   # cells that panels have in common have one key
   expect_identical(plan$methods$settings[[1]], plan$latents$settings[["d = 4, n = 2000"]])

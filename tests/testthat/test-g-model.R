@@ -4,9 +4,9 @@ small_sim <- function(n = 150, seed = 1, ...) {
   withr::with_seed(seed, sim_crl(chain_dag(3), n = n, p = 12, sigma2 = 1, ...))
 }
 
-quick <- function(..., saem = list()) {
+quick <- function(..., intervention = "imperfect", saem = list()) {
   few <- saem_control(burn_in = 20, iterations = 30, draws = 60)
-  update(crl_control(saem = few, ...), saem = saem)
+  update(crl_control(saem = few, intervention = intervention, ...), saem = saem)
 }
 
 quick_steps <- function(iterations, ..., saem = list()) {

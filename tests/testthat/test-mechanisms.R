@@ -4,7 +4,8 @@ dag <- matrix(c(0, 0, 0, 1, 0, 0, 1, 1, 0), 3)
 sim <- withr::with_seed(1, sim_crl(dag, n = 200, p = 12, sigma2 = 1))
 fit <- fit_crl(sim, method = "g",
                control = crl_control(saem = saem_control(burn_in = 20, iterations = 30,
-                                                         draws = 100), seed = 1))
+                                                         draws = 100), seed = 1,
+                                     intervention = "imperfect"))
 parents <- list(integer(), 1L, 1:2)
 
 test_that("curves are the prior's means", {

@@ -5,7 +5,7 @@ test_that("steps that C reports reach the bar at hand, and the one before is put
   expect_null(.Call(C_set_heartbeat, function(done) counted <<- counted + done))
   sim <- small_sim(dag = chain_dag(3), n = 30, p = 5)
   fit_crl(sim, control = crl_control(start = start_search(mechanisms = "linear", starts = 7),
-                                     max_iter = 1, progress = FALSE))
+                                     intervention = "imperfect", max_iter = 1, progress = FALSE))
   expect_identical(counted, 7)
   inner <- try(with_progress(TRUE, "inside", function(tick) stop("jumps out")), silent = TRUE)
   expect_s3_class(inner, "try-error")
@@ -43,7 +43,8 @@ test_that("every stage has a bar", {
   stages <- stages[!passes]
   # a choice by draws takes two optima, which these data may not have
   expect_setequal(setdiff(sub(" [0-9]+, stage.*", "", stages), "Start: choice by draws"), c(
-    "Start: search for the rotation", "Start: spline mechanisms", "Draws of the latents",
+    "Start: search for the rotation", "Start: search for the mixing", "Start: spline mechanisms",
+    "Draws of the latents",
     "Start by draws, run", "EM", "SAEM", "Baselines", "Refits"
   ))
 })

@@ -4,8 +4,9 @@ sampled_sim <- function(seed, d = 3, n = 600, p = 20, nonlinearity = "bounded", 
   withr::with_seed(seed, sim_crl(chain_dag(d), n = n, p = p, nonlinearity = nonlinearity, ...))
 }
 
-start_of <- function(sim, ..., seed = 1, max_iter = 0) {
-  fit_crl(sim, control = crl_control(..., seed = seed, max_iter = max_iter))
+start_of <- function(sim, ..., seed = 1, max_iter = 0, intervention = "imperfect") {
+  fit_crl(sim, control = crl_control(..., seed = seed, max_iter = max_iter,
+                                     intervention = intervention))
 }
 
 labels_hold <- function(fit, sim) {
@@ -111,7 +112,7 @@ test_that("perfect interventions, weights, repeated and untargeted domains are h
   expect_false(identical(soft$mixing, perfect$mixing))
   fit <- function(env, targets, ...) {
     fit_crl(sim$x, env = env, targets = targets, dag = sim$dag, ...,
-            control = crl_control(seed = 1, max_iter = 0))
+            control = crl_control(seed = 1, max_iter = 0, intervention = "imperfect"))
   }
   even <- fit(sim$env, sim$targets)
   expect_identical(even$mixing, soft$mixing)
@@ -188,7 +189,7 @@ test_that("an optimum that draws prefer is said to be theirs; g begins there, to
   expect_gt(which.min(fit$optima$refined), 1L)
   expect_match(describe_search(fit$optima), ", chosen by draws$")
   g <- fit_crl(sim, method = "g",
-               control = crl_control(seed = 1,
+               control = crl_control(seed = 1, intervention = "imperfect",
                                      saem = saem_control(burn_in = 1, iterations = 1, draws = 2)))
   expect_equal(which.min(g$optima$risk), 1L)
   expect_lt(frobenius_error(g$optima$mixing[[1L]], sim), 0.4)

@@ -265,7 +265,8 @@ test_that("the rise over a turn is that of regressions on the rows; flat pairs a
   told <- fit_crl(start_sim(1, d = 4, n = 100), control = linear)
   expect_identical(told$optima$untold[[1]], character())
   expect_null(flat_note(told$optima$untold[[1]]))
-  open <- fit_crl(start_sim(1, d = 2), control = linear)
+  alike <- update(linear, intervention = "imperfect")
+  open <- fit_crl(start_sim(1, d = 2), control = alike)
   expect_identical(open$optima$untold[[1]], "z1 and z2")
   expect_match(start_notes(open)[2], "^Hardly told apart: z1 and z2. Each with.*intervention = \"auto\"")
   expect_match(flat_note(paste("a and", letters[1:7])), "a and e; 2 other pairs of latents.",
@@ -276,7 +277,8 @@ test_that("the rise over a turn is that of regressions on the rows; flat pairs a
 # stage that decides is not the one that sorts.
 test_that("the optimum that is used comes first, and is the one that print() counts", {
   sim <- start_sim(5, d = 2, nonlinearity = "bounded")
-  fit <- fit_crl(sim, control = crl_control(start = start_search(mechanisms = "spline")))
+  fit <- fit_crl(sim, control = crl_control(start = start_search(mechanisms = "spline"),
+                                            intervention = "imperfect"))
   optima <- fit$optima
   tried <- !is.na(optima$refined)
   expect_identical(which.min(optima$refined), 1L)
@@ -419,7 +421,7 @@ test_that("where the correction for noise breaks down, the stage of splines is l
                                      nonlinearity = "linear"))
   fits <- lapply(c(linear = "linear", spline = "spline"), function(mechanisms) {
     fit_crl(sim, control = crl_control(start = start_search(mechanisms = mechanisms), max_iter = 0,
-                                       seed = 1))
+                                       seed = 1, intervention = "imperfect"))
   })
   expect_true(all(is.na(fits$spline$optima$refined)))
   expect_identical(fits$spline$mixing, fits$linear$mixing)
