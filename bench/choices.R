@@ -7,7 +7,7 @@
 # a fit.
 # Results: choices.csv (a row a data set), choices-table.csv (how many are right).
 
-library(ebcrl); `%||%` <- rlang::`%||%`
+library(ebcrl)
 here <- dirname(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE)[1]))
 source(file.path(here, "common.R"))
 
@@ -34,7 +34,7 @@ one_data_set <- function(k) {
   chosen <- if (isTRUE(fit$columns$correlated)) "correlated" else
     if (fit$intervention$perfect || edges == 0) "plain" else "imperfect"
   data.frame(g, edges = edges, chosen = chosen, right = chosen == g$case,
-             gain = fit$columns$loglik, curves = fit$columns$curves %||% NA,
+             gain = c(fit$columns$loglik, NA)[1], curves = c(fit$columns$curves, NA)[1],
              loss = fit$intervention$loss, allowed = fit$intervention$allowed)
 }
 
