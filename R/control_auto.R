@@ -71,7 +71,8 @@ with_correlated <- function(settings) {
 tell_columns <- function(test) {
   tell(c("i" = paste(
     "Columns of A are correlated (largest cosine {format(test$cosine, digits = 2)}): a general A",
-    "has {format(test$loglik, digits = 3)} more log-likelihood than orthogonal columns."
+    "has {format(test$loglik, digits = 3)} more log-likelihood than orthogonal columns. (An edge that",
+    "the graph lacks can look like it: see {.fn crl_check}.)"
   )), class = "ebcrl_message_columns")
 }
 
