@@ -2,6 +2,7 @@
 
 #' @noRd
 plot_check <- function(fit, call = rlang::caller_env()) {
+  check_complete(fit, "autoplot", call)
   check_free(fit, 1L, "There are no residuals to draw.", call)
   rest <- check_residuals(fit)
   points <- check_points(fit, rest)
