@@ -65,7 +65,8 @@
 #'   Beside nuisance factors, which could take means, they are always fitted;
 #' * `noise = "auto"` takes noise variances by feature if BIC says so;
 #' * `nuisance = "auto"` adds factors as long as the largest eigenvalue of the whitened moments that
-#'   is left is above what noise alone makes it in one of a thousand samples.
+#'   is left is above what noise alone makes it in one of a thousand samples, up to
+#'   `r MOST_NUISANCE` of them: a message and `print()` say where these may be too few.
 #'
 #' Then x is reduced to weighted least-squares coordinates in the space, which are all that it says
 #' on the latents: \eqn{N (A, B)' \Psi^{-1} (x - \mu)} with noise \eqn{N = ((A, B)' \Psi^{-1} (A,
