@@ -491,8 +491,8 @@ fit_data <- function(data, init, control, call = NULL, error_call = rlang::calle
   init <- init %||% default_init(control)
   plan <- plan_f(control, data, init)
   data <- with_memo(asking_columns(data, control))
-  measured <- on_clock("Measurement model",
-                       measurement_of(data, init, plan, plan$update_mixing, error_call))
+  measured <- with_spinner(plan$progress, "Measurement model",
+                           measurement_of(data, init, plan, plan$update_mixing, error_call))
   fit <- if (!is.null(data$space)) { # coordinates already
     fit_rows(data, init, plan, call, error_call)
   } else if (!is.null(measured) && !measured$plain) {
