@@ -11,7 +11,7 @@ BOOT <- list(burn_in = 60L, iterations = 40L, draws = 4L)
 
 # Most weight of the penalty of a curve in a refit, by row of its (node, state). (The spread of refits
 # has to hold what smoothing takes off a curve; bench/intervals.R.)
-LIGHT <- 4e-4
+LIGHT <- 2e-4
 
 # Effective degrees of freedom beyond those of lines from which on a cell's curves are no lines.
 CURVED <- 0.5
