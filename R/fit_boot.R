@@ -11,7 +11,7 @@ BOOT <- list(burn_in = 60L, iterations = 40L, draws = 4L)
 
 # Most weight of the penalty of a curve in a refit, by row of its (node, state). (The spread of refits
 # has to hold what smoothing takes off a curve; bench/intervals.R.)
-LIGHT <- 2e-4
+LIGHT <- 2 / 1e4
 
 # Effective degrees of freedom beyond those of lines from which on a cell's curves are no lines.
 CURVED <- 0.5
@@ -42,8 +42,8 @@ BOOT_CHUNK <- 10L
 #' rows do not tell the latents apart.
 #'
 #' Splines whose smoothing was chosen by the data, and that are no lines, are smoothed lightly in refits
-#' (weights of at most `r LIGHT` by row). Smoothing flattens what the data hardly tell, such as the
-#' shoulders of a step, and refits under the weights of the fit would agree on that: an interval of
+#' (weights of at most `r 1e4 * LIGHT` in 10,000 rows). Smoothing flattens what the data hardly tell,
+#' such as the shoulders of a step, and refits under the weights of the fit would agree on that: an interval of
 #' an effect across a step then misses the truth in half of all data sets. Lightly smoothed refits
 #' spread as far as the data leave a curve open, so that intervals of curves, of their average slopes
 #' and of effects are wider than those under smoothing that is taken to be right. Where the fit finds a

@@ -139,7 +139,7 @@ NULL
 #'
 #' The fields of what [fit_crl()] returns.
 #'
-#' @format An object of class `crl_fit`, a list with
+#' @return An object of class `crl_fit`, a list with
 #' \item{latents}{(n x d) posterior means}
 #' \item{latents_sd}{(n x d) posterior standard deviations, from (4.5): 0 where the variance came
 #'   out negative and was floored. [predict()][predict.crl_fit] turns them into intervals}
