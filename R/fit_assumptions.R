@@ -31,23 +31,33 @@ CHECK <- list(draws = 10L, thin = 5L, rows = 20000L, simulated = 4000L)
 #' The first seven look at residuals off the space of the factors, the others at posterior draws of
 #' the noise u of each latent (of a fit by `method = "f"`, with mechanisms fitted to draws of its
 #' latents), whose moments average over rows to what the model says. A check takes the largest of its
-#' statistics (Bonferroni); alarms are those that Holm's method rejects at `level` over all checks.
-#' With many rows departures show that matter little: `statistic` and `where` say how large and where.
-#' A departure may raise alarms of other checks as well.
+#' statistics (Bonferroni), and significant are those that Holm's method rejects at `level` over all
+#' checks. With many rows or features departures are significant that matter little. An alarm
+#' therefore is a departure that is significant and of a `size` of at least `least`; others that are
+#' significant are named as small. Sizes are free of the number of rows, and in the units of what
+#' the latents feel, their noise: of `means`, `factors`, `mixing` and `domains` by how much of the sd
+#' of the noise that latents have from x the departure would add, were it as large along the latents
+#' as it is off them; of `noise` by how much a feature's noise sd is off; of `tails` the skewness (over
+#' \eqn{\sqrt{6}}) or excess kurtosis (over \eqn{\sqrt{24}}) that the noise of a latent gets from
+#' that of features, where it averages out over many of them; of `latent_noise` the same of u; of
+#' `rows`, `graph` and `shape` a correlation; of `targets` a shift in sd of u, or by how much this sd
+#' is off. A departure may raise alarms of other checks as well.
 #'
 #' @param fit A `crl_fit`, from [fit_crl()], with its rows.
 #' @param level Probability that there is any alarm where the model holds.
+#' @param least Size below which a departure is no alarm, however significant: see Details. 0: all that
+#'   are significant are alarms.
 #' @param held_out Are domains left out and predicted? Takes a fit of the mechanisms for each domain
 #'   with targets.
 #' @param ... Not used; an argument that nothing reads is an error.
 #' @return An object of class `crl_check`: a list with
 #'   \item{checks}{tibble by check: `statistic` (the largest, as a standard normal deviate), `p.value`,
-#'     `p.adjusted` (Holm), `alarm`, `where` (in words)}
+#'     `p.adjusted` (Holm), `size` (the largest of what stands out), `alarm`, `where` (in words)}
 #'   \item{verdict}{one sentence}
 #'   \item{predictive}{tibble by (domain, feature): `mean`, `sd`, `q10` and `q90` as seen and
 #'     (`_predicted`) as the model has them, `z`, difference of the means in standard errors}
-#'   \item{latents}{tibble by (domain, latent): mean of its noise u in standard errors (`z_mean`), and
-#'     of its variance (`z_variance`)}
+#'   \item{latents}{tibble by (domain, latent): mean of its noise u in standard errors (`z_mean`) and in
+#'     its sd (`mean`), and the same of its variance (`z_variance`, `variance`: relative, less 1)}
 #'   \item{held_out}{tibble by (domain, latent that is not its target): `seen`, mean of its
 #'     pseudo-latents; `std.error`; `predicted`, from mechanisms of the other domains, the targets
 #'     being drawn as they were seen; `before`, its mean in the other domains that do not target it}
@@ -66,11 +76,12 @@ CHECK <- list(draws = 10L, thin = 5L, rows = 20000L, simulated = 4000L)
 #' check
 #' plot(check)
 #' @export
-crl_check <- function(fit, level = 0.05, held_out = TRUE, ...) {
+crl_check <- function(fit, level = 0.05, least = 0.05, held_out = TRUE, ...) {
   check_dots_empty(...)
   fit <- check_fit(fit, rows = TRUE)
   check_complete(fit, "crl_check")
   level <- check_level(level)
+  least <- check_number(least, "least", min = 0)
   check_flag(held_out, "held_out")
   fit <- with_kept_x(fit, "crl_check()")
   seed <- sample.int(.Machine$integer.max, 1L)
@@ -81,10 +92,11 @@ crl_check <- function(fit, level = 0.05, held_out = TRUE, ...) {
   residuals <- check_residuals(fit)
   noise <- drawn_noise(engine, model, seed)
   checks <- c(residual_checks(fit, residuals), latent_checks(noise, model))
-  table <- check_table(checks, level)
+  table <- check_table(checks, level, least)
   with_own_draws(seed = seed, code = function() {
     structure(list(
-      checks = table, verdict = check_verdict(table, level, ncol(fit$nuisance$mixing) %||% 0L),
+      checks = table,
+      verdict = check_verdict(table, level, ncol(fit$nuisance$mixing) %||% 0L, least),
       predictive = predictive_table(fit, model), latents = noise_table_by_domain(noise, model),
       held_out = if (held_out && model$kind != "normal") held_out_table(fit, engine, model, noise),
       residuals = residual_points(residuals), level = level
@@ -95,21 +107,27 @@ crl_check <- function(fit, level = 0.05, held_out = TRUE, ...) {
 # Deviates beyond are infinite to working precision.
 DEVIATE_MOST <- 1e3
 
+# Level at which one of a check's departures counts for its size.
+CLEAR <- 0.05
+
 # The table ---------------------------------------------------------------------------------------
 
 #' One check: the largest of some deviates
 #' @param z Deviates, standard normal where the model holds.
+#' @param size What each departs by, see crl_check().
 #' @param where Character of that length, or a function of the position of the largest.
 #' @noRd
-one_check <- function(name, z, where) {
+one_check <- function(name, z, size, where) {
   z[is.nan(z)] <- 0
   z <- pmin(pmax(z, -DEVIATE_MOST), DEVIATE_MOST)
   if (length(z) == 0L) {
-    return(list(name = name, statistic = NA_real_, p.value = NA_real_, where = ""))
+    return(list(name = name, statistic = NA_real_, p.value = NA_real_, size = NA_real_, where = ""))
   }
   at <- which.max(abs(z))
+  clear <- union(at, which(abs(z) > stats::qnorm(1 - CLEAR / (2 * length(z)))))
   log_p <- stats::pnorm(-abs(z[at]), log.p = TRUE) + log(2) + log(length(z))
   list(name = name, statistic = z[at], p.value = min(1, exp(log_p)),
+       size = max(abs(size[clear]), na.rm = TRUE),
        where = if (is.function(where)) where(at) else where[at])
 }
 
@@ -120,13 +138,20 @@ deviate_of <- function(log_p) {
 }
 
 #' @noRd
-check_table <- function(checks, level) {
+check_table <- function(checks, level, least = 0) {
   of <- function(name, kind) unname(vapply(checks, `[[`, kind, name))
   p <- of("p.value", 0)
   adjusted <- stats::p.adjust(p, "holm")
-  alarm <- !is.na(adjusted) & adjusted < level
+  size <- of("size", 0)
+  alarm <- !is.na(adjusted) & adjusted < level & size >= least
   tibble::tibble(check = of("name", ""), statistic = of("statistic", 0), p.value = p,
-                 p.adjusted = adjusted, alarm = alarm, where = of("where", ""))
+                 p.adjusted = adjusted, size = size, alarm = alarm, where = of("where", ""))
+}
+
+#' Significant, but no alarm
+#' @noRd
+is_small <- function(table, level) {
+  !is.na(table$p.adjusted) & table$p.adjusted < level & !table$alarm
 }
 
 CHECK_WORDS <- c(
@@ -145,12 +170,17 @@ CHECK_WORDS <- c(
 
 #' @param nuisance Nuisance factors of the fit, whose model need not be recommended.
 #' @noRd
-check_verdict <- function(table, level, nuisance = 0L) {
+check_verdict <- function(table, level, nuisance = 0L, least = 0) {
   done <- sum(!is.na(table$p.value))
   found <- table[table$alarm, ]
+  small <- table$check[is_small(table, level)]
+  small <- if (length(small) > 0L) {
+    paste0(" Significant, but small (below ", format(least), ", see `size`): ",
+           paste(small, collapse = ", "), ".")
+  }
   if (nrow(found) == 0L) {
-    return(paste0("No departure from the model shows in ", done, " checks (level ",
-                  format(100 * level), " % in all)."))
+    return(paste0("No departure from the model ", if (is.null(small)) "shows" else "that matters shows",
+                  " in ", done, " checks (level ", format(100 * level), " % in all).", small))
   }
   found <- found[order(found$p.value), ]
   words <- CHECK_WORDS
@@ -161,7 +191,7 @@ check_verdict <- function(table, level, nuisance = 0L) {
                             "not let act on them")
   }
   paste0("The data depart from the model: ",
-         paste0(words[found$check], " [", found$where, "]", collapse = "; "), ".")
+         paste0(words[found$check], " [", found$where, "]", collapse = "; "), ".", small)
 }
 
 #' @export
@@ -169,13 +199,15 @@ print.crl_check <- function(x, ...) {
   write_lines(x$verdict)
   cat("\n")
   shown <- x$checks
-  shown$alarm <- ifelse(shown$alarm, "*", "")
+  small <- is_small(shown, x$level)
+  shown$alarm <- ifelse(shown$alarm, "*", ifelse(small, "small", ""))
   shown$p.adjusted <- format.pval(shown$p.adjusted, digits = 2L, eps = 1e-4)
-  most <- max(36L, cli::console_width() - 44L) # beside the other columns
+  shown$size <- ifelse(is.na(shown$size), "", formatC(shown$size, digits = 3L, format = "f"))
+  most <- max(30L, cli::console_width() - 50L) # beside the other columns
   long <- nchar(shown$where) > most
   shown$where[long] <- paste0(substr(shown$where[long], 1L, most - 2L), "...")
   shown$statistic <- formatC(shown$statistic, digits = 1L, format = "f")
-  print(as.data.frame(shown[c("check", "statistic", "p.adjusted", "alarm", "where")]),
+  print(as.data.frame(shown[c("check", "statistic", "p.adjusted", "size", "alarm", "where")]),
         row.names = FALSE, right = FALSE)
   held <- x$held_out
   if (!is.null(held) && nrow(held) > 0L) {
@@ -209,19 +241,21 @@ residual_checks <- function(fit, residuals) {
   spread <- sqrt(pmax(colMeans(square^2) - variance^2, 1e-12))
   free <- ncol(unit) - residuals$q
   list(
-    one_check("noise", (variance - 1) / spread * sqrt(n), names),
-    tails_check(unit, variance, free, names),
+    one_check("noise", (variance - 1) / spread * sqrt(n), sqrt(variance) - 1, names),
+    tails_check(unit, variance, residuals$reach, free, names),
     factors_check(residuals),
-    means_check(unit, fit, free, names),
+    means_check(unit, residuals$reach, fit, free, names),
     domains_check(square, fit),
     mixing_check(unit, residuals, fit, free),
     rows_check(unit, residuals, fit)
   )
 }
 
-#' Excess kurtosis and skewness over all features: sums of independent terms
+#' Excess kurtosis and skewness over all features: sums of independent terms. Of a sum with weights w of
+#' length 1 they are the sums with w^4 and w^3
+#' @param reach Weights of the features in each latent (p x d), see check_residuals().
 #' @noRd
-tails_check <- function(unit, variance, free, names) {
+tails_check <- function(unit, variance, reach, free, names) {
   n <- nrow(unit)
   centred <- unit - rep(colMeans(unit), each = n)
   kurtosis <- colMeans(centred^4) / variance^2 - 3 + 6 / n
@@ -230,7 +264,11 @@ tails_check <- function(unit, variance, free, names) {
   # the sum of squares of free ones, of which those that are shown are linear combinations
   skewed <- deviate_of(stats::pchisq(sum(skewness^2) * n / 6 * free / length(skewness), free,
                                      lower.tail = FALSE, log.p = TRUE))
-  one_check("tails", c(total, kurtosis / sqrt(24 / n) * 0.5, skewed),
+  largest <- function(sums) max(abs(sums))
+  size <- c(largest(crossprod(reach^4, kurtosis)) / sqrt(24),
+            abs(kurtosis) * apply(reach^4, 1L, max) / sqrt(24),
+            largest(crossprod(reach^3, skewness)) / sqrt(6))
+  one_check("tails", c(total, kurtosis / sqrt(24 / n) * 0.5, skewed), size,
             c("kurtosis over all features", names, "skewness over all features"))
 }
 
@@ -244,7 +282,8 @@ factors_check <- function(residuals) {
   x <- (largest - root^2) / (root * (1 / sqrt(n - 1) + 1 / sqrt(p))^(1 / 3))
   z <- deviate_of(stats::pgamma(max(x + 9.84801, 0), 46.446, scale = 0.186054, lower.tail = FALSE,
                                 log.p = TRUE))
-  one_check("factors", z, paste0("an eigenvalue of ", figures(largest / n, 3L)))
+  variance <- 1 / noise_taken_up(largest / n, p / n) # in units of the noise, among p directions
+  one_check("factors", z, sqrt(variance / p), paste0("an eigenvalue of ", figures(largest / n, 3L)))
 }
 
 #' Leading eigenvalues of the second moments of whitened residuals
@@ -260,12 +299,14 @@ residual_values <- function(residuals, many) {
 }
 
 #' @noRd
-means_check <- function(unit, fit, free, names) {
+means_check <- function(unit, reach, fit, free, names) {
   data <- fit$data
   z <- rowsum(unit, data$env, reorder = TRUE) / sqrt(data$n_env)
   among <- deviate_of(stats::pchisq(rowSums(z^2) * free / ncol(z), free, lower.tail = FALSE,
                                     log.p = TRUE))
-  one_check("means", c(among, as.vector(z)), function(at) {
+  many <- sqrt(pmax(rowSums(z^2) / free - 1, 0) / data$n_env)
+  one <- abs(z) / sqrt(data$n_env) * rep(apply(abs(reach), 1L, max), each = nrow(z))
+  one_check("means", c(among, as.vector(z)), c(many, as.vector(one)), function(at) {
     m <- nrow(z)
     if (at <= m) {
       return(paste0("domain ", data$env_names[at], ", many features"))
@@ -279,7 +320,7 @@ means_check <- function(unit, fit, free, names) {
 domains_check <- function(square, fit) {
   data <- fit$data
   if (data$n_domains == 1L) {
-    return(one_check("domains", numeric(), ""))
+    return(one_check("domains", numeric(), numeric(), ""))
   }
   size <- rowMeans(square)
   at <- rowsum(size, data$env, reorder = TRUE)[, 1L] / data$n_env
@@ -290,8 +331,9 @@ domains_check <- function(square, fit) {
     (at[e] - sum(share * at[-e])) /
       sqrt(within[e] / data$n_env[e] + sum(share^2 * within[-e] / data$n_env[-e]))
   }, 0)
-  one_check("domains", z, paste0("domain ", data$env_names, ", noise variance times ",
-                                 vapply(at / mean(size), figures, "", digits = 3L)))
+  one_check("domains", z, sqrt(at / mean(size)) - 1, paste0("domain ", data$env_names, ", noise variance times ",
+                                                            vapply(at / mean(size), figures, "",
+                                                                   digits = 3L)))
 }
 
 #' Residuals against products of pseudo-latents, of which they are independent
@@ -302,13 +344,17 @@ mixing_check <- function(unit, residuals, fit, free) {
   pairs <- which(upper.tri(diag(ncol(y)), diag = TRUE), arr.ind = TRUE)
   design <- qr(cbind(1, y))
   names <- c(fit$data$latent_names, nuisance_names(ncol(y) - fit$data$d))
-  z <- vapply(seq_len(nrow(pairs)), function(k) {
+  found <- vapply(seq_len(nrow(pairs)), function(k) {
     product <- qr.resid(design, y[, pairs[k, 1L]] * y[, pairs[k, 2L]])
-    along <- drop(crossprod(product, unit))^2 / colSums((product * unit)^2)
-    deviate_of(stats::pchisq(sum(along) * free / length(along), free, lower.tail = FALSE,
-                             log.p = TRUE))
-  }, 0)
-  one_check("mixing", z, paste(names[pairs[, 1L]], "times", names[pairs[, 2L]]))
+    cross <- drop(crossprod(product, unit))^2
+    along <- cross / colSums((product * unit)^2)
+    shared <- mean(cross) / sum(product^2) / nrow(unit) # of the variance of the residuals
+    c(deviate_of(stats::pchisq(sum(along) * free / length(along), free, lower.tail = FALSE,
+                               log.p = TRUE)),
+      sqrt(max(shared - 1 / nrow(unit), 0)))
+  }, c(0, 0))
+  one_check("mixing", found[1L, ], found[2L, ],
+            paste(names[pairs[, 1L]], "times", names[pairs[, 2L]]))
 }
 
 #' Neighbours in a domain, in the order of the rows
@@ -324,8 +370,9 @@ rows_check <- function(unit, residuals, fit) {
   products <- cbind(rowSums(unit[this_row, , drop = FALSE] * unit[next_row, , drop = FALSE]),
                     y[this_row, , drop = FALSE] * y[next_row, , drop = FALSE])
   z <- colSums(products) / sqrt(pmax(colSums(products^2), 1e-300))
-  one_check("rows", z, c("residuals", c(fit$data$latent_names,
-                                        nuisance_names(ncol(y) - fit$data$d))))
+  square <- c(sum(unit^2), colSums(y^2)) / nrow(unit)
+  one_check("rows", z, colMeans(products) / square, c("residuals", fit$data$latent_names,
+                                                      nuisance_names(ncol(y) - fit$data$d)))
 }
 
 # Latents -----------------------------------------------------------------------------------------
@@ -360,6 +407,14 @@ row_deviate <- function(values, expected = 0) {
   if (length(of_row) < 10L || !(sd > 0)) 0 else mean(of_row) / sd * sqrt(length(of_row))
 }
 
+#' The same, with the mean itself
+#' @param unit What it is divided by.
+#' @return c(deviate, size)
+#' @noRd
+row_departure <- function(values, expected = 0, unit = 1) {
+  c(row_deviate(values, expected), (mean(values) - expected) / unit)
+}
+
 #' @noRd
 latent_checks <- function(noise, model) {
   names <- model$data$latent_names
@@ -368,10 +423,14 @@ latent_checks <- function(noise, model) {
   cells <- cells_of(seq_len(model$kept))
   parts <- Map(function(node, state) cell_checks(noise, model, node, state), cells$node, cells$state)
   gather <- function(kind) {
-    found <- unlist(lapply(parts, `[[`, kind))
-    one_check(kind, unname(found), names(found))
+    found <- do.call(cbind, lapply(parts, `[[`, kind))
+    if (is.null(found)) {
+      return(one_check(kind, numeric(), numeric(), ""))
+    }
+    one_check(kind, unname(found[1L, ]), unname(found[2L, ]), colnames(found))
   }
   list(one_check("targets", c(targets$z_mean, targets$z_variance),
+                 c(targets$mean, sqrt(pmax(1 + targets$variance, 0)) - 1),
                  c(paste(where, "(mean)"), paste(where, "(variance)"))),
        gather("graph"), gather("shape"), gather("latent_noise"))
 }
@@ -387,7 +446,8 @@ noise_table_by_domain <- function(noise, model) {
     variance <- model$latent_noise_var[j, data$targets[e, j] + 1L]
     tibble::tibble(domain = data$env_names[e], latent = data$latent_names[j],
                    targeted = data$targets[e, j] == 1L, z_mean = row_deviate(u),
-                   z_variance = row_deviate(u^2, variance))
+                   z_variance = row_deviate(u^2, variance), mean = mean(u) / sqrt(variance),
+                   variance = mean(u^2) / variance - 1)
   }
   cells <- expand.grid(e = seq_along(data$env_names), j = seq_len(model$kept))
   do.call(rbind, Map(one, cells$e, cells$j))
@@ -411,13 +471,17 @@ cell_checks <- function(noise, model, node, state) {
   tag <- function(what) paste0(names[node], if (state == 1L) " (targeted)", " on ", what)
   parents <- active_parents(model, node, state)
   others <- setdiff(which(!is_descendant(model$data$dag, node)), c(node, parents))
-  graph <- vapply(others, function(k) row_deviate(u * standard(k)), 0)
+  against <- function(value) {
+    sd <- sqrt(variance * mean((value - mean(value))^2))
+    row_departure(u * value, unit = max(sd, 1e-300))
+  }
+  graph <- vapply(others, function(k) against(standard(k)), c(0, 0))
   values <- lapply(parents, standard)
-  curved <- c(
-    unlist(lapply(values, function(z) c(row_deviate(u * (z^2 - 1)), row_deviate(u * (z^3 - 3 * z))))),
+  curved <- cbind(
+    do.call(cbind, lapply(values, function(z) cbind(against(z^2 - 1), against(z^3 - 3 * z)))),
     if (length(parents) > 1L) {
       utils::combn(length(parents), 2L, function(pair) {
-        row_deviate(u * values[[pair[1L]]] * values[[pair[2L]]])
+        against(values[[pair[1L]]] * values[[pair[2L]]])
       })
     }
   )
@@ -425,11 +489,14 @@ cell_checks <- function(noise, model, node, state) {
     utils::combn(names[parents], 2L, paste, collapse = " times ")
   })
   gaussian <- is.null(model$prior$noise)
-  own <- if (gaussian) c(row_deviate(u^3 - 3 * variance * u), row_deviate(u^4, 3 * variance^2))
-  named <- function(values, names) if (length(values) > 0L) stats::setNames(values, names)
+  own <- if (gaussian) {
+    cbind(row_departure(u^3 - 3 * variance * u, unit = sqrt(6) * variance^1.5),
+          row_departure(u^4, 3 * variance^2, unit = sqrt(24) * variance^2))
+  }
+  named <- function(values, names) if (length(values) > 0L) `colnames<-`(values, names)
   list(graph = named(graph, tag(names[others])), shape = named(curved, tag(curved_names)),
        latent_noise = named(own, rep(paste0(names[node], if (state == 1L) " (targeted)"),
-                                     length(own))))
+                                     NCOL(own))))
 }
 
 #' @noRd

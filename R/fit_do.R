@@ -295,6 +295,12 @@ BEYOND <- 0.1
 #'   features: to any latent), see Extrapolation in [simulate_domain()]. Intervals do not know how
 #'   curves go on there. `autoplot()` and `plot()` draw it, with open points where `beyond` exceeds a
 #'   tenth.
+#'
+#'   `tidy()`: a plain tibble in the names of the broom package, the same columns with and without
+#'   `boot`, so that tables of several effects can be bound: `contrast` (`do` against `versus`, in
+#'   words), `effect` (`"total"` or `"direct"`), `on`, `term` (the variable), `quantity`, `estimate`,
+#'   `std.error`, `statistic` (their ratio), `conf.low`, `conf.high` (`NA` without `boot`: `mc.error`
+#'   is not the error of the estimate) and `beyond`.
 #' @section Random numbers:
 #' R's generator: `set.seed()` fixes the result.
 #' @section Errors:
@@ -308,6 +314,7 @@ BEYOND <- 0.1
 #' change <- effects(fit, do = list(z1 = \(z) z + 1), on = "features", boot = boot)
 #' change
 #' plot(change)
+#' tidy(change)
 #' @importFrom stats effects
 #' @export
 effects.crl_fit <- function(object, do, versus = list(), on = c("latents", "features"),
@@ -427,11 +434,37 @@ feature_differences <- function(model, before, after, quantiles) {
   rbind(mean, rows[rows$quantity != "mean", ])
 }
 
+#' @rdname effects.crl_fit
+#' @export
+tidy.crl_effects <- function(x, ...) {
+  check_dots_empty(...)
+  needed <- c("on", "variable", "quantity", "estimate", "beyond")
+  lost <- setdiff(needed, names(x))
+  if (length(lost) > 0L) {
+    abort_input(c("{.arg x} must have the columns that {.fn effects} gave it.",
+                  "x" = "{.field {lost}} {?is/are} not there."), "object")
+  }
+  of <- function(column) if (is.null(x[[column]])) rep(NA_real_, nrow(x)) else x[[column]]
+  tibble::tibble(
+    contrast = rep(contrast_words(x), nrow(x)),
+    effect = rep(attr(x, "effect") %||% "total", nrow(x)), on = x$on, term = x$variable,
+    quantity = x$quantity, estimate = x$estimate, std.error = of("std.error"),
+    statistic = x$estimate / of("std.error"), conf.low = of("conf.low"),
+    conf.high = of("conf.high"), beyond = x$beyond
+  )
+}
+
+#' "do(z1 = 1) against no intervention"
+#' @noRd
+contrast_words <- function(change) {
+  words <- function(do) if (length(do) == 0L) "no intervention" else do_words(do)
+  paste(words(attr(change, "do")), "against", words(attr(change, "versus")))
+}
+
 #' @export
 print.crl_effects <- function(x, ...) {
-  words <- function(do) if (length(do) == 0L) "no intervention" else do_words(do)
   write_lines(paste0(c(total = "Total", direct = "Direct")[[attr(x, "effect") %||% "total"]],
-                     " effect of ", words(attr(x, "do")), " against ", words(attr(x, "versus")), ":"))
+                     " effect of ", contrast_words(x), ":"))
   # columns may have been left out
   guessed <- if (all(c("variable", "on", "beyond") %in% names(x))) {
     unique(x$variable[x$on == "latent" & x$beyond > BEYOND])

@@ -77,8 +77,9 @@ tell_measurement <- function(measured, settings) {
     }
   )
   if (length(chosen) > 0L) {
-    tell(c("i" = "Fitted beside the latents: {chosen}."),
-                    class = "ebcrl_message_measurement")
+    tell(c("i" = "Fitted beside the latents: {chosen}.",
+           "!" = if (nuisance_capped(measured, settings)) capped_words()),
+         class = "ebcrl_message_measurement")
   }
 }
 

@@ -500,7 +500,9 @@ design_note <- function(fit) {
 measurement_notes <- function(fit) {
   counts <- fit$measurement$counts
   floored <- counts[["noise_floored"]] %||% 0L
-  c(if (floored > 0L) {
+  c(if (nuisance_capped(fit$measurement, fit$data$measure)) {
+    capped_words()
+  }, if (floored > 0L) {
     least <- order(fit$noise_var)[seq_len(min(3L, floored))]
     paste0("The noise variance of ", count_of(floored, "feature"), " (",
            paste(names(fit$noise_var)[least] %||% least, collapse = ", "),

@@ -22,6 +22,7 @@ run_chains <- function(begin, model, data, control, error_call, name = "SAEM") {
     if (saem$chains > 1L) name <- paste0(name, ", chain ", number)
     run <- with_progress(control$progress, name, steps = saem$burn_in + saem$iterations,
                          function(tick) {
+      engine$learn_lambda <- engine$learn_lambda && !isTRUE(begin$prior$held)
       .Call(C_saem_fit, data$x, data$env, data$targets, parent_list(data$dag), row_weights(data),
             begin, c(engine, seed = seed), tick)
     })
@@ -51,6 +52,7 @@ runs_on_paying_rows <- function(begin, model, data, control, error_call) {
     }
     most <- enough
     begin <- Map(function(begin, run) {
+      run$prior$held <- begin$prior$held
       begin[c("mixing", "sigma2", "prior")] <- run[c("mixing", "sigma2", "prior")]
       begin$walk_scale <- run$state$walk_scale
       begin

@@ -25,8 +25,8 @@ fit_g <- function(data, init, control, call = NULL, error_call = rlang::caller_e
   }
   engine <- function(...) run_engine(control$prior, ...)
   data <- with_memo(asking_columns(data, control))
-  measured <- on_clock("Measurement model",
-                       measurement_of(data, init, control, FALSE, error_call))
+  measured <- with_spinner(control$progress, "Measurement model",
+                           measurement_of(data, init, control, FALSE, error_call))
   given <- init
   init <- init %||% default_init(control)
   fit <- if (!is.null(measured) && !measured$plain) {

@@ -194,6 +194,25 @@ nuisance_factors <- function(moments, data, nuisance, noise, call) {
   list(nuisance = found$factors - least, values = found$values)
 }
 
+#' Did the search for nuisance factors end at the most that are looked for?
+#' @param settings `center`, `noise`, `nuisance` as asked for.
+#' @noRd
+nuisance_capped <- function(measured, settings) {
+  if (!identical(settings$nuisance, "auto") || !isTRUE(measured$nuisance >= MOST_NUISANCE)) {
+    return(FALSE)
+  }
+  values <- measured$tests$nuisance # NULL where entries are missing
+  is.null(measured$domains) &&
+    (is.null(values) || values$eigenvalue[nrow(values)] > values$edge[nrow(values)])
+}
+
+#' @noRd
+capped_words <- function() {
+  paste0("More than the ", MOST_NUISANCE, " nuisance factors that `nuisance = \"auto\"` looks for may ",
+         "move x: `crl_rank(x, env = , most = ", 3L * MOST_NUISANCE, ")` counts them, and ",
+         "`nuisance` takes a number.")
+}
+
 #' The number of factors: more are added as long as the next whitened eigenvalue is above the edge
 #'
 #' With k factors fitted, the eigenvalues of the whitened moments beyond the k-th are those of

@@ -65,7 +65,8 @@ ggplot2::autoplot
 #' @section Errors:
 #' `ebcrl_error_truth` if `type = "env"` comes without `truth`, `ebcrl_error_method` for scores of a
 #' g fit or mechanisms of an f fit, `ebcrl_error_range` where there is nothing to draw: no
-#' iterations (`max_iter = 0`, or a closed form), or no latent with a parent.
+#' iterations (`max_iter = 0`, or a closed form), or no latent with a parent; `ebcrl_error_missing` for
+#' `type = "check"` of rows with missing entries.
 #' @examples
 #' sim <- sim_crl(dag = chain_dag(3), n = 200, p = 20)
 #' fit <- fit_crl(sim$x, env = sim$env, targets = sim$targets, dag = sim$dag)
@@ -437,14 +438,16 @@ truth_like <- function(fit, truth) {
 
 #' @noRd
 plot_scores <- function(fit) {
-  sample <- score_sample(fit)
-  curves <- do.call(rbind, lapply(seq_len(fit$data$d), score_curves, fit = fit, sample = sample))
+  engine <- training_fit(fit)
+  nodes <- seq_len(fit$data$d) # the engine's other latents are nuisance factors
+  sample <- score_sample(engine)
+  curves <- do.call(rbind, lapply(nodes, score_curves, fit = engine, sample = sample))
   rug <- function(rows, sides) {
     ggplot2::geom_rug(data = rows, ggplot2::aes(.data$y, colour = .data$state), sides = sides,
                       alpha = 0.25, linewidth = 0.3, inherit.aes = FALSE)
   }
   columns <- panel_columns(fit$data$d)
-  data <- score_rug(fit, sample)
+  data <- score_rug(fit$data$latent_names, sample)
   by_state <- split(data, data$state)
   ggplot2::ggplot(curves, ggplot2::aes(.data$y, .data$score, colour = .data$state)) +
     ggplot2::geom_hline(yintercept = 0, colour = "grey60", linewidth = 0.3) +
@@ -465,10 +468,10 @@ plot_scores <- function(fit) {
 }
 
 #' Pseudo-latents of up to 2000 evenly spaced rows, with their target states
+#' @param fit As its engine saw it: training_fit().
 #' @return list(y = m x d, state = m x d integer, group = m, the target set of a row)
 #' @noRd
 score_sample <- function(fit) {
-  fit <- training_fit(fit)
   rows <- spaced_rows(fit$data, 2000L)
   codes <- fit$data$env[rows]
   step <- estep(fit$data$x[rows, , drop = FALSE], codes, fit$data$targets, fit)
@@ -520,9 +523,10 @@ score_at <- function(y, targets, fit) {
 }
 
 #' @noRd
-score_rug <- function(fit, sample) {
-  latents <- fit$data$latent_names
-  tibble::tibble(y = as.vector(sample$y), state = state_factor(as.vector(sample$state)),
+score_rug <- function(latents, sample) {
+  shown <- seq_along(latents)
+  tibble::tibble(y = as.vector(sample$y[, shown]),
+                 state = state_factor(as.vector(sample$state[, shown])),
                  node = factor(rep(latents, each = nrow(sample$y)), latents))
 }
 

@@ -29,8 +29,11 @@ GeomLink <- ggplot2::ggproto( # nolint: object_name_linter.
 ARROW_HEAD <- 2.2
 ARROW_GAP <- 0.5
 
-# Text of labels beside arrows, mm.
-LABEL_SIZE <- 2.6
+# Text of labels beside arrows, mm: smaller where larger labels would cover something.
+LABEL_SIZES <- c(2.6, 2.2, 1.8)
+
+# Rounds in which labels make room for each other.
+LABEL_ROUNDS <- 4L
 
 #' Room around text of a size in a box of a graph, mm
 #' @noRd
@@ -49,7 +52,8 @@ makeContent.crl_links <- function(x) {
   })
   drawn <- vapply(lines, nrow, 0L) > 1L
   labelled <- drawn & !is.na(links$label) & links$label != ""
-  places <- label_places(links$label[labelled], lines[labelled], lines, unique(rbind(starts, ends)))
+  places <- label_places(links$label[labelled], lines[labelled], lines, unique(rbind(starts, ends)),
+                         panel_box())
   grid::setChildren(x, do.call(grid::gList, c(
     lapply(which(drawn), function(k) arrow_grob(lines[[k]], links[k, ])),
     lapply(seq_len(nrow(places)), function(k) label_grobs(links$label[labelled][k], places[k, ]))
@@ -119,46 +123,105 @@ arrow_grob <- function(line, link) {
   )
 }
 
-#' Where labels of arrows have room: beside their line, clear of other lines, boxes and labels as
-#' far as that can be
-#' @param lines Those of the labels, `all` all of them.
-#' @return Boxes, as of boxes_of().
+#' The panel, mm
 #' @noRd
-label_places <- function(labels, lines, all, boxes) {
-  texts <- boxes_of(labels, rep(0, length(labels)), rep(0, length(labels)), LABEL_SIZE, 0.3)
-  taken <- boxes
-  for (k in seq_along(labels)) {
-    tried <- label_candidates(lines[[k]], texts[k, ])
-    hits <- vapply(seq_len(nrow(tried)), function(one) {
-      label_hits(tried[one, ], all, taken)
-    }, 0)
-    texts[k, ] <- tried[which.min(hits + seq_len(nrow(tried)) / 100), names(texts)]
-    taken <- rbind(taken, texts[k, ])
-  }
-  texts
+panel_box <- function() {
+  npc <- grid::unit(1, "npc")
+  half <- c(grid::convertWidth(npc, "mm", valueOnly = TRUE),
+            grid::convertHeight(npc, "mm", valueOnly = TRUE)) / 2
+  data.frame(x = half[1L], y = half[2L], wide = half[1L], high = half[2L])
 }
 
-#' Places of a label on both sides of a line, those by its middle first
+#' Where labels of arrows have room: beside their line, clear of other lines, boxes and labels as
+#' far as that can be, in the largest text in which it can
+#' @param lines Those of the labels, `all` all of them.
+#' @param panel See panel_box().
+#' @return Boxes, as of boxes_of(), and `size`, that of the text.
+#' @noRd
+label_places <- function(labels, lines, all, boxes, panel) {
+  best <- NULL
+  for (size in LABEL_SIZES) {
+    found <- placed_labels(labels, lines, all, boxes, panel, size)
+    if (is.null(best) || found$covered < best$covered) best <- found
+    if (best$covered == 0) break
+  }
+  best$texts
+}
+
+#' Labels of a size, each where it covers least, given where the others are: in rounds
+#' @return list: `texts`, their boxes with `size`; `covered`, how much they cover in all
+#' @noRd
+placed_labels <- function(labels, lines, all, boxes, panel, size) {
+  many <- length(labels)
+  texts <- boxes_of(labels, rep(0, many), rep(0, many), size, 0.3)
+  tried <- lapply(seq_len(many), function(k) label_candidates(lines[[k]], texts[k, ]))
+  fixed <- lapply(seq_len(many), function(k) {
+    label_hits(tried[[k]], lines[[k]], all, boxes, panel)
+  })
+  chosen <- rep(NA_integer_, many)
+  for (round in seq_len(LABEL_ROUNDS)) {
+    before <- chosen
+    for (k in seq_len(many)) {
+      others <- texts[setdiff(which(!is.na(chosen)), k), ]
+      hits <- fixed[[k]] + 3 * overlaps(tried[[k]], others)
+      chosen[k] <- which.min(hits + seq_along(hits) / 100)
+      texts[k, c("x", "y")] <- tried[[k]][chosen[k], c("x", "y")]
+    }
+    if (identical(before, chosen)) break
+  }
+  own <- vapply(seq_len(many), function(k) fixed[[k]][chosen[k]], 0)
+  texts$size <- rep(size, many)
+  list(texts = texts, covered = sum(own) + 3 * sum(overlaps(texts, texts) - 1))
+}
+
+#' Places of a label on both sides of a line, those by its middle first, close to it, farther, and on it
 #' @noRd
 label_candidates <- function(line, text) {
-  at <- rep(c(0.5, 0.4, 0.6, 0.3, 0.7, 0.2), each = 2L)
+  at <- rep(c(0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8), each = 2L)
   k <- pmin(pmax(round(at * nrow(line)), 1L), nrow(line) - 1L)
   step <- line[k + 1L, , drop = FALSE] - line[k, , drop = FALSE]
   normal <- cbind(-step[, 2L], step[, 1L]) / sqrt(rowSums(step^2))
   # to the right of the line first
   normal <- normal * sign(normal[, 1L] + 1e-9) * rep(c(1, -1), length.out = length(at))
   away <- abs(normal[, 1L]) * text$wide + abs(normal[, 2L]) * text$high + 0.8
-  data.frame(x = line[k, 1L] + normal[, 1L] * away, y = line[k, 2L] + normal[, 2L] * away,
-             wide = text$wide, high = text$high)
+  beside <- function(far) {
+    data.frame(x = line[k, 1L] + normal[, 1L] * far, y = line[k, 2L] + normal[, 2L] * far,
+               wide = text$wide, high = text$high)
+  }
+  rbind(beside(away), beside(away + 1.5), beside(0))
 }
 
-#' How much a label covers: lines count once each, boxes and other labels for more
+#' How much of lines and boxes a label covers at each of some places: other lines count once each, its
+#' own by the share that is covered; boxes for more, as does what is cut off by the panel, and places
+#' that are nearer to another line, where a label would be read as that line's
 #' @noRd
-label_hits <- function(place, lines, boxes) {
-  crossed <- vapply(lines, function(line) any(in_box(line, place)), NA)
-  covered <- abs(boxes$x - place$x) < boxes$wide + place$wide &
-    abs(boxes$y - place$y) < boxes$high + place$high
-  sum(crossed) + 3 * sum(covered)
+label_hits <- function(places, own, lines, boxes, panel) {
+  others <- lines[!vapply(lines, identical, NA, own) & vapply(lines, nrow, 0L) > 0L]
+  cut <- abs(places$x - panel$x) + places$wide > panel$wide |
+    abs(places$y - panel$y) + places$high > panel$high
+  of_lines <- vapply(seq_len(nrow(places)), function(k) {
+    place <- places[k, ]
+    crossed <- sum(vapply(others, function(line) any(in_box(line, place)), NA))
+    nearest <- min(Inf, vapply(others, from_box, 0, place))
+    crossed + 2 * mean(in_box(own, place)) + 2 * (nearest < from_box(own, place))
+  }, 0)
+  of_lines + 3 * overlaps(places, boxes) + 4 * cut
+}
+
+#' Distance of a line from a box
+#' @noRd
+from_box <- function(line, box) {
+  min(sqrt(pmax(abs(line[, 1L] - box$x) - box$wide, 0)^2 +
+             pmax(abs(line[, 2L] - box$y) - box$high, 0)^2))
+}
+
+#' How many of some boxes each of others overlaps
+#' @noRd
+overlaps <- function(places, boxes) {
+  vapply(seq_len(nrow(places)), function(k) {
+    sum(abs(boxes$x - places$x[k]) < boxes$wide + places$wide[k] &
+          abs(boxes$y - places$y[k]) < boxes$high + places$high[k])
+  }, 0)
 }
 
 #' @noRd
@@ -168,7 +231,7 @@ label_grobs <- function(label, place) {
   grid::grobTree(
     grid::rectGrob(x, y, grid::unit(2 * place$wide, "mm"), grid::unit(2 * place$high, "mm"),
                    gp = grid::gpar(fill = ggplot2::alpha("white", 0.8), col = NA)),
-    grid::textGrob(label, x, y, gp = grid::gpar(fontsize = LABEL_SIZE * ggplot2::.pt,
+    grid::textGrob(label, x, y, gp = grid::gpar(fontsize = place$size * ggplot2::.pt,
                                                 lineheight = 0.9, col = "grey20"))
   )
 }

@@ -2,6 +2,7 @@
 
 #' @noRd
 plot_check <- function(fit, call = rlang::caller_env()) {
+  check_complete(fit, "autoplot", call)
   check_free(fit, 1L, "There are no residuals to draw.", call)
   rest <- check_residuals(fit)
   points <- check_points(fit, rest)
@@ -55,7 +56,8 @@ check_panels <- function() {
 #' Least-squares residuals off the space of A and nuisance factors, which shrinkage leaves alone
 #' @return list: `whitened` (n x p, in units of the noise), `unit` (n x p, each of variance 1 where the
 #'   model holds), `q`, dimensions of the space, `edge`, which the largest eigenvalue of noise hardly
-#'   exceeds, `y` (n x q), the pseudo-latents
+#'   exceeds, `y` (n x q), the pseudo-latents, `reach` (p x d), weights of the features' noise, in its
+#'   units, in that of each latent, of length 1
 #' @noRd
 check_residuals <- function(fit) {
   varying <- varying_of(fit$data)
@@ -70,9 +72,12 @@ check_residuals <- function(fit) {
   whitened <- x - tcrossprod(along, basis)
   n <- nrow(x)
   q <- ncol(basis)
+  to_latents <- solve(crossprod(basis, columns))
+  weights <- (basis %*% t(to_latents))[, seq_len(fit$data$d), drop = FALSE]
   list(whitened = whitened, unit = whitened / rep(sqrt(left), each = n), q = q,
        edge = noise_edge(n - q, ncol(x) - q) * (n - q) / n,
-       y = along %*% t(solve(crossprod(basis, columns))))
+       y = along %*% t(to_latents),
+       reach = weights / rep(sqrt(colSums(weights^2)), each = nrow(weights)))
 }
 
 #' @noRd

@@ -105,11 +105,11 @@ test_that("rows may have names", {
 })
 
 test_that("largest statistics are Bonferroni, and Holm decides", {
-  one <- one_check("a", c(1, -4, 2), c("x", "y", "z"))
+  one <- one_check("a", c(1, -4, 2), c(0.9, -0.2, 0.1), c("x", "y", "z"))
   expect_equal(one$p.value, 3 * 2 * pnorm(-4))
   expect_identical(one$where, "y")
-  none <- one_check("b", numeric(), "")
-  table <- check_table(list(one, none, one_check("c", 0.1, "w")), 0.05)
+  none <- one_check("b", numeric(), numeric(), "")
+  table <- check_table(list(one, none, one_check("c", 0.1, 0.3, "w")), 0.05)
   expect_identical(table$alarm, c(TRUE, FALSE, FALSE))
   expect_equal(table$p.adjusted[1], 2 * one$p.value)
   expect_equal(2 * pnorm(-deviate_of(log(1e-5))), 1e-5)
@@ -126,9 +126,42 @@ test_that("what has no residuals is refused; the page is a plot", {
 })
 
 test_that("alarms do not recommend what the fit has", {
-  table <- tibble::tibble(check = c("factors", "graph"), p.value = 0, alarm = TRUE, where = "here")
+  table <- tibble::tibble(check = c("factors", "graph"), p.value = 0, p.adjusted = 0, alarm = TRUE,
+                          where = "here")
   expect_match(check_verdict(table, 0.05), "nuisance = \"auto\" models that", fixed = TRUE)
   told <- check_verdict(table, 0.05, 2L)
   expect_no_match(told, "auto", fixed = TRUE)
   expect_match(told, "and 2 nuisance factors.*depend on nuisance factors, or on others")
+})
+
+test_that("what is significant and small is named, and no alarm", {
+  # rows in series, hardly: significant for the number of rows and features
+  slightly <- withr::with_seed(2, sim_crl(chain_dag(2), n = 4000, p = 40, nonlinearity = "linear"))
+  e <- slightly$x - tcrossprod(slightly$z, slightly$mixing)
+  slightly$x[-1, ] <- slightly$x[-1, ] + 0.02 * e[-nrow(e), ]
+  found <- withr::with_seed(1, crl_check(linear(slightly), held_out = FALSE))
+  rows <- found$checks[found$checks$check == "rows", ]
+  expect_lt(rows$p.adjusted, 1e-6)
+  expect_equal(rows$size, 0.02, tolerance = 0.3)
+  expect_false(rows$alarm)
+  expect_match(found$verdict, "that matters shows.*small \\(below 0.05.*rows")
+  expect_output(print(found), "rows.* small ")
+  strict <- withr::with_seed(1, crl_check(linear(slightly), least = 0, held_out = FALSE))
+  expect_true(strict$checks$alarm[strict$checks$check == "rows"])
+  expect_error(crl_check(linear(slightly), least = -1), class = "ebcrl_error_range")
+})
+
+test_that("sizes are free of the number of rows, and 0 on average where the model holds", {
+  sizes <- function(n, noise = rep(1.2, 30)) {
+    drawn <- withr::with_seed(n, sim_crl(chain_dag(2), n = n, p = 30, nonlinearity = "linear",
+                                         noise_sd = noise))
+    checks <- withr::with_seed(1, crl_check(linear(drawn, noise = "equal"), held_out = FALSE))$checks
+    stats::setNames(checks$size, checks$check)
+  }
+  unequal <- seq(1, 1.4, length.out = 30)
+  few <- sizes(1000, unequal)
+  many <- sizes(8000, unequal)
+  expect_equal(few[["noise"]], 0.2, tolerance = 0.3)
+  expect_equal(many[["noise"]], 0.2, tolerance = 0.2)
+  expect_true(all(sizes(8000)[c("means", "mixing", "domains", "rows", "noise")] < 0.05))
 })

@@ -88,11 +88,14 @@ test_that("the stages of a start are those of its mechanisms, without draws befo
   expect_identical(stages("sampled", own_draws = TRUE, mixing = "psd"), character())
 })
 
-test_that("?crl_control is one that a reader finishes", {
+test_that("?crl_control and ?fit_crl are ones that a reader finishes", {
   skip_on_cran()
   skip_if(!nzchar(system.file("help", "AnIndex", package = "ebcrl")), "no help installed")
-  rd <- tools::Rd_db("ebcrl")[["crl_control.Rd"]]
-  text <- utils::capture.output(tools::Rd2txt(rd, options = list(underline_titles = FALSE)))
-  words <- unlist(strsplit(gsub("_\b", "", text), "[[:space:]]+"))
-  expect_lt(sum(nzchar(words)), 1200)
+  help <- tools::Rd_db("ebcrl")
+  words_of <- function(page) {
+    text <- utils::capture.output(tools::Rd2txt(help[[page]], options = list(underline_titles = FALSE)))
+    sum(nzchar(unlist(strsplit(gsub("_\b", "", text), "[[:space:]]+"))))
+  }
+  expect_lt(words_of("crl_control.Rd"), 1200)
+  expect_lt(words_of("fit_crl.Rd"), 1700)
 })

@@ -150,3 +150,29 @@ test_that("effects without intervals are drawn without a warning", {
   expect_no_warning(ggplot2::ggplot_build(autoplot(change)))
   expect_no_warning(utils::capture.output(print(change[c("variable", "estimate")])))
 })
+
+test_that("tidy() has the names of broom, with and without a bootstrap", {
+  change <- withr::with_seed(1, effects(linear, do = list(z1 = 1), versus = list(z1 = -1), n = 50,
+                                        on = c("latents", "features")))
+  table <- tidy(change)
+  columns <- c("contrast", "effect", "on", "term", "quantity", "estimate", "std.error", "statistic",
+               "conf.low", "conf.high", "beyond")
+  expect_named(table, columns)
+  expect_identical(class(table), c("tbl_df", "tbl", "data.frame"))
+  expect_identical(table$contrast[1], "do(z1 = 1) against do(z1 = -1)")
+  expect_identical(table$term, change$variable)
+  expect_identical(table$estimate, change$estimate)
+  expect_true(all(is.na(table$std.error)))
+  boot <- crl_boot(linear, times = 3, seed = 1)
+  with <- withr::with_seed(1, effects(linear, do = list(z1 = 1), n = 50, effect = "direct",
+                                      boot = boot))
+  sure <- tidy(with)
+  expect_named(sure, columns)
+  expect_identical(sure$effect[1], "direct")
+  expect_identical(sure$contrast[1], "do(z1 = 1) against no intervention")
+  expect_identical(sure$std.error, with$std.error)
+  expect_equal(sure$statistic, with$estimate / with$std.error)
+  expect_identical(nrow(rbind(table, sure)), nrow(change) + nrow(with))
+  expect_error(tidy(change["estimate"]), class = "ebcrl_error_object")
+  expect_error(tidy(change, conf.int = TRUE), class = "ebcrl_error_type")
+})

@@ -576,3 +576,19 @@ test_that("general columns of g have length 1 in x under unequal noise, whatever
     expect_lt(max(abs(more$latents - fit$latents)) / stats::sd(fit$latents), 0.5)
   }
 })
+
+test_that("nuisance = \"auto\" says where it stopped looking", {
+  sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 300, p = 60, nuisance = 23, noise_sd = 0.3))
+  call_fit <- function(nuisance, sim) {
+    fit_crl(sim$x, sim$env, sim$targets, sim$dag, nuisance = nuisance)
+  }
+  said <- testthat::capture_messages(fit <- call_fit("auto", sim))
+  expect_identical(fit$measurement$nuisance, MOST_NUISANCE)
+  expect_match(gsub("\\s+", " ", paste(said, collapse = " ")),
+               "More than the 20 nuisance factors", fixed = TRUE)
+  expect_match(measurement_notes(fit)[1], "crl_rank(x, env = , most = 60)", fixed = TRUE)
+  quiet <- suppressMessages(call_fit(20, sim))
+  expect_false(any(grepl("More than", measurement_notes(quiet))))
+  few <- withr::with_seed(1, sim_crl(chain_dag(2), n = 300, p = 60, nuisance = 1))
+  expect_null(measurement_notes(suppressMessages(call_fit("auto", few))))
+})

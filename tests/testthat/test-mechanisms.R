@@ -190,3 +190,30 @@ test_that("draws are those of simulate(), by variable, for the posterior package
   expect_error(posterior::as_draws(fit, rows = 61), class = "ebcrl_error_range")
   expect_error(posterior::as_draws(fit_crl(sim)), class = "ebcrl_error_method")
 })
+
+test_that("refits smooth curves lightly, by weights that they hold", {
+  step <- function(z) 4 * tanh(2 * z)
+  sim <- withr::with_seed(1, sim_crl(chain_dag(2), n = 300, p = 12, nonlinearity = step,
+                                     edge_weights = unclass(chain_dag(2)) + 0,
+                                     targets = list(o = character(), a = 1, b = 2)))
+  quick <- crl_control(seed = 1, intervention = "perfect",
+                       saem = saem_control(burn_in = 40, iterations = 40, draws = 10))
+  fit <- suppressMessages(fit_crl(sim, method = "g", control = quick))
+  expect_gt(fit$prior$df[1, 2], 2.5)
+  task <- boot_task(fit, 1)
+  most <- LIGHT * 600
+  expect_equal(task$engine$prior$lambda[[3]], pmin(fit$prior$lambda[[3]], most))
+  expect_equal(max(task$engine$prior$lambda[[3]]), most)
+  # a refit has the weights that it was given
+  refitted <- refit(task, seq_len(fit$data$n))
+  expect_equal(refitted$engine$prior$lambda, task$engine$prior$lambda)
+  # lines stay as smooth as they are, as does what was asked for
+  engine <- inner_fit(fit)
+  straight <- replace(engine$prior, "df", list(replace(engine$prior$df, 3L, 2)))
+  expect_identical(lightly_smoothed(straight, engine)$lambda, engine$prior$lambda)
+  given <- suppressMessages(fit_crl(sim, method = "g",
+                                    control = update(quick, prior = prior_spline(lambda = 50))))
+  expect_identical(boot_task(given, 1)$engine$prior$lambda, given$prior$lambda)
+  lines <- suppressMessages(fit_crl(sim, method = "g", control = crl_control(prior = "linear")))
+  expect_null(boot_task(lines, 1)$engine$prior$held)
+})

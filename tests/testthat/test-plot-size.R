@@ -119,9 +119,39 @@ test_that("labels of arrows keep clear of boxes and of each other where they can
   down <- function(x) cbind(x, seq(0, -30, length.out = 61))
   lines <- list(down(0), down(8))
   blocked <- data.frame(x = 5, y = -15, wide = 2, high = 3)
-  places <- label_places(c("+0.5", "-0.5"), lines, lines, blocked)
-  expect_identical(label_hits(places[1, ], lines, blocked), 0)
-  expect_identical(label_hits(places[2, ], lines, rbind(blocked, places[1, ])), 0)
+  panel <- data.frame(x = 4, y = -15, wide = 30, high = 20)
+  label <- c("+0.5", "-0.5")
+  places <- label_places(label, lines, lines, blocked, panel)
+  boxes <- names(blocked)
+  hits <- function(k, covered) label_hits(places[k, ], lines[[k]], lines, covered, panel)
+  expect_identical(hits(1, blocked), 0)
+  expect_identical(hits(2, rbind(blocked, places[1, boxes])), 0)
+  expect_identical(unique(places$size), LABEL_SIZES[1])
+  # the panel ends left of the lines: not outside
+  narrow <- data.frame(x = 14, y = -15, wide = 15, high = 20)
+  expect_true(all(label_places(label, lines, lines, blocked, narrow)$x > 0))
+  # by the other line it would be read as that one's
+  by_other <- data.frame(x = 6.5, y = -25, wide = 1, high = 1)
+  expect_identical(label_hits(by_other, lines[[1]], lines, blocked, panel), 2)
+})
+
+test_that("labels with intervals of a dense graph cover no node and no other label", {
+  withr::local_pdf(withr::local_tempfile(fileext = ".pdf"), width = 80 / 25.4, height = 75 / 25.4)
+  from <- c(1, 1, 2, 3, 4, 4, 2, 5, 6, 6, 1, 3)
+  to <- c(3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 7)
+  x <- c(28, 44, 12, 44, 28, 60, 28, 44)
+  y <- c(45, 45, 33, 33, 21, 21, 9, 9)
+  nodes <- data.frame(x = x, y = y, wide = 3, high = 2.5)
+  lines <- Map(function(i, j) {
+    link <- data.frame(x = x[i], y = y[i], xend = x[j], yend = y[j], x0 = (x[i] + x[j]) / 2,
+                       y0 = (y[i] + y[j]) / 2)
+    between_boxes(curve_through(link), nodes[i, ], nodes[j, ], 0.5)
+  }, from, to)
+  panel <- data.frame(x = 36, y = 27, wide = 36, high = 27)
+  places <- label_places(rep("-0.9\n(-1.02, -0.87)", 12), lines, lines, nodes, panel)
+  expect_true(all(overlaps(places, nodes) == 0))
+  expect_lte(sum(overlaps(places, places) - 1), 2) # of one pair
+  expect_true(all(abs(places$x - panel$x) + places$wide <= panel$wide))
 })
 
 test_that("evidence of many edges and targets fits a column", {

@@ -343,3 +343,43 @@ test_that("labels of a graph have the intervals of a bootstrap", {
   expect_false(fitted_edges(edges, chain_dag(2))$told)
   expect_identical(fitted_edges(edges[1:5], chain_dag(2))$label, "+0.8")
 })
+
+test_that("every picture of a fit with nuisance factors, which its engine has as latents", {
+  skip_on_cran()
+  measured <- withr::with_seed(3, sim_crl(
+    chain_dag(3), n = 100, p = 20, center = stats::rnorm(20, 0, 3), noise_sd = 1:20 / 10,
+    nuisance = 1, targets = list(none = character(), a = "z1", b = "z2", c = "z3")
+  ))
+  fit_of <- function(...) {
+    suppressMessages(fit_crl(measured$x, measured$env, measured$targets, measured$dag, ...))
+  }
+  quick <- crl_control(seed = 1, intervention = "perfect",
+                       saem = saem_control(burn_in = 20, iterations = 20))
+  fits <- list(
+    f = fit_of(nuisance = "auto"), markov = fit_of(nuisance = 2,
+                                                   control = crl_control(score = "markov")),
+    psd = fit_of(nuisance = 1, control = crl_control(intervention = "perfect", mixing = "psd")),
+    g = fit_of(nuisance = 1, method = "g", control = quick)
+  )
+  expect_identical(fits$f$measurement$nuisance, 1L)
+  of_all <- c("effects", "graph", "domains", "latents", "loadings", "env", "convergence", "check")
+  for (name in names(fits)) {
+    for (type in c(of_all, if (name == "g") "mechanisms" else "scores")) {
+      drawn <- autoplot(fits[[name]], type, truth = if (type %in% c("env", "latents")) measured)
+      expect_no_error(ggplot2::ggplot_build(drawn))
+    }
+  }
+  curves <- autoplot(fits$f, "scores")$data
+  expect_identical(levels(droplevels(curves$node)), c("z1", "z2", "z3"))
+  # a latent without parents has a score that falls
+  root <- curves[curves$node == "z1" & curves$state == "not targeted", ]
+  expect_true(cor(root$y, root$score) < -0.9)
+})
+
+test_that("residuals of rows with missing entries are refused", {
+  missing <- small_sim(3, n = 60, p = 20)
+  missing$x[cbind(1:40, 1:20)] <- NA
+  fit <- suppressMessages(fit_crl(missing))
+  expect_error(autoplot(fit, "check"), class = "ebcrl_error_missing")
+  expect_s3_class(autoplot(fit, "scores"), "ggplot")
+})
