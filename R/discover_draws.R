@@ -1,7 +1,8 @@
 # The judgement of edges by draws: where mechanisms bend within a width of the noise, the correction
-# for noise in the parents by which splines are judged (discover_curves.R) is too coarse, and leaves
-# dependence behind that passes for edges, too. Here a short g-model (src/g/saem.h) turns the
-# latents to where they belong and draws them; each edge is then tried by src/discover/edge_loss.h.
+# for noise in the parents by which splines are judged (discover_curves.R) is too coarse, leaves
+# dependence behind that passes for edges, and says little of their direction. Here a short g-model
+# (src/g/saem.h) turns the latents to where they belong and draws them; each edge is then tried by
+# src/discover/edge_loss.h, and graphs next to the one found by src/discover/draw_ratio.h.
 
 # Rows of a domain (in all, `most_rows`), iterations of SAEM, its averaging ones, draws kept, and
 # steps at most. An edge whose loss, all else held, is above so many times its price is sure: it
