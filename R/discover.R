@@ -236,7 +236,7 @@ search_hypotheses <- function(problem, settings, step) {
     return(best)
   }
   step("curves")
-  judged <- stage_curves(best, states, problem, step)
+  judged <- stage_curves(best, states, problem, step, drawn = settings$mechanisms == "sampled")
   if (settings$mechanisms == "spline" || is.null(judged$curves)) {
     return(judged)
   }

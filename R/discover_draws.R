@@ -271,7 +271,8 @@ best_near <- function(found, graphs, problem, tick) {
 #'
 #' The log-likelihood of the rows, by the draws of both: the mean over few draws is too low by half
 #' its variance, and that with the models exchanged too low as well, so that in half their difference
-#' this cancels. A slope costs half log n, as in BIC. A bend costs 1 for each further degree of
+#' this cancels. Where the two do not agree which model is likelier, these are too far apart for
+#' their draws to tell, or too close: no gain then, and a loss of what the first says. A slope costs half log n, as in BIC. A bend costs 1 for each further degree of
 #' freedom, as its smoothness is itself estimated: half log n for each would favour the direction in
 #' which the curve looks straighter.
 #' @return list: `loglik`, `df`, `net`, what is left of `loglik` after these costs
@@ -280,7 +281,9 @@ drawn_gain <- function(from, to) {
   ratio <- function(a, b) {
     .Call(C_draw_ratios, a$draws, a$rows$env, a$prior, b$prior, solve(b$mixing, a$mixing), a$knots)
   }
-  loglik <- (ratio(from, to) - ratio(to, from)) / 2
+  there <- ratio(from, to)
+  back <- -ratio(to, from)
+  loglik <- if (there * back > 0) (there + back) / 2 else min(there, 0)
   df <- sum(to$prior$df, -from$prior$df, na.rm = TRUE)
   lines <- acting_parents(to$prior) - acting_parents(from$prior)
   list(loglik = loglik, df = df, net = loglik - (df - lines) - lines * log(from$rows$n) / 2)
