@@ -28,7 +28,7 @@ STRAIGHT <- 1e12
 #' all, so would its noise, and edges without effect be taken for some.
 #' @param best The best hypothesis with lines.
 #' @param states Complete graphs of stage 1, best first.
-#' @param drawn Will draws judge directions? Then one order is enough to begin at.
+#' @param drawn Will draws judge directions? Then splines turn no edges round.
 #' @return The best hypothesis, as stage_edges() has it; if splines are worth their parameters also
 #'   `curves`: list of `indefinite`, `floored`. `problem$straight` becomes BIC of splines less that
 #'   of lines, NA where the correction for noise broke down
@@ -36,7 +36,6 @@ STRAIGHT <- 1e12
 stage_curves <- function(best, states, problem, tick, drawn = FALSE) {
   tick()
   problem$curves <- if (problem$core > CURVES$whole) CURVES_MANY else CURVES
-  if (drawn) problem$curves$orders <- 1L
   problem$rows <- thinned(problem$part, min(problem$curves$rows,
                                             problem$curves$most_rows %/% problem$part$n_domains))
   problem$lines <- problem$seen
