@@ -43,7 +43,8 @@ DISCOVER_LEVEL <- 1e-3
 #'    and where the loss of an edge is less than four times its price, without it or with a
 #'    neighbour of its parent in the parent's place. Two g-models are compared by the log-likelihood
 #'    of the rows by the draws of both, less half the log of their number for each slope and 1 for
-#'    each further degree of freedom.
+#'    each further degree of freedom. Where lines were worth more than splines their edges are only
+#'    turned round, and the graph of step 2 stays if none is.
 #'
 #' *Few features.* Where the features are too few for their pooled moments to tell factors and unequal
 #' noise (with `mixing = "psd"`, as seven features with three latents and a nuisance factor), there is
@@ -237,11 +238,12 @@ search_hypotheses <- function(problem, settings, step) {
   }
   step("curves")
   judged <- stage_curves(best, states, problem, step, drawn = settings$mechanisms == "sampled")
-  if (settings$mechanisms == "spline" || is.null(judged$curves)) {
+  if (settings$mechanisms == "spline") {
     return(judged)
   }
   step("draws")
-  stage_draws(judged, problem, step)
+  if (is.null(judged$curves)) turned_lines(judged, problem, step) else
+    stage_draws(judged, problem, step)
 }
 
 #' Checked data with a graph and targets that say nothing

@@ -24,6 +24,29 @@ stage_draws <- function(h, problem, tick) {
   drawn_hypotheses(found$h, found$passed, problem)
 }
 
+#' A hypothesis with lines, with edges turned round where draws are likelier so
+#'
+#' BIC does not take splines where the bends of few rows are not worth their parameters, but they
+#' tell directions all the same. Edges are not taken away: lines have judged them from all rows.
+#' @return As it was if no edge is turned, else as stage_draws() has it
+#' @noRd
+turned_lines <- function(h, problem, tick) {
+  if (sum(h$dag) == 0L || is.na(problem$straight)) {
+    return(h)
+  }
+  flat <- list(bend = 0 * h$dag, curves = list(indefinite = 0L, floored = 0L))
+  start <- utils::modifyList(h, flat)
+  tick()
+  model <- drawn_model(start, problem, 1L)
+  if (is.null(model)) {
+    return(h)
+  }
+  start$columns <- model$columns
+  found <- list(h = start, model = model)
+  found <- improved_by_draws(found, problem, tick, lighter = FALSE)
+  if (identical(found$h$dag, h$dag)) h else drawn_hypotheses(found$h, found$passed, problem)
+}
+
 #' A hypothesis without the edges that draws do not bear out
 #'
 #' After each g-model, of every latent the edge with the least loss is taken away, if that is below
@@ -180,12 +203,13 @@ drawn_losses <- function(model) {
 #' a hundred units of BIC; and that an edge is worth its price with all else held is no more than a
 #' bound. Here g-models of both graphs are compared, see drawn_gain().
 #' @param found As pruned_by_draws() returns it.
+#' @param lighter Are edges taken away or exchanged?
 #' @return The same; what was tried is among `passed`
 #' @noRd
-improved_by_draws <- function(found, problem, tick) {
+improved_by_draws <- function(found, problem, tick, lighter = TRUE) {
   tried <- character()
   for (round in seq_len(DRAWN$rounds)) {
-    near <- c(lighter_graphs(found$h, problem), turned_graphs(found$h, problem))
+    near <- c(if (lighter) lighter_graphs(found$h, problem), turned_graphs(found$h, problem))
     near <- near[!names(near) %in% tried]
     tried <- c(tried, names(near))
     next_one <- best_near(found, near, problem, tick)

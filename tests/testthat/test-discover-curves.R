@@ -221,3 +221,23 @@ test_that("a latent that no domain targets is told by curves where lines put it 
   lines <- crl_discover(sim, d = 3, observational = "control", mechanisms = "linear")
   expect_gt(sum(lines$dag != sim$dag), 0)
 })
+
+test_that("draws turn edges that lines and splines have the wrong way round", {
+  skip_on_cran()
+  targets <- rbind(0, diag(3)[-2, ])
+  rownames(targets) <- c("control", "a", "c")
+  weights <- rbind(c(0, 0.35, 0), c(0, 0, 0.8), 0)
+  right <- function(found, sim) {
+    place <- align_latents(found$mixing, sim$mixing)$permutation
+    identical(unname(unclass(found$dag)[place, place]), unname(unclass(sim$dag)))
+  }
+  for (seed in c(1, 4)) { # lines win over splines with the first, not with the second
+    set.seed(seed)
+    sim <- sim_crl(chain_dag(3), n = 1000, p = 20, targets = targets, edge_weights = weights)
+    found <- crl_discover(sim, d = 3, observational = "control")
+    splines <- crl_discover(sim, d = 3, observational = "control", mechanisms = "spline")
+    expect_true(right(found, sim))
+    expect_false(right(splines, sim))
+    expect_identical(found$judged, "sampled")
+  }
+})
