@@ -35,10 +35,16 @@ DISCOVER_LEVEL <- 1e-3
 #'    are taken away, added, bent and turned round by BIC. With more than five latents this starts
 #'    from the edges that lines have found. The hypothesis of step 2 stays if BIC is in favour of it.
 #' 4. *Draws* (`"sampled"`, the default). Where mechanisms bend within a width of the noise that
-#'    correction is too coarse. A short g-model (see [fit_crl()]; up to 1,000 rows a domain, 6,000 in
-#'    all) draws the latents, and each edge is kept only if the log-likelihood of these rows lost
-#'    without it, by the draws, is more than half the log of their number for each effective degree
-#'    of freedom of its spline.
+#'    correction is too coarse: dependence that it leaves passes for edges, or turns them round. A
+#'    short g-model (see [fit_crl()]; up to 1,000 rows a domain, 6,000 in all) draws the latents, and
+#'    each edge is kept only if the log-likelihood of these rows lost without it, by the draws, all
+#'    else held, is more than half the log of their number for each effective degree of freedom of
+#'    its spline. Then g-models of graphs next to this one are fitted: with an edge turned round,
+#'    and where the loss of an edge is less than four times its price, without it or with a
+#'    neighbour of its parent in the parent's place. Two g-models are compared by the log-likelihood
+#'    of the rows by the draws of both, less half the log of their number for each slope and 1 for
+#'    each further degree of freedom. Where lines were worth more than splines their edges are only
+#'    turned round, and the graph of step 2 stays if none is.
 #'
 #' *Few features.* Where the features are too few for their pooled moments to tell factors and unequal
 #' noise (with `mixing = "psd"`, as seven features with three latents and a nuisance factor), there is
@@ -58,7 +64,7 @@ DISCOVER_LEVEL <- 1e-3
 #'   are used).
 #' @param env Domain of each row (length n). `NULL` where `x` is a list or a simulation.
 #' @param d Number of latents. `NULL` (the default): as many factors as [crl_rank()] counts, less
-#'   `nuisance`.
+#'   `nuisance`; a message says how many.
 #' @param targets `NULL` (the default): not known. Or those of some domains: a list by domain of
 #'   sets of latents, as in [intervention_targets()], or a matrix (domains x latents) of 0, 1 and NA
 #'   (not known) with domain names as row names.
@@ -76,6 +82,8 @@ DISCOVER_LEVEL <- 1e-3
 #'   `"psd"`: any columns of length 1, which takes more of the domains to tell; judged with lines
 #'   only.
 #' @param center,noise,nuisance The measurement model, see [fit_crl()].
+#' @param covariates Known covariates of the rows, see [fit_crl()]: their effects within domains are
+#'   taken out of `x` before all else. `fit_crl(found)` needs them no more.
 #' @param seed Of the random rotations and states that the search begins at (default 1).
 #' @param threads Number of threads; the result is the same for any.
 #' @param progress Show progress? `NULL` (the default): in interactive sessions.
@@ -89,8 +97,9 @@ DISCOVER_LEVEL <- 1e-3
 #'   \item{edges}{tibble of the edges of hypotheses within reach: `from`, `to`, `present` (in the
 #'     best one), `effect` (slope of the line in state 0; NA if not present), `loss` (log-likelihood
 #'     that the best hypothesis loses without it: with lines all else is optimised again, with draws
-#'     nothing, which is an upper bound; of the rows that it was judged on), `evidence` (share of the hypotheses looked at
-#'     that have it, each with the weight exp(-BIC / 2))}
+#'     nothing, which is an upper bound; of the rows that it was judged on), `evidence` (share of
+#'     the hypotheses looked at that have it, each with the weight exp(-BIC / 2); with draws, twice
+#'     what a graph is behind in the comparison of step 4 takes the place of BIC)}
 #'   \item{hits}{the same of targets, with lines: `domain`, `latent`, `present`, `known`, `loss`,
 #'     `evidence`}
 #'   \item{judged}{`"linear"`, `"spline"` or `"sampled"`: what the graph was judged with;
@@ -134,7 +143,7 @@ crl_discover <- function(x, env = NULL, d = NULL, targets = NULL, dag = NULL,
                          intervention = c("perfect", "imperfect"),
                          mechanisms = c("sampled", "spline", "linear"),
                          mixing = c("orthonormal", "psd"), center = "auto", noise = "auto",
-                         nuisance = 0, seed = 1, threads = getOption("ebcrl.threads", 1L),
+                         nuisance = 0, covariates = NULL, seed = 1, threads = getOption("ebcrl.threads", 1L),
                          progress = NULL, ...) {
   check_fit_dots(...)
   check_given(x = missing(x), call = rlang::current_env(), help = "crl_discover")
@@ -149,16 +158,18 @@ crl_discover <- function(x, env = NULL, d = NULL, targets = NULL, dag = NULL,
     measure = measurement_settings(center, noise, nuisance, list(preset = "default"))
   )
   rows <- if (is.null(env)) crl_rows(x, ...) else crl_rows(x, env = env, ...)
-  given <- list(targets = targets, dag = dag, observational = observational)
-  found <- discover(rows, rows$brings$env %||% env, d, given, settings, rlang::current_env())
+  given <- list(targets = targets, dag = dag, observational = observational,
+                env = rows$brings$env %||% env, covariates = covariates)
+  found <- discover(rows, d, given, settings, rlang::current_env())
   with_call(found, match.call())
 }
 
 #' @noRd
-discover <- function(rows, env, d, given, settings, call) {
+discover <- function(rows, d, given, settings, call) {
   started <- proc.time()[["elapsed"]]
+  check_env(given$env, rows, "env", call)
   latents <- known_latents(given, d, rows, settings, call)
-  data <- discover_data(rows, env, latents, call)
+  data <- discover_data(rows, given, latents, call)
   known <- knowledge(given, data, settings$max_targets, call)
   found <- searched(data, known, settings, call)
   found["doubts"] <- list(discovery_doubts(data, settings, call))
@@ -177,9 +188,11 @@ discovery_doubts <- function(data, settings, call) {
         factor_freedom(data$p, q) < 0) {
     return(NULL)
   }
-  moments <- feature_moments(data, TRUE, settings$threads)
-  model <- chosen_noise(moments, q, "auto", call)
-  contradicts(list(nuisance = further_factor(moments, q, model$psi, call)))$nuisance
+  with_spinner(settings$progress, "Further factors", {
+    moments <- feature_moments(data, TRUE, settings$threads)
+    model <- chosen_noise(moments, q, "auto", call)
+    contradicts(list(nuisance = further_factor(moments, q, model$psi, call)))$nuisance
+  })
 }
 
 #' @noRd
@@ -190,7 +203,7 @@ searched <- function(data, known, settings, call) {
   problem <- make(data, known, settings, call)
   best <- with_own_seed(settings$seed, with_progress(
     settings$progress, "Graph and targets", steps = NA,
-    run = function(tick) counted(search, problem, settings, tick %||% function(done) NULL)
+    run = function(tick) counted(search, problem, settings, tick %||% function(...) NULL)
   ))
   found <- new_discovery(best, problem, settings)
   found$known <- known
@@ -206,37 +219,43 @@ with_own_seed <- function(seed, code) {
   code
 }
 
-#' A search, its steps being counted
+#' A search, its steps being counted; where a stage begins, `note` says which
 #' @noRd
 counted <- function(search, problem, settings, tick) {
   done <- 0
-  search(problem, settings, function() tick(done <<- done + 1))
+  search(problem, settings, function(note = NULL) tick(done <<- done + 1, note = note))
 }
 
 #' @noRd
 search_hypotheses <- function(problem, settings, step) {
+  step("orders and targets")
   states <- stage_orders(problem, step)
+  step("edges")
   best <- evident(stage_edges(states, problem, step), problem)
   problem$lines <- problem$seen
   if (settings$mechanisms == "linear" || problem$d == 1L || problem$general) {
     return(best)
   }
-  judged <- stage_curves(best, states, problem, step)
-  if (settings$mechanisms == "spline" || is.null(judged$curves)) {
+  step("curves")
+  judged <- stage_curves(best, states, problem, step, drawn = settings$mechanisms == "sampled")
+  if (settings$mechanisms == "spline") {
     return(judged)
   }
-  stage_draws(judged, problem, step)
+  step("draws")
+  if (is.null(judged$curves)) turned_lines(judged, problem, step) else
+    stage_draws(judged, problem, step)
 }
 
 #' Checked data with a graph and targets that say nothing
 #' @noRd
-discover_data <- function(rows, env, latents, call) {
+discover_data <- function(rows, given, latents, call) {
+  env <- given$env
   rows$matrix <- matrix_of_rows(rows, "The search for a graph", call = call)
-  check_env(env, rows, "env", call)
   labels <- if (is.factor(env)) levels(droplevels(env)) else domain_labels(sort(unique(env)))
   targets <- new_targets(matrix(0L, length(labels), length(latents)), labels, latents)
-  crl_data(rows, env, targets, empty_dag(length(latents), latents), prior = prior_linear(),
-           call = call)
+  data <- crl_data(rows, env, targets, empty_dag(length(latents), latents),
+                   prior = prior_linear(), call = call)
+  without_covariates(data, given$covariates, rows$samples, call, rows$taken_out)
 }
 
 #' Names of the latents: those that something known has, or z1, ..., zd
@@ -245,7 +264,7 @@ known_latents <- function(given, d, rows, settings, call) {
   if (!is.null(d)) d <- check_number(d, "d", min = 1, integer = TRUE, call = call)
   names <- latents_of_knowledge(given)
   if (is.null(names)) {
-    return(default_latents(d %||% counted_latents(rows, settings, call)))
+    return(default_latents(d %||% counted_latents(rows, given, settings, call)))
   }
   if (!is.null(d) && length(names) > d) {
     abort_input(c("{.arg d} must be at least the number of latents that are named.",
@@ -256,11 +275,16 @@ known_latents <- function(given, d, rows, settings, call) {
   c(names, utils::head(fresh, total - length(names)))
 }
 
+#' As many as crl_rank() counts factors, less nuisance, with a message that says so
 #' @noRd
-counted_latents <- function(rows, settings, call) {
+counted_latents <- function(rows, given, settings, call) {
   measure <- settings$measure
   nuisance <- if (identical(measure$nuisance, "auto")) 0L else measure$nuisance
-  factors <- crl_rank(rows, noise = measure$noise, threads = settings$threads)$factors
+  factors <- with_spinner(settings$progress, "Number of latents", {
+    data <- rank_rows(rows, given$env, given$covariates, call)
+    moments <- feature_moments(data, TRUE, settings$threads)
+    factor_number(moments, 0L, MOST_FACTORS, measure$noise, call)$factors
+  })
   if (factors <= nuisance) {
     abort_input(c("{.arg x} must show latents above the noise.",
                   "x" = if (factors == 0L) "No factor stands out of the noise." else
@@ -269,7 +293,10 @@ counted_latents <- function(rows, settings, call) {
                               "the same.")),
                 "rank", call = call)
   }
-  factors - nuisance
+  d <- factors - nuisance
+  tell(c("i" = paste("{cli::qty(factors)}{factors} factor{?s} stand{?s/} out of the noise of {.arg x}",
+                     "({.fn crl_rank}): {.arg d} is {d}.")), class = "ebcrl_message_latents")
+  d
 }
 
 #' What the search is about: moments in a unit and in coordinates of their own, and what is known
@@ -282,7 +309,9 @@ discover_problem <- function(data, known, settings, call) {
   all <- data
   data <- varying_features(data)
   wanted <- settings$measure
-  measured <- measure(data, wanted$center, wanted$noise, wanted$nuisance, settings$threads, call)
+  measured <- with_spinner(settings$progress, "Measurement model", {
+    measure(data, wanted$center, wanted$noise, wanted$nuisance, settings$threads, call)
+  })
   inner <- reduced_data(data, measured)
   space <- inner$space
   y <- inner$x %*% solve(space$whiten)
@@ -358,19 +387,22 @@ principal_axes <- function(moments, d) {
 #' @export
 crl_rows.crl_discovery <- function(x, ...) {
   data <- x$data
-  matrix_rows(data$x, brings = list(env = data$env_names[data$env], targets = x$targets,
-                                    dag = x$dag))
+  rows <- matrix_rows(data$x, brings = list(env = data$env_names[data$env], targets = x$targets,
+                                            dag = x$dag))
+  rows["taken_out"] <- list(data$covariates)
+  rows
 }
 
 #' Rows with the graph and targets that crl_discover() finds, and a message that says so
 #' @noRd
-discovered_rows <- function(x, env, targets, control, measurement, ...,
+discovered_rows <- function(x, env, targets, control, measurement, covariates, ...,
                             call = rlang::caller_env()) {
   control <- as_control(control, call)
   kind <- if (control$intervention == "auto") "perfect" else control$intervention
   found <- crl_discover(x, env = env, targets = targets, intervention = kind,
                         center = measurement$center %||% "auto",
                         noise = measurement$noise %||% "auto", nuisance = measurement$nuisance,
+                        covariates = covariates,
                         seed = control$seed %||% 1, threads = control$threads,
                         progress = control$progress, ...)
   edges <- found$edges[found$edges$present, ]

@@ -28,11 +28,12 @@ STRAIGHT <- 1e12
 #' all, so would its noise, and edges without effect be taken for some.
 #' @param best The best hypothesis with lines.
 #' @param states Complete graphs of stage 1, best first.
+#' @param drawn Will draws judge directions? Then splines turn no edges round.
 #' @return The best hypothesis, as stage_edges() has it; if splines are worth their parameters also
 #'   `curves`: list of `indefinite`, `floored`. `problem$straight` becomes BIC of splines less that
 #'   of lines, NA where the correction for noise broke down
 #' @noRd
-stage_curves <- function(best, states, problem, tick) {
+stage_curves <- function(best, states, problem, tick, drawn = FALSE) {
   tick()
   problem$curves <- if (problem$core > CURVES$whole) CURVES_MANY else CURVES
   problem$rows <- thinned(problem$part, min(problem$curves$rows,
@@ -45,7 +46,8 @@ stage_curves <- function(best, states, problem, tick) {
     tick()
     judged_by_curves(with_curves(h, problem, 0L, problem$curves$sweeps), problem)
   })
-  curved <- judged_by_curves(best_of(judged), problem, with_edge_turned)
+  curved <- best_of(judged)
+  if (!drawn) curved <- judged_by_curves(curved, problem, with_edge_turned)
   straight <- curved$bic - lines$bic
   problem$straight <- if (is.finite(straight)) straight else NA_real_
   if ((problem$straight < 0) %in% TRUE && any(curved$bend == 1)) {
@@ -66,12 +68,12 @@ curve_starts <- function(best, states, problem) {
     return(list(bent(best)))
   }
   first <- distinct_states(c(orders_of(best, problem), states), problem)
-  most <- length(orders_of(best, problem)) + CURVES$orders
+  most <- length(orders_of(best, problem)) + problem$curves$orders
   screened <- lapply(utils::head(first, most), screened_by_curves, problem)
   if (factorial(problem$core) > SCREEN$orders) {
     screened <- c(screened, list(climbed_by_curves(best_of(screened), problem)))
   }
-  utils::head(distinct_states(sorted_hypotheses(screened), problem), CURVES$orders)
+  utils::head(distinct_states(sorted_hypotheses(screened), problem), problem$curves$orders)
 }
 
 #' All edges as splines

@@ -323,7 +323,11 @@ judged_words <- function(x) {
 discovery_notes <- function(x) {
   idle <- colnames(x$targets)[colSums(x$targets) == 0L]
   d <- ncol(x$dag)
+  covariates <- x$data$covariates
   c(
+    if (!is.null(covariates)) {
+      paste0("Taken out of x: effects of ", count_of(nrow(covariates$effects), "covariate"), ".")
+    },
     if (length(idle) == d) {
       paste0("No domain is seen to move a latent (test of equal domains: p = ",
              format(x$tests$p_value, digits = 2L), "). Nothing but their variances tells latents ",

@@ -122,9 +122,10 @@ fit_crl <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights =
   check_fit_dots(...)
   if (!missing(dag) && is.null(dag)) { # looked for
     x <- discovered_rows(x, if (!missing(env)) env, if (!missing(targets)) targets, control,
-                         list(center = center, noise = noise, nuisance = nuisance), ...)
+                         list(center = center, noise = noise, nuisance = nuisance), covariates, ...)
     targets <- x$targets
     dag <- x$dag
+    covariates <- NULL
   }
   if (missing(control) && inherits(x, "crl_discovery")) {
     control <- crl_control(intervention = x$intervention)
@@ -144,7 +145,8 @@ fit_crl <- function(x, env = NULL, targets, dag, method = c("f", "g"), weights =
                    before = function(known) {
                      check_before_passes(known, control, call)
                    })
-  data <- without_covariates(data, covariates, given$rows$samples)
+  data <- without_covariates(data, covariates, given$rows$samples,
+                             before = given$rows$taken_out)
   data$measure <- measurement_settings(center, noise, nuisance, control)
   engine <- engine_of(method)
   fit <- engine(data, init, control)

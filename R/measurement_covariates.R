@@ -8,10 +8,17 @@
 #' @param covariates As in fit_crl(): matrix, data frame, formula or names of columns of `samples`;
 #'   NULL: none.
 #' @param samples NULL, or the table of the samples that a container brought.
+#' @param before NULL, or `covariates` of a discovery whose x the rows are: taken out already.
 #' @return `data`, with `covariates`, list: `effects` (k x p), `mean` (k), and `design`, what reads
 #'   covariates of other rows
 #' @noRd
-without_covariates <- function(data, covariates, samples = NULL, call = rlang::caller_env()) {
+without_covariates <- function(data, covariates, samples = NULL, call = rlang::caller_env(),
+                               before = NULL) {
+  if (!is.null(before)) {
+    check_taken_out(covariates, before, call)
+    data$covariates <- before
+    return(data)
+  }
   if (is.null(covariates)) {
     return(data)
   }
@@ -30,6 +37,15 @@ without_covariates <- function(data, covariates, samples = NULL, call = rlang::c
   data <- rescanned(data, missing = TRUE)
   data$covariates <- found
   data
+}
+
+#' @noRd
+check_taken_out <- function(covariates, before, call) {
+  if (!is.null(covariates)) {
+    abort_input(c("{.arg covariates} must be left out with this discovery.",
+                  "x" = paste("{.fn crl_discover} took the effects of {nrow(before$effects)}",
+                              "covariate{?s} out of {.arg x}.")), "covariates", call = call)
+  }
 }
 
 #' A DataFrame as a data frame, and names of columns of the samples' table as these columns
@@ -166,7 +182,7 @@ covariate_effects <- function(values, data) {
 
 #' @noRd
 take_out <- function(x, values, found) {
-  x - (values - rep(found$mean, each = nrow(values))) %*% found$effects
+  x - unname((values - rep(found$mean, each = nrow(values))) %*% found$effects)
 }
 
 #' Covariates of rows to predict that their own table has, where they were not given or by a formula

@@ -3,6 +3,9 @@
 # Eigenvalues of noise that a scree plot shows beside those of factors.
 SCREE_BEYOND <- 10L
 
+# Largest number of factors that is looked for unless said.
+MOST_FACTORS <- 20L
+
 #' How many factors the data show
 #'
 #' Counts the common factors of the features, latents and nuisance factors alike, that stand out of

@@ -66,7 +66,8 @@ crl_baselines <- function(x, env = NULL, targets, dag, methods = baseline_names(
   given$rows <- prepared_rows(given$rows, cl, NULL)
   data <- crl_data(given$rows, given$env, given$targets, given$dag, weights, control$knots,
                    missing = !is.null(given$rows$matrix), progress = control$progress)
-  data <- without_covariates(data, covariates, given$rows$samples)
+  data <- without_covariates(data, covariates, given$rows$samples,
+                             before = given$rows$taken_out)
   data$measure <- measurement_settings(center, noise, nuisance, control)
   fits <- lapply(fit_baselines(methods, data, init, control, environment()), without_passes)
   fitted <- vapply(fits, inherits, NA, "crl_fit")

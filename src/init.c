@@ -65,6 +65,7 @@ static const R_CallMethodDef call_entries[] = {
     CALLDEF(row_noise_step, 6),
     CALLDEF(row_noise_posterior, 6),
     CALLDEF(edge_losses, 6),
+    CALLDEF(draw_ratios, 6),
     CALLDEF(set_heartbeat, 1),
     {NULL, NULL, 0},
 };

@@ -94,6 +94,7 @@ SEXP discover_marginal(SEXP summary, SEXP dags, SEXP targets, SEXP columns, SEXP
 SEXP discover_value(SEXP summary, SEXP dag, SEXP targets, SEXP columns, SEXP settings, SEXP step);
 SEXP random_rotation(SEXP d, SEXP seed, SEXP draw);
 SEXP edge_losses(SEXP draws, SEXP env, SEXP targets, SEXP range, SEXP mechanism, SEXP settings);
+SEXP draw_ratios(SEXP draws, SEXP env, SEXP from, SEXP to, SEXP turn, SEXP knots);
 SEXP core_limits(void);
 SEXP allocated_bytes(void);
 

@@ -1,5 +1,6 @@
 /* Glue for the search over graphs and targets. */
 #include "batch.h"
+#include "draw_ratio.h"
 #include "edge_loss.h"
 #include "entries.h"
 #include "r_util.h"
@@ -196,4 +197,64 @@ SEXP edge_losses(SEXP draws, SEXP env, SEXP targets, SEXP range, SEXP mechanism,
     loss[k] = edge_loss(&w, &mech, k, df + k, poll_user);
   UNPROTECT(1);
   return out;
+}
+
+/* list of parents (by latent, from 1), theta (by cell, or NULL), constant, variance, range and
+ * targets */
+static spline_prior prior_from(SEXP prior, int n_basis, int d, int n_domains) {
+  SEXP parents = list_element(prior, "parents"), theta = list_element(prior, "theta"),
+       targets = list_element(prior, "targets");
+  size_t nodes = (size_t)d, cells = 2 * nodes;
+  int *many = (int *)R_alloc(nodes, sizeof(int));
+  int **parent = (int **)R_alloc(nodes, sizeof(int *));
+  const double **curves = (const double **)R_alloc(cells, sizeof(double *));
+  if (Rf_length(parents) != d || Rf_length(theta) != 2 * d || !Rf_isInteger(targets) ||
+      XLENGTH(targets) != (R_xlen_t)n_domains * d)
+    Rf_error("internal error: a prior does not fit the draws");
+  for (int j = 0; j < d; j++) {
+    SEXP own = VECTOR_ELT(parents, j);
+    many[j] = Rf_length(own);
+    parent[j] = (int *)R_alloc((size_t)many[j] + 1, sizeof(int));
+    assert_codes(own, d);
+    for (int k = 0; k < many[j]; k++)
+      parent[j][k] = INTEGER(own)[k] - 1;
+    for (int c = 2 * j; c < 2 * j + 2; c++) {
+      SEXP t = VECTOR_ELT(theta, c);
+      if (!Rf_isNull(t) && (!Rf_isReal(t) || Rf_length(t) != many[j] * n_basis))
+        Rf_error("internal error: curves do not fit the parents");
+      curves[c] = Rf_isNull(t) ? NULL : REAL(t);
+    }
+  }
+  spline_prior p = {.targets = INTEGER(targets),
+                    .n_parents = many,
+                    .parent = parent,
+                    .theta = curves,
+                    .constant = list_doubles(prior, "constant", cells),
+                    .variance = list_doubles(prior, "variance", cells),
+                    .range = list_doubles(prior, "range", cells)};
+  return p;
+}
+
+/* draws: n x d x S from the posterior under `from`; the log-likelihood that rows gain under `to`,
+ * whose latents are `turn` (d x d) times those of `from`. */
+SEXP draw_ratios(SEXP draws, SEXP env, SEXP from, SEXP to, SEXP turn, SEXP knots) {
+  int d = Rf_nrows(turn), m = Rf_nrows(list_element(from, "targets")), many = Rf_asInteger(knots);
+  size_t n = (size_t)XLENGTH(env), row = n * (size_t)d;
+  assert_double_matrix(turn, "turn");
+  assert_codes(env, m);
+  if (!Rf_isReal(draws) || XLENGTH(draws) == 0 || (size_t)XLENGTH(draws) % row != 0 ||
+      Rf_ncols(turn) != d || many < 2)
+    Rf_error("internal error: draws and turn do not fit env");
+  prior_draws l = {.n = n,
+                   .d = d,
+                   .n_domains = m,
+                   .n_draws = (int)((size_t)XLENGTH(draws) / row),
+                   .draws = REAL(draws),
+                   .env = INTEGER(env)};
+  double *storage = (double *)R_alloc((size_t)bspline_table_size(many), sizeof(double));
+  bspline_table table = bspline_table_fill(many, storage);
+  spline_prior before = prior_from(from, table.n_basis, d, m);
+  spline_prior after = prior_from(to, table.n_basis, d, m);
+  double *scratch = (double *)R_alloc((size_t)(2 * d + l.n_draws), sizeof(double));
+  return Rf_ScalarReal(draw_ratio(&l, &table, &before, &after, REAL(turn), scratch, poll_user));
 }

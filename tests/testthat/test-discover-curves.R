@@ -66,6 +66,90 @@ test_that("the loss of an edge by draws is that of weighted regressions", {
   expect_equal(drop(alone$df), 1)
 })
 
+test_that("what another prior gains by draws is the mean of density ratios", {
+  withr::local_seed(2)
+  n <- 40
+  d <- 3
+  knots <- 5L
+  many <- 6
+  draws <- array(rnorm(n * d * many), c(n, d, many))
+  env <- rep(1:2, each = n / 2)
+  prior <- function(parents, targets) {
+    theta <- vector("list", 2 * d)
+    for (j in which(lengths(parents) > 0L)) {
+      theta[[2 * j - 1]] <- rnorm(lengths(parents)[j] * (knots + 2), sd = 0.4)
+    }
+    list(parents = parents, targets = targets, theta = theta, constant = matrix(rnorm(6), 2),
+         variance = matrix(0.5 + runif(6), 2), range = rbind(-2 - runif(3), 2 + runif(3)))
+  }
+  from <- prior(list(integer(), 1L, 1:2), rbind(0L, c(0L, 0L, 1L)))
+  to <- prior(list(2L, integer(), 2L), rbind(0L, c(1L, 0L, 0L)))
+  turn <- qr.Q(qr(matrix(rnorm(9), 3)))
+  density <- function(prior, e, z) {
+    terms <- vapply(seq_len(d), function(j) {
+      state <- prior$targets[e, j]
+      theta <- prior$theta[[2 * j - 1 + state]]
+      parents <- prior$parents[[j]]
+      mean <- if (is.null(theta)) prior$constant[state + 1, j] else {
+        basis <- lapply(parents, function(i) {
+          .Call(C_bspline_basis, z[i], prior$range[, i], knots, 0L, FALSE)
+        })
+        sum(unlist(basis) * theta)
+      }
+      stats::dnorm(z[j], mean, sqrt(prior$variance[state + 1, j]), log = TRUE)
+    }, 0)
+    sum(terms)
+  }
+  slow <- sum(vapply(seq_len(n), function(i) {
+    log(mean(vapply(seq_len(many), function(s) {
+      z <- draws[i, , s]
+      exp(density(to, env[i], drop(turn %*% z)) - density(from, env[i], z))
+    }, 0)))
+  }, 0))
+  expect_equal(.Call(C_draw_ratios, draws, env, from, to, turn, knots), slow, tolerance = 1e-10)
+  expect_equal(.Call(C_draw_ratios, draws, env, from, from, diag(3), knots), 0)
+})
+
+test_that("graphs next to one: lighter, and turned with the parents of both latents", {
+  known <- list(required = matrix(FALSE, 4, 4), allowed = !diag(TRUE, 4))
+  problem <- list(known = known)
+  h <- list(dag = unclass(as_dag("z1 -> z2; z2 -> z3; z4 -> z3")))
+  dimnames(h$dag) <- NULL
+  h$drawn <- list(loss = 10 * h$dag, price = 5 * h$dag)
+  h$drawn$loss[1, 2] <- 100
+  lighter <- lighter_graphs(h, problem)
+  expect_setequal(vapply(lighter, sum, 0L), c(2L, 3L))
+  expect_identical(sum(vapply(lighter, function(g) g[1, 3], 0L)), 1L) # z1 in the place of z2
+  expect_true(all(vapply(lighter, function(g) g[1, 2] == 1L, NA)))
+  turned <- turned_graphs(h, problem)
+  expect_length(turned, 3)
+  own <- Filter(function(g) g[3, 2] == 1L, turned)[[1]]
+  expect_identical(which(own == 1L), which(unclass(as_dag(
+    "z1 -> z2; z3 -> z2; z4 -> z3; z4 -> z2; z1 -> z3", nodes = paste0("z", 1:4)
+  )) == 1L))
+  problem$known$required[2, 3] <- TRUE
+  expect_length(turned_graphs(h, problem), 2)
+  problem$known$required[] <- FALSE
+  problem$known$allowed[3, 4] <- FALSE
+  expect_length(turned_graphs(h, problem), 2)
+})
+
+test_that("models too far apart for draws to tell are no gain", {
+  withr::local_seed(3)
+  model <- function(shift, variance) {
+    prior <- list(parents = list(integer()), targets = matrix(0L, 1, 1), theta = list(NULL, NULL),
+                  constant = matrix(c(shift, 0)), variance = matrix(c(variance, 1)),
+                  range = matrix(c(-2, 2)), df = matrix(c(1, 0)))
+    list(rows = list(n = 50, env = rep(1L, 50)), draws = array(rnorm(50 * 20) + shift, c(50, 1, 20)),
+         prior = prior, mixing = diag(1), knots = 5L)
+  }
+  near <- drawn_gain(model(0, 1), model(0.1, 1.1))
+  far <- drawn_gain(model(0, 1), model(5, 1))
+  expect_lt(abs(near$loglik), 5)
+  expect_lt(far$loglik, -100)
+  expect_identical(near$df, 0)
+})
+
 test_that("curves do not pass for edges, by splines and by draws", {
   skip_on_cran()
   set.seed(605)
@@ -136,4 +220,24 @@ test_that("a latent that no domain targets is told by curves where lines put it 
   expect_identical(unclass(found$dag), unclass(sim$dag))
   lines <- crl_discover(sim, d = 3, observational = "control", mechanisms = "linear")
   expect_gt(sum(lines$dag != sim$dag), 0)
+})
+
+test_that("draws turn edges that lines and splines have the wrong way round", {
+  skip_on_cran()
+  targets <- rbind(0, diag(3)[-2, ])
+  rownames(targets) <- c("control", "a", "c")
+  weights <- rbind(c(0, 0.35, 0), c(0, 0, 0.8), 0)
+  right <- function(found, sim) {
+    place <- align_latents(found$mixing, sim$mixing)$permutation
+    identical(unname(unclass(found$dag)[place, place]), unname(unclass(sim$dag)))
+  }
+  for (seed in c(1, 4)) { # lines win over splines with the first, not with the second
+    set.seed(seed)
+    sim <- sim_crl(chain_dag(3), n = 1000, p = 20, targets = targets, edge_weights = weights)
+    found <- crl_discover(sim, d = 3, observational = "control")
+    splines <- crl_discover(sim, d = 3, observational = "control", mechanisms = "spline")
+    expect_true(right(found, sim))
+    expect_false(right(splines, sim))
+    expect_identical(found$judged, "sampled")
+  }
 })

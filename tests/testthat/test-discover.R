@@ -157,7 +157,8 @@ test_that("noise, and domains that do not differ, give no edges and say so", {
   noise <- matrix(rnorm(1200 * 12), 1200)
   expect_error(crl_discover(noise, env), class = "ebcrl_error_rank")
   x <- noise + matrix(rnorm(1200 * 3, sd = 2), 1200) %*% t(qr.Q(qr(matrix(rnorm(36), 12))))
-  found <- crl_discover(x, env)
+  expect_message(found <- crl_discover(x, env), class = "ebcrl_message_latents")
+  expect_identical(ncol(found$dag), 3L)
   expect_identical(sum(found$dag), 0L)
   expect_identical(sum(found$targets), 0L)
   expect_output(print(found), "No domain is seen to move a latent")
@@ -171,7 +172,8 @@ test_that("fit_crl() takes a discovery, and looks for a graph that is NULL", {
   expect_identical(unclass(fit$data$dag), unclass(found$dag))
   expect_message(other <- fit_crl(sim$x, env = sim$env, dag = NULL,
                                   control = list(intervention = "perfect")),
-                 class = "ebcrl_message_discovered")
+                 class = "ebcrl_message_discovered") |>
+    expect_message(class = "ebcrl_message_latents")
   expect_identical(other$latents, fit$latents)
 })
 
@@ -209,4 +211,51 @@ test_that("further factors are told of", {
   expect_output(print(found()), "further\\s+common\\s+factors")
   expect_null(found(nuisance = 2)$doubts)
   expect_null(found(nuisance = "auto")$doubts)
+})
+
+test_that("covariates are taken out before the search, and stay so in the fit", {
+  sim <- discover_chain(11, n = 300)
+  withr::local_seed(11)
+  rows <- nrow(sim$x)
+  frame <- data.frame(batch = sample(c("a", "b", "c"), rows, TRUE), size = stats::rnorm(rows))
+  effects <- matrix(stats::rnorm(3 * ncol(sim$x), sd = 4), 3)
+  x <- sim$x + cbind(frame$batch == "b", frame$batch == "c", frame$size) %*% effects
+  with <- crl_discover(x, env = sim$env, d = 3, covariates = frame, mechanisms = "linear")
+  clean <- crl_discover(sim, d = 3, mechanisms = "linear")
+  expect_identical(with$dag, clean$dag)
+  expect_identical(with$targets, clean$targets)
+  expect_output(print(with), "effects of 3 covariates")
+  batch <- frame$batch
+  size <- frame$size
+  expect_message(counted <- crl_discover(x, env = sim$env, covariates = ~ batch + size,
+                                         mechanisms = "linear"), "d.* is 3")
+  expect_identical(counted$dag, clean$dag)
+
+  fit <- fit_crl(with)
+  direct <- fit_crl(x, sim$env, with$targets, with$dag, covariates = frame,
+                    control = crl_control(intervention = "perfect"))
+  expect_identical(fit$latents, direct$latents)
+  expect_identical(fit$data$covariates$effects, with$data$covariates$effects)
+  expect_close(predict(fit, x[4:6, ], env = sim$env[4:6], covariates = frame[4:6, ]),
+               fit$latents[4:6, ], 1e-8)
+  expect_error(fit_crl(with, covariates = frame), class = "ebcrl_error_covariates")
+  looked_for <- suppressMessages(fit_crl(x, env = sim$env, dag = NULL, covariates = frame,
+                                         control = list(intervention = "perfect")))
+  expect_identical(unclass(looked_for$data$dag), unclass(clean$dag))
+  expect_identical(looked_for$data$covariates$effects, with$data$covariates$effects)
+})
+
+test_that("a search shows what it does, also while it counts latents", {
+  skip_on_cran()
+  sim <- discover_chain(12, n = 150)
+  stages <- character()
+  record <- function(name) stages <<- c(stages, name)
+  namespace <- asNamespace("ebcrl")
+  suppressMessages(trace("with_progress", where = namespace, print = FALSE,
+                         tracer = bquote(.(record)(name))))
+  withr::defer(suppressMessages(untrace("with_progress", where = namespace)))
+  suppressMessages(crl_discover(sim$x, env = sim$env, mechanisms = "linear"))
+  stages <- stages[!startsWith(stages, "Pass: ")]
+  expect_identical(stages, c("Number of latents", "Measurement model", "Graph and targets",
+                             "Further factors"))
 })
