@@ -36,10 +36,10 @@ DISCOVER_LEVEL <- 1e-3
 #'    from the edges that lines have found. The hypothesis of step 2 stays if BIC is in favour of it.
 #' 4. *Draws* (`"sampled"`, the default). Where mechanisms bend within a width of the noise that
 #'    correction is too coarse: dependence that it leaves passes for edges, or turns them round. A
-#'    short g-model (see [fit_crl()]; up to 1,000 rows a domain, 6,000 in all) draws the latents, and
-#'    each edge is kept only if the log-likelihood of these rows lost without it, by the draws, all
-#'    else held, is more than half the log of their number for each effective degree of freedom of
-#'    its spline. Then g-models of graphs next to this one are fitted: with an edge turned round,
+#'    short g-model (see [fit_crl()]; up to 1,000 rows a domain, 6,000 in all) draws the latents,
+#'    and each edge is kept only if the log-likelihood of these rows lost without it, by the draws,
+#'    all else held, is more than half the log of their number for each effective degree of freedom
+#'    of its spline. Then g-models of graphs next to this one are fitted: with an edge turned round,
 #'    and where the loss of an edge is less than four times its price, without it or with a
 #'    neighbour of its parent in the parent's place. Two g-models are compared by the log-likelihood
 #'    of the rows by the draws of both, less half the log of their number for each slope and 1 for
@@ -143,8 +143,8 @@ crl_discover <- function(x, env = NULL, d = NULL, targets = NULL, dag = NULL,
                          intervention = c("perfect", "imperfect"),
                          mechanisms = c("sampled", "spline", "linear"),
                          mixing = c("orthonormal", "psd"), center = "auto", noise = "auto",
-                         nuisance = 0, covariates = NULL, seed = 1, threads = getOption("ebcrl.threads", 1L),
-                         progress = NULL, ...) {
+                         nuisance = 0, covariates = NULL, seed = 1,
+                         threads = getOption("ebcrl.threads", 1L), progress = NULL, ...) {
   check_fit_dots(...)
   check_given(x = missing(x), call = rlang::current_env(), help = "crl_discover")
   settings <- list(
@@ -294,8 +294,9 @@ counted_latents <- function(rows, given, settings, call) {
                 "rank", call = call)
   }
   d <- factors - nuisance
-  tell(c("i" = paste("{cli::qty(factors)}{factors} factor{?s} stand{?s/} out of the noise of {.arg x}",
-                     "({.fn crl_rank}): {.arg d} is {d}.")), class = "ebcrl_message_latents")
+  tell(c("i" = paste("{cli::qty(factors)}{factors} factor{?s} stand{?s/} out of the noise of",
+                     "{.arg x} ({.fn crl_rank}): {.arg d} is {d}.")),
+       class = "ebcrl_message_latents")
   d
 }
 

@@ -75,8 +75,8 @@ pruned_by_draws <- function(h, problem, tick) {
   list(h = h, model = model, passed = passed)
 }
 
-#' The hypothesis, and those next to it, with BIC by draws: without each edge, and those passed; what
-#' splines have said of other targets stands beside them
+#' The hypothesis, and those next to it, with BIC by draws: without each edge, and those passed;
+#' what splines have said of other targets stands beside them
 #' @noRd
 drawn_hypotheses <- function(h, passed, problem) {
   others <- as.list(problem$seen)
@@ -117,8 +117,8 @@ edges_to_drop <- function(h, problem) {
 
 #' A g-model of a hypothesis, and draws of the latents under it
 #' @param round Sets the random numbers.
-#' @return list: `h`; `rows` that were drawn; `prior`, with `parents` and `targets`; `mixing`, of the
-#'   whitened coordinates, and `columns`; `draws`; NULL if SAEM could not go on
+#' @return list: `h`; `rows` that were drawn; `prior`, with `parents` and `targets`; `mixing`, of
+#'   the whitened coordinates, and `columns`; `draws`; NULL if SAEM could not go on
 #' @noRd
 drawn_model <- function(h, problem, round) {
   rows <- drawn_problem(h, problem)
@@ -199,9 +199,9 @@ drawn_losses <- function(model) {
 #' A hypothesis with edges turned round, taken away, or with another parent in the place of one, as
 #' long as draws are likelier
 #'
-#' Which way an edge goes, splines judge by what the correction for noise leaves, and may be wrong by
-#' a hundred units of BIC; and that an edge is worth its price with all else held is no more than a
-#' bound. Here g-models of both graphs are compared, see drawn_gain().
+#' Which way an edge goes, splines judge by what the correction for noise leaves, and may be wrong
+#' by a hundred units of BIC; and that an edge is worth its price with all else held is no more than
+#' a bound. Here g-models of both graphs are compared, see drawn_gain().
 #' @param found As pruned_by_draws() returns it.
 #' @param lighter Are edges taken away or exchanged?
 #' @return The same; what was tried is among `passed`
@@ -294,11 +294,12 @@ best_near <- function(found, graphs, problem, tick) {
 #' What one g-model gains over another
 #'
 #' The log-likelihood of the rows, by the draws of both: the mean over few draws is too low by half
-#' its variance, and that with the models exchanged too low as well, so that in half their difference
-#' this cancels. Where the two do not agree which model is likelier, these are too far apart for
-#' their draws to tell, or too close: no gain then, and a loss of what the first says. A slope costs half log n, as in BIC. A bend costs 1 for each further degree of
-#' freedom, as its smoothness is itself estimated: half log n for each would favour the direction in
-#' which the curve looks straighter.
+#' its variance, and that with the models exchanged too low as well, so that in half their
+#' difference this cancels. Where the two do not agree which model is likelier, these are too far
+#' apart for their draws to tell, or too close: no gain then, and a loss of what the first says. A
+#' slope costs half log n, as in BIC. A bend costs 1 for each further degree of freedom, as its
+#' smoothness is itself estimated: half log n for each would favour the direction in which the
+#' curve looks straighter.
 #' @return list: `loglik`, `df`, `net`, what is left of `loglik` after these costs
 #' @noRd
 drawn_gain <- function(from, to) {

@@ -4,10 +4,11 @@
 # there; exact if graph and targets are. Ceiling: the graph of least BIC, A, targets and order known,
 # from regressions on moments at the true A (linear mechanisms: errors in variables taken off, as
 # the search has them at worst) or by additive splines on the true latents (others). Also the
-# latents of fit_crl(found) against the Bayes optimum (the first 8 right runs of a cell), noise without latents or without
-# interventions, unequal noise with feature means, and how often edges with evidence above 95 % are
-# true. How to run: Rscript bench/discover.R [--quick] [--seeds=10] [--first=1601] [--cells=chain,random,...]
-#   [--mechanisms=linear,bounded,strong]; some ten seconds a run. Goes on where discover.csv ends.
+# latents of fit_crl(found) against the Bayes optimum (the first 8 right runs of a cell), noise
+# without latents or without interventions, unequal noise with feature means, and how often edges
+# with evidence above 95 % are true. How to run: Rscript bench/discover.R [--quick] [--seeds=10]
+#   [--first=1601] [--cells=chain,random,...] [--mechanisms=linear,bounded,strong]; some ten seconds
+#   a run. Goes on where discover.csv ends.
 # Results: discover.csv (a row a run), discover-table.csv (by cell), discover-edges.csv (edges).
 
 library(ebcrl)

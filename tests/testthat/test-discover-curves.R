@@ -140,8 +140,9 @@ test_that("models too far apart for draws to tell are no gain", {
     prior <- list(parents = list(integer()), targets = matrix(0L, 1, 1), theta = list(NULL, NULL),
                   constant = matrix(c(shift, 0)), variance = matrix(c(variance, 1)),
                   range = matrix(c(-2, 2)), df = matrix(c(1, 0)))
-    list(rows = list(n = 50, env = rep(1L, 50)), draws = array(rnorm(50 * 20) + shift, c(50, 1, 20)),
-         prior = prior, mixing = diag(1), knots = 5L)
+    list(rows = list(n = 50, env = rep(1L, 50)),
+         draws = array(rnorm(50 * 20) + shift, c(50, 1, 20)), prior = prior, mixing = diag(1),
+         knots = 5L)
   }
   near <- drawn_gain(model(0, 1), model(0.1, 1.1))
   far <- drawn_gain(model(0, 1), model(5, 1))
