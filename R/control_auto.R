@@ -177,20 +177,22 @@ curves_gain <- function(rotations, mixing, data, start, settings) {
   kinds <- list(orthogonal = if (given == "auto") "imperfect" else given,
                 general = if (given == "auto") "perfect" else given)
   part <- principal_part(rows, start)
-  cells <- rotation_cells(rows, start, kinds$orthogonal == "perfect")
-  lines <- .Call(C_rotation_at, cells$cov, cells$weight, cells$coord,
-                 VARIANCE_FLOOR * start$sigma2, rotations, UNTOLD$turn)$objective
   orthogonal <- apply(rotations, 3L, refined, part = part, kind = kinds$orthogonal)
-  broken <- all(is.na(orthogonal))
-  best <- if (broken) NA else min(orthogonal, na.rm = TRUE)
+  best <- if (all(is.na(orthogonal))) NA else min(orthogonal, na.rm = TRUE)
+  cells <- rotation_cells(rows, start, kinds$general == "perfect")
   unmix <- solve(mixing)
-  noise <- part$noise %||% diag(start$sigma2, data$d)
+  turned <- function(cov) unmix %*% cov %*% t(unmix)
+  cells$cov[] <- apply(cells$cov, 3L, turned)
+  one <- array(diag(data$d), c(data$d, data$d, 1L))
+  lines <- .Call(C_rotation_at, cells$cov, cells$weight, cells$coord,
+                 VARIANCE_FLOOR * start$sigma2, one, UNTOLD$turn)$objective
+  part$noise <- turned(part$noise %||% diag(start$sigma2, data$d))
   part$x <- part$x %*% t(unmix)
-  part$noise <- unmix %*% noise %*% t(unmix)
-  general <- refined(diag(data$d), part, kinds$general) + rows$n * log(abs(det(mixing)))
-  list(gain = (best - general) * (data$n / rows$n),
+  splines <- refined(diag(data$d), part, kinds$general)
+  scale <- data$n / rows$n
+  list(gain = scale * (best - splines - rows$n * log(abs(det(mixing)))),
        asked = CORRELATED_GAIN$least * data$n +
-         CORRELATED_GAIN$share * max(0, lines - best, na.rm = TRUE) * (data$n / rows$n))
+         CORRELATED_GAIN$share * scale * max(0, lines - splines, na.rm = TRUE))
 }
 
 #' @param loglik Gains over models of orthogonal columns.
