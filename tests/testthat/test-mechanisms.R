@@ -206,6 +206,16 @@ test_that("refits smooth curves lightly, by weights that they hold", {
   # a refit has the weights that it was given
   refitted <- refit(task, seq_len(fit$data$n))
   expect_equal(refitted$engine$prior$lambda, task$engine$prior$lambda)
+  expect_null(boot_task(fit, 1, "fit")$engine$prior$held)
+  expect_false(boot_task(fit, 1, "fit")$key == task$key)
+  light <- crl_boot(fit, times = 4, seed = 1)
+  as_fit <- crl_boot(fit, times = 4, seed = 1, smoothing = "fit")
+  width <- function(boot) mean(tidy(boot, "mechanisms")$std.error)
+  expect_gt(width(light), width(as_fit))
+  expect_identical(crl_boot(light, times = 5)$smoothing, "light")
+  expect_identical(crl_boot(as_fit, times = 5)$replicates[[4]], as_fit$replicates[[4]])
+  expect_error(crl_boot(as_fit, times = 5, smoothing = "light"), class = "ebcrl_error_range")
+  expect_error(crl_boot(fit, smoothing = "heavy"), class = "ebcrl_error_range")
   # lines stay as smooth as they are, as does what was asked for
   engine <- inner_fit(fit)
   straight <- replace(engine$prior, "df", list(replace(engine$prior$df, 3L, 2)))
