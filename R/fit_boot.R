@@ -9,9 +9,10 @@
 # mechanisms are steep, less elsewhere.
 BOOT <- list(burn_in = 60L, iterations = 40L, draws = 4L)
 
-# Most weight of the penalty of a curve in a refit, by row of its (node, state). (The spread of refits
-# has to hold what smoothing takes off a curve; bench/intervals.R.)
-LIGHT <- 2 / 1e4
+# Most weight of the penalty of a curve in a refit: second differences of its coefficients are taken
+# to be of a variance of 1 / LIGHT times that of the latent's noise. (The spread of refits has to hold
+# what smoothing takes off a curve; bench/intervals.R.)
+LIGHT <- 0.5
 
 # Effective degrees of freedom beyond those of lines from which on a cell's curves are no lines.
 CURVED <- 0.5
@@ -42,10 +43,11 @@ BOOT_CHUNK <- 10L
 #' rows do not tell the latents apart.
 #'
 #' Splines whose smoothing was chosen by the data, and that are no lines, are smoothed lightly in refits
-#' (weights of at most `r 1e4 * LIGHT` in 10,000 rows). Smoothing flattens what the data hardly tell,
-#' such as the shoulders of a step, and refits under the weights of the fit would agree on that: an
-#' interval of an effect across a step then misses the truth in half of all data sets. Lightly
-#' smoothed refits spread as far as the data leave a curve open, so that intervals of curves, of their average slopes
+#' (weights of at most `r LIGHT`, see `lambda` in [prior_spline()]). Smoothing flattens what the data
+#' hardly tell, such as the shoulders of a step, and refits under the weights of the fit would agree
+#' on that: an interval of an effect across a step then misses the truth in half of all data sets.
+#' Lightly smoothed refits spread as far as the data leave a curve open, so that intervals of curves,
+#' of their average slopes
 #' and of effects are wider than those under smoothing that is taken to be right: by a half where
 #' curves are steep, several times where a line is true and the fit has it slightly curved. If
 #' mechanisms are known to be smooth, `smoothing = "fit"` has narrower intervals; if they are lines,
@@ -174,11 +176,9 @@ lightly_smoothed <- function(prior, engine) {
       !identical(start_prior(engine$control$prior)$lambda, "auto")) {
     return(prior) # nothing is smoothed, or as was asked for
   }
-  data <- engine$data
-  rows <- as.vector(state_counts(unclass(data$targets), data$n_env * row_weights(data)))
-  lines <- 1 + colSums(data$dag)[node_of(seq_along(prior$lambda))]
+  lines <- 1 + colSums(engine$data$dag)[node_of(seq_along(prior$lambda))]
   for (cell in which(lengths(prior$lambda) > 0L & as.vector(prior$df) - lines > CURVED)) {
-    prior$lambda[[cell]] <- pmin(prior$lambda[[cell]], LIGHT * rows[cell])
+    prior$lambda[[cell]] <- pmin(prior$lambda[[cell]], LIGHT)
   }
   prior$held <- TRUE
   prior

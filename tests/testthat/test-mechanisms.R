@@ -200,9 +200,8 @@ test_that("refits smooth curves lightly, by weights that they hold", {
   fit <- suppressMessages(fit_crl(sim, method = "g", control = quick))
   expect_gt(fit$prior$df[1, 2], 2.5)
   task <- boot_task(fit, 1)
-  most <- LIGHT * 600
-  expect_equal(task$engine$prior$lambda[[3]], pmin(fit$prior$lambda[[3]], most))
-  expect_equal(max(task$engine$prior$lambda[[3]]), most)
+  expect_equal(task$engine$prior$lambda[[3]], pmin(fit$prior$lambda[[3]], LIGHT))
+  expect_equal(max(task$engine$prior$lambda[[3]]), LIGHT)
   # a refit has the weights that it was given
   refitted <- refit(task, seq_len(fit$data$n))
   expect_equal(refitted$engine$prior$lambda, task$engine$prior$lambda)
