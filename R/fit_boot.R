@@ -47,12 +47,11 @@ BOOT_CHUNK <- 10L
 #' hardly tell, such as the shoulders of a step, and refits under the weights of the fit would agree
 #' on that: an interval of an effect across a step then misses the truth in half of all data sets.
 #' Lightly smoothed refits spread as far as the data leave a curve open, so that intervals of curves,
-#' of their average slopes
-#' and of effects are wider than those under smoothing that is taken to be right: by a half where
-#' curves are steep, several times where a line is true and the fit has it slightly curved. If
-#' mechanisms are known to be smooth, `smoothing = "fit"` has narrower intervals; if they are lines,
-#' `prior = "linear"` has the narrowest. Where the fit finds a line, as smooth as can be, intervals
-#' suppose that it is one: of weak edges they may miss a step.
+#' of their average slopes and of effects are wider than those under smoothing that is taken to be
+#' right: by a third to twice where curves are steep, several times where a line is true and the fit
+#' has it slightly curved. If mechanisms are known to be smooth, `smoothing = "fit"` has narrower
+#' intervals; if they are lines, `prior = "linear"` has the narrowest. Where the fit finds a line, as
+#' smooth as can be, intervals suppose that it is one: of weak edges they may miss a step.
 #'
 #' An f fit has no mechanisms of its own. Those that are reported are additive splines fitted to draws
 #' of its latents with A held, as [tidy()][tidy.crl_fit] shows them with `"edges"`.
