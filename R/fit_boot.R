@@ -9,9 +9,10 @@
 # mechanisms are steep, less elsewhere.
 BOOT <- list(burn_in = 60L, iterations = 40L, draws = 4L)
 
-# Most weight of the penalty of a curve in a refit, by row of its (node, state). (The spread of refits
-# has to hold what smoothing takes off a curve; bench/intervals.R.)
-LIGHT <- 2 / 1e4
+# Most weight of the penalty of a curve in a refit: second differences of its coefficients are taken
+# to be of a variance of 1 / LIGHT times that of the latent's noise. (The spread of refits has to hold
+# what smoothing takes off a curve; bench/intervals.R.)
+LIGHT <- 0.5
 
 # Effective degrees of freedom beyond those of lines from which on a cell's curves are no lines.
 CURVED <- 0.5
@@ -42,12 +43,15 @@ BOOT_CHUNK <- 10L
 #' rows do not tell the latents apart.
 #'
 #' Splines whose smoothing was chosen by the data, and that are no lines, are smoothed lightly in refits
-#' (weights of at most `r 1e4 * LIGHT` in 10,000 rows). Smoothing flattens what the data hardly tell,
-#' such as the shoulders of a step, and refits under the weights of the fit would agree on that: an interval of
-#' an effect across a step then misses the truth in half of all data sets. Lightly smoothed refits
-#' spread as far as the data leave a curve open, so that intervals of curves, of their average slopes
-#' and of effects are wider than those under smoothing that is taken to be right. Where the fit finds a
-#' line, as smooth as can be, intervals suppose that it is one: of weak edges they may miss a step.
+#' (weights of at most `r LIGHT`, see `lambda` in [prior_spline()]). Smoothing flattens what the data
+#' hardly tell, such as the shoulders of a step, and refits under the weights of the fit would agree
+#' on that: an interval of an effect across a step then misses the truth in half of all data sets.
+#' Lightly smoothed refits spread as far as the data leave a curve open, so that intervals of curves,
+#' of their average slopes and of effects are wider than those under smoothing that is taken to be
+#' right: by a third to twice where curves are steep, several times where a line is true and the fit
+#' has it slightly curved. If mechanisms are known to be smooth, `smoothing = "fit"` has narrower
+#' intervals; if they are lines, `prior = "linear"` has the narrowest. Where the fit finds a line, as
+#' smooth as can be, intervals suppose that it is one: of weak edges they may miss a step.
 #'
 #' An f fit has no mechanisms of its own. Those that are reported are additive splines fitted to draws
 #' of its latents with A held, as [tidy()][tidy.crl_fit] shows them with `"edges"`.
@@ -66,6 +70,8 @@ BOOT_CHUNK <- 10L
 #' @param file `NULL`, or a file to which replicates are written as they come: the same call goes on
 #'   from there after an interruption.
 #' @param progress `TRUE`, `FALSE` or `NULL` (the default: in interactive sessions).
+#' @param smoothing How refits smooth splines: `"light"` (the default), or `"fit"`, with weights chosen
+#'   anew, as the fit has: see Details. `NULL`: light, or as that of a `crl_boot`.
 #' @param ... Not used; an argument that nothing reads is an error.
 #' @return An object of class `crl_boot`: a list with
 #'   \item{fit}{the fit}
@@ -74,7 +80,7 @@ BOOT_CHUNK <- 10L
 #'   \item{errors}{(`times`) message of a refit that failed, else NA}
 #'   \item{agreement}{(`times` x d) absolute cosine of each column of A to that of the fit}
 #'   \item{swapped}{(`times`) would another assignment of latents match better?}
-#'   \item{seed, elapsed}{seed; seconds}
+#'   \item{seed, smoothing, elapsed}{seed; how refits smooth; seconds}
 #'   See [confint()][confint.crl_boot], `tidy()` and `autoplot()` for what is in it.
 #' @section Errors:
 #' `ebcrl_error_missing` for rows with missing entries; `ebcrl_error_boot` if no refit succeeded; `ebcrl_error_results` for a `file` that belongs to
@@ -89,7 +95,8 @@ BOOT_CHUNK <- 10L
 #' boot
 #' confint(boot)
 #' @export
-crl_boot <- function(fit, times = 200, cl = 1, seed = NULL, file = NULL, progress = NULL, ...) {
+crl_boot <- function(fit, times = 200, cl = 1, seed = NULL, file = NULL, progress = NULL,
+                     smoothing = NULL, ...) {
   check_dots_empty(...)
   if (inherits(fit, "crl_discovery")) fit <- fit_crl(fit)
   earlier <- if (inherits(fit, "crl_boot")) fit
@@ -100,8 +107,9 @@ crl_boot <- function(fit, times = 200, cl = 1, seed = NULL, file = NULL, progres
   if (!is.null(file) && !rlang::is_string(file)) {
     abort_input(c("{.arg file} must be a path.", "x" = "It is {describe(file)}."), "type")
   }
+  smoothing <- boot_smoothing(smoothing, earlier)
   started <- proc.time()[["elapsed"]]
-  task <- boot_task(fit, seed)
+  task <- boot_task(fit, seed, smoothing)
   done <- known_replicates(task, earlier, file)
   done <- run_replicates(task, done, times, cl, file, progress)
   result <- new_boot(fit, task, done[seq_len(times)])
@@ -109,11 +117,24 @@ crl_boot <- function(fit, times = 200, cl = 1, seed = NULL, file = NULL, progres
   result
 }
 
+#' How refits smooth; a bootstrap that goes on does as it did
+#' @noRd
+boot_smoothing <- function(smoothing, earlier, call = rlang::caller_env()) {
+  smoothing <- check_choice(smoothing %||% earlier$smoothing %||% "light", c("light", "fit"),
+                            "smoothing", call = call)
+  if (!is.null(earlier) && smoothing != earlier$smoothing) {
+    abort_input(c("{.arg smoothing} must be that of the bootstrap that goes on.",
+                  "x" = "It is {.val {smoothing}}, that one's {.val {earlier$smoothing}}."), "range",
+                call = call)
+  }
+  smoothing
+}
+
 # The task ----------------------------------------------------------------------------------------
 
 #' What a replicate has to know: rows, settings and where the fit is
 #' @noRd
-boot_task <- function(fit, seed, call = rlang::caller_env()) {
+boot_task <- function(fit, seed, smoothing = "light", call = rlang::caller_env()) {
   check_complete(fit, "crl_boot", call)
   fit <- with_kept_x(fit, "crl_boot()", call)
   whole <- fit
@@ -128,11 +149,14 @@ boot_task <- function(fit, seed, call = rlang::caller_env()) {
     class = class(engine),
     engine = unclass(engine)[intersect(names(engine), CARRIED)],
     control = boot_control(fit, engine), learned = fit$learned, init = fit$init, seed = seed,
-    own = fit[c("nuisance")]
+    own = fit[c("nuisance")], smoothing = smoothing
   )
   x <- fit$data$x
-  task$engine$prior <- lightly_smoothed(task$engine$prior, engine)
-  task$key <- rlang::hash(list(task$mixing, task$seed, dim(x), fit$data$env, fit$sigma2, x[1L, ]))
+  if (smoothing == "light") {
+    task$engine$prior <- lightly_smoothed(task$engine$prior, engine)
+  }
+  task$key <- rlang::hash(list(task$mixing, task$seed, dim(x), fit$data$env, fit$sigma2, x[1L, ],
+                               smoothing))
   task$model <- compact_model(mechanisms, fit)
   task$left <- left_of_curves(mechanisms)
   task$whole <- whole$data[c("constant", "p", "feature_names")]
@@ -151,11 +175,9 @@ lightly_smoothed <- function(prior, engine) {
       !identical(start_prior(engine$control$prior)$lambda, "auto")) {
     return(prior) # nothing is smoothed, or as was asked for
   }
-  data <- engine$data
-  rows <- as.vector(state_counts(unclass(data$targets), data$n_env * row_weights(data)))
-  lines <- 1 + colSums(data$dag)[node_of(seq_along(prior$lambda))]
+  lines <- 1 + colSums(engine$data$dag)[node_of(seq_along(prior$lambda))]
   for (cell in which(lengths(prior$lambda) > 0L & as.vector(prior$df) - lines > CURVED)) {
-    prior$lambda[[cell]] <- pmin(prior$lambda[[cell]], LIGHT * rows[cell])
+    prior$lambda[[cell]] <- pmin(prior$lambda[[cell]], LIGHT)
   }
   prior$held <- TRUE
   prior
@@ -557,7 +579,8 @@ new_boot <- function(fit, task, done, call = rlang::caller_env()) {
     model$names <- task$whole$feature_names %||% as.character(seq_len(task$whole$p))
   }
   structure(list(fit = fit, model = model, replicates = models, errors = errors,
-                 agreement = agreement, swapped = swapped, seed = task$seed, way = task$way),
+                 agreement = agreement, swapped = swapped, seed = task$seed, way = task$way,
+                 smoothing = task$smoothing),
             class = "crl_boot")
 }
 

@@ -284,7 +284,9 @@ BEYOND <- 0.1
 #'   for latents, none for features, where draws of all of them are needed.
 #' @param targets Targets of the domain in which both take place, see [simulate_domain()].
 #' @param n Number of draws.
-#' @param boot `NULL`, or a [crl_boot()] of the fit: intervals are then added.
+#' @param boot `NULL`, or a [crl_boot()] of the fit: intervals are then added. Of spline mechanisms
+#'   they hold what smoothing takes off a steep curve, see its `smoothing`; they do not cover quite as
+#'   often as they say right at the shoulders of a step that is narrow beside the noise of the latents.
 #' @param level Probability of the intervals.
 #' @param ... Not used; an argument that nothing reads is an error.
 #' @return A tibble of class `crl_effects`: `on` (`"latent"` or `"feature"`), `variable`, `quantity`
