@@ -348,6 +348,10 @@ test_that("the hint for an object of another package is that of its class", {
     methods::setClass(class, contains = if (class == "MyExperiment") "RangedSummarizedExperiment",
                       representation(a = "numeric"), where = where)
   }
+  # else they would stand for those of the package, should another test load it
+  withr::defer(for (class in c("MyExperiment", "RangedSummarizedExperiment")) {
+    methods::removeClass(class, where = where)
+  })
   child <- methods::new("MyExperiment", a = 1)
   expect_match(dense_hint(child, "newdata"), "t(as.matrix(SummarizedExperiment::assay(newdata, \"logcounts\")))",
                fixed = TRUE)

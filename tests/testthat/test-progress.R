@@ -69,20 +69,20 @@ test_that("bars show in a script that asks for them, and results are the same", 
 
 test_that("the measurement model, of a fit and of its update, has a bar", {
   skip_on_cran()
-  printed <- in_fresh_process(c(
-    "library(ebcrl)",
-    "options(cli.progress_show_after = 0, cli.progress_clear = FALSE)",
-    "set.seed(1)",
-    "s <- sim_crl(chain_dag(2), n = 200, p = 400, nuisance = 5, center = rnorm(400))",
-    "quick <- crl_control(progress = TRUE, update_mixing = FALSE, max_iter = 1,",
-    "                     start = list(mechanisms = 'linear'))",
-    "fit <- fit_crl(s$x, s$env, s$targets, s$dag, nuisance = 'auto', control = quick)",
-    "message('again')",
-    "fit <- update(fit, center = FALSE)"
-  ), seconds = 300)
-  again <- which(printed == "again")
-  shown <- grep("Measurement model", printed)
-  expect_true(any(shown < again) && any(shown > again))
+  stages <- character()
+  record <- function(name) stages <<- c(stages, name)
+  namespace <- asNamespace("ebcrl")
+  suppressMessages(trace("with_progress", where = namespace, print = FALSE,
+                         tracer = bquote(.(record)(name))))
+  withr::defer(suppressMessages(untrace("with_progress", where = namespace)))
+  sim <- small_sim(dag = chain_dag(2), n = 100, p = 30)
+  control <- crl_control(update_mixing = FALSE, max_iter = 1,
+                         start = start_search(mechanisms = "linear"))
+  fit <- fit_crl(sim$x, sim$env, sim$targets, sim$dag, nuisance = "auto", control = control)
+  expect_true("Measurement model" %in% stages)
+  stages <- character()
+  suppressMessages(update(fit, center = FALSE))
+  expect_true("Measurement model" %in% stages)
 })
 
 test_that("passes over blocks tell rows a second", {
