@@ -6,7 +6,7 @@
 # them, too: in log-likelihood a row, this and a share of what splines gain over lines. General columns
 # are sought with lines, and the steeper mechanisms are, the more may be left to gain by others.
 CORRELATED_COSINE <- 0.35
-CORRELATED_GAIN <- list(least = 0.02, share = 0.25)
+CORRELATED_GAIN <- list(least = 0.02, share = 0.35)
 
 #' Data that know whether `mixing` is to be chosen: its "auto" is settled before x is reduced
 #' @noRd

@@ -49,9 +49,9 @@
 #'
 #' General columns are taken where graph and targets tell them, the largest cosine is above 0.35, the
 #' linear-Gaussian model says so (by BIC against both others, and at level .001), and so do splines
-#' for mechanisms, by at least 0.025 of log-likelihood a row: lines through steep mechanisms fit
-#' better with columns at other angles, too. Where splines break down, which they do for columns
-#' that are wrong, the linear model decides.
+#' for mechanisms, by at least 0.02 of log-likelihood a row and 0.35 of what they gain over lines:
+#' lines through steep mechanisms fit better with columns at other angles, too. Where splines break
+#' down, which they do for columns that are wrong, the linear model decides.
 #'
 #' Otherwise columns are orthogonal, and interventions perfect unless this loses more than BIC
 #' allows, with spline mechanisms, and more than 2.5 percent of what parents explain where nothing is
