@@ -208,8 +208,9 @@ NULL
 #'   and iterations, and `other`, all else; together those of the whole call}
 #' \item{start}{`init` as given, to fit the model again; of a fit, its `mixing` and `sigma2`}
 #' \item{columns, intervention}{where `mixing` and `intervention` were chosen by the data: what that
-#'   rests on (`loglik` of general columns of A over orthogonal ones, `bic`, largest `cosine`,
-#'   `correlated`; `loss` of log-likelihood by perfect interventions, what may be `allowed`, `edges`
+#'   rests on (`loglik` of general columns of A over orthogonal ones, `bic`, largest `cosine`; with
+#'   splines for mechanisms, where lines speak for general ones, their log-likelihood `curves` and what
+#'   is `asked` of it; `correlated`; see [crl_mixing]; `loss` of log-likelihood by perfect interventions, what may be `allowed`, `edges`
 #'   into targets, `perfect`); else NULL}
 #' \item{learned}{named logical: were `mixing` and `sigma2` updated}
 #'
