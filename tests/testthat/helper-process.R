@@ -19,3 +19,15 @@ with_internal <- function(name, value, code) {
   on.exit(put(before))
   force(code)
 }
+
+#' Names of the bars that code asks for, in order
+recorded_stages <- function(code) {
+  stages <- character()
+  record <- function(name) stages <<- c(stages, name)
+  namespace <- asNamespace("ebcrl")
+  suppressMessages(trace("with_progress", where = namespace, print = FALSE,
+                         tracer = bquote(.(record)(name))))
+  on.exit(suppressMessages(untrace("with_progress", where = namespace)))
+  suppressMessages(force(code))
+  stages
+}

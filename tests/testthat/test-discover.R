@@ -248,13 +248,7 @@ test_that("covariates are taken out before the search, and stay so in the fit", 
 test_that("a search shows what it does, also while it counts latents", {
   skip_on_cran()
   sim <- discover_chain(12, n = 150)
-  stages <- character()
-  record <- function(name) stages <<- c(stages, name)
-  namespace <- asNamespace("ebcrl")
-  suppressMessages(trace("with_progress", where = namespace, print = FALSE,
-                         tracer = bquote(.(record)(name))))
-  withr::defer(suppressMessages(untrace("with_progress", where = namespace)))
-  suppressMessages(crl_discover(sim$x, env = sim$env, mechanisms = "linear"))
+  stages <- recorded_stages(crl_discover(sim$x, env = sim$env, mechanisms = "linear"))
   stages <- stages[!startsWith(stages, "Pass: ")]
   expect_identical(stages, c("Number of latents", "Measurement model", "Graph and targets",
                              "Further factors"))

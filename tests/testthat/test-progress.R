@@ -25,19 +25,15 @@ test_that("code runs without a tick where nothing is shown", {
 
 test_that("every stage has a bar", {
   skip_on_cran()
-  stages <- character()
-  record <- function(name) stages <<- union(stages, name)
-  namespace <- asNamespace("ebcrl")
-  suppressMessages(trace("with_progress", where = namespace, print = FALSE,
-                         tracer = bquote(.(record)(name))))
-  withr::defer(suppressMessages(untrace("with_progress", where = namespace)))
   sim <- small_sim(dag = chain_dag(3), n = 60, p = 5, nonlinearity = "strong")
   settings <- crl_control(max_iter = 2, saem = saem_control(burn_in = 5, iterations = 5,
                                                             draws = 10), seed = 1)
-  fit_crl(sim, control = settings)
-  fit_crl(sim, method = "g", control = settings)
-  fits <- crl_baselines(sim, methods = c("true", "empty"), control = settings, init = known(sim))
-  crl_compare(fits, folds = 2)
+  stages <- unique(recorded_stages({
+    fit_crl(sim, control = settings)
+    fit_crl(sim, method = "g", control = settings)
+    fits <- crl_baselines(sim, methods = c("true", "empty"), control = settings, init = known(sim))
+    crl_compare(fits, folds = 2)
+  }))
   passes <- startsWith(stages, "Pass: ")
   expect_true("Pass: scan" %in% stages)
   stages <- stages[!passes]
@@ -69,20 +65,13 @@ test_that("bars show in a script that asks for them, and results are the same", 
 
 test_that("the measurement model, of a fit and of its update, has a bar", {
   skip_on_cran()
-  stages <- character()
-  record <- function(name) stages <<- c(stages, name)
-  namespace <- asNamespace("ebcrl")
-  suppressMessages(trace("with_progress", where = namespace, print = FALSE,
-                         tracer = bquote(.(record)(name))))
-  withr::defer(suppressMessages(untrace("with_progress", where = namespace)))
   sim <- small_sim(dag = chain_dag(2), n = 100, p = 30)
   control <- crl_control(update_mixing = FALSE, max_iter = 1,
                          start = start_search(mechanisms = "linear"))
-  fit <- fit_crl(sim$x, sim$env, sim$targets, sim$dag, nuisance = "auto", control = control)
-  expect_true("Measurement model" %in% stages)
-  stages <- character()
-  suppressMessages(update(fit, center = FALSE))
-  expect_true("Measurement model" %in% stages)
+  expect_true("Measurement model" %in% recorded_stages({
+    fit <- fit_crl(sim$x, sim$env, sim$targets, sim$dag, nuisance = "auto", control = control)
+  }))
+  expect_true("Measurement model" %in% recorded_stages(update(fit, center = FALSE)))
 })
 
 test_that("passes over blocks tell rows a second", {
