@@ -59,7 +59,7 @@
 #'
 #' On fresh simulated data (`bench/choices.R`, 40 data sets a cell, 4 latents, 100 features) this was
 #' right with 2000 rows a domain for 38 to 40 of 40 chains, and for 35 to 40 of 40 random graphs with
-#' orthogonal and 32 to 36 with correlated columns; with 200 rows for 34 to 40 chains and 31 to 40
+#' orthogonal and 32 to 35 with correlated columns; with 200 rows for 34 to 40 chains and 31 to 40
 #' random graphs with orthogonal columns, but with correlated ones for 38 to 40 chains and half of the
 #' random graphs. Errors are mostly near-complete graphs, under which imperfect interventions on
 #' orthogonal columns explain all but as much.
