@@ -241,6 +241,9 @@ check_fit <- function(fit, arg = "object", rows = FALSE, call = rlang::caller_en
     return(invisible(fit))
   }
   if (!is.null(fit$reduced)) {
+    if (!is.list(fit$reduced)) {
+      abort_edited("reduced", "must be a list, or NULL", fit$reduced, arg, call)
+    }
     check_data(fit$reduced$data, arg, rows, call)
   }
   size <- check_data(fit$data, arg, rows, call)

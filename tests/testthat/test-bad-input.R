@@ -622,6 +622,7 @@ test_that("a fit changed by hand is refused where it is used", {
   refused(predict(edited(f, c("score", "reference", "group"), 1:3), type = "score"))
   refused(summary(edited(f, c("control", "knots"), TRUE)))
   refused(fit_crl(s, init = edited(f, "mixing", 1)))
+  refused(predict(edited(f, "reduced", 3), s$x[1:2, ], targets = "none"))
   refused(plot(edited(f, "sigma2", "2"), type = "loadings"))
   expect_error(update(edited(f, c("data", "x"), replace(s$x, 3, NaN))),
                class = "ebcrl_error_missing")
