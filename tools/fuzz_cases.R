@@ -296,7 +296,8 @@ cases$units <- function() {
   sim$x <- unit * sim$x
   assign(".Random.seed", state, globalenv())
   other <- random_fit(sim, control, method, init)
-  if (inherits(one, "crl_fit_g_normal")) unit <- 1 # latents of variance 1, whatever x
+  # latents of variance 1, whatever x, have the unit in A
+  unit <- unit * sqrt(sum(one$mixing^2) / sum(other$mixing^2))
   gap <- sqrt(sum((other$latents / unit - one$latents)^2) / sum(one$latents^2))
   if (gap < 1e-4) ok() else
     list(outcome = "differs", detail = paste("latents by", format(gap), "in units of", unit))
