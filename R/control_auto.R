@@ -1,5 +1,6 @@
-# What the data tell of the kind of A before the start is looked for: are its columns correlated?
-# By the likelihood of the linear-Gaussian model, which costs the same for any number of rows.
+# What the data tell before the start is looked for: are columns of A correlated, are interventions
+# perfect? By the likelihood of the linear-Gaussian model, which costs the same for any number of rows,
+# and of splines for mechanisms, on some rows of each domain.
 
 # Columns count as correlated where BIC says so, a test at the level of that of means agrees (few
 # rows), the largest cosine between two of them is beyond this, and splines for mechanisms gain by
@@ -113,35 +114,44 @@ columns_test <- function(data, settings, call) {
   if (!is.null(data$space$found)) {
     return(data$space$columns)
   }
-  perfect <- settings$intervention != "imperfect"
-  if (NROW(shearable_pairs(data, perfect)) > 0L) {
+  kinds <- compared_kinds(settings$intervention)
+  perfect <- kinds == "perfect"
+  if (NROW(shearable_pairs(data, perfect[["general"]])) > 0L) {
     return(NULL)
   }
   start <- start_space(data, call)
   settings["seed"] <- settings$seed %||% 1L
   floor <- VARIANCE_FLOOR * start$sigma2
-  cells <- rotation_cells(data, start, perfect)
+  cells <- rotation_cells(data, start, perfect[["general"]])
   found <- rotation_search(cells, floor, settings)
-  best <- which.min(found$objective)
   orthogonal <- best_optima(found)
   general <- unmixing_search(cells, start, matrix(orthogonal[, , 1L], data$d),
                              settings$start$starts, settings)
-  least <- which.min(general$objective)
-  gain <- sum(cells$weight) / data$d * (general$begin - general$objective[least])
+  at <- which.min(general$objective)
+  gain <- sum(cells$weight) / data$d * (general$begin - general$objective[at])
   fewer <- 0
-  if (settings$intervention == "auto") {
-    alike <- rotation_search(rotation_cells(data, start, FALSE), floor, settings)
-    gain <- c(gain, min(alike$objective) - (found$objective[best] - gain))
+  if (perfect[["orthogonal"]] != perfect[["general"]]) {
+    other <- rotation_search(rotation_cells(data, start, perfect[["orthogonal"]]), floor, settings)
+    gain <- c(gain, gain + min(other$objective) - min(found$objective))
     fewer <- c(0, intervened_edges(data))
-    orthogonal <- bind_last(best_optima(alike), orthogonal[, , 1L, drop = FALSE])
+    orthogonal <- bind_last(best_optima(other), orthogonal[, , 1L, drop = FALSE])
   }
-  mixing <- matrix(general$rotation[, , least], data$d)
+  mixing <- matrix(general$rotation[, , at], data$d)
   test <- columns_evidence(gain, start$orthonormal %*% mixing, data, nuisance_of(data), fewer)
   if (test$correlated) {
     test[c("curves", "asked")] <- curves_gain(orthogonal, mixing, data, start, settings)
     test$correlated <- is.na(test$curves) || test$curves > test$asked
   }
   test
+}
+
+#' The interventions under which orthogonal columns are held against general ones
+#' @noRd
+compared_kinds <- function(intervention) {
+  if (intervention == "auto") {
+    return(c(orthogonal = "imperfect", general = "perfect"))
+  }
+  c(orthogonal = intervention, general = intervention)
 }
 
 #' @return d x d x some, best first
@@ -168,31 +178,35 @@ intervened_edges <- function(data) {
 curves_gain <- function(rotations, mixing, data, start, settings) {
   rows <- thinned(data, PERFECT$rows)
   refined <- function(rotation, part, kind) {
-    settings$intervention <- kind
-    end <- refined_rotation(rotation, part, start$sigma2, settings, 0L, PERFECT$sweeps)
+    end <- refined_under(kind, rotation, part, start, settings)
     # a variance at its floor, as a regression left indefinite, makes up gains
     if (end$indefinite + end$floored > MOST_INDEFINITE * end$fitted) NA else end$objective
   }
-  given <- settings$intervention
-  kinds <- list(orthogonal = if (given == "auto") "imperfect" else given,
-                general = if (given == "auto") "perfect" else given)
+  kinds <- compared_kinds(settings$intervention)
   part <- principal_part(rows, start)
-  orthogonal <- apply(rotations, 3L, refined, part = part, kind = kinds$orthogonal)
+  orthogonal <- apply(rotations, 3L, refined, part = part, kind = kinds[["orthogonal"]])
   best <- if (all(is.na(orthogonal))) NA else min(orthogonal, na.rm = TRUE)
-  cells <- rotation_cells(rows, start, kinds$general == "perfect")
   unmix <- solve(mixing)
   turned <- function(cov) unmix %*% cov %*% t(unmix)
-  cells$cov[] <- apply(cells$cov, 3L, turned)
-  one <- array(diag(data$d), c(data$d, data$d, 1L))
-  lines <- .Call(C_rotation_at, cells$cov, cells$weight, cells$coord,
-                 VARIANCE_FLOOR * start$sigma2, one, UNTOLD$turn)$objective
   part$noise <- turned(part$noise %||% diag(start$sigma2, data$d))
   part$x <- part$x %*% t(unmix)
-  splines <- refined(diag(data$d), part, kinds$general)
+  splines <- refined(diag(data$d), part, kinds[["general"]])
+  cells <- rotation_cells(rows, start, kinds[["general"]] == "perfect")
+  cells$cov[] <- apply(cells$cov, 3L, turned)
+  lines <- .Call(C_rotation_at, cells$cov, cells$weight, cells$coord,
+                 VARIANCE_FLOOR * start$sigma2, array(diag(data$d), c(data$d, data$d, 1L)),
+                 UNTOLD$turn)$objective
   scale <- data$n / rows$n
   list(gain = scale * (best - splines - rows$n * log(abs(det(mixing)))),
        asked = CORRELATED_GAIN$least * data$n +
          CORRELATED_GAIN$share * scale * max(0, lines - splines, na.rm = TRUE))
+}
+
+#' The spline stage on some rows, interventions being of a kind
+#' @noRd
+refined_under <- function(kind, rotation, part, start, settings, sweeps = PERFECT$sweeps) {
+  settings$intervention <- kind
+  refined_rotation(rotation, part, start$sigma2, settings, 0L, sweeps)
 }
 
 #' @param loglik Gains over models of orthogonal columns.
@@ -254,15 +268,14 @@ perfect_loss <- function(data, settings, call) {
     cells <- rotation_cells(data, start, perfect)
     best_rotation(cells, VARIANCE_FLOOR * start$sigma2, settings, PERFECT$starts)
   })
-  refined <- function(rotation, part, kind, sweeps) {
-    settings$intervention <- kind
-    refined_rotation(rotation, part, start$sigma2, settings, 0L, sweeps)
-  }
-  tried <- lapply(rotations, refined, part, "perfect", PERFECT$sweeps)
+  tried <- lapply(rotations, refined_under, kind = "perfect", part, start, settings)
   best <- tried[[which.min(vapply(tried, `[[`, 0, "objective"))]]
+  there <- function(kind, part) {
+    refined_under(kind, best$rotation, part, start, settings, sweeps = 0L)$objective
+  }
   without <- replace(part, "dag", list(0L * part$dag))
-  list(loss = best$objective - refined(best$rotation, part, "imperfect", 0L)$objective,
-       explained = refined(best$rotation, without, "perfect", 0L)$objective - best$objective,
+  list(loss = best$objective - there("imperfect", part),
+       explained = there("perfect", without) - best$objective,
        rows = part$n)
 }
 
@@ -270,10 +283,7 @@ perfect_loss <- function(data, settings, call) {
 #' @noRd
 describe_intervention <- function(fit) {
   test <- fit$intervention
-  if (is.null(test)) {
-    return(NULL)
-  }
-  if (test$edges == 0L) {
+  if (is.null(test) || test$edges == 0L) {
     return(NULL)
   }
   if (is.na(test$loss)) {
